@@ -36,7 +36,19 @@ FOUNDATION = (
     "request_types",
 )
 ROOMS = (
-    *("data", "nets", "objective", "optimise", "engine", "statistics", "search", "diagnosis", "assess", "task"),
+    *(
+        "kinds",
+        "data",
+        "nets",
+        "objective",
+        "optimise",
+        "engine",
+        "statistics",
+        "search",
+        "diagnosis",
+        "assess",
+        "task",
+    ),
     *(
         "saved",
         "recipe",

@@ -132,7 +132,7 @@ class TaskSection(Section):
     target: Annotated[NamedOrNone, OptionSpec("oooo oo ooo oo")] = None
     """Column to predict."""
     task: Annotated[str | None, OptionSpec("oooo oo ooo oo", alone=True)] = None
-    """regression, binary or multiclass; inferred from the target if not given."""
+    """regression, count, share, amount, binary or multiclass; inferred from the target if not given."""
     metric: Annotated[Listed, OptionSpec("oooo oo ooo oo", alone=True)] = ""
     """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
     decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""

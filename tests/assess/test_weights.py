@@ -31,7 +31,7 @@ from luthier.assess.conformal import prediction_sets
 from luthier.assess.jackknife import Units
 from luthier.assess.subgroups import subgroup_scores
 from luthier.data import centre_of, share_explained
-from luthier.data.task import target_facts
+from luthier.kinds import target_facts
 from luthier.objective import LOSSES, METRICS, mean_gradient, mean_loss
 from luthier.statistics.bags import greedy_weights
 

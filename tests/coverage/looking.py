@@ -41,7 +41,7 @@ LIBRARIES = [
 
 
 def look(seen_by: Sequence[str], source: Path, said: Path) -> str:
-    """What these tests, or this lab, come to on these sources; what they print goes to a file.
+    """What these tests, or this one lab, come to on these sources; what they print goes to a file.
 
     GREEN where all hold, RED where an assertion failed, BROKEN where something else went wrong.
     """

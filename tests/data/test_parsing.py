@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from polars.testing import assert_series_equal
 
 from luthier.data import TableEncoder, Unread, encode_target, infer_columns, infer_task, read_source, target_values
@@ -510,3 +511,39 @@ def test_parsers_come_back() -> None:
 def test_a_target_whose_other_value_counts_as_missing_says_so() -> None:
     with pytest.raises(InputError, match="'b' in all 20 rows; 20 cells such as 'nan' count as missing"):
         infer_task(pl.Series("y", ["nan", "b"] * 20))
+
+
+@pytest.mark.parametrize("first", [2**53, 10**15 * 9 + 10**17, 10**19, -(10**30)])
+@pytest.mark.parametrize("typed", [False, True])
+def test_whole_numbers_that_a_floating_point_number_cannot_hold_are_levels(first: int, typed: bool) -> None:
+    """Neighbours beyond 2^53 are one floating-point number: thirty codes were fifteen, or one that every row has."""
+    numbers = [first + k % 30 for k in range(300)]
+    series = pl.Series("code", numbers, dtype=pl.Int128) if typed else pl.Series("code", list(map(str, numbers)))
+    frame = series.to_frame()
+    (column,) = infer_columns(frame, target="", overrides={})
+    assert (column.kind, column.used) == ("category", True)
+    assert "more digits than a number keeps" in column.reason
+    encoder = TableEncoder.fit(frame, (column,))
+    assert len(set(encoder.encode(frame)[1][:, 0].tolist())) == 30
+    assert torch.equal(encoder.encode(frame)[1], encoder.encode(pl.DataFrame({"code": list(map(str, numbers))}))[1])
+
+
+def test_large_numbers_far_apart_stay_numbers() -> None:
+    nanoseconds = [1_614_556_800 * 10**9 + 12_345_678_901 * k % 10**12 for k in range(300)]
+    (column,) = infer_columns(pl.DataFrame({"at": nanoseconds}), target="", overrides={})
+    assert column.kind == "number"
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-160, 1e-31, 1e31, 1e160, 1e300])
+def test_a_target_whose_scale_cannot_be_computed_with_is_refused(scale: float) -> None:
+    """Squares of such numbers are 0 or infinite, and scores of them not numbers."""
+    values = pl.Series("y", np.linspace(-1.5, 2.5, 50) * scale)
+    with pytest.raises(InputError, match=r"numbers too (large|small)"):
+        infer_task(values)
+    assert infer_task(pl.Series("y", np.linspace(-1.5, 2.5, 50) * min(max(scale, 1e-28), 1e28))).kind == "regression"
+
+
+def test_classes_that_differ_in_case_alone_are_said() -> None:
+    task = infer_task(pl.Series("y", ["Yes", "yes", "No", "no "] * 10), written=True)
+    assert task.classes == ("No", "Yes", "no", "yes")
+    assert "'Yes' and 'yes' are classes of their own" in task.reason or "'No' and 'no'" in task.reason

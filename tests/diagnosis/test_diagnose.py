@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from luthier.diagnosis import CHECKS, ROWS, Evaluated, Trace, gap_gate, in_train
 from luthier.errors import InputError
 from luthier.labs.faults import FAULTS, planted
 from luthier.labs.trainings import KNOWN, diagnosed, healthy, learns
+from luthier.seeds import torch_generator
 
 X = torch.randn(300, 5, generator=torch.Generator().manual_seed(0))
 
@@ -203,3 +205,35 @@ def test_a_diagnosis_runs_where_it_is_asked_to(monkeypatch: pytest.MonkeyPatch) 
     assert {id(p) for group in its.param_groups for p in group["params"]} == set(map(id, copied.parameters()))
     assert {state["momentum_buffer"].device for state in its.state.values()} == {meta}
     assert {parameter.device for parameter in net.parameters()} == {torch.device("cpu")}
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        lambda y: y - 1,
+        lambda y: y + 10**12,  # an array with a place for each number would be 8 TB
+        lambda y: y + 0.5,
+        lambda y: torch.where(torch.arange(len(y)) == 2999, 7, y),  # of a row that is not looked at
+    ],
+)
+def test_targets_that_are_not_classes_are_refused(targets: Any) -> None:
+    X = torch.randn(3000, 4, generator=torch_generator(0, "targets"))
+    y = targets((X[:, 0] > 0).long())
+    with pytest.raises(InputError, match="a label is not a class"):
+        luthier.diagnose(nn.Linear(4, 2), (X, y), validation=(X[:50], y[:50]), loss="softmax", steps=2)
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs", "targets"),
+    [
+        (nn.CrossEntropyLoss(), 3, lambda X: torch.softmax(4 * X[:, :3], 1)),  # shares of classes
+        ("binary", 1, lambda X: torch.sigmoid(4 * X[:, 0])),
+        ("mse", 1, lambda X: (4 * X[:, 0]).round().long()),  # whole numbers that are values
+    ],
+)
+def test_controls_of_targets_that_are_not_labels(loss: Any, outputs: int, targets: Any) -> None:
+    X = torch.randn(300, 4, generator=torch_generator(0, "shares"))
+    result = luthier.diagnose(nn.Linear(4, outputs), (X, targets(X)), loss=loss, steps=1)
+    assert not {finding.code for finding in result.findings} & {"no-signal", "label-noise"}
+    if isinstance(loss, str):  # of a loss of one's own nothing says what a signal is
+        assert result.measured["signal"]["real"] < result.measured["signal"]["shuffled"]

@@ -111,3 +111,11 @@ def test_layouts_draw_the_same_masks() -> None:
     )
     # Sums in another order, twelve steps long.
     np.testing.assert_allclose(looped.parameters, vmapped.parameters, rtol=0, atol=1e-5)
+
+
+def test_each_layer_drops_its_own_share() -> None:
+    """Of 40,000 units of a layer; the standard error of a share is at most 0.0025."""
+    drops = torch.tensor([[0.1, 0.5, 0.0], [0.3, 0.0, 0.8]])
+    masks = LayerMasks(mask_seeds([0, 1]), drops, (100, 100, 100), torch.float64)(0, 400)
+    shares = torch.stack([(one == 0).double().mean((1, 2)) for one in masks if one is not None], 1)
+    torch.testing.assert_close(shares, drops.double(), atol=0.01, rtol=0)

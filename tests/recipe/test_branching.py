@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import luthier
 from luthier.data import read_source
 from luthier.errors import InputError
 from luthier.recipe import checklist, in_lines, read_as_asked
-from luthier.recipe.checklist import ITEMS
+from luthier.recipe.checklist import AFTER_TEST, AFTER_USE, ITEMS
 from luthier.recipe.parts import parts_of
 from luthier.request import RunRequest
 from luthier.runs.screen import SilentScreen
@@ -186,6 +187,28 @@ def test_a_step_that_was_not_reached_is_said(table: Path, tmp_path: Path) -> Non
     stopped = fit(table, tmp_path / "run", until=2)
     with pytest.raises(InputError, match="has not reached step 4"):
         luthier.branch(stopped.path, 4, run=tmp_path / "back", screen=SilentScreen())
+
+
+def test_the_checklist_says_when_to_go_back(whole: luthier.Result) -> None:
+    """After a poor test, and where a model that was good on all parts is poor in use; each as its own figures say."""
+
+    def back(records: Sequence[Any] = (), **known: Any) -> list[tuple[str, str]]:
+        ticked = {one.item: (one.status, one.said) for one in checklist(records, **known)}
+        return [ticked[AFTER_TEST], ticked[AFTER_USE]]
+
+    good = {"openings": 1, "difference_to_validation": {"value": 0.01, "low": -0.02, "high": 0.04}}
+    worse = {**good, "difference_to_validation": {"value": -0.1, "low": -0.15, "high": -0.05}}
+    poor_in_use = {"verdict": "", "finding": {"remedy": "change both"}}
+    assert back() == [("open", ""), ("open", "")]
+    assert back(whole.ledger, scores=good)[0] == ("not needed", "")
+    for scores in (worse, {**good, "no_better_than_constant": {"code": "no-better"}}):
+        status, said = back(whole.ledger, scores=scores)[0]
+        assert (status, "--new-test FILE" in said) == ("open", True)
+    assert back(drift={"verdict": "", "finding": None})[1] == ("not needed", "")
+    assert back(drift=poor_in_use)[1] == ("open", "change both")
+    came_back = [{**record, "taken_over": "runs/first"} for record in whole.ledger if record.get("step") in (1, 2, 3)]
+    assert back(came_back, scores=good)[0] == ("done", "back to step 4 of runs/first")
+    assert back(came_back, scores=worse)[0][0] == "open"
 
 
 def test_the_checklist_says_what_was_done(whole: luthier.Result) -> None:

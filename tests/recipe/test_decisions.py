@@ -13,9 +13,10 @@ import pytest
 
 import luthier
 from luthier import storage
-from luthier.data import Facts, TargetFacts, read_source
+from luthier.data import Facts, read_source
 from luthier.data.task import PositiveFacts
 from luthier.errors import InputError
+from luthier.kinds import TargetFacts
 from luthier.recipe import checklist, follows, read_ledger, wording_of
 from luthier.recipe.decisions import EVIDENCE, evidence_of
 from luthier.recipe.decisions.backbone_use import (

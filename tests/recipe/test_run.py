@@ -20,6 +20,7 @@ import luthier
 from luthier.data import read_source
 from luthier.errors import InputError, LuthierError
 from luthier.recipe import read_ledger
+from luthier.recipe.decisions import wording_of
 from luthier.runs.screen import SilentScreen
 from luthier.saved import predict_file
 
@@ -63,8 +64,12 @@ def test_every_network_is_a_trial_of_the_study(iris: luthier.Result) -> None:
 
 
 def test_every_step_left_decisions(iris: luthier.Result) -> None:
-    steps = {record["step"] for record in iris.ledger if record["kind"] == "decision"}
-    assert steps == {0, 1, 2, 3, 4, 5}
+    """In order, each with its reason; what baselines came to, of step 1, is known when they are done."""
+    records = [record for record in iris.ledger if record["kind"] == "decision"]
+    steps = [record["step"] for record in records if record["code"] != "baselines"]
+    assert steps == sorted(steps)
+    assert set(steps) == {0, 1, 2, 3, 4, 5}
+    assert all(wording_of(record).sentence() for record in records)
 
 
 def test_the_test_set_was_opened_once_after_the_deliverable_was_frozen(iris: luthier.Result) -> None:
@@ -183,13 +188,13 @@ def test_a_regression_on_the_log_scale(tmp_path: Path) -> None:
 
 
 class SlowClock:
-    """A clock on which every look takes a tenth of a second."""
+    """A clock on which every look takes a while."""
 
-    def __init__(self) -> None:
-        self.time = 0.0
+    def __init__(self, look: float = 0.1) -> None:
+        self.time, self.look = 0.0, look
 
     def now(self) -> float:
-        self.time += 0.1
+        self.time += self.look
         return self.time
 
 
@@ -201,6 +206,15 @@ def test_a_budget_is_kept_and_its_cuts_are_replayed(tmp_path: Path) -> None:
     assert any(record["kind"] == "cut" or record.get("begun") is False for record in ledger)
     again = luthier.rerun(cut.path / "recipe.toml", run=tmp_path / "again")
     assert numbers(again.path) == numbers(cut.path)
+
+
+def test_the_network_that_is_trained_at_least_is_cut_too_and_its_cut_is_replayed(tmp_path: Path) -> None:
+    clock = SlowClock(look=1.0)  # the budget is over before any network is trained
+    late = fit("iris", tmp_path / "late", budget="10s", clock=clock)
+    cuts = {record["work"]: record for record in read_ledger(late.path / "ledger.jsonl") if record["kind"] == "cut"}
+    assert 20 <= cuts["at least"]["step"] < 200  # of the 200 steps of a linear network
+    again = luthier.rerun(late.path / "recipe.toml", run=tmp_path / "again")
+    assert numbers(again.path) == numbers(late.path)
 
 
 def test_time_is_bounded_in_truth(tmp_path: Path) -> None:

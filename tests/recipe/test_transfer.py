@@ -115,6 +115,40 @@ def test_the_whole_network_is_tried_against_one_that_was_cut() -> None:
         assert result.taken == len(result.options) - 1
 
 
+@pytest.fixture(scope="module")
+def advised(backbone: nn.Module) -> dict[tuple[str, int], dict[str, Any]]:
+    """What the rule of thumb says, two by two: digits, which the backbone knows, or labels that pixels say nothing of;
+    40 pictures or 240 of two classes."""
+    X, y = digits(range(10), 480)
+    chance = torch.randint(2, (480,), generator=torch.Generator().manual_seed(0))
+    result = {}
+    for kind, targets in (("similar", (y >= 5).long()), ("different", chance)):
+        for rows in (40, 240):
+            training, validation = (X[:rows], targets[:rows]), (X[300:], targets[300:])
+            found = transfer(backbone, training, validation=validation, epochs=1, most_unfrozen=1)
+            result[kind, rows] = found.advice
+    return result
+
+
+def test_the_rule_of_thumb_goes_by_how_many_pictures_and_how_alike(
+    advised: dict[tuple[str, int], dict[str, Any]],
+) -> None:
+    found = {name: (advice["few"], advice["similar"]) for name, advice in advised.items()}
+    assert found == {
+        ("similar", 40): (True, True),
+        ("similar", 240): (False, True),
+        ("different", 40): (True, False),
+        ("different", 240): (False, False),
+    }
+
+
+def test_the_more_pictures_and_the_less_alike_the_more_blocks_learn(
+    advised: dict[tuple[str, int], dict[str, Any]],
+) -> None:
+    assert [advised[name]["blocks"] for name in (("similar", 40), ("similar", 240), ("different", 240))] == [0, 1, 4]
+    assert advised["different", 40]["blocks"] == 1
+
+
 def test_a_module_without_a_head_is_refused() -> None:
     X, y = digits(range(5), 30)
     with pytest.raises(InputError, match="no linear layer"):

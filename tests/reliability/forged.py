@@ -268,7 +268,8 @@ def use_folder(folder: Path, honest: Path, rows: Path, draw: random.Random) -> C
     def told() -> None:
         for one in runs_in(folder).values():
             ledger_lines(one)
-            checklist(read_contents(one).records, drift=read_contents(one).drift)
+            contents = read_contents(one)
+            checklist(contents.records, scores=contents.scores, drift=contents.drift)
 
     def reported() -> None:
         kind = open_run(folder).kind

@@ -12,18 +12,12 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-NAMES = {
-    "regression": ("mean", "ridge regression", "gradient-boosted trees", "nearest neighbours", "SVM (RBF)"),
-    "classification": (
-        *("majority class", "logistic regression", "gradient-boosted trees", "nearest neighbours", "SVM (RBF)"),
-    ),
-}
 TREES = "gradient-boosted trees"
 MOST_ROWS = {"nearest neighbours": 50_000, "SVM (RBF)": 8_000}  # both slow down with the rows: so many of them
 MOST_PICTURES = {
@@ -51,9 +45,8 @@ class TooManyClassesError(Exception):
     """A baseline that would take too much memory and time with so many classes."""
 
 
-def names_for(kind: str, *, text: bool, vectors: bool = False) -> tuple[str, ...]:
-    """The baselines of a task; of text those that count words (tf-idf), and that take vectors where there are some."""
-    names = NAMES["regression" if kind == "regression" else "classification"]
+def names_for(names: tuple[str, ...], *, text: bool, vectors: bool = False) -> tuple[str, ...]:
+    """The baselines of a kind; of text those that count words (tf-idf), and that take vectors where there are some."""
     return (names[0], f"{names[1]} on {TF_IDF}", *[f"{names[1]} on {VECTORS}"] * vectors) if text else names
 
 
@@ -63,7 +56,7 @@ def main(folder: Path) -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     rows = _parts(sys.stdin.buffer)
     training, validation = next(rows), next(rows)
-    regression = task["kind"] == "regression"
+    regression = not task["classes"]
     fitted = {}
     for name in task["names"]:
         if (folder / ENOUGH).exists():
@@ -128,7 +121,7 @@ class _Baseline(NamedTuple):
 
 def _fitted(name: str, training: dict[str, np.ndarray], task: dict[str, Any], log: bool) -> _Baseline:
     """A baseline fitted on the training rows, a regression's targets on the log scale or on their own."""
-    regression = task["kind"] == "regression"
+    regression = not task["classes"]
     taken = _some(training, (MOST_PICTURES if task["pictures"] else MOST_ROWS).get(name), regression)
     of_text = name.endswith((TF_IDF, VECTORS))
     if not regression and (name in INNER_SPLITS or of_text):
@@ -185,15 +178,16 @@ def _inputs(part: dict[str, np.ndarray]) -> np.ndarray:
     return np.concatenate([part["numbers"], part["codes"]], 1)
 
 
-def _values(baseline: _Baseline, part: dict[str, np.ndarray]) -> np.ndarray:
+def _values(baseline: _Baseline, part: dict[str, np.ndarray], task: dict[str, Any]) -> np.ndarray:
+    """Predictions, as far as the target can have them."""
     result = baseline.model.predict(_inputs(part))
-    return np.asarray(np.exp(result) * baseline.smear if baseline.log else result)
+    return np.asarray(np.clip(np.exp(result) * baseline.smear if baseline.log else result, *task["bounds"]))
 
 
 def _error(baseline: _Baseline, part: dict[str, np.ndarray], task: dict[str, Any]) -> float:
     """The mean loss that the deciding metric asks for."""
     targets = np.exp(part["targets"].astype(float)) if task["log_scale"] else part["targets"]
-    values, (loss, q) = _values(baseline, part), task["loss"]
+    values, (loss, q) = _values(baseline, part, task), task["loss"]
     off = targets - values
     if loss == "poisson":
         values = np.maximum(values, 1e-12)
@@ -207,8 +201,8 @@ def _mean(values: np.ndarray, part: dict[str, np.ndarray]) -> float:
 
 
 def _answer(path: Path, baseline: _Baseline, part: dict[str, np.ndarray], task: dict[str, Any]) -> None:
-    if task["kind"] == "regression":
-        result = _values(baseline, part)
+    if not task["classes"]:
+        result = _values(baseline, part, task)
     else:
         result = np.zeros((len(part["numbers"]), task["classes"]))
         result[:, baseline.model.classes_.astype(int)] = baseline.model.predict_proba(_inputs(part))
@@ -337,8 +331,39 @@ def _model(
         if classes > MOST_SVM_CLASSES:
             raise TooManyClassesError(f"it decides between all pairs of classes; of {classes:,} they are too many")
         return make_pipeline(transform, CalibratedClassifierCV(_in_pieces(SVC)(), ensemble=False, cv=3))
-    linear = RidgeCV(alphas=np.logspace(-3, 3, 13)) if regression else LogisticRegression(max_iter=2000)
-    return make_pipeline(transform, linear)
+    linear: dict[str, Callable[[], Any]] = {
+        "ridge regression": lambda: RidgeCV(alphas=np.logspace(-3, 3, 13)),
+        "logistic regression": lambda: LogisticRegression(max_iter=2000),
+        "logistic regression of shares": _of_shares,
+        "Poisson regression": lambda: _with_log_link(1.0),
+        "Tweedie regression": lambda: _with_log_link(1.5),
+    }
+    return make_pipeline(transform, linear[name]())
+
+
+def _with_log_link(power: float) -> Any:
+    """A generalised linear model of means behind a logarithm; three folds find its penalty."""
+    from sklearn.linear_model import TweedieRegressor
+    from sklearn.model_selection import GridSearchCV
+
+    model = TweedieRegressor(power=power, link="log", max_iter=1000)
+    return GridSearchCV(model, {"alpha": np.logspace(-4, 0, 5)}, cv=3)
+
+
+def _of_shares() -> Any:
+    """Logistic regression of shares: each row as a yes and as a no that count by them (Papke and Wooldridge, 1996)."""
+    from sklearn.linear_model import LogisticRegression
+
+    class Shares(LogisticRegression):  # type: ignore[misc]
+        def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Any:
+            weights = np.ones(len(y)) if sample_weight is None else sample_weight
+            both = np.concatenate([y * weights, (1 - y) * weights])
+            return super().fit(np.concatenate([X, X]), np.repeat([1, 0], len(y)), both)
+
+        def predict(self, X: np.ndarray) -> np.ndarray:
+            return np.asarray(self.predict_proba(X)[:, 1])
+
+    return Shares(max_iter=2000)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class BaselineRun:
         loss: tuple[str, float] = ("squared_error", 0.5),  # of values, in scikit-learn's words, and its quantile
     ) -> None:
         self.task, self.loss, self._weighed = task, loss, training.weights is not None
-        self.names = names_for(task.kind, text=words[0] > 0, vectors=words[2] > 0)
+        self.names = names_for(task.traits.baselines, text=words[0] > 0, vectors=words[2] > 0)
         with explained(place or Path(tempfile.gettempdir())):
             self.folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir=place))
             self._child = self._begun(training.numbers.ndim == 4, sizes, words)
@@ -53,9 +53,9 @@ class BaselineRun:
     def _begun(self, pictures: bool, sizes: tuple[int, ...], words: tuple[int, int, int]) -> subprocess.Popen[bytes]:
         task = self.task
         facts: dict[str, Any] = {
-            "kind": task.kind,
             "classes": len(task.classes),
             "log_scale": task.log_scale,
+            "bounds": (task.traits.lowest, task.traits.highest),
             "sizes": sizes,
             "loss": self.loss,
         }

@@ -3,7 +3,7 @@
 For numbers the two-sample Kolmogorov-Smirnov distance between the new values and a stored sample of
 training values; for categories half the sum of absolute differences of level shares (total
 variation), with the chance of the chi-square test. A column has drifted when its distance is both beyond
-chance (0.01 after Holm's correction for all columns) and beyond a size that matters. Beside it stands the
+chance (0.025 by default, after Holm's correction for all columns) and beyond a size that matters. Beside it stands the
 population stability index.
 """
 
@@ -18,7 +18,7 @@ import scipy
 
 from luthier.assess.distribution_shift import count_test, holm, shares_index, stability_index
 
-LEVEL = 0.01
+LEVEL = 0.025
 MATTERS = 0.1  # a tenth of the rows would have to move for the distributions to agree
 PREDICTION = "(prediction)"  # stands among the columns
 KEPT, KEPT_IN_ALL = 1000, 1_000_000  # quantiles kept of a column of numbers, and of all: models stay small
@@ -91,9 +91,12 @@ def drift(
     codes: Mapping[str, np.ndarray],
     labels: Mapping[str, Sequence[str]] | None = None,
     weights: np.ndarray | None = None,
+    *,
+    level: float = LEVEL,
 ) -> list[DriftRow]:
     """Compare new columns with the profile. Codes are levels, of which 0 is one that training did not have; those of
     columns in `labels` are named there, all of them, as the classes of a prediction are. New rows count by `weights`.
+    Rows like those of training have a column beyond chance in a share `level` of the comparisons.
     """
     result = []
     for name, values in numbers.items():
@@ -106,11 +109,11 @@ def drift(
     result += [_code_row(profile, name, values, named.get(name), weights) for name, values in codes.items()]
     rows = [row for row in result if row is not None]
     corrected = holm([row.chance for row in rows])
-    return [_judged(row, chance) for row, chance in zip(rows, corrected, strict=True)]
+    return [_judged(row, chance, level) for row, chance in zip(rows, corrected, strict=True)]
 
 
-def _judged(row: DriftRow, chance: float) -> DriftRow:
-    drifted = row.value > MATTERS and chance < LEVEL
+def _judged(row: DriftRow, chance: float, level: float) -> DriftRow:
+    drifted = row.value > MATTERS and chance < level
     verdict = "has drifted" if drifted else "has not drifted"
     return replace(row, drifted=drifted, chance=chance, sentence=f"`{row.column}` {verdict}: {row.sentence}")
 

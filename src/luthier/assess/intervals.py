@@ -26,13 +26,14 @@ from luthier.assess.jackknife import (
     wilson,
 )
 from luthier.data import Task
+from luthier.kinds import KINDS
 from luthier.objective import metric_named
 from luthier.objective.metrics import OWN
 from luthier.records import Measure
 from luthier.seeds import numpy_generator
 
 RESAMPLES = 1000
-PRIMARY = {"regression": "rmse", "binary": "accuracy", "multiclass": "accuracy"}
+PRIMARY = {name: kind.metric for name, kind in KINDS.items()}
 SHARES = ("accuracy", "balanced accuracy")  # of rows that are right: these have intervals of their own
 PLAIN = Units()
 

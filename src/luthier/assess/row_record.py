@@ -6,7 +6,8 @@ N rows.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
 
@@ -30,7 +31,7 @@ class RowRecord:
     """The rows of a run behind the key of that name: their `state` [N], and how often each was read `before` in the
     runs that this one comes from, its `line` [N]. `readings` counts how often this run has read its sealed rows;
     `complete` says whether all open rows are here, `unknown` what of the line cannot be known. Of a group the
-    fingerprints are those of its label."""
+    fingerprints are those of its label. Numbers of used columns were compared on grids of these `widths`."""
 
     run: str
     key: str
@@ -41,6 +42,7 @@ class RowRecord:
     unknown: tuple[str, ...] = ()
     readings: int = 0
     complete: bool = True
+    widths: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, *states: int) -> Fingerprints:
         """The rows of these states."""
@@ -82,7 +84,9 @@ class RowRecord:
     def to_bytes(self) -> bytes:
         """The record as the bytes of a Parquet file."""
         columns = (self.rows.cells, self.rows.inputs, self.state, self.before)
-        facts = {name: getattr(self, name) for name in ("run", "key", "line", "unknown", "readings", "complete")}
+        facts = {
+            name: getattr(self, name) for name in ("run", "key", "line", "unknown", "readings", "complete", "widths")
+        }
         table, content = pl.DataFrame(dict(zip(COLUMNS, columns, strict=True)), schema=COLUMNS), BytesIO()
         table.write_parquet(content, metadata={_NAME: json.dumps({"version": VERSION, **facts})})
         return content.getvalue()
@@ -101,8 +105,10 @@ class RowRecord:
             cells, inputs, state, before = (table[name].to_numpy() for name in COLUMNS)
             line, unknown = (tuple(str(one) for one in facts[name]) for name in ("line", "unknown"))
             counts = max(0, int(facts["readings"])), bool(facts["complete"])
-            return cls(
-                str(facts["run"]), str(facts["key"]), Fingerprints(cells, inputs), state, before, line, unknown, *counts
-            )
+            widths = {str(name): float(width) for name, width in dict(facts.get("widths", {})).items()}
+            if not all(0 < width < float("inf") for width in widths.values()):
+                raise ValueError
+            rows, names = Fingerprints(cells, inputs), (str(facts["run"]), str(facts["key"]))
+            return cls(*names, rows, state, before, line, unknown, *counts, widths)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, KeyError, TypeError, OSError):
             raise InputError("the record of rows is damaged", expected="a file that Luthier wrote") from None

@@ -14,6 +14,7 @@ _EPILOG = """\b
 Examples:
   luthier check runs/houses this-month.csv
   luthier check runs/houses this-month.csv --fail-on act
+  luthier check runs/houses sales.csv --time sold --since last --fail-on act
 """
 LEVELS = ("fine", "watch", "act")
 
@@ -34,6 +35,20 @@ def check(
             show_default=False,
         ),
     ] = None,
+    since: Annotated[
+        str,
+        typer.Option(
+            help="Look only at rows from this moment on (2026-10-01), or with 'last' at those since the last check.",
+            show_default=False,
+        ),
+    ] = "",
+    time: Annotated[
+        str,
+        typer.Option(help="The column that says when a row came; the run's --time by default.", show_default=False),
+    ] = "",
+    false_alarms: Annotated[
+        float, typer.Option(help="Share of checks of rows like the training rows that may say otherwise.")
+    ] = 0.05,
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Compare new rows with the training rows (drift), and score the model where the target is among the columns."""
@@ -51,7 +66,7 @@ def check(
     for target, one in runs.items():
         if len(runs) > 1 and not json:
             typer.echo(f"\n{target}:")
-        result = check_run(one, source)
+        result = check_run(one, source, since=since, time=time, false_alarms=false_alarms)
         print_check(result, json=json)
         worst = max(worst, LEVELS.index(result["level"]))
     if fail_on is not None and worst >= LEVELS.index(fail_on):

@@ -15,6 +15,8 @@ Examples:
   luthier lab all -o labs.html
   luthier lab notebook softmax -o softmax.ipynb
   luthier lab page neuron -o pages
+  luthier lab exercise softmax
+  luthier lab exercise softmax --check softmax.py
 """
 Full = Annotated[
     bool, typer.Option("--full", help="As printed: all seeds and whole trainings; some take many minutes.")
@@ -39,6 +41,7 @@ def register(app: typer.Typer) -> None:
     group.command("all")(run_all)
     group.command("notebook")(write_notebook)
     group.command("page")(write_page)
+    group.command("exercise")(exercise)
     app.add_typer(group, name="lab", epilog=_EPILOG)
 
 
@@ -99,6 +102,38 @@ def write_page(
         raise ConfigError([f"name one or more pages, or give --all; the pages are {', '.join(page_names())}"])
     for path in write_pages(page_names() if everything else tuple(names or ()), output, gallery=everything):
         typer.echo(f"written to {path}")
+
+
+def exercise(
+    name: Annotated[
+        str | None, typer.Argument(help="softmax, bp1 to bp4, adam, dropout or batch-norm; none lists them.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write. Default: NAME.py.")] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            "--check", metavar="FILE", help="Judge the FILE that you filled in. It runs as a program of yours."
+        ),
+    ] = None,
+) -> None:
+    """Write an exercise with a blank to fill in, or judge what was filled in: what is wrong, in a sentence."""
+    from luthier.labs.exercises import EXERCISES, exercise_named, hand_out
+    from luthier.labs.judge_exercise import judged_apart
+
+    if name is None:
+        for one in EXERCISES.values():
+            typer.echo(f"{one.name:<12} {one.title} ({one.source})")
+        return
+    asked = exercise_named(name)
+    if check is None:
+        path = output or Path(f"{asked.name.replace('-', '_')}.py")
+        hand_out(asked, path)
+        typer.echo(f"written to {path}: fill in `...`, then luthier lab exercise {asked.name} --check {path}")
+        return
+    judgement = judged_apart(asked, check)
+    typer.echo(judgement.sentence if judgement.right else f"not yet: {judgement.sentence}")
+    if not judgement.right:
+        raise typer.Exit(1)
 
 
 def _run(names: list[str], full: bool, json: bool, output: Path | None) -> None:

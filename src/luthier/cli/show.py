@@ -48,8 +48,10 @@ def _print_checklist(run: Path | None, lang: str) -> None:
     from luthier.recipe import checklist, in_lines
     from luthier.report import read_contents
 
-    contents = None if run is None else read_contents(run)
-    ticked = checklist() if contents is None else checklist(contents.records, drift=contents.drift)
+    ticked = checklist()
+    if run is not None:
+        contents = read_contents(run)
+        ticked = checklist(contents.records, scores=contents.scores, drift=contents.drift)
     with speaking(lang):
         for line in in_lines(ticked):
             typer.echo(line)

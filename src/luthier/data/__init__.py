@@ -14,16 +14,7 @@ from luthier.data.preprocess import Preprocess
 from luthier.data.sources import BUNDLED, Source, read_batches, read_source
 from luthier.data.split import Splits, require_rows, split_rows
 from luthier.data.table_checks import LEAKING, check_table, share_explained
-from luthier.data.task import (
-    TargetFacts,
-    Task,
-    decode_classes,
-    encode_target,
-    infer_task,
-    target_facts,
-    target_values,
-    task_of,
-)
+from luthier.data.task import Task, decode_classes, encode_target, infer_task, target_values
 from luthier.data.unread import Unread
 from luthier.data.values import with_target, with_values
 
@@ -43,7 +34,6 @@ __all__ = [
     "Source",
     "Splits",
     "TableEncoder",
-    "TargetFacts",
     "Task",
     "Unread",
     "centre_of",
@@ -64,9 +54,7 @@ __all__ = [
     "require_rows",
     "share_explained",
     "split_rows",
-    "target_facts",
     "target_values",
-    "task_of",
     "with_target",
     "with_values",
 ]

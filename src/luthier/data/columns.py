@@ -278,6 +278,8 @@ def _textual(facts: Facts) -> Column:
         words = " and ".join(f"'{value}'" for value in facts.values)
         return Column(name, "boolean", True, f"its values are {words}{_said_alike(facts)}{gaps}", parser)
     mixed = f"; {facts.numbers} of {rows} values are numbers, the others text" if facts.numbers else ""
+    if facts.many_digits:
+        mixed = "; its whole numbers have more digits than a number keeps apart"
     more = f"{mixed}{_said_alike(facts)}{gaps}"
     keep = "number" if facts.numbers > rows / 2 else "text"
     if distinct <= max(20, min(MOST_LEVELS, rows // 5)) and distinct < 0.9 * rows:

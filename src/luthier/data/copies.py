@@ -17,11 +17,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from luthier.data.columns import Column
+from luthier.data.facts import MOST_TRUTHS
+from luthier.data.levels import TruthWords
 from luthier.data.row_hashes import cell_hashes, number_hashes, scrambled, text_hash
 
 FINE = 1e-6  # of a column's quartile range: numbers that are nearer count as the same
 MOST_COPIES = 4  # a value that more rows have is the column's nature
 SHIFTS = (0.0, 0.5)
+WIDER = 16.0
+OFF_GRID = 0.381966  # of a cell: where its edges lie, so that hardly a number that people write lies on one
 MOST_ROWS_OF_ONE = 10_000  # of a table with one column of numbers: among more, neighbours lie that near by chance
 FEWEST_GROUPS = 10
 BY_CHANCE = 0.5  # of the repeated rows
@@ -129,6 +133,38 @@ def _in_order(groups: np.ndarray) -> np.ndarray:
     """
     first, inverse = np.unique(groups, return_index=True, return_inverse=True)[1:]
     return np.asarray(np.argsort(np.argsort(first))[inverse])
+
+
+def stored_grid(rule: CopyRule) -> dict[str, float]:
+    """The widths of grids, powers of two, on which rows are compared with those of tables that come later.
+
+    There is one grid only, so its cells are wider; of one column of numbers neighbours would fall into one by chance.
+
+    >>> stored_grid(CopyRule(("x", "z"), {"x": 2.0, "z": 0.3}))
+    {'x': 32.0, 'z': 4.0}
+    """
+    wider = WIDER if len(rule.widths) > 1 else 1.0
+    return {name: float(2.0 ** np.round(np.log2(wider * width))) for name, width in rule.widths.items()}
+
+
+def on_grid(frame: pl.DataFrame, widths: Mapping[str, float]) -> pl.DataFrame:
+    """A table whose numbers are those of their grid's cells, and whose spellings of yes and no are truth values.
+
+    >>> one, other = pl.DataFrame({"x": [0.1], "f": ["yes"]}), pl.DataFrame({"x": [0.1 + 1e-9], "f": [True]})
+    >>> on_grid(one, {"x": 2.0**-20}).equals(on_grid(other, {"x": 2.0**-20}))
+    True
+    """
+    numbers = [name for name in widths if name in frame.columns and frame[name].dtype.is_numeric()]
+    cells = [(pl.col(name).cast(pl.Float64) / widths[name] + OFF_GRID).floor() for name in numbers]
+    truths = [truth for name in frame.columns if (truth := _as_truths(frame[name])) is not None]
+    return frame.with_columns(*cells, *truths)
+
+
+def _as_truths(cells: pl.Series) -> pl.Series | None:
+    """Spellings of yes and no as truth values; None where some are others."""
+    if cells.dtype != pl.String or not TruthWords.hold(some := cells.drop_nulls().unique().head(MOST_TRUTHS)):
+        return None
+    return None if len(some) == MOST_TRUTHS else cells.replace_strict(some, pl.Series(TruthWords().codes(some)) == 3)
 
 
 def copies_of(numbers: np.ndarray) -> Copies:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from luthier.data.levels import FALSE, TRUE, texts_of
@@ -13,6 +14,8 @@ from luthier.data.moments import format_of, is_ambiguous
 from luthier.data.numerals import NumberStyle, commonest_style, style_of
 from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORDS
 
+DIGITS = 15  # a floating-point number keeps all whole numbers of so many
+FEW_PLACES = 1000  # between which large whole numbers are rounded; of more the rounding is small
 MOST_TRUTHS = 20  # spellings of yes and no that are looked at
 MOST_NAMED = 20  # marks of missing cells that are kept, beside those that always count
 MOST_COMPARED = 2000  # levels that are compared with each other
@@ -30,7 +33,8 @@ class Facts:
     there are in a row of text on average, `numbers` how many texts are numbers; `values` are those of a text that has
     two.
     `marks` are texts that count as missing, in `marked` cells; `alike` are levels that differ in case or blanks alone;
-    `other_format` has day and month, or year, the other way round and reads the same texts.
+    `other_format` has day and month, or year, the other way round and reads the same texts. `many_digits` says that
+    these are whole numbers beyond 2^53 of which some would be the same as floating-point numbers: they stay text.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Facts:
     marks: tuple[str, ...] = ()
     alike: tuple[str, ...] = ()
     other_format: str = ""
+    many_digits: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The facts as plain JSON values."""
@@ -76,6 +81,8 @@ def facts_of(series: pl.Series, decimal: str = "") -> Facts:
     """
     if is_text(series.dtype):
         return _facts_of_text(series, decimal)
+    if series.dtype.is_integer() and _too_long(texts_of(series.drop_nulls().unique())):
+        return _facts_of_text(texts_of(series), decimal)
     known = (series.fill_nan(None) if series.dtype.is_float() else series).drop_nulls()
     distinct = known.n_unique()
     facts = Facts(series.name, _stored(series.dtype), len(known), len(series) - len(known), distinct)
@@ -95,7 +102,8 @@ def _facts_of_text(series: pl.Series, decimal: str) -> Facts:
     counts = cells.drop_nulls().value_counts(sort=True, name="cells")
     distinct = counts[series.name]
     is_mark = distinct.str.to_lowercase().is_in(list(NUMBER_MARKS))
-    style = _number_style(distinct.filter(~is_mark), decimal)
+    many_digits = _too_long(distinct.filter(~is_mark))
+    style = None if many_digits else _number_style(distinct.filter(~is_mark), decimal)
     if style is not None:
         return _facts_of_written_numbers(cells, counts, is_mark, style)
     pattern = format_of(distinct.filter(~is_mark))
@@ -104,7 +112,22 @@ def _facts_of_text(series: pl.Series, decimal: str) -> Facts:
     facts = _without_marks(cells, counts, is_mark)
     if pattern:
         return replace(facts, date_format=pattern, other_format=is_ambiguous(distinct.filter(~is_mark), pattern))
-    return _of_words(facts, counts.filter(~is_mark), decimal)
+    words = _of_words(facts, counts.filter(~is_mark), decimal)
+    return replace(words, many_digits=True, numbers=0) if many_digits else words
+
+
+def _too_long(distinct: pl.Series) -> bool:
+    """Whether texts are whole numbers that come to few floating-point numbers, different ones to the same.
+
+    >>> _too_long(pl.Series(["9007199254740992", "9007199254740993"])), _too_long(pl.Series(["1", "01", "1e20"]))
+    (True, False)
+    """
+    long = distinct.filter(distinct.str.len_bytes() > DIGITS)
+    if not len(long) or not distinct.str.contains(r"^[-+]?\d+$").all():
+        return False
+    values = long.cast(pl.Float64).unique().to_numpy()
+    places = (values.max() - values.min()) / np.spacing(np.abs(values).max())
+    return bool(places < FEW_PLACES) and long.str.replace(r"^\+?0*", "").n_unique() > len(values)
 
 
 def _without_marks(cells: pl.Series, counts: pl.DataFrame, is_mark: pl.Series) -> Facts:

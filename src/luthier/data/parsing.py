@@ -72,6 +72,7 @@ NUMBER_MARKS = (
     *("无", "暂无", "缺失", "未知", "无数据"),
 )
 _WHAT = {"number": "numbers", "moment": "dates", "word": "text"}
+LEAST_SCALE = 1e-30  # of a target: single precision holds 1e-38 to 1e38
 
 
 @dataclass(frozen=True)
@@ -229,6 +230,21 @@ def require_finite(frame: pl.DataFrame) -> None:
             received=f"{len(rows)} infinite value{'s' if len(rows) > 1 else ''}, the first in row {rows[0] + 1}",
             remedy="leave those cells empty, or correct them",
         )
+
+
+def require_scale(values: pl.Series) -> None:
+    """InputError for numbers that single precision cannot hold, or hardly."""
+    numbers = values.cast(pl.Float64).to_numpy()
+    low, high = float(numbers.min()), float(numbers.max())
+    largest = max(-low, high)
+    if high / 2 - low / 2 > LEAST_SCALE and largest < 1 / LEAST_SCALE:
+        return
+    raise InputError(
+        f"the target `{values.name}` has numbers too {'large' if largest >= 1 else 'small'} to be computed with",
+        expected=f"numbers that differ by more than {LEAST_SCALE:g}, none beyond {1 / LEAST_SCALE:g}",
+        received=f"numbers from {low:g} to {high:g}",
+        remedy="give them in another unit: multiply the column by a power of ten",
+    )
 
 
 def _number(cell: pl.Expr, dtype: pl.DataType, style: NumberStyle) -> pl.Expr:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from luthier.data.dataset import centre_of
+from luthier.kinds import KINDS, LOG, Kind
 
 Values = TypeVar("Values", np.ndarray, Tensor)
 LARGEST = 1e300  # stands for no bound where other runtimes have no infinity
@@ -27,6 +28,9 @@ class TargetTransform:
     An answer that is not the mean (a median, say) lies by `shifts` [K] beside the prediction on the modelled scale: a
     line through these at outputs `knots` [K], level outside of them. It takes the place of `smear`.
 
+    Of a linked `kind` (a count, say) networks predict a mean behind a link: targets are divided by their own mean e to
+    the `mean` where the link is a logarithm, and residuals are in deviations of a value around its mean.
+
     >>> transform = TargetTransform(mean=1.0, std=2.0, log=True)
     >>> round(float(transform.answer(transform.standardise(np.log(np.array([20.0]))))[0]), 9)
     20.0
@@ -40,17 +44,42 @@ class TargetTransform:
     highest: float = np.inf
     knots: tuple[float, ...] = ()
     shifts: tuple[float, ...] = ()
+    kind: Kind = KINDS["regression"]
 
     @classmethod
-    def fit(cls, targets: Tensor, weights: Tensor | None, *, log: bool) -> TargetTransform:
+    def fit(
+        cls, targets: Tensor, weights: Tensor | None, *, log: bool, kind: Kind = KINDS["regression"]
+    ) -> TargetTransform:
         """Mean and deviation of modelled targets [N] (logarithms where `log`), each counting by its weight [N]."""
         mean, std = centre_of(targets, weights)
+        if kind.is_linked:
+            return cls(float(np.log(mean)) if kind.link == LOG else 0.0, kind=kind)
         return cls(mean, std, log)
 
     def standardise(self, modelled: Values) -> Values:
-        """Targets, or their logarithms, as networks predict them."""
-        result: Values = (modelled - self.mean) / self.std
+        """Targets, or their logarithms, as networks learn them."""
+        result: Values = modelled / np.exp(self.mean) if self.kind.is_linked else (modelled - self.mean) / self.std
         return result
+
+    def restored(self, targets: Values) -> Values:
+        """`standardise` undone."""
+        result: Values = targets * np.exp(self.mean) if self.kind.is_linked else self.modelled(targets)
+        return result
+
+    def residuals(self, targets: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """By how much targets [N] lie beside predictions: on the modelled scale, or in deviations around a mean."""
+        if self.kind.spread is None:
+            return np.asarray(targets - self.modelled(outputs))
+        mean = self.kind.link.mean(self.modelled(outputs))
+        return np.asarray((targets - mean) / self.kind.spread(mean))
+
+    def beside(self, modelled: np.ndarray, residuals: float | np.ndarray) -> np.ndarray:
+        """Values by residuals beside predictions on the modelled scale: `residuals` undone."""
+        if self.kind.spread is None:
+            values = modelled + residuals
+            return np.asarray(np.exp(values) if self.log else values)
+        mean = self.kind.link.mean(modelled)
+        return self.kind.within(mean + residuals * self.kind.spread(mean))
 
     def modelled(self, outputs: Values) -> Values:
         """Predictions on the target's scale, or on that of its logarithm."""
@@ -68,9 +97,15 @@ class TargetTransform:
         if self.shifts:
             values = values + self._shift(outputs)
         if not self.log:
-            return values
+            means = self.kind.link.mean(values)
+            return means.round() if self.rounds else means
         result: Values = torch.exp(values) if isinstance(values, Tensor) else np.exp(values)
         return result if self.shifts else result * self.smear
+
+    @property
+    def rounds(self) -> bool:
+        """Whether answers are whole numbers: medians of counts and the like, not their means."""
+        return self.kind.whole and bool(self.shifts)
 
     def _shift(self, outputs: Values) -> Values | float:
         """By how much answers lie beside predictions, in operations that gradients pass and other runtimes have."""
@@ -91,21 +126,22 @@ class TargetTransform:
     def centre(self, values: np.ndarray) -> np.ndarray:
         """Answers [N] on the target's own scale as predictions on the modelled one: `answer` undone."""
         if not self.shifts:
-            return np.log(values / self.smear) if self.log else values
-        ends = np.log(values) if self.log else values
+            return np.log(values / self.smear) if self.log else self.kind.link.output(values)
+        ends = np.log(values) if self.log else self.kind.link.output(values)
         if len(self.shifts) == 1:
             return np.asarray(ends - self.shifts[0])
         at = np.array(self.knots) * self.std + self.mean
         return np.asarray(ends - np.interp(ends, at + np.array(self.shifts), self.shifts))
 
     def around(
-        self, values: np.ndarray, low: float | np.ndarray, high: float | np.ndarray
+        self, middle: np.ndarray, low: float | np.ndarray, high: float | np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The ends of intervals around answers [N], which lie `low` and `high` (of each row, or one for all) beside
-        the predictions on the modelled scale."""
-        middle = self.centre(values)
-        ends = (np.exp(end) if self.log else end for end in (middle + low, middle + high))
-        below, above = ends
+        """The ends of intervals around predictions on the modelled scale [N], which lie `low` and `high` (of each row,
+        or one for all) beside them."""
+        below, above = self.beside(middle, low), self.beside(middle, high)
+        if self.kind.whole:  # the whole numbers inside; where there is none, the nearest
+            nearest = np.round(self.kind.link.mean(middle))
+            below, above = np.minimum(np.ceil(below), nearest), np.maximum(np.floor(above), nearest)
         return below, above
 
     def bounded_by(self, targets: Tensor, other: TargetTransform | None = None) -> TargetTransform:
@@ -113,6 +149,8 @@ class TargetTransform:
         seen = self.standardise(targets.double())
         low, high = float(seen.min()), float(seen.max())
         low, high = low - WIDER * (high - low), high + WIDER * (high - low)
+        if self.kind.is_linked:
+            low, high = self.kind.link.bounds(float(seen.max()))
         if other is not None:
             low, high = min(low, other.lowest), max(high, other.highest)
         return replace(self, lowest=low, highest=high)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,13 +15,10 @@ from luthier.data.columns import likeliest_style
 from luthier.data.facts import facts_of, is_text
 from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, TruthWords, value_of
 from luthier.data.numerals import NumberStyle
-from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser
+from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser, require_scale
 from luthier.errors import ConfigError, InputError, nearest
+from luthier.kinds import KINDS, Family, Kind, TaskKind, target_facts, task_of
 
-TaskKind = Literal["regression", "binary", "multiclass"]
-KINDS = ("regression", "binary", "multiclass")
-MOST_INTEGER_CLASSES = 20
-SKEWED = 1.0  # a sample skewness above 1 is commonly called high
 MOST_CLASSES = 1000
 # A class may be called NA: in a target of words those cells are a class, and it is said.
 CLASS_WORDS = replace(WORDS, marks=tuple(mark for mark in WORD_MARKS if mark not in ("NA", "N/A", "n/a")))
@@ -46,7 +43,31 @@ class Task:
     @property
     def cells(self) -> CellParser:
         """How the target's cells are read."""
-        return self.parser or (NUMBERS if self.kind == "regression" else CLASS_WORDS)
+        return self.parser or (CLASS_WORDS if self.is_classes else NUMBERS)
+
+    @property
+    def traits(self) -> Kind:
+        """All that differs from kind to kind: loss, link, metric and so on."""
+        return KINDS[self.kind]
+
+    @property
+    def family(self) -> Family:
+        """How it is answered: as a number, one of two classes, or one of several.
+
+        >>> Task("multiclass", "y", ("a", "b", "c")).family
+        'multiclass'
+        """
+        return self.traits.family
+
+    @property
+    def is_classes(self) -> bool:
+        """Whether classes are predicted, and not numbers."""
+        return self.traits.is_classes
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs a network has."""
+        return len(self.classes) if self.family == "multiclass" else 1
 
     @property
     def positive_index(self) -> int:
@@ -75,7 +96,7 @@ class Task:
 
 
 def read_target(series: pl.Series, asked: str | None = None, decimal: str = "") -> tuple[pl.Series, CellParser, str]:
-    """A target's cells as numbers where all of them are, or where a regression was `asked` for, else as words.
+    """A target's cells as numbers where all of them are, or where a kind of number was `asked` for, else as words.
 
     They are null where a value is missing. With them come their parser, and what is to be said of the reading.
     `decimal` is the mark of the file's numbers.
@@ -83,22 +104,26 @@ def read_target(series: pl.Series, asked: str | None = None, decimal: str = "") 
     >>> read_target(pl.Series("price", ["$1,200", "$85"]))[0].to_list()
     [1200.0, 85.0]
     """
+    numbers = asked is not None and not KINDS[asked].is_classes
     if not is_text(series.dtype):
-        length = asked in (None, "regression") and (isinstance(series.dtype, pl.Duration) or series.dtype == pl.Time)
-        parser = NUMBERS if asked == "regression" or series.dtype == pl.Decimal or length else CLASS_WORDS
+        length = (asked is None or numbers) and (isinstance(series.dtype, pl.Duration) or series.dtype == pl.Time)
+        parser = NUMBERS if numbers or series.dtype == pl.Decimal or length else CLASS_WORDS
         values = NUMBERS.values(series) if parser is NUMBERS else CLASS_WORDS.words(series)
         return values, parser, "it counts in seconds" if length else ""
     facts = facts_of(series, decimal)
-    if asked == "regression" and facts.stored not in ("integer", "float"):
+    if numbers and facts.stored not in ("integer", "float"):
         return _as_numbers(series, decimal)
-    if facts.stored in ("integer", "float") and (asked == "regression" or not _are_codes(series, facts.stored)):
+    if facts.stored in ("integer", "float") and (numbers or not _are_codes(series, facts.stored)):
         parser = replace(NUMBERS, style=NumberStyle.from_json(facts.style))
         values = parser.values(series)
         return (values.cast(pl.Int64) if facts.stored == "integer" else values), parser, parser.style.in_words
     words = CLASS_WORDS.texts(series)
     named = sorted(set(words.drop_nulls().unique()) & set(WORD_MARKS))
-    message = "".join(f"'{name}' is taken for a class; leave those cells empty if they have no value" for name in named)
-    return words, CLASS_WORDS, message
+    said = [f"'{name}' is taken for a class; leave those cells empty if they have no value" for name in named]
+    if facts.alike:
+        alike = " and ".join(map(repr, facts.alike[:3]))
+        said.append(f"{alike} are classes of their own; correct them if they are one")
+    return words, CLASS_WORDS, "; ".join(said)
 
 
 def _are_codes(series: pl.Series, stored: str) -> bool:
@@ -160,9 +185,12 @@ def infer_task(
     facts = target_facts(known, override, counting)
     kind, reason = task_of(facts)
     reason += f"; {message}" if message else ""
-    if kind == "regression":
-        parser = parser if parser.reads == "number" else NUMBERS
-        return Task("regression", known.name, log_scale=facts.log_scale, reason=reason, parser=parser)
+    if not KINDS[kind].is_classes:
+        require_scale(known)
+        parser, log = parser if parser.reads == "number" else NUMBERS, kind == "regression" and facts.log_scale
+        task = Task(kind, known.name, log_scale=log, reason=reason, parser=parser)
+        _require_values(known.cast(pl.Float64).to_numpy(), task)
+        return task
     if is_text(series.dtype) and not written:
         known = CLASS_WORDS.texts(series).filter(values.is_not_null())
     task = _classification(known, kind, known.n_unique(), reason, override)
@@ -174,70 +202,6 @@ def _of_classes(parser: CellParser) -> CellParser:
     """How classes are read: numbers by their value, beside the marks of missing numbers."""
     marks = tuple(dict.fromkeys((*WORD_MARKS, *NUMBER_MARKS)))
     return replace(CLASS_WORDS, marks=marks, style=parser.style) if parser.reads == "number" else parser
-
-
-@dataclass(frozen=True)
-class TargetFacts:
-    """What is asked of a target before its task is decided; kept as the evidence for it. `spread` is the
-    largest less the smallest number, `skew` and `log_skew` the skewness of positive numbers and of their logarithms,
-    `asked` the task that was asked for."""
-
-    numeric: bool
-    fractions: bool
-    distinct: int
-    spread: float = 0.0
-    skew: float | None = None
-    log_skew: float | None = None
-    asked: str | None = None
-
-    @property
-    def log_scale(self) -> bool:
-        """Whether the logarithm is modelled: positive numbers with a long tail that it shortens."""
-        if self.skew is None or self.log_skew is None:
-            return False
-        return self.skew > SKEWED and abs(self.log_skew) < self.skew
-
-
-def target_facts(series: pl.Series, asked: str | None = None, weights: np.ndarray | None = None) -> TargetFacts:
-    """The facts of a target column, whose rows count by `weights` [N]."""
-    there = series.is_not_null() & (series.is_not_nan() if series.dtype.is_float() else True)
-    known = series.filter(there)
-    distinct, numeric = known.n_unique(), known.dtype.is_numeric()
-    if not numeric:
-        return TargetFacts(False, False, distinct, asked=asked)
-    values = known.cast(pl.Float64)
-    low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
-    counting = None if weights is None else weights[there.to_numpy()]
-    skews = (_skew(values, counting), _skew(values.log(), counting)) if low > 0 else (None, None)
-    fractions = known.dtype.is_float() and not bool((known == known.round(0)).all())
-    return TargetFacts(True, fractions, distinct, high - low, skews[0], skews[1], asked)
-
-
-def _skew(values: pl.Series, weights: np.ndarray | None) -> float | None:
-    """The (weighted) skewness of a population; None where nothing varies."""
-    if weights is None:
-        return values.skew()
-    off = values.to_numpy() - np.average(values.to_numpy(), weights=weights)
-    square, cube = (float(np.average(off**power, weights=weights)) for power in (2, 3))
-    return cube / square**1.5 if square > 0 else None
-
-
-def task_of(facts: TargetFacts) -> tuple[TaskKind, str]:
-    """The task that a target's facts call for, and why."""
-    if facts.asked is not None:
-        return facts.asked, "you said so"  # type: ignore[return-value]
-    if facts.fractions:
-        return "regression", f"the target is a number with {facts.distinct} distinct values, some of them fractions"
-    if facts.distinct == 2:
-        return "binary", "the target has two distinct values"
-    if facts.numeric:
-        if facts.distinct <= MOST_INTEGER_CLASSES and facts.spread < 2 * facts.distinct:
-            return (
-                "multiclass",
-                f"the target has {facts.distinct} distinct whole numbers close together, read as classes",
-            )
-        return "regression", f"the target is a number with {facts.distinct} distinct values"
-    return "multiclass", f"the target is text with {facts.distinct} classes"
 
 
 def _classification(known: pl.Series, kind: TaskKind, distinct: int, reason: str, override: str | None) -> Task:
@@ -326,7 +290,7 @@ def _text(value: Any) -> str:
 
 def target_values(series: pl.Series, task: Task) -> pl.Series:
     """A target's cells as the task has them, null where a value is missing: numbers, or the labels of classes."""
-    if task.kind == "regression":
+    if not task.is_classes:
         return task.cells.values(series)
     words = task.cells.words(series)
     if task.label_kind in ("integer", "float") and is_text(series.dtype):
@@ -348,8 +312,9 @@ def _class_codes(series: pl.Series, task: Task) -> np.ndarray:
 def encode_target(series: pl.Series, task: Task) -> Tensor:
     """The target as the network sees it: class numbers int64 [N], or values float64 [N] (their logarithms
     where the task says so)."""
-    if task.kind == "regression":
+    if not task.is_classes:
         values = task.cells.values(series).to_numpy()
+        _require_values(values, task)
         if task.log_scale:
             if (values <= 0).any():
                 raise InputError(
@@ -369,6 +334,19 @@ def encode_target(series: pl.Series, task: Task) -> Tensor:
             received=", ".join(sorted(result)[:5]),
         )
     return torch.from_numpy(codes - FIRST_LEVEL)
+
+
+def _require_values(values: np.ndarray, task: Task) -> None:
+    """InputError for values [N] that a target of the task's kind cannot have."""
+    wrong = task.traits.refused(values)
+    if wrong.any():
+        more = f", and {int(wrong.sum()) - 1} more such rows" if wrong.sum() > 1 else ""
+        raise InputError(
+            f"`{task.target}` has values that are not a {task.kind}",
+            expected=task.traits.values,
+            received=f"{values[wrong][0]:g}{more}",
+            remedy="mend these rows, or --task regression for plain numbers",
+        )
 
 
 def is_known_class(series: pl.Series, task: Task) -> pl.Series:

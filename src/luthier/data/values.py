@@ -61,7 +61,7 @@ def styles_of(columns: Sequence[Column], task: Task | None = None) -> dict[str, 
     True
     """
     result = {column.name: column.cells.style for column in columns if column.cells.reads == "number"}
-    if task is not None and (task.kind == "regression" or task.label_kind in ("integer", "float")):
+    if task is not None and (not task.is_classes or task.label_kind in ("integer", "float")):
         result[task.target] = task.cells.style
     return result
 
@@ -85,6 +85,6 @@ def values_as_known(frame: pl.DataFrame, columns: Sequence[Column], task: Task) 
 
 def _target(task: Task, dtype: pl.DataType) -> pl.Expr:
     cell = task.cells.value(pl.col(task.target), dtype)
-    if task.kind != "regression" and is_text(dtype) and task.label_kind in ("integer", "float"):
+    if task.is_classes and is_text(dtype) and task.label_kind in ("integer", "float"):
         return task.cells.style.number(cell).cast(pl.Int64 if task.label_kind == "integer" else pl.Float64)
     return cell

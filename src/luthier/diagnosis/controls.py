@@ -37,6 +37,16 @@ RATES = (1e-3, 5e-3)
 EPOCHS, FEWEST_STEPS = 15, 200
 
 
+def are_labels(targets: Tensor, loss: str) -> bool:
+    """Whether targets are one class for each row; those of `CLASSES` may be shares of classes, too.
+
+    >>> are_labels(torch.tensor([0, 2]), "softmax"), are_labels(torch.tensor([0.3, 1.0]), "binary")
+    (True, False)
+    """
+    whole = not targets.is_floating_point() or bool((targets == targets.round()).all())
+    return loss in CLASSES and targets.ndim == 1 and whole
+
+
 def trivial_loss(targets: Tensor, loss: str) -> float | None:
     """The loss of the best constant prediction, such as the targets' shares or mean; None where a loss
     has none, and where its least is not 0: shares of it would say nothing.
@@ -44,9 +54,8 @@ def trivial_loss(targets: Tensor, loss: str) -> float | None:
     >>> round(trivial_loss(torch.tensor([0, 0, 1, 1]), "softmax") or 0, 3)
     0.693
     """
-    if loss in CLASSES and targets.ndim == 1:
-        shares = torch.bincount(targets.long()).double() / len(targets)
-        shares = shares[shares > 0]
+    if are_labels(targets, loss):
+        shares = torch.unique(targets, return_counts=True)[1].double() / len(targets)
         return float(-(shares * shares.log()).sum())
     known = loss_by_name(loss) if loss else None
     if known is None or known.constant is None or bool(floors(known, column(targets)).any()):
@@ -74,7 +83,8 @@ def with_codes(part: Part, sizes: Sequence[int]) -> Part:
 def _trained(network: Any, training: Part, validation: Part, loss: str, batch_size: int) -> Tensor:
     """Outputs [M, N, C] for the validation rows, each member's weights those of its lowest validation loss."""
     steps = max(FEWEST_STEPS, EPOCHS * len(training) // batch_size)
-    loss = "softmax" if network is REFERENCE and loss == "binary" else loss  # it has an output for each class
+    if network is REFERENCE and are_labels(training.targets, loss):
+        loss = "softmax"  # it has an output for each class
     result = train_networks(
         network,
         training,
@@ -108,7 +118,7 @@ def tells_something(evaluations: Sequence[Evaluated], training: Tensor, validati
 
 def _trivial_on(piece: Tensor, training: Tensor, loss: str) -> float:
     """The mean loss on some rows of predicting what the training targets have on average."""
-    if loss not in CLASSES:
+    if not are_labels(training, loss):
         return constant_loss(loss, best_constant(loss, training), piece)
     shares = torch.bincount(training.long(), minlength=int(piece.max()) + 1).double().clamp_min(0.5)
     return float(-(shares / shares.sum()).log()[piece.long()].mean())
@@ -145,7 +155,7 @@ def signal(
 
 def _row_losses(logits: Tensor, targets: Tensor, loss: str) -> np.ndarray:
     """Loss of each row, the mean over networks [N]."""
-    if loss not in CLASSES:
+    if not are_labels(targets, loss):
         return np.asarray(loss_by_name(loss).rows(logits.double(), column(targets)).mean(0))
     rows = -_log_probabilities(logits).gather(-1, targets.long().expand(len(logits), -1).unsqueeze(-1))
     return np.asarray(rows.squeeze(-1).mean(0))

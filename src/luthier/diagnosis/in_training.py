@@ -15,7 +15,15 @@ from torch import Tensor, nn
 
 from luthier.diagnosis.checks.data_rows import check_order, check_rows
 from luthier.diagnosis.checks.layers import usual_update
-from luthier.diagnosis.controls import CLASSES, label_noise, rate_fits, signal, some_rows, tells_something, trivial_loss
+from luthier.diagnosis.controls import (
+    are_labels,
+    label_noise,
+    rate_fits,
+    signal,
+    some_rows,
+    tells_something,
+    trivial_loss,
+)
 from luthier.diagnosis.findings import Diagnosis, diagnosis_of
 from luthier.diagnosis.trace import Trace
 from luthier.diagnosis.training_monitor import TrainingMonitor
@@ -168,7 +176,6 @@ def _train(
     targets: list[Tensor] = []
     looked = some_rows(part, EVALUATED_ROWS), some_rows(held_out, EVALUATED_ROWS)
     with TrainingMonitor(module, every=max(1, steps // 20), loss=name) as watch:
-        watch.trace.trivial = trivial_loss(part.targets, name)
         for step, batch in enumerate(_without(kept_back, loop.batches(seed))):
             if step == steps or watch.trace.birth is not None:
                 break
@@ -180,6 +187,8 @@ def _train(
                 targets.append(batch.y.cpu())
             if (step + 1) % every == 0 or step + 1 in EARLY_LOOKS:
                 _evaluate(watch, module, *looked, loop)
+        loop.check(loop.outputs(module.eval(), part.span(0, 1)), part.targets)
+        watch.trace.trivial = trivial_loss(part.targets, name)
         _see_saturated_outputs(watch.trace, module, looked[0], name)
     return watch.trace, targets
 
@@ -279,7 +288,7 @@ def _controls(
         none, measured["signal"] = signal(module, rows, checked, loss, batch_size=batch_size)
         if none is not None:
             return [*result, none]
-    if loss in CLASSES:
+    if are_labels(part.targets, loss):
         wrong, measured["suspects"] = label_noise(module, rows, loss, batch_size=batch_size)
         result += [] if wrong is None else [wrong]
     return result

@@ -146,10 +146,13 @@ class Loop:
         weights = None if weights is None else weights.to(self.device)
         if isinstance(self.named, Criterion):
             return self.named.value(outputs, targets)
-        Z = as_rows(one_tensor(outputs, len(targets)).unsqueeze(0))
-        if self.named.check is not None:
-            self.named.check(Z.shape[-1], targets)
-        return self.named.mean(Z, targets, weights)[0]
+        self.check(one_tensor(outputs, len(targets)), targets)
+        return self.named.mean(as_rows(outputs.unsqueeze(0)), targets, weights)[0]
+
+    def check(self, outputs: Tensor, targets: Tensor) -> None:
+        """InputError where a loss by name does not take these targets, of any rows, with a module's outputs."""
+        if not isinstance(self.named, Criterion) and self.named.check is not None:
+            self.named.check(as_rows(outputs.unsqueeze(0)).shape[-1], targets)
 
     def step(self, optimiser: Optimizer, value: Tensor) -> None:
         """One step down a loss."""

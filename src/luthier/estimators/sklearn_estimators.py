@@ -24,7 +24,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from luthier.data import Preprocess, TableEncoder, Task, centre_of
 from luthier.data.arrays import to_polars
 from luthier.data.target_transform import TargetTransform
-from luthier.data.task import TaskKind
 from luthier.engine import Member, Part, Settings, step_time, train
 from luthier.engine.devices import AUTO, CPU
 from luthier.engine.placing import candidates, faster
@@ -39,6 +38,7 @@ from luthier.estimators.sklearn_rows import (
     seed_from,
     targets_of_several,
 )
+from luthier.kinds import TaskKind
 from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES
 from luthier.optimise import Schedule
@@ -125,7 +125,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         if not task.classes:
             mean, std = centre_of(targets[training], None if weights is None else weights[training])
             targets = ((targets - mean) / (std or 1.0)).float()
-        whole = Part(preprocess(numbers), codes, targets.float() if task.kind == "binary" else targets, weights)
+        whole = Part(preprocess(numbers), codes, targets.float() if task.family == "binary" else targets, weights)
         parts = whole.rows(torch.from_numpy(training)), whole.rows(torch.from_numpy(validation))
         outcome, chosen = self._trained(task, encoder, parts, seed)
         nets = tuple(outcome.module(m) for m in chosen)
@@ -161,7 +161,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         """All settings at once, and the members of the best one."""
         training, validation = parts
         loss = USUAL_LOSSES[task.kind]
-        outputs = len(task.classes) if task.kind == "multiclass" else 1
+        outputs = task.outputs
         embeddings = tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes)
         inputs = training.features.shape[1]
         width = min(WIDEST, first_width(len(training), max(1, inputs + sum(w for _, w in embeddings)), outputs))

@@ -14,6 +14,7 @@ import json
 import math
 import re
 import struct
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -32,6 +33,12 @@ ACTIVATIONS: dict[str, Any] = {
     **{name: getattr(F, name) for name in ("gelu", "selu", "mish")},
     "identity": lambda z: z,
 }
+# What is averaged of a network's logits, by its loss, and from the mean of outputs to an answer, by its link.
+AVERAGED: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda z: z.softmax(-1),
+    "binary": lambda z: torch.cat([1 - z.sigmoid(), z.sigmoid()], 1),
+}
+LINKS: dict[str, Callable[[Tensor], Tensor]] = {"identity": torch.positive, "log": torch.exp, "logit": torch.sigmoid}
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 SPELT = {**WORDS, "t": True, "y": True, "1": True, "f": False, "n": False, "0": False}
 EXACT = 2**53  # below it floating-point numbers hold every whole number
@@ -56,8 +63,9 @@ def load(path: str | Path) -> PlainModel:
     for name, entry in header.items():
         begin, end = entry["data_offsets"]
         raw, kind = bytearray(body[begin:end]), TYPES[entry["dtype"]]
-        flat = torch.frombuffer(raw, dtype=kind) if raw else torch.zeros(0, dtype=kind)
-        tensors[name] = flat.reshape(entry["shape"])
+        tensors[name] = (torch.frombuffer(raw, dtype=kind) if raw else torch.zeros(0, dtype=kind)).reshape(
+            entry["shape"]
+        )
     return PlainModel(facts, tensors).eval()
 
 
@@ -77,19 +85,15 @@ class PlainModel(nn.Module):
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """Probabilities, or values on the target's own scale."""
         facts, total = self.facts, torch.zeros((), dtype=torch.float64)
+        averaged = AVERAGED.get(facts["loss"], torch.positive)
         features = self._features(numbers)
         for place, (spec, weight) in enumerate(zip(facts["specs"], facts["weights"], strict=True)):
-            logits = self._net(place, spec, features, codes).double()
-            if facts["kind"] == "multiclass":
-                logits = torch.softmax(logits, -1)
-            elif facts["kind"] == "binary":
-                logits = torch.cat([1 - torch.sigmoid(logits), torch.sigmoid(logits)], 1)
-            total = total + weight * logits
-        if facts["kind"] == "regression":
+            total = total + weight * averaged(self._net(place, spec, features, codes).double())
+        if not facts["classes"]:
             x = total.clamp(facts["lowest"], facts["highest"])
             bends = (rise * (x.clamp(low, high) - low) for low, high, rise in facts["bends"])
-            values: Tensor = sum(bends, x * facts["target_std"] + facts["target_mean"])
-            return values.exp() if facts["log_scale"] else values
+            values = LINKS[facts["link"]](sum(bends, x * facts["target_std"] + facts["target_mean"]))
+            return values.round() if facts["rounds"] else values
         return torch.softmax(total.clamp_min(1e-12).log() / facts["temperature"], 1)
 
     def _net(self, place: int, spec: dict[str, Any], features: Tensor, codes: Tensor) -> Tensor:
@@ -175,10 +179,8 @@ class PlainModel(nn.Module):
             numbers.append(result)
             codes.append(levels)
         wide, coded = len(self._of("preprocess.median")), sum(column["kind"] == "category" for column in columns)
-        return (
-            torch.tensor(numbers, dtype=torch.float64).reshape(len(rows), wide),
-            torch.tensor(codes, dtype=torch.int64).reshape(len(rows), coded),
-        )
+        plain, known = torch.tensor(numbers, dtype=torch.float64), torch.tensor(codes, dtype=torch.int64)
+        return plain.reshape(len(rows), wide), known.reshape(len(rows), coded)
 
     @torch.no_grad()
     def predict_proba(self, rows: list[dict[str, Any]]) -> list[dict[str, float]]:
@@ -189,12 +191,12 @@ class PlainModel(nn.Module):
     def predict(self, rows: list[dict[str, Any]]) -> list[Any]:
         """Classes by name, or values."""
         result = self(*self.encode(rows))
-        if self.facts["kind"] == "regression":
+        if not self.facts["classes"]:
             return list(result[:, 0].tolist())
         if decision := self.facts["decision"]:
             result = result @ result.new_tensor(decision[0]) + result.new_tensor(decision[1])
         second = result[:, -1] >= self.facts["threshold"]
-        indices = second.long() if self.facts["kind"] == "binary" else result.argmax(1)
+        indices = second.long() if self.facts["loss"] == "binary" else result.argmax(1)
         return [self.facts["classes"][place] for place in indices.tolist()]
 
 
@@ -267,13 +269,9 @@ def _written_number(text: str, style: dict[str, Any]) -> float | None:
 def _clock(text: str) -> float | None:
     """12:30, 12:30:15.5, 1:30 PM or 2 days 03:00:00 in seconds."""
     result = CLOCK.fullmatch(text)
-    if not result:
+    if not result or (result[5] and not 1 <= int(result[2]) <= 12):
         return None
-    hours = int(result[2])
-    if result[5]:
-        if not 1 <= hours <= 12:
-            return None
-        hours = hours % 12 + 12 * (result[5].lower() == "p")
+    hours = int(result[2]) % 12 + 12 * (result[5].lower() == "p") if result[5] else int(result[2])
     whole = int(result[1] or 0) * 86400 + hours * 3600 + int(result[3]) * 60
     return (10**6 * whole + round(1e6 * float(result[4] or 0))) / 1e6
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 TYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool}
+# What is averaged of a network's logits, by its loss, and from the mean of outputs to an answer, by its link.
+AVERAGED: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda z: z.softmax(-1),
+    "binary": lambda z: torch.cat([1 - z.sigmoid(), z.sigmoid()], 1),
+}
+LINKS: dict[str, Callable[[Tensor], Tensor]] = {"identity": torch.positive, "log": torch.exp, "logit": torch.sigmoid}
 
 
 def load(path: str | Path) -> PlainPictureModel:
@@ -102,18 +109,14 @@ class PlainPictureModel(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """Probabilities, or values on the target's own scale."""
         facts, total = self.facts, torch.zeros((), dtype=torch.float64)
+        averaged = AVERAGED.get(facts["loss"], torch.positive)
         for net, weight in zip(self.nets, facts["weights"], strict=True):
-            logits = net(pictures).double()
-            if facts["kind"] == "multiclass":
-                logits = torch.softmax(logits, -1)
-            elif facts["kind"] == "binary":
-                logits = torch.cat([1 - torch.sigmoid(logits), torch.sigmoid(logits)], 1)
-            total = total + weight * logits
-        if facts["kind"] == "regression":
+            total = total + weight * averaged(net(pictures).double())
+        if not facts["classes"]:
             x = total.clamp(facts["lowest"], facts["highest"])
             bends = (rise * (x.clamp(low, high) - low) for low, high, rise in facts["bends"])
-            values: Tensor = sum(bends, x * facts["target_std"] + facts["target_mean"])
-            return values.exp() if facts["log_scale"] else values
+            values = LINKS[facts["link"]](sum(bends, x * facts["target_std"] + facts["target_mean"]))
+            return values.round() if facts["rounds"] else values
         return torch.softmax(total.clamp_min(1e-12).log() / facts["temperature"], 1)
 
     @torch.no_grad()
@@ -125,10 +128,10 @@ class PlainPictureModel(nn.Module):
     def predict(self, pictures: Tensor) -> list[Any]:
         """Classes by name, or values."""
         result = self(pictures)
-        if self.facts["kind"] == "regression":
+        if not self.facts["classes"]:
             return list(result[:, 0].tolist())
         if decision := self.facts["decision"]:
             result = result @ result.new_tensor(decision[0]) + result.new_tensor(decision[1])
         second = result[:, -1] >= self.facts["threshold"]
-        indices = second.long() if self.facts["kind"] == "binary" else result.argmax(1)
+        indices = second.long() if self.facts["loss"] == "binary" else result.argmax(1)
         return [self.facts["classes"][place] for place in indices.tolist()]

@@ -210,7 +210,7 @@ def _class_of(onnx: Any, model: Model, shares: str) -> tuple[list[Any], list[Any
     names = list(model.task.classes)
     nodes = [helper.make_node("Identity", [shares], ["probabilities"])]
     constants = []
-    if model.task.kind == "binary":
+    if model.task.family == "binary":
         constants += [
             numpy_helper.from_array(np.array(model.threshold), "threshold"),
             numpy_helper.from_array(np.array(1), "second"),

@@ -59,10 +59,11 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
         weights |= {f"nets.{i}.{name}": value for name, value in _folded(net).items()}
     transform = model.transform
     facts: dict[str, Any] = {
-        "kind": model.task.kind,
+        "loss": model.task.traits.loss,
         "target": model.task.target,
         "classes": list(model.task.classes),
-        "log_scale": model.task.log_scale,
+        "rounds": transform.rounds,
+        "link": "log" if transform.log else transform.kind.link.name,
         "weights": list(model.weights),
         **(
             _of_a_table(model, encoder)

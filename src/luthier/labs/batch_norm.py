@@ -199,7 +199,7 @@ def training(bench: Bench) -> None:
     for curve, name, colour in ((plain, "without", ORANGE), (normed, "with batch norm", BLUE)):
         figure.add_scatter(x=list(range(1, len(curve) + 1)), y=curve, name=name, line={"color": colour})
     bench.draw("Six sigmoid layers, with batch norm and without", figure)
-    drift = {norm: _drift(part, norm) for norm in (False, True)}
+    drift = {norm: drift_of_means(part, norm) for norm in (False, True)}
     bench.holds(
         "the third layer's weighted inputs drift less with it",
         drift[True] < drift[False],
@@ -218,7 +218,7 @@ def _curve(part: Part, held_out: Part, norm: bool, bench: Bench) -> np.ndarray:
     return table["train_loss"].to_numpy().reshape(len(members), -1)
 
 
-def _drift(part: Part, norm: bool) -> float:
+def drift_of_means(part: Part, norm: bool) -> float:
     """How far the mean of what enters the third layer's activation moves over training, in deviations."""
     spec = DenseSpec(
         inputs=64, hidden=(30, 30, 30), outputs=10, activation="sigmoid", initialiser="xavier", batch_norm=norm

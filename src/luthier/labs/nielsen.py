@@ -183,10 +183,10 @@ def likelihood(bench: Bench) -> None:
         off["softmax"] < 1e-5 < off["sigmoids"],
         f"sums are off by up to {off['sigmoids']:.2f}, softmax's by {off['softmax']:.0e}",
     )
-    _errors(bench)
+    output_errors(bench)
 
 
-def _errors(bench: Bench) -> None:
+def output_errors(bench: Bench) -> None:
     """The output layer's gradient by each cost, from the engine's own step."""
     spec = DenseSpec(inputs=4, hidden=(5,), outputs=3, activation="sigmoid", initialiser="large")
     state = {name: value.double() for name, value in spec.fresh_parameters(0).items()}

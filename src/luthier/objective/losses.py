@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from luthier.errors import ConfigError
+from luthier.kinds import KINDS
 from luthier.objective.row_loss import Loss, one_a_column, weighted_mean
 from luthier.objective.targets import (
     check_classes,
@@ -249,7 +250,7 @@ def _shares_of(targets: Tensor, weights: Tensor | None, outputs: int) -> Tensor:
     return weighted_mean(one_hot(targets, outputs) if several else targets, weights)
 
 
-USUAL_LOSSES = {"regression": "mse", "binary": "binary", "multiclass": "softmax"}  # by what the targets ask for
+USUAL_LOSSES = {name: kind.loss for name, kind in KINDS.items()}  # by what the targets ask for
 
 
 def _best_logs(targets: Tensor, weights: Tensor | None, outputs: int) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from luthier.errors import ConfigError, InputError, nearest
+from luthier.kinds import KINDS
 from luthier.objective import class_scores as classes
 from luthier.objective import value_scores as values
 from luthier.objective.targets import check_labels, check_values
@@ -105,6 +106,10 @@ def _pinball(q: float) -> Metric:
     return _mean_of(partial(values.pinball, q), _VALUES)
 
 
+def _tweedie(power: float) -> Metric:
+    return _mean_of(partial(values.tweedie, power), _VALUES)
+
+
 _BUILT = {
     "accuracy": _of_classes(classes.accuracy, usual=True),
     "balanced accuracy": _of_classes(classes.balanced_accuracy, usual=True),
@@ -133,6 +138,7 @@ _BUILT = {
     "r2": Metric(values.r2, True, _VALUES, usual=True, least=-float("inf")),
     "pinball 0.5": _pinball(0.5),
     "poisson deviance": _mean_of(values.poisson, _VALUES),
+    "tweedie deviance 1.5": _tweedie(1.5),
     "crps": _mean_of(values.ranked_probability, _VALUES)._replace(of_law=True),
 }
 # Those whose name ends in a number that may be another, and its bounds.
@@ -141,6 +147,7 @@ _FAMILIES: dict[str, tuple[Callable[[float], Metric], float, float]] = {
     "precision at recall {}": (lambda r: _of_curve(partial(classes.precision_at, r), smooth=False), 0.0, 1.0),
     "recall at precision {}": (lambda p: _of_curve(partial(classes.recall_at, p), smooth=False), 0.0, 1.0),
     "pinball {}": (_pinball, 0.0, 1.0),
+    "tweedie deviance {}": (_tweedie, 1.0, 2.0),
 }
 METRICS: dict[str, Metric] = {name: metric._replace(name=name) for name, metric in _BUILT.items()}
 # What a training may watch beside these; a network alone gives one value a row.
@@ -179,6 +186,9 @@ SPELLINGS = {
     "pinball": "pinball 0.5",
     "mean poisson deviance": "poisson deviance",
     "poisson": "poisson deviance",
+    "mean tweedie deviance": "tweedie deviance 1.5",
+    "tweedie deviance": "tweedie deviance 1.5",
+    "tweedie": "tweedie deviance 1.5",
     "precision at recall": "precision at recall 0.8",
     "recall at precision": "recall at precision 0.8",
 }
@@ -244,7 +254,8 @@ def metrics_of(kind: str) -> list[str]:
     >>> "auc" in metrics_of("binary"), "auc" in metrics_of("multiclass")
     (True, False)
     """
-    return [name for name, metric in METRICS.items() if kind in metric.kinds and not metric.of_law]
+    family = KINDS[kind].family
+    return [name for name, metric in METRICS.items() if family in metric.kinds and not metric.of_law]
 
 
 def check_metric(name: str | Metric, outputs: int, targets: Tensor) -> None:

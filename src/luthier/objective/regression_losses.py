@@ -43,7 +43,8 @@ def _slope_over_outputs(Z: Logits, targets: AnyTargets, of: Entries) -> Logits:
 
 def _entrywise(value: Entries, slope: Entries, score: Entries, **known: object) -> Loss:
     rows, residual = partial(_mean_over_outputs, of=value), partial(_slope_over_outputs, of=slope)
-    return Loss(rows, residual, partial(_mean_over_outputs, of=score), **known)  # type: ignore[arg-type]
+    score_rows = partial(_mean_over_outputs, of=score)
+    return Loss(rows, residual, score_rows, outputs=one_a_column, **known)  # type: ignore[arg-type]
 
 
 def _square(Z: Tensor, Y: Tensor) -> Tensor:
@@ -175,7 +176,7 @@ def tweedie(power: float = 1.5) -> Loss:
 
 def _of_a_mean(value: Entries, slope: Entries, **known: object) -> Loss:
     """A loss of outputs that are the logarithms of means."""
-    known = {"rooted": True, "constant": _best_log, "answer": _growth_slope, "outputs": one_a_column, **known}
+    known = {"rooted": True, "constant": _best_log, "answer": _growth_slope, **known}
     return _entrywise(value, slope, _square_of_mean, **known)
 
 

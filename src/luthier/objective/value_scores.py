@@ -47,6 +47,12 @@ def poisson(y: Tensor, P: Tensor) -> Tensor:
     return 2 * (torch.xlogy(y, y / P) - y + P)
 
 
+def tweedie(power: float, y: Tensor, P: Tensor) -> Tensor:
+    """The unit deviance of Tweedie's family with `power` between 1 and 2; P is kept above 0."""
+    P, one, two = P.clamp_min(torch.finfo(P.dtype).eps), 1 - power, 2 - power
+    return 2 * (y**two / (one * two) - y * P**one / one + P**two / two)
+
+
 def ranked_probability(y: Tensor, P: Tensor) -> Tensor:
     """The continuous ranked probability score of equally likely values P [M, N, Q] (Matheson and Winkler 1976)."""
     count = P.shape[-1]

@@ -21,7 +21,7 @@ STEP_NAMES = {
     5: "evaluate once, on the test set",
     6: "check on data from the real world",
 }
-OPEN, DONE, TRIED, ELSEWHERE = "open", "done", "tried, not kept", "not for this data"
+OPEN, DONE, TRIED, ELSEWHERE, UNNEEDED = "open", "done", "tried, not kept", "not for this data", "not needed"
 CHECKS = (StartEvidence.code, OverfitEvidence.code, GradientsEvidence.code)
 TRIALS = (RemedyEvidence.code, AnswerEvidence.code)  # of what an item names: a rung, or a question
 UNKNOWN = "unknown"
@@ -42,6 +42,9 @@ class Item:
     media: tuple[str, ...] = ("table", "pictures", "text")  # kinds of rows that it is for
 
 
+# The two ways back of the documents.
+AFTER_TEST = Item(5, "after a poor test: back to an earlier step, judged by fresh rows", "S4-46")
+AFTER_USE = Item(6, "good on all parts and poor in use: back to an earlier step", "S4-49")
 ITEMS = (
     Item(1, "squared error for numbers, cross-entropy for classes, binary cross-entropy for two", "S4-03", ("loss",)),
     Item(
@@ -98,7 +101,9 @@ ITEMS = (
     Item(4, "the architecture reconsidered", "S4-42, S4-43", rungs=("architecture",), media=TABLE + TEXT),
     Item(4, "the gap to the validation set is closed", "S4-22", (GapEvidence.code,)),
     Item(5, "the test set, read once and compared with validation", "S4-45 to S4-47"),
+    AFTER_TEST,
     Item(6, "data from real use: drift, and the score where labels are known", "S4-48, S4-49"),
+    AFTER_USE,
 )
 
 
@@ -111,8 +116,14 @@ class Ticked:
     said: str = ""
 
 
-def checklist(records: Iterable[Mapping[str, Any]] = (), *, drift: Mapping[str, Any] | None = None) -> list[Ticked]:
-    """Every item with its status; without records the recipe as it is before a run.
+def checklist(
+    records: Iterable[Mapping[str, Any]] = (),
+    *,
+    scores: Mapping[str, Any] | None = None,
+    drift: Mapping[str, Any] | None = None,
+) -> list[Ticked]:
+    """Every item with its status, by a run's ledger, its `scores` and its last check (`drift`); without records the
+    recipe as it is before a run.
 
     >>> [one.status for one in checklist()][:4]
     ['open', 'open', 'open', 'not for this data']
@@ -121,7 +132,32 @@ def checklist(records: Iterable[Mapping[str, Any]] = (), *, drift: Mapping[str, 
     plans = [record["plan"] for record in result if record["kind"] == "plan"]
     plans = [plan.get("narrow", plan) for plan in plans]  # earlier runs had two
     medium = str(plans[-1].get("medium", "table")) if plans else "table"
-    return [_ticked(item, result, drift or {}, medium) for item in ITEMS]
+    back = {AFTER_TEST: _after_test(result, scores or {}), AFTER_USE: _after_use(drift or {})}
+    return [back.get(item) or _ticked(item, result, drift or {}, medium) for item in ITEMS]
+
+
+def _after_test(records: list[Mapping[str, Any]], scores: Mapping[str, Any]) -> Ticked:
+    """Needed where the test says less than validation did, or no more than a constant; done by a run that came back."""
+    if not scores.get("openings"):
+        return Ticked(AFTER_TEST, OPEN)
+    difference = scores.get("difference_to_validation") or {}
+    low, high = difference.get("low"), difference.get("high")
+    differs = low is not None and high is not None and not low <= 0 <= high
+    if differs or scores.get("no_better_than_constant"):
+        return Ticked(AFTER_TEST, OPEN, tr("the test is poor: luthier branch RUN --step 4 --new-test FILE"))
+    taken = [record for record in records if record.get("taken_over")]
+    if not taken:
+        return Ticked(AFTER_TEST, UNNEEDED)
+    step, run = 1 + max(record.get("step", 0) for record in taken), taken[-1]["taken_over"]
+    return Ticked(AFTER_TEST, DONE, tr("back to step {step} of {run}", step=step, run=run))
+
+
+def _after_use(drift: Mapping[str, Any]) -> Ticked:
+    """Needed where a check found the model good on all parts of its run and poor on rows from real use."""
+    if not drift:
+        return Ticked(AFTER_USE, OPEN)
+    finding = drift.get("finding")
+    return Ticked(AFTER_USE, OPEN, str(finding["remedy"])) if finding else Ticked(AFTER_USE, UNNEEDED)
 
 
 def _ticked(item: Item, records: list[Mapping[str, Any]], drift: Mapping[str, Any], medium: str) -> Ticked:

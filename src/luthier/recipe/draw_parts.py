@@ -37,7 +37,7 @@ def drawn(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
     if not asked.seals:
         splits = _split(read, asked)
         return replace(splits, notes=(*splits.notes, "nothing is sealed: all rows are open"))
-    known = line.known(fingerprints_of(read, line.secret), labels_of(read.frame, asked)) if len(line.opened) else None
+    known = line.known(fingerprints_of(read, line), labels_of(read.frame, asked)) if len(line.opened) else None
     splits = _split(read, asked, known=known)
     if known is not None and known.any():
         splits = replace(splits, notes=(*splits.notes, _stay_open(asked, known, splits)))
@@ -94,7 +94,7 @@ def _also_tested(read: LoadedData, asked: RunRequest, values: pl.DataFrame, line
     Where rows repeat by nature an equal row may be another one: none counts then, unless there are more of them than in
     a fresh draw.
     """
-    test, own = fingerprints_of_test(read, values, line.secret), fingerprints_of(read, line.secret)
+    test, own = fingerprints_of_test(read, values, line), fingerprints_of(read, line)
     result = own.known_in(test)
     if not read.copies.coarse:
         return np.asarray(result | near(read, read.frame, values))
@@ -161,8 +161,8 @@ def _known_values(read: LoadedData, asked: RunRequest, values: pl.DataFrame, lin
     Where rows repeat by nature an equal row may be a new one: none counts as known then. InputError where fewer are new
     than in a fresh draw.
     """
-    rows, labels = fingerprints_of_test(read, values, line.secret), labels_of(values, asked)
-    own = rows.known_in(fingerprints_of(read, line.secret))
+    rows, labels = fingerprints_of_test(read, values, line), labels_of(values, asked)
+    own = rows.known_in(fingerprints_of(read, line))
     known = own | rows.known_in(line.read) | line.known(rows, labels)
     if not read.copies.coarse:
         return np.asarray(known | near(read, values, read.frame))

@@ -5,7 +5,7 @@ batch size, a member with its spec and hyper-parameters; seeds are given by `see
 
     problem, numbers = runner.problem, runner.problem.data.training.numbers.shape[1]
     features = problem.prepared(METHOD)[1].features.shape[1]
-    shape = TableShape(problem.task.kind, rows, numbers, problem.data.encoder.category_sizes, problem.outputs,
+    shape = TableShape(problem.task.family, rows, numbers, problem.data.encoder.category_sizes, problem.outputs,
                        flags=features - numbers)
     first = first_setting(shape)
     first.setting, first.epochs

@@ -7,7 +7,7 @@ run, fresh test rows. N rows.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,7 @@ from luthier.assess import Register
 from luthier.assess.fingerprints import Fingerprints, Secret, secret_of
 from luthier.assess.row_record import GROUP, MOST_ROWS, OPEN, SEALED, WAS_OPEN, WAS_READ, RowRecord
 from luthier.data import Splits
+from luthier.data.copies import on_grid, stored_grid
 from luthier.data.pictures import PictureEncoder
 from luthier.data.pictures.store import checksums
 from luthier.data.row_hashes import cell_hashes, row_hashes, scrambled, text_hash
@@ -37,7 +38,8 @@ MOST_READ = 20_000_000  # rows of an earlier run's table that are read again, to
 class Line:
     """What the runs that a run comes from have to do with rows: `opened` they have learnt from or decided by, `read`
     they were scored on, so many `times`, as test rows; `groups` are the hashes of groups with open rows. `unknown` says
-    what cannot be known. All is behind the `secret`."""
+    what cannot be known. Numbers of used columns are compared on grids of these `widths`; without any on those of the
+    table. All is behind the `secret`."""
 
     secret: Secret
     runs: tuple[str, ...] = ()
@@ -46,6 +48,11 @@ class Line:
     times: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     groups: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
     unknown: tuple[str, ...] = ()
+    widths: Mapping[str, float] | None = None
+
+    def grid(self, read: LoadedData) -> Mapping[str, float]:
+        """The widths on which the numbers of a table are compared."""
+        return stored_grid(read.copy_rule) if self.widths is None else self.widths
 
     @classmethod
     def none(cls) -> Line:
@@ -74,6 +81,7 @@ class Line:
             np.concatenate([self.times, other.times]),
             np.concatenate([self.groups, other.groups]),
             (*self.unknown, *other.unknown),
+            other.widths if self.widths is None else self.widths,
         )
 
 
@@ -107,6 +115,7 @@ def _of_run(folder: RunFolder, secret: Secret) -> Line:
         record.rows.rows(was_read),
         times[was_read],
         record.of(GROUP).cells,
+        widths=record.widths,
     )
 
 
@@ -117,14 +126,15 @@ def _reconstructed(folder: RunFolder, secret: Secret, record: RowRecord | None) 
     splits = read_splits(folder.splits, read.frame.height)
     if splits is None:
         raise InputError(f"'{folder.splits}' is missing")
-    rows, on_disk = _fingerprints_of_all(read, secret, MOST_READ)
+    alone = Line(secret)
+    rows, on_disk = _fingerprints_of_all(read, alone, MOST_READ)
     opened = np.zeros(len(rows), dtype=bool)
     opened[np.concatenate([splits.training, splits.validation])] = True
     sealed = rows.rows(splits.test)
     if read.test is not None:
         values = values_of_test(read)
         tested = np.setdiff1d(np.arange(values.height), splits.left_out)
-        sealed = fingerprints_of_test(read, values, secret).rows(tested)
+        sealed = fingerprints_of_test(read, values, alone).rows(tested)
     found = rows.rows(opened).joined(on_disk.rows(~on_disk.known_in(sealed)))
     if folder.refitted.exists() or folder.facts().get("refitted"):
         found = found.joined(sealed)
@@ -135,7 +145,7 @@ def _reconstructed(folder: RunFolder, secret: Secret, record: RowRecord | None) 
         unknown = (
             f"'{folder.path.name}' has learnt from {whole.rows:,} rows, too many to be compared: some may be sealed",
         )
-    known = Line(secret, (record.run,) if record else (), found, sealed, times, groups, unknown)
+    known = Line(secret, (record.run,) if record else (), found, sealed, times, groups, unknown, alone.grid(read))
     return known.joined(line_of(asked, secret))
 
 
@@ -182,7 +192,7 @@ def keep_learnt(folder: RunFolder, register: Register) -> None:
 def record_of(read: LoadedData, asked: RunRequest, splits: Splits, test: Fingerprints, line: Line) -> RowRecord:
     """The record of a new run: of the rows of its parts, of `test` rows of another file, and of its line."""
     secret = line.secret
-    own, on_disk = _fingerprints_of_all(read, secret, MOST_ROWS)
+    own, on_disk = _fingerprints_of_all(read, line, MOST_ROWS)
     opened = np.zeros(len(own), dtype=bool)
     opened[np.concatenate([splits.training, splits.validation])] = True
     sealed, learnt = own.rows(splits.test).joined(test), own.rows(opened)
@@ -202,68 +212,68 @@ def record_of(read: LoadedData, asked: RunRequest, splits: Splits, test: Fingerp
         line=line.runs,
         unknown=line.unknown,
         complete=read.source.whole is None or read.source.whole.rows <= MOST_ROWS,
+        widths=line.grid(read),
     )
 
 
 Hashes = tuple[np.ndarray, np.ndarray | None]  # of rows [N]: of all cells, and of used ones; both with the target
 
 
-def fingerprints_of(read: LoadedData, secret: Secret) -> Fingerprints:
+def fingerprints_of(read: LoadedData, line: Line) -> Fingerprints:
     """The fingerprints of a table's usable rows [N]."""
-    return _keyed([_hashes_of(read)], secret)
+    return _keyed([_hashes_of(read, line.grid(read))], line.secret)
 
 
-def fingerprints_of_test(read: LoadedData, values: pl.DataFrame, secret: Secret) -> Fingerprints:
+def fingerprints_of_test(read: LoadedData, values: pl.DataFrame, line: Line) -> Fingerprints:
     """The fingerprints of the usable rows of the file of test rows."""
     assert read.test is not None
     cells = read.usable_cells(read.test)
-    return fingerprints_of_others(cells, values, read, secret)
+    return _keyed([_hashes_of_others(cells, values, read, line.grid(read))], line.secret)
 
 
-def fingerprints_of_others(cells: pl.DataFrame, values: pl.DataFrame, read: LoadedData, secret: Secret) -> Fingerprints:
-    """The fingerprints of rows of another table [N], as they came and with their values."""
-    return _keyed([hashes_of_others(cells, values, read)], secret)
-
-
-def _fingerprints_of_all(read: LoadedData, secret: Secret, most: int) -> tuple[Fingerprints, Fingerprints]:
+def _fingerprints_of_all(read: LoadedData, line: Line, most: int) -> tuple[Fingerprints, Fingerprints]:
     """The fingerprints of a table's usable rows, and of those outside of its sample; none of these where the table has
     more than so many rows."""
-    result, held = _keyed([_hashes_of(read), *_hashes_on_disk(read, most)], secret), read.frame.height
+    grid = line.grid(read)
+    result = _keyed([_hashes_of(read, grid), *_hashes_on_disk(read, most, grid)], line.secret)
+    held = read.frame.height
     which = np.arange(len(result)) < held
     return result.rows(which), result.rows(~which)
 
 
-def _hashes_of(read: LoadedData) -> Hashes:
+def _hashes_of(read: LoadedData, grid: Mapping[str, float]) -> Hashes:
     if read.pictures is not None:
         seen = read.pictures.checksums(read.frame[read.picture].to_list())
-        return _with_target(seen, seen, read.frame, read)
-    return _with_target(read.cell_hashes, None, read.frame, read)
+        return _with_target(seen, seen, read.frame, read, grid)
+    return _with_target(read.cell_hashes, None, read.frame, read, grid)
 
 
-def hashes_of_others(cells: pl.DataFrame, values: pl.DataFrame, read: LoadedData) -> Hashes:
+def _hashes_of_others(cells: pl.DataFrame, values: pl.DataFrame, read: LoadedData, grid: Mapping[str, float]) -> Hashes:
     """Hashes of rows of another table [N], as they came and with their values."""
     if read.pictures is not None:
         pixels = PictureEncoder(read.columns, read.pictures.shape, read.pictures).encode(values)[0]
         seen = checksums(pixels.numpy())
-        return _with_target(seen, seen, values, read)
-    return _with_target(row_hashes(cells), None, values, read)
+        return _with_target(seen, seen, values, read, grid)
+    return _with_target(row_hashes(cells), None, values, read, grid)
 
 
-def _hashes_on_disk(read: LoadedData, most: int) -> Iterator[Hashes]:
+def _hashes_on_disk(read: LoadedData, most: int, grid: Mapping[str, float]) -> Iterator[Hashes]:
     """Of the rows outside of its sample, all of them open."""
     whole = read.source.whole
     if whole is not None and whole.rows <= most:
         for piece in whole.others.frames():
             usable = piece.filter(piece[read.task.target].is_not_null())
-            yield hashes_of_others(usable, usable, read)
+            yield _hashes_of_others(usable, usable, read, grid)
 
 
-def _with_target(cells: np.ndarray, inputs: np.ndarray | None, values: pl.DataFrame, read: LoadedData) -> Hashes:
-    """Where rows repeat by nature the used columns alone say nothing."""
+def _with_target(
+    cells: np.ndarray, inputs: np.ndarray | None, values: pl.DataFrame, read: LoadedData, grid: Mapping[str, float]
+) -> Hashes:
+    """Used columns are compared on grids, and say nothing by themselves where rows repeat by nature."""
     name = read.task.target
     target = scrambled(cell_hashes(values[name]) ^ text_hash(f"target {name}"))
     if inputs is None and not read.copies.coarse:
-        inputs = row_hashes(values, [column.name for column in read.columns if column.used])
+        inputs = row_hashes(on_grid(values.select(column.name for column in read.columns if column.used), grid))
     return scrambled(cells + target), None if inputs is None else scrambled(inputs + target)
 
 

@@ -101,7 +101,7 @@ def _keep_vectors(encoder: TableEncoder, frame: pl.DataFrame, asked: RunRequest)
 def _require_different(training: Dataset, task: Task) -> None:
     """InputError where the training rows have one value of a regression's target."""
     values = training.targets
-    if task.kind == "regression" and values is not None and bool((values == values[0]).all()):
+    if not task.is_classes and values is not None and bool((values == values[0]).all()):
         raise InputError(
             f"every training row has the same `{task.target}`",
             expected="a target with different values",

@@ -23,8 +23,6 @@ from luthier.data import (
     Source,
     Task,
     check_table,
-    target_facts,
-    task_of,
 )
 from luthier.data.large import HEAD, beside_rows
 from luthier.data.row_bytes import row_bytes
@@ -32,6 +30,7 @@ from luthier.data.split import PARTS
 from luthier.data.task import positive_facts
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError
+from luthier.kinds import target_facts, task_of
 from luthier.recipe.decisions.column_type import ColumnEvidence
 from luthier.recipe.decisions.row_parts import TextEvidence
 from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
@@ -129,7 +128,7 @@ def _split_and_recorded(
     parts = parts_of(read, asked, folder, line=line)
     test = Fingerprints.none()
     if read.test is not None:
-        test = fingerprints_of_test(read, values_of_test(read), line.secret).rows(parts.test_rows)
+        test = fingerprints_of_test(read, values_of_test(read), line).rows(parts.test_rows)
     record = record_of(read, asked, parts.splits, test, line)
     write_bytes(folder.seal, record.shortened().to_bytes())
     write_splits(folder.splits, parts.splits, read.frame.height)

@@ -80,7 +80,7 @@ class Problem:
     @property
     def outputs(self) -> int:
         """C: logits of a network."""
-        return len(self.task.classes) if self.task.kind == "multiclass" else 1
+        return self.task.outputs
 
     def cross_fitted(self) -> Problem:
         """The same problem, its open rows learnt from in folds."""
@@ -157,7 +157,7 @@ class Problem:
         """Rows as the networks of this run see them."""
         targets = dataset.targets
         assert targets is not None
-        if self.task.kind == "regression":
+        if not self.task.is_classes:
             targets = self.target.standardise(targets).float()
         features, codes = inputs_of(fitted(dataset.numbers), dataset.codes, self.data.encoder)
         return Part(features, codes, targets, dataset.weights)

@@ -165,7 +165,7 @@ def read_as_asked(source: Any, asked: RunRequest) -> LoadedData:
         matrix_of(asked.costs, read.task.classes)
     elif asked.costs:
         Costs.parse(asked.costs)
-        if read.task.kind != "binary":
+        if read.task.family != "binary":
             raise InputError("--cost works with two classes only", received=f"a {read.task.kind} task")
     read = replace(read, task=_positive(read, asked))
     if asked.time:

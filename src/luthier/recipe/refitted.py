@@ -97,7 +97,7 @@ def _part(model: Model, rows: Dataset) -> Part:
     """Rows as the model's networks see them."""
     targets = rows.targets
     assert targets is not None
-    if model.task.kind == "regression":
+    if not model.task.is_classes:
         targets = model.transform.standardise(targets).float()
     features, codes = inputs_of(model.preprocess(rows.numbers), rows.codes, model.encoder)
     return Part(features, codes, targets, rows.weights)

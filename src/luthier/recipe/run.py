@@ -117,12 +117,14 @@ class Run:
 
     def _target(self, data: Prepared) -> TargetTransform:
         """How the networks see a regression's target: as those that a warm start goes on from."""
-        if data.task.kind != "regression":
+        if data.task.is_classes:
             return TargetTransform()
         if self.earlier is not None:
             return replace(self.earlier.model.transform, smear=1.0)
         assert data.training.targets is not None
-        return TargetTransform.fit(data.training.targets, data.training.weights, log=data.task.log_scale)
+        return TargetTransform.fit(
+            data.training.targets, data.training.weights, log=data.task.log_scale, kind=data.task.traits
+        )
 
     @property
     def goes_on(self) -> bool:

@@ -44,7 +44,8 @@ from luthier.seeds import derive
 
 STEPS = {"fit training": 3, "fit validation": 4, "questions": 4, "seeds": 5}
 CURVE_POINTS = 8  # evaluations of a training in folds, none of which chooses anything
-AT_LEAST = "at least"  # the population that is trained whatever the clock says
+AT_LEAST = "at least"  # the population that is trained whatever the clock says, for as many steps
+AT_LEAST_STEPS, AT_LEAST_SECONDS = 20, 1.0  # and seconds beyond the budget
 Kept = tuple[dict[str, Tensor], dict[str, Any]]  # tensors of a population, and what came of it
 
 
@@ -196,11 +197,15 @@ class Runner:
 
     def stopper(self, work: str, stage: str) -> Callable[[int], bool]:
         """The question asked before every step: a recorded cut decides, otherwise the clock and the user."""
-        if work == AT_LEAST:
-            return lambda step: bool(self.interrupted) and False  # asked, since a process may be told to end
         cut = self.recipe.cut(work)
         if cut is not None:
             return lambda step: step >= cut.step
+        if work == AT_LEAST:
+            end = max(self.budget_clock.budget.seconds or float("inf"), self.budget_clock.spent()) + AT_LEAST_SECONDS
+            # The user is asked too, since a process may be told to end, and not obeyed: there would be no network.
+            return lambda step: (
+                (bool(self.interrupted) and False) or (step >= AT_LEAST_STEPS and self.budget_clock.spent() > end)
+            )
         deadline = self.deadline(stage)
         return lambda step: bool(self.interrupted) or self.budget_clock.spent() > deadline
 

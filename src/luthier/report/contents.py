@@ -10,7 +10,7 @@ import polars as pl
 
 from luthier.recipe import Record, read_ledger, wording_of
 from luthier.records import Wording
-from luthier.saved import open_run, read_drift, read_histories, read_scores
+from luthier.saved import open_run, read_checks, read_drift, read_histories, read_scores
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Contents:
     records: list[Record]
     scores: dict[str, Any]
     drift: dict[str, Any]
+    checks: list[dict[str, Any]]
     histories: dict[str, pl.DataFrame]
 
     def decisions(self, step: int) -> list[Record]:
@@ -55,5 +56,6 @@ def read_contents(path: Path) -> Contents:
         records=read_ledger(folder.ledger),
         scores=read_scores(folder) or {},
         drift=read_drift(folder) or {},
+        checks=read_checks(folder),
         histories=read_histories(folder),
     )

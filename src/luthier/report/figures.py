@@ -194,6 +194,24 @@ def draw_drift(rows: list[dict[str, Any]], most: int = 20) -> go.Figure:
     return figure.update_layout(height=120 + 26 * len(shown))
 
 
+def draw_checks(checks: list[dict[str, Any]], name: str, test: dict[str, Any] | None) -> go.Figure:
+    """The score of each check with its interval, coloured by its verdict, beside the interval of the test score."""
+    figure = empty_figure("check", name)
+    scored = [
+        one for one in checks if one["score"] and one["score"]["name"] == name and one["score"]["low"] is not None
+    ]
+    for level, colour in (("fine", BLUE), ("watch", ORANGE), ("act", PURPLE)):
+        some = [one for one in scored if one["level"] == level]
+        values, lows, highs = ([one["score"][part] for one in some] for part in ("value", "low", "high"))
+        spread = {"array": np.subtract(highs, values).tolist(), "arrayminus": np.subtract(values, lows).tolist()}
+        moments = [one["at"][:19] for one in some]
+        error = {"type": "data", "symmetric": False, **spread}
+        figure.add_scatter(x=moments, y=values, error_y=error, mode="markers", name=level, marker={"color": colour})
+    if test is not None and test.get("low") is not None:
+        figure.add_hrect(y0=test["low"], y1=test["high"], fillcolor=GREY, opacity=0.15, line_width=0)
+    return figure
+
+
 class RungRow(NamedTuple):
     """A remedy of a ladder: the best of what it tried, and what that gained."""
 

@@ -22,6 +22,7 @@ from luthier.report.contents import Contents, read_contents
 from luthier.report.experiment_figures import answer_rows, draw_intervals, effect_rows
 from luthier.report.html import plot, table, whole_page
 from luthier.report.picture_figures import augmented
+from luthier.report.real_world import real_world
 from luthier.report.terminal import STEPS, WORDS, history_of, number
 from luthier.saved import RunFolder
 
@@ -44,7 +45,7 @@ def build_report(run: Path) -> str:
             *_four_questions(contents),
             *_judgement(contents),
             *(line for step in range(len(STEPS)) for line in _step(contents, step)),
-            *_real_world(contents),
+            *real_world(contents),
             *_checklist(contents),
             *_facts(contents),
         ]
@@ -252,7 +253,7 @@ def _more_rows(run: Contents) -> Iterator[str]:
 
 def _checklist(run: Contents) -> Iterator[str]:
     yield f"<section><h2>{tr('The recipe, item by item')}</h2><table class=checklist>"
-    for one in checklist(run.records, drift=run.drift):
+    for one in checklist(run.records, scores=run.scores, drift=run.drift):
         mark = {"done": "✓", "open": "○"}.get(one.status, "–")
         message = one.said or ("" if one.status in ("done", "open") else tr(one.status))
         yield (
@@ -326,27 +327,6 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
         yield f"<h3>{escape(tr('Learning curves of the best network: {name}', name=name))}</h3>"
         figure = figures.draw_curves(curves[name])
         yield from plot(f"curves-{step}", figure, "Training and validation loss against the step")
-
-
-def _real_world(run: Contents) -> Iterator[str]:
-    if not run.drift:
-        return
-    drift = run.drift
-    yield f"<section><h2>{tr('Step 6: the real world')}</h2>"
-    yield f"<p>{drift['rows']} rows of {escape(drift['source'])}: {escape(drift['verdict'])}.</p>"
-    if drift.get("told_apart"):
-        apart = drift["told_apart"]
-        yield (
-            f"<p>A tree classifier separates new from training rows with an AUC of {apart['auc']:.3f} "
-            f"[{apart['low']:.3f}, {apart['high']:.3f}]; 0.5 means not at all.</p>"
-        )
-    if drift.get("finding"):
-        said = drift["finding"]
-        yield f"<p class=warning>{escape(said['sentence'])}. <em>{tr('Try:')}</em> {escape(said['remedy'])}.</p>"
-    if drift["score"]:
-        yield f"<p>{escape(drift['score']['name'])} on these rows: {escape(number(drift['score']))}.</p>"
-    yield from plot("drift", figures.draw_drift(drift["columns"]), "Distance of each column from the training rows")
-    yield "</section>"
 
 
 def _refitted(kept: Mapping[str, Any]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from statistics import NormalDist
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -28,34 +29,54 @@ from luthier.recipe.sample_weights import CountedRows, require_weights, varied
 from luthier.records import Finding, Measure
 from luthier.request import RunRequest
 from luthier.runs.belonging import require_metric
-from luthier.saved import SEARCH, Model, RunFolder, open_one, read_scores
+from luthier.runs.check_history import nothing_new, remember, since_earlier
+from luthier.runs.newer_rows import LAST, newer
+from luthier.saved import SEARCH, Model, RunFolder, open_one, read_checks, read_scores
 
 ALIKE = 0.1  # of the rows may be the run's own before it is said
 COARSE = 0.98  # of the validation rows equal training rows: other rows may hold all of them
+FALSE_ALARMS = 0.05  # of checks of rows like the training rows: half for the columns, half for the score
+NORMAL = NormalDist()
 APART, FAR_APART = 0.6, 0.9  # areas under the curve of trees that tell new rows from training rows
 
 
-def check_run(run: str | Path, source: Any) -> dict[str, Any]:
+def check_run(
+    run: str | Path, source: Any, *, since: str = "", time: str = "", false_alarms: float = FALSE_ALARMS
+) -> dict[str, Any]:
     """Drift of every column and of the prediction, and the score where the target is among the columns.
 
-    `run` is a run's folder, `source` new rows, as for `luthier.fit`. Where the run's own data can still be read,
-    boosted trees also try to separate new from training rows by all columns at once. Returns plain values, also written
-    to the run's `drift.json`; `lines` are sentences. InputError for a folder that is not a run, and for rows without a
-    column of the model.
+    `run` is a run's folder, `source` new rows, as for `luthier.fit`. Of a table that grows only the rows `since` a
+    moment (or since the `last` check) of the column `time`, the run's own by default, are looked at. Where the run's
+    own data can still be read, boosted trees also try to separate new from training rows by all columns at once.
+    `false_alarms` is the share of checks of rows like the training rows that may say that they are not. Returns plain
+    values, also written to the run's `drift.json`, and in short to its `checks.jsonl`; `lines` are sentences.
+    InputError for a folder that is not a run, for rows without a column of the model, and for a share that is not
+    between 0 and 0.5.
     """
+    if not 0 < false_alarms <= 0.5:
+        raise InputError(f"false alarms of {false_alarms:g} cannot be", expected="a share above 0, at most 0.5")
     folder = open_one(run)
     model = Model.load(folder.bundle)
     if model.profile is None:
         raise InputError(f"the model of '{run}' has no profile of the training rows", remedy="fit it again")
     asked = asked_of(folder) if "asked" in folder.facts() else RunRequest(source="")
-    found = read_source(source, styles=model.styles)
+    earlier = read_checks(folder)
+    column, given = time or asked.time, asked.columns.get(time or asked.time, "").partition(":")[2]
+    last = next((one["until"] for one in reversed(earlier) if one["until"]), "")
+    found, until = newer(read_source(source, styles=model.styles), column, since, last, given)
+    if not found.frame.height:
+        return nothing_new(found.name, last if since == LAST else since)
     counted, note = _counted(found, asked.sample_weight)
     frame, weights = counted.frame, counted.weights
     unread = Unread()
     numbers, codes = model.encode(frame, unread=unread)
-    by_name, coded, _ = columns_of(model, numbers, codes)
+    moved = _moved_by_time(model, column)
+    by_name, coded = (
+        {name: values for name, values in one.items() if name not in moved.names}
+        for one in columns_of(model, numbers, codes)[:2]
+    )
     labels = {PREDICTION: model.task.classes} if model.task.classes else None
-    rows = drift(model.profile, by_name, coded, labels, weights)
+    rows = drift(model.profile, by_name, coded, labels, weights, level=false_alarms / 2)
     columns = [row for row in rows if row.column != PREDICTION]
     prediction = next((row for row in rows if row.column == PREDICTION), None)
     stored = read_scores(folder) or {}
@@ -63,11 +84,11 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     require_metric(metric, model.task)
     own, rule = _own_rows(folder)
     score, unscored = _score(model, frame, numbers, codes, metric, _units(frame, asked, model, rule), weights)
-    change = _change(score, stored.get("headline"))
+    change = _change(score, stored.get("headline"), false_alarms)
     if change is not None and stored.get("estimate"):
         change["where"] = "by the run's own estimate"
     known = 0 if own is None else known_rows(own, numbers, codes)
-    apart = None if own is None or known else _told_apart(own, model, numbers, codes, weights)
+    apart = None if own is None or known else _told_apart(own, model, (numbers, codes), weights, moved)
     level, verdict = judge_population([row.to_json() for row in columns], apart, change)
     rows_alone = judge_population([row.to_json() for row in columns], apart, None)[0]
     finding = poor_in_use(stored, change, level_of_rows=rows_alone)
@@ -77,10 +98,11 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
     result: dict[str, Any] = {
         "source": found.name,
         "rows": frame.height,
+        "until": until,
         "columns": [row.to_json() for row in columns],
         "prediction": prediction.to_json() if prediction else None,
         "told_apart": apart,
-        "unread": [*note, *unread.sentences()],
+        "unread": [*note, *unread.sentences(), *moved.notes],
         "unlike": float(np.average(model.unlike_encoded(numbers, codes).to_numpy(), weights=weights)),
         "known": known,
         "score": score,
@@ -91,7 +113,8 @@ def check_run(run: str | Path, source: Any) -> dict[str, Any]:
         "verdict": verdict,
     }
     storage.write_json(folder.drift, result)
-    return {**result, "lines": _lines(result)}
+    remember(folder, earlier, result)
+    return {**result, "lines": [*_lines(result), *since_earlier(earlier)]}
 
 
 def poor_in_use(stored: dict[str, Any], change: dict[str, Any] | None, *, level_of_rows: str) -> Finding | None:
@@ -174,11 +197,36 @@ def _counted(found: Source, weight: str) -> tuple[CountedRows, tuple[str, ...]]:
     return replace(result, weight=varied(result.frame, weight)), result.notes
 
 
+class _MovedByTime(NamedTuple):
+    """What a column of times became: names, and the places among numbers and codes. New rows lie beyond it always."""
+
+    names: frozenset[str] = frozenset()
+    numbers: tuple[int, ...] = ()
+    codes: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def hidden(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoded rows in which all have the same time."""
+        numbers, codes = numbers.clone(), codes.clone()
+        numbers[:, list(self.numbers)], codes[:, list(self.codes)] = 0, 0
+        return numbers, codes
+
+
+def _moved_by_time(model: Model, column: str) -> _MovedByTime:
+    encoder = model.encoder
+    if isinstance(encoder, PictureEncoder) or column not in encoder.places():
+        return _MovedByTime()
+    numbers, codes = encoder.places()[column]
+    names = frozenset([encoder.number_names[place] for place in numbers] + [encoder.category_names[k] for k in codes])
+    note = tr("`{column}` says when a row came, so that new rows have other values: it is not compared", column=column)
+    return _MovedByTime(names, tuple(numbers), tuple(codes), (note,))
+
+
 def _told_apart(
-    own: Parts, model: Model, numbers: Tensor, codes: Tensor, weights: np.ndarray | None
+    own: Parts, model: Model, rows: tuple[Tensor, Tensor], weights: np.ndarray | None, moved: _MovedByTime
 ) -> dict[str, Any] | None:
     """What trees make of training rows and new rows."""
-    pairs = (own.training.numbers, own.training.codes), (numbers, codes)
+    pairs = moved.hidden(own.training.numbers, own.training.codes), moved.hidden(*rows)
     if model.encoder.words or isinstance(model.encoder, PictureEncoder):
         before, now = (np.concatenate([model.features(n), c.numpy()], 1) for n, c in pairs)
     else:
@@ -224,7 +272,7 @@ def _score(
     if task.target not in frame.columns:
         return None, "the target is not among the columns"
     target = frame[task.target]
-    if task.kind == "regression":
+    if not task.is_classes:
         values = target_values(target, task)
         scored, what = values.is_finite().fill_null(False), "a target that is not a number"
     else:
@@ -236,7 +284,7 @@ def _score(
     index, some = np.flatnonzero(scored.to_numpy()), frame.filter(scored)
     beside: Any = {"task": task, "units": units.kept(index)}
     beside["weights"] = None if weights is None else weights[index]
-    if task.kind == "regression":
+    if not task.is_classes:
         y, prediction = values.filter(scored).to_numpy(), model.values(numbers[index], codes[index])
     else:
         y = encode_target(some[task.target], task).numpy()
@@ -268,13 +316,17 @@ def _in_time(cells: pl.Series, override: str) -> np.ndarray | None:
     return ordered.rank("ordinal").to_numpy()
 
 
-def _change(score: dict[str, Any] | None, headline: dict[str, Any] | None) -> dict[str, Any] | None:
-    """New score minus test score, turned so that more is better; both parts' intervals make its own."""
+def _change(
+    score: dict[str, Any] | None, headline: dict[str, Any] | None, false_alarms: float
+) -> dict[str, Any] | None:
+    """New score minus test score, turned so that more is better; both parts' 95 % intervals make its own, which an
+    unchanged score leaves downwards in half of the `false_alarms`."""
     if score is None or headline is None or any(one["low"] is None for one in (score, headline)):
         return None
     sign = metric_named(score["name"]).sign
     value = sign * (score["value"] - headline["value"])
     half = float(np.hypot(*((one["high"] - one["low"]) / 2 for one in (score, headline))))
+    half *= NORMAL.inv_cdf(1 - false_alarms / 2) / NORMAL.inv_cdf(0.975)
     return {"value": value, "low": value - half, "high": value + half, "before": headline["value"]}
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from typing_extensions import Unpack
 
-from luthier.data import Preprocess, centre_of, check_table, flat
+from luthier.data import Preprocess, check_table, flat
+from luthier.data.target_transform import TargetTransform
 from luthier.diagnosis import check_gradients, check_rows, loss_at_start, overfit_batch
 from luthier.diagnosis.controls import label_noise, signal, with_codes
 from luthier.engine import Part
@@ -118,7 +119,7 @@ def doctor(
     suspects: list[int] = []
     if none is not None:
         findings.append(none)
-    elif loss != "mse":
+    elif read.task.is_classes:
         wrong, result = label_noise(torch.nn.Linear(1, 1), flat[0], loss, batch_size=BATCH)
         rows = parts.splits.training if read.places is None else read.places[parts.splits.training]
         suspects = [int(rows[int(picked[i])]) for i in result]
@@ -144,9 +145,10 @@ def _encoded(read: LoadedData, parts: Parts) -> tuple[Part, Part]:
     fitted = Preprocess.fit(flat(parts.training.numbers, 16), words=words, vectors=parts.encoder.vector_width)
     seen = fitted.plain if words else fitted
     targets = [part.targets for part in (parts.training, parts.validation)]
-    if read.task.kind == "regression" and targets[0] is not None:
-        mean, deviation = centre_of(targets[0], parts.training.weights)
-        targets = [None if t is None else ((t - mean) / max(deviation, 1e-300)).float() for t in targets]
+    if not read.task.is_classes and targets[0] is not None:
+        log, kind = read.task.log_scale, read.task.traits
+        transform = TargetTransform.fit(targets[0], parts.training.weights, log=log, kind=kind)
+        targets = [None if t is None else transform.standardise(t).float() for t in targets]
     result = []
     for part, wanted in zip((parts.training, parts.validation), targets, strict=True):
         assert wanted is not None
@@ -161,7 +163,7 @@ def _names(parts: Parts, training: Part) -> list[str]:
 
 def _spec(read: LoadedData, parts: Parts, training: Part) -> DenseSpec:
     sizes = parts.encoder.category_sizes
-    outputs = len(read.task.classes) if read.task.kind == "multiclass" else 1
+    outputs = read.task.outputs
     width = first_width(len(training), input_count(parts.encoder, training.features.shape[1]), outputs)
     embeddings = tuple((levels, embedding_width(levels)) for levels in sizes)
     return DenseSpec(training.features.shape[1], (width,), outputs, embeddings=embeddings)

@@ -7,7 +7,7 @@ from luthier.saved.bundle import Bundle, read_bundle, write_bundle
 from luthier.saved.explanation import Explanation
 from luthier.saved.model import Model
 from luthier.saved.predict import load, predict_file
-from luthier.saved.run_files import read_drift, read_histories, read_judged, read_scores, read_study
+from luthier.saved.run_files import read_checks, read_drift, read_histories, read_judged, read_scores, read_study
 from luthier.saved.run_folder import (
     SEARCH,
     SEVERAL,
@@ -40,6 +40,7 @@ __all__ = [
     "open_run",
     "predict_file",
     "read_bundle",
+    "read_checks",
     "read_drift",
     "read_histories",
     "read_judged",

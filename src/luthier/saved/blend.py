@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from luthier.data.target_transform import TargetTransform
+from luthier.kinds import KINDS
 
 SMALLEST = 1e-12  # of a probability, before its logarithm
 
@@ -27,7 +28,7 @@ class Blend:
     def __call__(self, logits: Sequence[Tensor]) -> Tensor:
         """Probabilities [N, C], tempered; or values [N, 1] on the target's own scale; in float64."""
         result = torch.stack([w * activate(one, self.kind) for one, w in zip(logits, self.weights, strict=True)]).sum(0)
-        if self.kind == "regression":
+        if not KINDS[self.kind].is_classes:
             return self.transform.answer(self.transform.bounded(result))
         return torch.softmax(result.clamp_min(SMALLEST).log() / self.temperature, 1)
 
@@ -39,11 +40,11 @@ class Blend:
         >>> torch.allclose(torch.sigmoid(blend.margins(logits)), blend(logits))
         True
         """
-        if self.kind == "regression":
+        if not KINDS[self.kind].is_classes:
             return self(logits)
         logs = [
             torch.log_softmax(one.double(), 1)
-            if self.kind == "multiclass"
+            if KINDS[self.kind].family == "multiclass"
             else torch.cat([F.logsigmoid(-one.double()), F.logsigmoid(one.double())], 1)
             for one in logits
         ]
@@ -61,9 +62,10 @@ def activate(logits: Tensor, kind: str) -> Tensor:
 
     A binary network's one logit becomes two probabilities.
     """
-    if kind == "multiclass":
+    family = KINDS[kind].family
+    if family == "multiclass":
         return torch.softmax(logits.double(), -1)
-    if kind == "binary":
+    if family == "binary":
         p = torch.sigmoid(logits.double())
         return torch.cat([1 - p, p], -1)
     return logits.double()

@@ -133,7 +133,7 @@ class Model:
         Of a large table a few thousand rows at a time, one thread each: several threads on a product so small wait for
         each other, and longer where a core is busy. The pieces, so the numbers, are the same for any number of threads.
         """
-        answer = self.values if self.task.kind == "regression" else self.probabilities
+        answer = self.probabilities if self.task.is_classes else self.values
         return self._in_pieces(answer, numbers, codes)
 
     def _in_pieces(self, answer: Callable[..., np.ndarray], *rows: Tensor) -> np.ndarray:
@@ -146,16 +146,16 @@ class Model:
 
     def decoded(self, answers: np.ndarray) -> pl.Series:
         """Classes, or values, in the target's own type."""
-        if self.task.kind == "regression":
+        if not self.task.is_classes:
             return pl.Series(self.task.target, answers)
         if self.answer == "probability":
-            two = self.task.kind == "binary"
+            two = self.task.family == "binary"
             return pl.Series(self.task.target, answers[:, self.task.positive_index] if two else answers.max(1))
         return decode_classes(torch.from_numpy(self.classes_of(answers)), self.task)
 
     def classes_of(self, probabilities: np.ndarray) -> np.ndarray:
         """Class numbers [N] of probabilities [N, C]."""
-        if self.task.kind == "binary":
+        if self.task.family == "binary":
             return np.asarray(probabilities[:, 1] >= self.threshold).astype(np.int64)
         return np.asarray(probabilities.argmax(1)) if self.decision is None else self.decision.classes(probabilities)
 
@@ -168,7 +168,7 @@ class Model:
 
         InputError for an answer that it cannot give.
         """
-        if self.task.kind != "regression":
+        if self.task.is_classes:
             if answer == "probability":
                 return replace(self, answer=answer)
             raise InputError(f"--answer {answer}: the target has classes", expected="probability")
@@ -227,18 +227,22 @@ class Model:
 
     def interval_encoded(self, numbers: Tensor, codes: Tensor) -> tuple[pl.Series, pl.Series]:
         """`predict_interval` for encoded rows."""
-        if self.task.kind != "regression":
+        if self.task.is_classes:
             raise LuthierError("prediction intervals are for regressions", remedy="use predict_proba")
         low, high = self.intervals(self.answers(numbers, codes), numbers, codes)
         return pl.Series("low", low), pl.Series("high", high)
 
     def intervals(self, values: np.ndarray, numbers: Tensor, codes: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """The ends of the 90 % intervals around the predicted values [N] of encoded rows."""
+        if self.transform.rounds:  # answers do not say where the predictions lie
+            middle = self.transform.modelled(self._in_pieces(self.averaged, numbers, codes)[:, 0])
+        else:
+            middle = self.transform.centre(values)
         if self.row_intervals is None:
-            return self.transform.around(values, -self.half_width, self.half_width)
-        outputs = torch.from_numpy(self.transform.standardise(self.transform.centre(values)))
+            return self.transform.around(middle, -self.half_width, self.half_width)
+        outputs = torch.from_numpy(self.transform.standardise(middle))
         low, high = self._in_pieces(partial(self._offsets, self.row_intervals), numbers, codes, outputs).T
-        return self.transform.around(values, low, high)
+        return self.transform.around(middle, low, high)
 
     def _offsets(self, of: RowIntervals, numbers: Tensor, codes: Tensor, outputs: Tensor) -> np.ndarray:
         """By how much the ends of rows' intervals lie beside their predictions, on the modelled scale [N, 2]."""
@@ -247,7 +251,7 @@ class Model:
 
     def probabilities(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
         """Class probabilities [N, C]."""
-        if self.task.kind == "regression":
+        if not self.task.is_classes:
             raise LuthierError("a regression has no probabilities", remedy="use predict or predict_interval")
         return tempered(self.averaged(numbers, codes), self.temperature)
 
@@ -340,7 +344,7 @@ class Model:
     def dependence_encoded(self, numbers: Tensor, codes: Tensor, column: str) -> pl.DataFrame:
         """`dependence` for encoded rows."""
         place = settable(self.encoder, self.profile, column)
-        answer = self.values if self.task.kind == "regression" else self.probabilities
+        answer = self.probabilities if self.task.is_classes else self.values
         result = partial_dependence(answer, numbers, codes, number=place.number, code=place.code, values=place.values)
         names = self.task.classes or (self.task.target,)
         return pl.DataFrame(
@@ -365,7 +369,7 @@ class Model:
             if of not in self.task.classes:
                 raise InputError(f"there is no class '{of}'", expected=", ".join(self.task.classes[:20]) or "no class")
             return np.full(len(numbers), self.task.classes.index(of))
-        if self.task.kind == "regression":
+        if not self.task.is_classes:
             return np.zeros(len(numbers), dtype=np.int64)
         return self.classes_of(self.probabilities(numbers, codes))
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from typing_extensions import TypedDict
 
+from luthier.kinds import TaskKind
 from luthier.saved.network_schemas import DenseFacts, Name, PositiveNumber, Shape, Size, SpecFacts
 from luthier.schema_types import CLOSED, OPEN, Count, Number, Plain, Share, Text
 
@@ -200,7 +201,7 @@ class ModelTask(TypedDict):
     """What is predicted."""
 
     __pydantic_config__ = CLOSED  # type: ignore[misc]
-    kind: Literal["regression", "binary", "multiclass"]
+    kind: TaskKind
     target: Text
     classes: Different
     log_scale: bool

@@ -124,7 +124,7 @@ def predictions(
     numbers, codes = model.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
     answers = model.answers(numbers, codes)
     columns = [model.decoded(answers).alias("prediction")]
-    if model.task.kind == "regression":
+    if not model.task.is_classes:
         low, high = model.intervals(answers, numbers, codes)
         columns += [pl.Series("prediction_low", low), pl.Series("prediction_high", high)]
     else:

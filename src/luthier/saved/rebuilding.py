@@ -94,17 +94,18 @@ def _answer(facts: Mapping[str, Any], task: Task) -> dict[str, Any]:
         facts["smear"],
         facts["lowest"],
         facts["highest"],
+        kind=task.traits,
     )
     result: dict[str, Any] = {"transform": transform}
     if "residuals" in facts:
-        _require(task.kind == "regression", "residuals of a model of numbers only")
+        _require(not task.is_classes, "residuals of a model of numbers only")
         answer, residuals = facts.get("answer", "mean"), np.array(facts["residuals"], dtype=float)
         transform = with_answer(transform, residuals, answer)
         _require(bool(np.isfinite(transform.shifts).all()), "residuals whose answers are numbers")
         result = {"transform": transform, "answer": answer, "residuals": tuple(residuals.tolist())}
     if "decision" in facts:
         count = len(task.classes)
-        _require(task.kind == "multiclass", "a decision between several classes only")
+        _require(task.family == "multiclass", "a decision between several classes only")
         matrix, offset = (facts["decision"][name] for name in ("matrix", "offset"))
         square = len(matrix) == len(offset) == count and all(len(row) == count for row in matrix)
         _require(square, "a decision between as many classes as the task has")
@@ -122,12 +123,12 @@ def _require(holds: bool, expected: str, received: str = "") -> None:
 
 
 def _check_task(task: Task) -> None:
-    fewest, most = {"regression": (0, 0), "binary": (2, 2), "multiclass": (2, 1_000_000)}[task.kind]
+    fewest, most = {"regression": (0, 0), "binary": (2, 2), "multiclass": (2, 1_000_000)}[task.family]
     _require(fewest <= len(task.classes) <= most, f"classes of a {task.kind} task", f"{len(task.classes)} classes")
     _require(task.positive in ("", *task.classes), "a positive class that is one of the classes", task.positive)
     _require(not task.log_scale or task.kind == "regression", "a log scale in a regression only")
     _check_parser(task.cells)
-    if task.kind != "regression":
+    if task.is_classes:
         try:
             labels = [KINDS_OF_LABELS.get(task.label_kind, str)(name) for name in task.classes]
             fits = task.label_kind != "integer" or all(abs(label) < 2**63 for label in labels)
@@ -193,8 +194,7 @@ def _prepared(config: Mapping[str, Any], encoder: Encoder, weights: Mapping[str,
 
 def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder, prepare: Prepare) -> Net:
     """A network of the stored tensors; nothing is allocated before their shapes are known to be the spec's."""
-    outputs = len(task.classes) if task.kind == "multiclass" else 1
-    _require(spec.outputs == outputs, f"networks of {outputs} outputs", str(spec.outputs))
+    _require(spec.outputs == task.outputs, f"networks of {task.outputs} outputs", str(spec.outputs))
     numbers = prepare.width - encoder.words - encoder.vector_width
     if isinstance(spec, DenseSpec):
         return _dense_net(spec, stored, encoder, numbers)
@@ -235,7 +235,7 @@ def _row_intervals(bundle: Bundle, task: Task, encoder: Encoder, prepare: Prepar
     facts = bundle.model.get("row_intervals")
     if facts is None:
         return None
-    _require(task.kind == "regression", "intervals of each row in a regression only")
+    _require(not task.is_classes, "intervals of each row in a regression only")
     spec = spec_from_json(facts["spec"])
     assert isinstance(spec, DenseSpec)  # by the schema
     _require(spec.outputs == len(LEVELS), f"a network of {len(LEVELS)} ends", str(spec.outputs))

@@ -9,9 +9,9 @@ import polars as pl
 
 from luthier.errors import InputError
 from luthier.saved.run_folder import RunFolder
-from luthier.saved.score_schemas import DriftFacts, ScoreFacts
+from luthier.saved.score_schemas import CheckFacts, DriftFacts, ScoreFacts
 from luthier.saved.search_schemas import StudyFacts
-from luthier.untrusted import REMEDY, read_frame, read_json
+from luthier.untrusted import REMEDY, read_frame, read_json, read_records
 
 HISTORY = {
     **dict.fromkeys(("member", "step"), "integer"),
@@ -34,6 +34,11 @@ def read_scores(folder: RunFolder) -> dict[str, Any] | None:
 def read_drift(folder: RunFolder) -> dict[str, Any] | None:
     """What the last check against new data found."""
     return _read(folder.drift, DriftFacts)
+
+
+def read_checks(folder: RunFolder) -> list[dict[str, Any]]:
+    """All checks against new data, in their order."""
+    return read_records(folder.checks, CheckFacts, "list of checks")[0]
 
 
 def read_histories(folder: RunFolder) -> dict[str, pl.DataFrame]:

@@ -33,6 +33,7 @@ WRITTEN = (
         "test-rows.parquet",
         "*pictures.npy",
         "drift.json",
+        "checks.jsonl",
         "study.db*",
         "search.json",
         "trials.parquet",
@@ -110,6 +111,11 @@ class RunFolder:
     def drift(self) -> Path:
         """The last check against new data."""
         return self.path / "drift.json"
+
+    @property
+    def checks(self) -> Path:
+        """All checks against new data, one JSON object a line."""
+        return self.path / "checks.jsonl"
 
     @property
     def history(self) -> Path:

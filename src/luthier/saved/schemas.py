@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from luthier.kinds import TaskKind
 from luthier.schema_types import CLOSED, OPEN, Count, DeviceName, FileName, FilePath, Number, Plain, Text, Whole
 
 
@@ -37,7 +38,7 @@ class TaskFacts(TypedDict):
     """What is predicted, as run.json has it."""
 
     __pydantic_config__ = OPEN  # type: ignore[misc]
-    kind: Literal["regression", "binary", "multiclass"]
+    kind: TaskKind
     classes: list[Text]
     positive: NotRequired[Text]
 

@@ -368,3 +368,17 @@ class DriftFacts(TypedDict):
     finding: NotRequired[ConstantFacts | None]
     score: MeasureFacts | None
     verdict: Text
+
+
+class CheckFacts(TypedDict):
+    """One check among all of a run: when, on which rows, and what it found."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    at: Sentence
+    source: Text
+    rows: Count
+    until: Text
+    level: Literal["fine", "watch", "act"]
+    drifted: list[Text]
+    farthest: Number
+    score: MeasureFacts | None

@@ -20,7 +20,7 @@ Compute = Callable[[Tensor, Tensor], np.ndarray]
 
 def by_torch(model: Model) -> Compute:
     """The model as it is."""
-    return model.values if model.task.kind == "regression" else model.probabilities
+    return model.probabilities if model.task.is_classes else model.values
 
 
 RUNTIMES: dict[str, Callable[[Model], Compute]] = {"torch": by_torch, "onnx": in_runtime}
@@ -41,9 +41,7 @@ class Answers:
         """The answers to the rows of all pieces, in order."""
         encoded = self._reader.encode(pieces)
         result = self._compute(*encoded)
-        answers, numbers = (
-            self._values(result, *encoded) if self.model.task.kind == "regression" else self._classes(result)
-        )
+        answers, numbers = self._classes(result) if self.model.task.is_classes else self._values(result, *encoded)
         finite = np.isfinite(numbers).all(1)
         if finite.all():
             return list(answers)

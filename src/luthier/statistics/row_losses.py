@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from luthier.kinds import KINDS
+from luthier.objective.loss_table import loss_by_name
+
 
 def row_losses(outputs: Tensor, targets: Tensor, kind: str, weights: Tensor | None = None) -> Tensor:
-    """Loss of each row [N] for averaged outputs [..., N, C]: negative log probability, or squared error.
+    """Loss of each row [N] for averaged outputs [..., N, C]: negative log probability, or the kind's loss of a number.
 
     With weights [N] a row's loss counts by its share, so that the plain mean is the weighted one.
     """
     if weights is not None:
         return row_losses(outputs, targets, kind) * (weights / weights.mean()).double()
-    if kind == "regression":
-        return (outputs[..., 0] - targets.double()) ** 2
+    if not KINDS[kind].is_classes:
+        known = loss_by_name(KINDS[kind].loss)
+        return known.rows(outputs, targets.double())
     return -of_target(outputs, targets).squeeze(-1).clamp_min(1e-12).log()
 
 

@@ -113,8 +113,8 @@ def baseline_loss(metric: str) -> tuple[str, float]:
     answer = answer_for(metric)
     if answer.startswith("q"):
         return "quantile", float(answer[1:])
-    if spelled(metric) == "poisson deviance":
-        return "poisson", 0.5
+    if spelled(metric).startswith(("poisson deviance", "tweedie deviance")):
+        return "poisson", 0.5  # scikit-learn's trees have no Tweedie loss
     return ("squared_error" if answer in ("mean", "mean of logarithms") else "absolute_error"), 0.5
 
 

@@ -20,6 +20,7 @@ _BOUNDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
     "rmsle": (lambda y: y <= -1, "it takes the logarithm of 1 + value, and some values are -1 or less"),
     "msle": (lambda y: y <= -1, "it takes the logarithm of 1 + value, and some values are -1 or less"),
     "poisson deviance": (lambda y: y < 0, "it is of counts, and some values are negative"),
+    "tweedie deviance": (lambda y: y < 0, "it is of amounts, and some values are negative"),
 }
 
 
@@ -44,7 +45,7 @@ def reported_metrics(text: str, kind: str) -> list[str]:
     ['mape', 'rmse', 'mae', 'r2']
     """
     usual = [name for name in metrics_of(kind) if METRICS[name].usual]
-    return list(dict.fromkeys((*asked_metrics(text), *usual)))
+    return list(dict.fromkeys((*asked_metrics(text), PRIMARY[kind], *usual)))
 
 
 def require_metrics(text: str, task: Task, target: pl.Series | None = None) -> None:
@@ -57,18 +58,23 @@ def require_metrics(text: str, task: Task, target: pl.Series | None = None) -> N
             if name.startswith(PREFIX) or (name in text and "number" in str(error)):
                 raise
             metric = None
-        if metric is None or task.kind not in metric.kinds or metric.of_law:
+        if metric is None or task.family not in metric.kinds or metric.of_law:
             hint = nearest(name, known)
             raise ConfigError([f"--metric {name}: not one of {', '.join(known)}; {hint}".rstrip("; ")])
-        if target is not None and name in _BOUNDS:
+        if target is not None and _bounded(name) in _BOUNDS:
             _require_values(name, target_values(target, task).drop_nulls().to_numpy(), known)
 
 
+def _bounded(name: str) -> str:
+    """A metric's name without its number."""
+    return name.rstrip("0123456789. ")
+
+
 def _require_values(name: str, y: np.ndarray, known: list[str]) -> None:
-    refused, why = _BOUNDS[name]
+    refused, why = _BOUNDS[_bounded(name)]
     wrong = refused(y)
     if wrong.any():
-        others = [one for one in known if one not in _BOUNDS or not _BOUNDS[one][0](y).any()]
+        others = [one for one in known if _bounded(one) not in _BOUNDS or not _BOUNDS[_bounded(one)][0](y).any()]
         raise InputError(
             f"--metric {name} cannot be asked of this target: {why}",
             expected=f"one of {', '.join(others)}",

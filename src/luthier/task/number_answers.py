@@ -42,6 +42,9 @@ def law_around(transform: TargetTransform, modelled: np.ndarray, atoms: np.ndarr
     """Equally likely values [N, Q] on the target's own scale around predictions on the modelled scale [N], within the
     bounds of predictions."""
     low, high = (float(transform.modelled(np.array(end))) for end in (transform.lowest, transform.highest))
+    if transform.kind.is_linked:
+        values = transform.beside(modelled[:, None], atoms)
+        return np.round(values) if transform.kind.whole else values
     values = np.clip(modelled[:, None] + atoms, low, high)
     return np.asarray(np.exp(np.clip(values, -LARGEST_LOG, LARGEST_LOG)) if transform.log else values)
 
@@ -52,12 +55,12 @@ def with_answer(transform: TargetTransform, atoms: np.ndarray, answer: str) -> T
     if answer == "mean" or not len(atoms):
         return plain
     of = answer_named(answer)
-    same = answer in (_GROWS if transform.log else _MOVES) or answer not in ANSWERS
+    same = not transform.kind.is_linked and (answer in (_GROWS if transform.log else _MOVES) or answer not in ANSWERS)
     low, high = (end if abs(end) < FAR else np.sign(end) * BEYOND for end in (transform.lowest, transform.highest))
     knots = np.array([(low + high) / 2]) if same else np.linspace(low, high, KNOTS)  # well within the bounds
     modelled = np.asarray(plain.modelled(knots))
     answers = of(law_around(plain, modelled, atoms))
-    ends = np.log(np.maximum(answers, 1e-300)) if transform.log else answers
+    ends = np.log(np.maximum(answers, 1e-300)) if transform.log else transform.kind.link.output(answers)
     rise = LEAST_RISE * modelled  # an answer rises with the prediction: intervals find their way back
     ends = np.maximum.accumulate(ends - rise) + rise
     return replace(plain, knots=tuple(knots.tolist()), shifts=tuple((ends - modelled).tolist()))
@@ -92,7 +95,7 @@ def answer_from(
     weights: np.ndarray | None = None,
 ) -> TargetTransform:
     """The way back to an answer, from outputs for rows not learnt from [N] and their targets on the modelled scale."""
-    residuals = modelled - transform.modelled(outputs)
+    residuals = transform.residuals(modelled, outputs)
     if transform.log:
         transform = replace(transform, smear=smearing(residuals, weights))
     return with_answer(transform, residual_atoms(residuals, weights), answer)

@@ -15,12 +15,12 @@ class CalibrationEvidence(Evidence[float]):
     """What was fitted, and on which rows: predictions out of fold, or the validation rows."""
 
     code: ClassVar[str] = "calibration"
-    of_what: Literal["temperature", "interval"]
+    of_what: Literal["temperature", "interval", "deviations"]
     value: float
     out_of_fold: bool
 
     def decide(self) -> float:
-        """The temperature, or the half width on the scale of the model."""
+        """The temperature, or the half width: on the scale of the model, or in deviations around a mean."""
         return self.value
 
     def render(self, choice: float) -> Wording:
@@ -28,6 +28,9 @@ class CalibrationEvidence(Evidence[float]):
         rows = tr("the out-of-fold predictions") if self.out_of_fold else tr("the validation rows")
         if self.of_what == "interval":
             chosen = tr("90 % interval of ± {half} on the scale of the model", half=f"{choice:.3g}")
+            return Wording(tr("calibration"), chosen, tr("split-conformal on {rows}", rows=rows))
+        if self.of_what == "deviations":
+            chosen = tr("90 % interval of ± {half} deviations around the mean", half=f"{choice:.3g}")
             return Wording(tr("calibration"), chosen, tr("split-conformal on {rows}", rows=rows))
         chosen = tr("temperature {value}", value=f"{choice:.3f}")
         return Wording(tr("calibration"), chosen, tr("it has the lowest log loss on {rows}", rows=rows))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
+from luthier.kinds import TaskKind
 from luthier.messages import tr
 from luthier.objective import USUAL_LOSSES
 from luthier.recipe.decisions.decision import Evidence
@@ -16,7 +17,7 @@ class LossEvidence(Evidence[str]):
     """The task, how many classes it has, and whether the target's logarithm is modelled."""
 
     code: ClassVar[str] = "loss"
-    task: Literal["regression", "binary", "multiclass"]
+    task: TaskKind
     classes: int = 0
     log_scale: bool = False
 
@@ -31,11 +32,17 @@ class LossEvidence(Evidence[str]):
     def render(self, choice: str) -> Wording:
         """The loss and its reason."""
         names = {
+            "poisson": tr("Poisson deviance, of a mean behind a logarithm"),
+            "fractional": tr("cross-entropy of shares, of a mean behind the logistic function"),
+            "tweedie 1.5": tr("Tweedie deviance of power 1.5, of a mean behind a logarithm"),
             "mse": tr("mean squared error"),
             "binary": tr("binary cross-entropy"),
             "softmax": tr("softmax cross-entropy"),
         }
         reason = {
+            "poisson": tr("the target is a count"),
+            "fractional": tr("the target is a share between 0 and 1"),
+            "tweedie 1.5": tr("the target is an amount that can be 0"),
             "mse": tr("the target is a number"),
             "binary": tr("the target has two classes"),
             "softmax": tr("the target has {classes} classes", classes=self.classes),

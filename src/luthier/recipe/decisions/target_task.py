@@ -6,8 +6,8 @@ import shlex
 from dataclasses import dataclass
 from typing import ClassVar
 
-from luthier.data import TargetFacts, task_of
 from luthier.data.task import PositiveFacts, positive_of
+from luthier.kinds import TargetFacts, task_of
 from luthier.messages import tr
 from luthier.recipe.decisions.decision import Evidence
 from luthier.records import Wording

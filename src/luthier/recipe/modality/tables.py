@@ -72,7 +72,7 @@ class TableModality:
         numbers = training.numbers.shape[1]
         flags = problem.prepared(METHOD)[1].features.shape[1] - numbers
         rows, sizes = learnt_rows(problem), problem.data.encoder.category_sizes
-        return first_setting(TableShape(problem.task.kind, rows, numbers, sizes, problem.outputs, flags)).setting
+        return first_setting(TableShape(problem.task.family, rows, numbers, sizes, problem.outputs, flags)).setting
 
     def bare_network(self, problem: Problem, method: str, width: int) -> Spec:
         """One hidden layer."""

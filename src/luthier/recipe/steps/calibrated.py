@@ -48,7 +48,7 @@ def as_model(
     """
     task, validation = problem.task, problem.data.validation
     transform = problem.target
-    if task.kind == "regression":
+    if not task.is_classes:
         assert problem.data.training.targets is not None
         transform = transform.bounded_by(problem.data.training.targets, None if earlier is None else earlier.transform)
     model = Model(
@@ -81,9 +81,9 @@ def calibrated(
     """A model with temperature, smearing, intervals, sets and threshold, by its outputs for rows not learnt from [N, C]
     and their targets [N], class numbers or modelled values; `units` of the rows are no copies."""
     task, transform = model.task, model.transform
-    if task.kind == "regression":
+    if not task.is_classes:
         averaged = transform.bounded(averaged)
-        residuals = targets - transform.modelled(averaged[:, 0])
+        residuals = transform.residuals(targets, averaged[:, 0])
         transform = replace(transform, smear=smearing(residuals, counting) if task.log_scale else 1.0)
         width, atoms = half_width(residuals, weights=counting, units=units), residual_atoms(residuals, counting)
         answer = chosen_answer(problem.metric, transform, averaged[:, 0], targets, counting)
@@ -94,9 +94,9 @@ def calibrated(
         p = tempered(averaged, model.temperature)
         model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL, counting, units))
         model = replace(model, threshold=_threshold(problem, targets, p, counting))
-        if task.kind == "multiclass" and problem.asked.costs:
+        if task.family == "multiclass" and problem.asked.costs:
             model = replace(model, decision=cheapest(problem.asked.costs, task.classes))
-        elif task.kind == "multiclass" and problem.asked_metric:
+        elif task.family == "multiclass" and problem.asked_metric:
             model = replace(model, decision=fitted_decision(problem.asked_metric, targets, p, counting))
     return model
 
@@ -110,9 +110,9 @@ def left_out(
     if held_out is None or known is None:
         assert validation.targets is not None
         return model.averaged(validation.numbers, validation.codes), validation.targets.numpy()
-    if problem.task.kind != "regression":
+    if problem.task.is_classes:
         return held_out.numpy(), known.numpy()
-    return model.transform.bounded(held_out.numpy()), model.transform.modelled(known.double().numpy())
+    return model.transform.bounded(held_out.numpy()), model.transform.restored(known.double().numpy())
 
 
 def weights_of(problem: Problem, folded: bool) -> np.ndarray | None:
@@ -136,11 +136,11 @@ def _threshold(problem: Problem, targets: np.ndarray, p: np.ndarray, weights: np
     """From which probability of the second class on it is predicted: by costs, or by the metric that was asked for."""
     asked, task = problem.asked, problem.task
     if is_matrix(asked.costs):
-        return cheapest(asked.costs, task.classes).threshold if task.kind == "binary" else 0.5
+        return cheapest(asked.costs, task.classes).threshold if task.family == "binary" else 0.5
     if asked.costs:
         positive = task.positive_index
         return of_second(Costs.parse(asked.costs).best(p[:, positive], targets == positive, weights)[0], positive)
-    if problem.asked_metric and task.kind == "binary":
+    if problem.asked_metric and task.family == "binary":
         return best_threshold(problem.asked_metric, targets, p, weights, task=task)
     return 0.5
 
@@ -161,7 +161,7 @@ def columns_of(
     encoder = model.encoder
     by_name, coded = encoder.described(numbers, codes)
     sizes = dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
-    if model.task.kind == "regression":
+    if not model.task.is_classes:
         by_name[PREDICTION] = model.values(numbers, codes)
     else:
         coded[PREDICTION] = model.profiled_classes(numbers, codes)
@@ -171,6 +171,6 @@ def columns_of(
 
 def predict_part(model: Model, part: Dataset) -> np.ndarray:
     """A model's probabilities, or values on the target's own scale, for the rows of a part."""
-    if model.task.kind == "regression":
+    if not model.task.is_classes:
         return model.values(part.numbers, part.codes)
     return model.probabilities(part.numbers, part.codes)

@@ -54,6 +54,6 @@ def _teaching(runner: Runner, choice: Deliverable, training: Part) -> Tensor:
         rows = torch.split(torch.arange(len(training)), 8192)
         outputs = torch.cat([activate(net(training.features[r], training.codes[r]), kind) for r in rows])
         total += component.weight * outputs
-    if kind == "regression":
+    if not problem.task.is_classes:
         return total[:, 0].float()
-    return total[:, 1:].float() if kind == "binary" else total.float()
+    return total[:, 1:].float() if problem.task.family == "binary" else total.float()

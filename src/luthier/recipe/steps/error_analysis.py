@@ -54,7 +54,7 @@ def error_analysis(
         "dependence": _dependence(runner, model, [row["column"] for row in importance]),
         "subgroups": subgroup_scores(
             labels,
-            task.kind,
+            task.family,
             y,
             model.seen_by(problem.metric, predicted),
             problem.metric,
@@ -64,7 +64,7 @@ def error_analysis(
         "worst": worst_cases(
             y,
             predicted,
-            task.kind,
+            task.family,
             numbers,
             taken=model.classes_of(predicted) if task.classes else None,
         ),
@@ -106,7 +106,7 @@ def _importance(runner: Runner, model: Model) -> list[dict[str, Any]]:
     y = own_scale(problem.task, validation)
 
     def predict(numbers: Tensor, codes: Tensor) -> np.ndarray:
-        if model.task.kind == "regression":
+        if not model.task.is_classes:
             return model.values(numbers, codes)
         return model.seen_by(metric, model.probabilities(numbers, codes))
 
@@ -129,7 +129,7 @@ def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[dict[s
     result = []
     for name in shown:
         table = model.dependence_encoded(validation.numbers, validation.codes, name)
-        if model.task.kind == "binary":
+        if model.task.family == "binary":
             table = table.filter(table["of"] == model.task.positive_name)
         elif len(model.task.classes) > DEPENDENCE_CLASSES:
             table = _changed_most(table)

@@ -64,7 +64,7 @@ def estimate(runner: Runner, model: Model, choice: Deliverable, bags: Sequence[B
 
 def answer_of(model: Model, outputs: np.ndarray) -> np.ndarray:
     """What a model answers where its networks' mean output is this [N, C]."""
-    if model.task.kind == "regression":
+    if not model.task.is_classes:
         return np.asarray(model.transform.answer(model.transform.bounded(outputs[:, 0])))
     return tempered(outputs, model.temperature)
 
@@ -104,8 +104,8 @@ def _inside(model: Model, outputs: np.ndarray, prediction: np.ndarray, rows: Dat
     if model.task.classes:
         return prediction_sets(prediction, model.set_threshold)
     assert rows.targets is not None
-    modelled = model.transform.modelled(model.transform.bounded(outputs[:, 0]))
-    return np.asarray(np.abs(rows.targets.numpy()[own] - modelled)[:, None] <= model.half_width)
+    residuals = model.transform.residuals(rows.targets.numpy()[own], model.transform.bounded(outputs[:, 0]))
+    return np.asarray(np.abs(residuals)[:, None] <= model.half_width)
 
 
 def _figures(
@@ -114,7 +114,7 @@ def _figures(
     """How calibrated the predictions are, and of classes how their sets do."""
     assert rows.targets is not None
     y, weights = rows.targets.numpy(), None if rows.weights is None else rows.weights.numpy()
-    if model.task.kind == "regression":
+    if not model.task.is_classes:
         covered = float(np.average(inside[:, 0], weights=weights))
         return {"coverage": covered, "nominal": NOMINAL, "half_width": model.half_width}, None
     after, before = (reliability(p, y, weights) for p in (prediction, outputs))

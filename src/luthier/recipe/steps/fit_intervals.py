@@ -49,7 +49,7 @@ def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method
         return model
     counting, units = weights_of(problem, folded), units_of(problem, folded)
     averaged, targets = left_out(problem, model, choice.held_out, choice.targets)
-    residuals = targets - model.transform.modelled(averaged[:, 0])
+    residuals = model.transform.residuals(targets, averaged[:, 0])
     scale = float(np.sqrt(np.average(residuals**2, weights=counting)))
     if not scale > 0:
         return model

@@ -23,11 +23,11 @@ def fit_answer(
     weights: np.ndarray | None = None,
 ) -> Answer:
     """From activated outputs [N, C] and their targets (class numbers, or values on the modelled scale) to answers."""
-    if task.kind == "regression":
+    if not task.is_classes:
         known = transform, outputs[:, 0], targets
         way_back = answer_from(*known, chosen_answer(metric, *known, weights), weights)
         return lambda some: np.asarray(way_back.answer(some[:, 0]))
-    if task.kind == "binary":
+    if task.family == "binary":
         threshold = best_threshold(metric, targets, outputs, weights, task=task)
         return lambda some: seen_by(metric, some, threshold)
     decision = fitted_decision(metric, targets, outputs, weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -221,8 +221,9 @@ def _at_least(runner: Runner, setting: Setting) -> TrainedPopulation | None:
 def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> None:
     problem = runner.problem
     out_of_fold = choice.held_out is not None
-    if problem.task.kind == "regression":
-        runner.ledger.decide(5, CalibrationEvidence("interval", model.half_width, out_of_fold))
+    if not problem.task.is_classes:
+        unit: Literal["deviations", "interval"] = "deviations" if problem.task.traits.is_linked else "interval"
+        runner.ledger.decide(5, CalibrationEvidence(unit, model.half_width, out_of_fold))
     else:
         runner.ledger.decide(5, CalibrationEvidence("temperature", model.temperature, out_of_fold))
     if is_matrix(problem.asked.costs):
@@ -302,7 +303,7 @@ def _on_validation(runner: Runner, model: Model, choice: Deliverable) -> np.ndar
     if choice.held_out is None:
         return predict_part(model, problem.data.validation)
     outputs = choice.held_out[-len(problem.data.validation) :].numpy()
-    if model.task.kind == "regression":
+    if not model.task.is_classes:
         return model.transform.answer(model.transform.bounded(outputs[:, 0]))
     return tempered(outputs, model.temperature)
 
@@ -310,7 +311,7 @@ def _on_validation(runner: Runner, model: Model, choice: Deliverable) -> np.ndar
 def _calibration(model: Model, test: Dataset, told: np.ndarray) -> dict[str, Any]:
     assert test.targets is not None
     targets, weights = test.targets.numpy(), None if test.weights is None else test.weights.numpy()
-    if model.task.kind == "regression":
+    if not model.task.is_classes:
         y, (low, high) = own_scale(model.task, test), model.intervals(told, test.numbers, test.codes)
         coverage = interval_figures(y, low, high, weights)
         return {

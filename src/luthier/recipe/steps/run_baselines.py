@@ -18,7 +18,8 @@ from luthier.task import baseline_loss
 
 SLOT = 0.5  # share of the budget after which baselines that are not ready are stopped
 FIRST_SLOT = 0.1  # of the budget, where they come before the training
-TEST_SECONDS = 10.0  # for predictions of the test rows by models that are fitted already
+TEST_SECONDS = 10.0  # for predictions of the test rows by models that are fitted already,
+LATE_SECONDS = 2.0  # of which at most this many after the budget's end
 REFIT_SECONDS = 300.0  # where a resumed run must fit them again
 
 
@@ -29,7 +30,7 @@ class Baselines:
         self._runner, self._run = runner, run
         self.validation: dict[str, np.ndarray] = {}
         self.failed: dict[str, str] = {}  # those that could not be fitted, and why
-        self._seconds = TEST_SECONDS
+        self._refitted = False  # where a resumed run fits them anew
 
     def collect(self) -> None:
         """Wait until the slot ends, and write how the baselines do on the validation part."""
@@ -88,7 +89,7 @@ class Baselines:
         recalled = self._runner.memo.recall("baselines")
         if recalled is None:
             return None
-        self._seconds = REFIT_SECONDS
+        self._refitted = True
         result = {name: recalled[0][name].numpy() for name in self._run.names if name in recalled[0]}
         return result, recalled[1].get("failed", {})
 
@@ -99,11 +100,26 @@ class Baselines:
         if not self.validation:
             self._run.close()
             return {}
-        deadline = self._runner.budget_clock.clock.now() + self._seconds
-        limited = self._runner.budget_clock.budget.seconds is not None
-        result = self._run.predict_test(rows, lambda: limited and self._runner.budget_clock.clock.now() > deadline)
+        runner, budget = self._runner, self._runner.budget_clock
+        limited = budget.budget.seconds is not None and not runner.repeating
+        deadline = budget.clock.now() + (REFIT_SECONDS if self._refitted else self._wait())
+        late = {name for name in self.validation if runner.repeating and runner.recipe.cut(f"{name} on test rows")}
+        result: dict[str, np.ndarray] = {}
+        if late != set(self.validation):
+            result = self._run.predict_test(rows, lambda: limited and budget.clock.now() > deadline)
         self._run.close()
-        return {name: result[name] for name in self.validation if name in result}
+        kept = {name: result[name] for name in self.validation if name in result and name not in late}
+        if limited and budget.clock.now() > deadline:
+            late = self.validation.keys() - kept.keys()
+        for name in sorted(late):
+            runner.record_cut(f"{name} on test rows", 5)
+        return kept
+
+    def _wait(self) -> float:
+        """Seconds to wait for fitted baselines: what the budget has left, and a little where it has nothing left."""
+        budget = self._runner.budget_clock
+        left = float("inf") if budget.budget.seconds is None else budget.budget.seconds - budget.spent()
+        return max(min(TEST_SECONDS, left), LATE_SECONDS)
 
 
 @contextmanager

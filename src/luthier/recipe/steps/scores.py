@@ -146,7 +146,7 @@ def scores_of(
         "absent": absent_classes(task, testing.y),
         "sentence": _sentence(headline, rows, absent_classes(task, testing.y), WHERE.get(part, ESTIMATED)),
         "confusion": _confusion(testing, deliverable.seen_by("accuracy").test) if task.classes else None,
-        "predicted": _points(testing.y, deliverable.test) if task.kind == "regression" else None,
+        "predicted": None if task.is_classes else _points(testing.y, deliverable.test),
         "range_tests": _range_tests(runner),
         "trials": _trials(runner),
     }
@@ -161,7 +161,7 @@ def answered(runner: Runner, validating: PartScores, predicted: Predictions) -> 
     """A baseline's predictions with the answer that the network gives too: by the same metric, on the same rows."""
     problem, metric = runner.problem, runner.problem.asked_metric
     y, p, weights = validating.y, predicted.validation, validating.weights
-    if problem.task.kind == "binary":
+    if problem.task.family == "binary":
         return replace(predicted, threshold=threshold_of(runner, validating, p))
     if problem.task.classes and problem.asked.costs:
         return replace(predicted, decision=cheapest(problem.asked.costs, problem.task.classes))
@@ -172,8 +172,10 @@ def answered(runner: Runner, validating: PartScores, predicted: Predictions) -> 
     log, test = problem.task.log_scale, predicted.test
     if log:  # of positive targets a prediction is at least the smallest
         y, p, test = (np.log(np.maximum(values, y.min())) for values in (y, p, test))
-    both = np.concatenate([y, p])
-    identity = TargetTransform(log=log, lowest=float(both.min()), highest=float(both.max()))
+    kind = problem.task.traits
+    p, test = kind.link.output(p), kind.link.output(test)
+    both = p if kind.is_linked else np.concatenate([y, p])
+    identity = TargetTransform(log=log, lowest=float(both.min()), highest=float(both.max()), kind=kind)
     way_back = answer_from(identity, p, y, chosen_answer(metric, identity, p, y, weights), weights)
     return replace(predicted, validation=way_back.answer(p), test=way_back.answer(test))
 
@@ -182,7 +184,7 @@ def threshold_of(runner: Runner, validating: PartScores, p: np.ndarray) -> float
     """Where a baseline draws the line: as the network does, by the same costs or metric on the same rows."""
     problem = runner.problem
     asked, task = problem.asked, problem.task
-    if task.kind != "binary" or not (asked.costs or problem.asked_metric):
+    if task.family != "binary" or not (asked.costs or problem.asked_metric):
         return 0.5
     if is_matrix(asked.costs):
         return cheapest(asked.costs, task.classes).threshold

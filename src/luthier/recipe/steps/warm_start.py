@@ -206,7 +206,7 @@ def forgotten(runner: Runner, model: Model, earlier: Earlier) -> dict[str, Any] 
     y, weights = own_scale(task, part), None if part.weights is None else part.weights.numpy()
     now, before = (
         one.values(part.numbers, part.codes)
-        if task.kind == "regression"
+        if not task.is_classes
         else one.seen_by(metric, one.probabilities(part.numbers, part.codes))
         for one in (model, earlier.model)
     )

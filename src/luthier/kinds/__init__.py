@@ -1,0 +1,22 @@
+"""What a target can be, one small file a kind: rule of inference, loss, link, metric, interval, baselines."""
+
+from __future__ import annotations
+
+from luthier.kinds.inference import KINDS, task_of
+from luthier.kinds.kind import Family, Kind, TaskKind
+from luthier.kinds.links import IDENTITY, LOG, LOGIT, Link
+from luthier.kinds.target_facts import TargetFacts, target_facts
+
+__all__ = [
+    "IDENTITY",
+    "KINDS",
+    "LOG",
+    "LOGIT",
+    "Family",
+    "Kind",
+    "Link",
+    "TargetFacts",
+    "TaskKind",
+    "target_facts",
+    "task_of",
+]

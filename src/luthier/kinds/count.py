@@ -1,0 +1,48 @@
+"""Counts: whole numbers from 0 on, whose expected value is learnt behind a logarithm (Poisson's likelihood).
+
+Only the mean has to be right for that: counts that vary more than Poisson's keep it, and intervals have the width that
+rows not learnt from show.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from luthier.kinds.kind import Kind
+from luthier.kinds.links import LOG
+from luthier.kinds.target_facts import TargetFacts
+from luthier.messages import tr
+
+FEWEST, RARE, TAIL = 5, 0.05, 0.15  # values; rows with the largest one; rows above the middle of the range
+HALF = 0.5  # added to a mean, so that a deviation near 0 does not vanish
+
+
+def _because(facts: TargetFacts) -> str:
+    whole = facts.numeric and not facts.fractions and facts.lowest == 0 and facts.gaps == 0
+    if not whole or facts.distinct < FEWEST or facts.largest > RARE or facts.upper > TAIL:
+        return ""
+    return tr(
+        "whole numbers from 0 to {largest} that get rarer towards the end, read as counts "
+        "(--task multiclass reads classes, --task regression plain numbers)",
+        largest=round(facts.spread),
+    )
+
+
+def _spread(mean: np.ndarray) -> np.ndarray:
+    return np.asarray(np.sqrt(mean + HALF))
+
+
+COUNT = Kind(
+    "count",
+    "regression",
+    "poisson",
+    "poisson deviance",
+    ("mean", "Poisson regression", "gradient-boosted trees", "nearest neighbours"),
+    _because,
+    link=LOG,
+    spread=_spread,
+    lowest=0.0,
+    whole=True,
+    values="whole numbers from 0 on",
+    trees="poisson",
+)

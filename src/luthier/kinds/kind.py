@@ -1,0 +1,67 @@
+"""What a kind of target is: one value that holds all that differs from kind to kind. N rows, C outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from luthier.kinds.links import IDENTITY, Link
+from luthier.kinds.target_facts import TargetFacts
+
+Family = Literal["regression", "binary", "multiclass"]
+TaskKind = Literal["regression", "binary", "multiclass", "count", "share", "amount"]
+Spread = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of target: its loss, the link from outputs to answers, and what its values may be.
+
+    `family` says how outputs are answered: as a number, one of two classes, or one of several. `loss` and `metric` are
+    names of `luthier.objective`. `because` gives the reason why a target is of this kind, empty where it is not.
+
+    Of a mean behind a `link`: `spread` is the deviation of a value around a mean [N], up to a factor, and intervals are
+    so many times as wide. Values lie between `lowest` and `highest`, `whole` ones are whole numbers; `values` says it
+    in words. `baselines` are those of `assess.baseline_process`, `trees` the loss of its gradient-boosted ones.
+    """
+
+    name: TaskKind
+    family: Family
+    loss: str
+    metric: str
+    baselines: tuple[str, ...]
+    because: Callable[[TargetFacts], str]
+    link: Link = IDENTITY
+    spread: Spread | None = None
+    lowest: float = -np.inf
+    highest: float = np.inf
+    whole: bool = False
+    values: str = "numbers"
+    trees: str = "squared_error"
+
+    @property
+    def is_classes(self) -> bool:
+        """Whether an answer is a class, with a probability for each."""
+        return self.family != "regression"
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether networks predict a mean behind a link, in place of the (standardised) value."""
+        return self.spread is not None
+
+    def within(self, values: np.ndarray) -> np.ndarray:
+        """Values as far as the target can have them.
+
+        >>> from luthier.kinds import KINDS
+        >>> KINDS["count"].within(np.array([-0.4, 3.2]))
+        array([0. , 3.2])
+        """
+        return np.asarray(np.clip(values, self.lowest, self.highest))
+
+    def refused(self, values: np.ndarray) -> np.ndarray:
+        """Which values [N] a target of this kind cannot have."""
+        outside = (values < self.lowest) | (values > self.highest)
+        return np.asarray(outside | (values != np.round(values)) if self.whole else outside)

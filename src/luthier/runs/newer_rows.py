@@ -1,0 +1,89 @@
+"""Of a table that grows, the rows since a moment: what a check on a schedule looks at."""
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import suppress
+from dataclasses import replace
+from typing import NamedTuple
+
+import polars as pl
+
+from luthier.data import Source
+from luthier.data.moments import moment
+from luthier.data.parsing import NUMBERS
+from luthier.data.times import time_format
+from luthier.errors import InputError
+
+LAST = "last"  # since the newest row of the last check
+
+
+class Newer(NamedTuple):
+    """The rows that a check looks at, and the newest moment among them; empty where rows have no time."""
+
+    source: Source
+    until: str
+
+
+def newer(source: Source, column: str, since: str, checked_until: str, given: str = "") -> Newer:
+    """The rows whose `column` is at `since` or later; of `last` those later than `checked_until`, where there is one.
+
+    `given` is the format of the column's dates where it was named. All rows without `since`. InputError where the
+    column is not there or has cells without a time, and for a moment that is not of its kind.
+
+    >>> from luthier.data import read_source
+    >>> days = [dt.date(2026, 10, day) for day in (1, 2, 3)]
+    >>> table = read_source(pl.DataFrame({"day": days, "x": [1.0, 2.0, 3.0]}))
+    >>> newer(table, "day", "2026-10-02", "").source.frame["x"].to_list()
+    [2.0, 3.0]
+    >>> newer(table, "day", "last", "2026-10-02").source.frame["x"].to_list()
+    [3.0]
+    """
+    frame = source.frame
+    if column not in frame.columns:
+        if not since:
+            return Newer(source, "")
+        raise InputError(
+            f"--since {since}: the rows have no column '{column}' of times" if column else f"--since {since}: of when?",
+            expected="a column that says when a row came",
+            received=f"the columns {', '.join(frame.columns[:12])}",
+            remedy="name it with --time COLUMN",
+        )
+    try:
+        pattern, values = _ordered(frame[column], given)
+    except InputError:
+        if since:
+            raise
+        return Newer(source, "")
+    if since and (since != LAST or checked_until):
+        start = _start(checked_until if since == LAST else since, values, pattern)
+        wanted = values > start if since == LAST else values >= start
+        source, values = replace(source, frame=frame.filter(wanted)), values.filter(wanted)
+    return Newer(source, "" if values.is_empty() else _written(values.max()))
+
+
+def _ordered(cells: pl.Series, given: str) -> tuple[str, pl.Series]:
+    """The format of cells that are text, and the cells as numbers or as moments in UTC without a zone."""
+    known = NUMBERS.known(cells)
+    values = cells if known.null_count() else known
+    pattern = time_format(values, given)
+    if values.dtype.is_numeric():
+        return "", values.cast(pl.Float64)
+    return pattern, values.to_frame("x").select(moment(pl.col("x"), values.dtype, pattern)).to_series()
+
+
+def _start(text: str, values: pl.Series, pattern: str) -> float | dt.datetime:
+    """A moment as it is written for a column of such values: in the column's format, or in ISO 8601."""
+    if values.dtype.is_numeric():
+        with suppress(ValueError):
+            return float(text)
+        raise InputError(f"--since {text} is not a number", expected="a number, as the column of times holds, or last")
+    cell = pl.DataFrame({"x": [text.strip()]})
+    start: dt.datetime | None = cell.select(moment(pl.col("x"), pl.String(), pattern)).item()
+    if start is None:
+        raise InputError(f"--since {text} is not a date", expected="2026-10-01, 2026-10-01 14:00, or last")
+    return start
+
+
+def _written(moment: object) -> str:
+    return moment.isoformat(sep=" ") if isinstance(moment, dt.datetime) else f"{moment:.17g}"
