@@ -11,6 +11,8 @@ from html import escape
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from luthier.messages import tr
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
@@ -98,7 +100,7 @@ def draw_schedules(curves: dict[str, list[float]]) -> go.Figure:
 
 def draw_range(test: dict[str, Any]) -> go.Figure:
     """The range test: median loss with its band over seeds, the rules' suggestions, the rate used."""
-    figure = empty_figure("learning rate", "loss, smoothed").update_xaxes(type="log")
+    figure = empty_figure(tr("learning rate"), tr("loss, smoothed")).update_xaxes(type="log")
     known = [i for i, loss in enumerate(test["losses"]) if loss is not None]
     rates = [test["rates"][i] for i in known]
     low, high = ([test[key][i] for i in known] for key in ("low", "high"))
@@ -108,17 +110,17 @@ def draw_range(test: dict[str, Any]) -> go.Figure:
         fill="toself",
         mode="none",
         fillcolor="rgba(0,114,178,0.2)",
-        name="all seeds",
+        name=tr("all seeds"),
     )
-    figure.add_scatter(x=rates, y=[test["losses"][i] for i in known], name="median", line={"color": BLUE})
+    figure.add_scatter(x=rates, y=[test["losses"][i] for i in known], name=tr("median"), line={"color": BLUE})
     for name, rate in test["rules"].items():
         nearest = min(known, key=lambda i: abs(test["rates"][i] / rate - 1))
         figure.add_scatter(
             x=[rate],
             y=[test["losses"][nearest]],
-            name=name,
+            name=tr(name),
             mode="markers",
             marker={"size": 11, "color": GREY, "symbol": RANGE_MARKS.get(name, "circle")},
         )
-    figure.add_vline(x=test["confirmed_rate"], line={"color": ORANGE, "dash": "dash"}, annotation_text="used")
+    figure.add_vline(x=test["confirmed_rate"], line={"color": ORANGE, "dash": "dash"}, annotation_text=tr("used"))
     return figure

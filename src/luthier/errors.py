@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from luthier.messages import LANGUAGES, Message, spoken, tr
+
 
 class LuthierError(Exception):
     """Work that could not be done.
@@ -27,13 +29,19 @@ class LuthierError(Exception):
 
     def __init__(self, problem: str, *, expected: str = "", received: str = "", remedy: str = "") -> None:
         self.problem, self.expected, self.received, self.remedy = problem, expected, received, remedy
-        lines = [problem]
-        lines += [
-            f"  {title}: {text}"
-            for title, text in (("expected", expected), ("received", received), ("try", remedy))
-            if text
-        ]
-        super().__init__("\n".join(lines))
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        """The error in the language of now."""
+        parts = {
+            "  expected: {text}": self.expected,
+            "  received: {text}": self.received,
+            "  try: {text}": self.remedy,
+        }
+        return "\n".join([self._head(), *(tr(line, text=spoken(text)) for line, text in parts.items() if text)])
+
+    def _head(self) -> str:
+        return spoken(self.problem)
 
 
 class InputError(LuthierError):
@@ -47,7 +55,7 @@ class InputError(LuthierError):
         >>> print(InputError("a label is not a class").about("validation rows"))
         validation rows: a label is not a class
         """
-        problem = f"{what}: {self.problem}"
+        problem = Message("{what}: {problem}", what=what, problem=self.problem)
         return InputError(problem, expected=self.expected, received=self.received, remedy=self.remedy)
 
 
@@ -57,8 +65,13 @@ class ConfigError(InputError):
     def __init__(self, mistakes: Iterable[str], *, remedy: str = "") -> None:
         self.mistakes = tuple(mistakes)
         count = len(self.mistakes)
-        head = "a setting is wrong" if count == 1 else f"{count} settings are wrong"
-        super().__init__("\n".join([head + ":", *(f"  - {mistake}" for mistake in self.mistakes)]), remedy=remedy)
+        self._title = (
+            Message("a setting is wrong:") if count == 1 else Message("{count} settings are wrong:", count=count)
+        )
+        super().__init__("\n".join([self._title, *(f"  - {mistake}" for mistake in self.mistakes)]), remedy=remedy)
+
+    def _head(self) -> str:
+        return "\n".join([self._title.spoken(), *(f"  - {spoken(mistake)}" for mistake in self.mistakes)])
 
 
 class SealError(LuthierError):
@@ -157,12 +170,23 @@ def nearest(name: str, known: Iterable[str]) -> str:
     lowered = {candidate.lower(): candidate for candidate in known}
     elsewhere = ELSEWHERE.get(re.sub(r"[^a-z0-9]", "", name.lower()), "")
     if elsewhere in lowered:
-        return f"did you mean '{elsewhere}'?"
+        return Message("did you mean '{name}'?", name=elsewhere)
     result = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
-    return f"did you mean '{lowered[result[0]]}'?" if result else ""
+    return Message("did you mean '{name}'?", name=lowered[result[0]]) if result else ""
 
 
 def listed(names: list[str], most: int = 8) -> str:
     """The first of some names."""
     shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+    return shown if len(names) <= most else Message("{names} and {count} more", names=shown, count=len(names) - most)
+
+
+def language_named(name: str) -> str:
+    """A language that a user named. ConfigError where it is not one of those that are spoken.
+
+    >>> language_named("zh")
+    'zh'
+    """
+    if name not in LANGUAGES:
+        raise ConfigError([Message("--lang {name}: not one of {names}", name=name, names=", ".join(LANGUAGES))])
+    return name

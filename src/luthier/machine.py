@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from luthier.errors import InputError
+from luthier.messages import Message
 
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -45,7 +46,7 @@ def parse_memory(text: str) -> int:
     """
     result = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(text).lower())
     if not result or float(result[1]) <= 0:
-        raise InputError(f"'{text}' is not an amount of memory", expected="such as 512MiB or 2GiB")
+        raise InputError(Message("'{text}' is not an amount of memory", text=text), expected="such as 512MiB or 2GiB")
     return int(float(result[1]) * _SIZES[result[2]])
 
 

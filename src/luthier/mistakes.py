@@ -8,6 +8,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from luthier.errors import nearest
+from luthier.messages import Message, joined
+
+_LIMITS = {
+    "greater_than": "input should be greater than {gt}",
+    "greater_than_equal": "input should be greater than or equal to {ge}",
+    "less_than": "input should be less than {lt}",
+    "less_than_equal": "input should be less than or equal to {le}",
+    "literal_error": "input should be {expected}",
+}
 
 
 def mistakes_in(error: ValidationError, known: Iterable[str]) -> list[str]:
@@ -19,8 +28,16 @@ def _line(item: Any, known: list[str]) -> str:
     place = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         hint = nearest(str(item["loc"][-1]), known)
-        return f"{place}: there is no such setting" + (f"; {hint}" if hint else "")
-    return f"{place}: {item['msg'].lower()}, not {shortened(item['input'])}"
+        return joined([Message("{place}: there is no such setting", place=place), hint])
+    template = "{place}: {mistake}, not {received}"
+    return Message(template, place=place, mistake=_mistake(item), received=shortened(item["input"]))
+
+
+def _mistake(item: Any) -> Message:
+    """What Pydantic says, its limits as values; in English as it says it."""
+    said, context = item["msg"].lower(), item.get("ctx", {})
+    template = _LIMITS.get(item["type"], "")
+    return made if template and (made := Message(template, **context)) == said else Message(said)
 
 
 def shortened(value: Any, most: int = 80) -> str:

@@ -7,6 +7,7 @@ import importlib.util
 from types import ModuleType
 
 from luthier.errors import MissingExtraError
+from luthier.messages import Message
 
 
 def has(module: str) -> bool:
@@ -32,5 +33,6 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     except ImportError as error:
         library = module.partition(".")[0]
         raise MissingExtraError(
-            f"{purpose} needs the library '{library}'", remedy=f"pip install 'luthier[{extra}]'"
+            Message("{purpose} needs the library '{library}'", purpose=purpose, library=library),
+            remedy=Message("pip install 'luthier[{extra}]'", extra=extra),
         ) from error

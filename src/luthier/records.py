@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from luthier.citations import cited
-from luthier.messages import tr
+from luthier.messages import Message, as_message, tr, with_messages
 
 Severity = Literal["note", "warning", "error"]
 
@@ -45,6 +45,18 @@ class Measure:
 
     def __str__(self) -> str:
         return f"{self.name_of} {self.figures}" + (f" (n={self.n})" if self.n else "")
+
+    @property
+    def in_words(self) -> Message:
+        """The number as a message, of which the metric's name follows the language.
+
+        >>> str(Measure("accuracy", 0.971, 0.955, 0.982, 360).in_words)
+        'accuracy 0.971 [0.955, 0.982] (n=360)'
+        """
+        name = Message(self.name)
+        name = Message("{metric} of '{name}'", metric=name, name=self.of) if self.of else name
+        rows = f" (n={self.n})" if self.n else ""
+        return Message("{name} {figures}{rows}", name=name, figures=self.figures, rows=rows)
 
     @property
     def name_of(self) -> str:
@@ -103,8 +115,10 @@ class Finding:
     source: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The record as plain JSON values."""
-        return {**asdict(self), "source": cited(self.source)}
+        """The record as plain JSON values, with what its sentences are made of."""
+        words = {"sentence": as_message(self.sentence), "remedy": as_message(self.remedy)}
+        content: dict[str, Any] = with_messages({**asdict(self), **words, "source": cited(self.source)})
+        return content
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.fields import FieldInfo
 
 from luthier.errors import ConfigError, InputError
+from luthier.messages import Message
 from luthier.mistakes import mistakes_in
 from luthier.renamed import OPTIONS, current_name
 from luthier.schema_types import (
@@ -200,8 +201,17 @@ class FollowedSection(Section):
     epochs too; of a search every trial."""
 
 
-class ShownSection(FollowedSection):
-    """How far a call goes, and how it is followed."""
+class PlaceSection(Section):
+    """Where networks train."""
+
+    on: Annotated[str, OptionSpec()] = "local"
+    """local, ray (a Ray cluster: the one that is running, or else one that is started here), or a cluster's address."""
+    workers: Annotated[int | None, Field(ge=1, le=10_000), OptionSpec()] = None
+    """Worker processes: of a cluster that is started here, of a search also without one. Default: one per core."""
+
+
+class ShownSection(PlaceSection, FollowedSection):
+    """How far a call goes, where its networks train, and how it is followed."""
 
     until: Annotated[int, OptionSpec()] = 5
     """Stop after this step, 1 to 5; step 5 reads the test set."""
@@ -277,7 +287,7 @@ class RunRequest(PlanConfig):
     """The run whose table, split and setting a search takes over."""
 
 
-class SearchSection(Section):
+class SearchSection(PlaceSection):
     """How hyper-parameters are searched."""
 
     title = "search"
@@ -295,10 +305,6 @@ class SearchSection(Section):
     """Epochs per trial. Default: by the number of rows; of a module of one's own 10."""
     confirm: Annotated[int, OptionSpec()] = 5
     """Fresh seeds for the reported figures; 0: do not refit."""
-    on: Annotated[str, OptionSpec()] = "local"
-    """local, ray, or the address of a Ray cluster."""
-    workers: Annotated[int | None, OptionSpec()] = None
-    """Worker processes. Default: one per core."""
     storage: Annotated[str | None, OptionSpec()] = None
     """Also write the study, live, to this Optuna storage."""
     study: Annotated[str | None, OptionSpec()] = None
@@ -375,4 +381,6 @@ def _values(config: Config) -> Mapping[str, Any]:
     try:
         return read_toml(Path(config))
     except FileNotFoundError:
-        raise InputError(f"there is no file '{config}'", expected="a TOML file with options") from None
+        raise InputError(
+            Message("there is no file '{config}'", config=config), expected="a TOML file with options"
+        ) from None

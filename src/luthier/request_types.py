@@ -114,6 +114,10 @@ class FitOptions(TypedDict, total=False):
     verbose: int | None
     """What is printed: 0 nothing (the logger "luthier" has every decision), 1 decisions and progress, 2 a table of
     epochs too; of a search every trial."""
+    on: str | None
+    """local, ray (a Ray cluster: the one that is running, or else one that is started here), or a cluster's address."""
+    workers: int | None
+    """Worker processes: of a cluster that is started here, of a search also without one. Default: one per core."""
     until: int | None
     """Stop after this step, 1 to 5; step 5 reads the test set."""
 
@@ -163,6 +167,10 @@ class TuneOptions(TypedDict, total=False):
     there; of a search it is the processor, whose cores share the trials."""
     seed: int | None
     """Random seed of the whole run; of a run's folder that is searched, of the search alone."""
+    on: str | None
+    """local, ray (a Ray cluster: the one that is running, or else one that is started here), or a cluster's address."""
+    workers: int | None
+    """Worker processes: of a cluster that is started here, of a search also without one. Default: one per core."""
     trials: int | None
     """Number of trials. Default: 64, or as many as the budget allows."""
     sampler: str | None
@@ -175,10 +183,6 @@ class TuneOptions(TypedDict, total=False):
     """Epochs per trial. Default: by the number of rows; of a module of one's own 10."""
     confirm: int | None
     """Fresh seeds for the reported figures; 0: do not refit."""
-    on: str | None
-    """local, ray, or the address of a Ray cluster."""
-    workers: int | None
-    """Worker processes. Default: one per core."""
     storage: str | None
     """Also write the study, live, to this Optuna storage."""
     study: str | None
@@ -211,6 +215,10 @@ class SearchConfigOptions(TypedDict, total=False):
     there; of a search it is the processor, whose cores share the trials."""
     seed: int | None
     """Random seed of the whole run; of a run's folder that is searched, of the search alone."""
+    on: str | None
+    """local, ray (a Ray cluster: the one that is running, or else one that is started here), or a cluster's address."""
+    workers: int | None
+    """Worker processes: of a cluster that is started here, of a search also without one. Default: one per core."""
     trials: int | None
     """Number of trials. Default: 64, or as many as the budget allows."""
     halving: str | None
@@ -221,10 +229,6 @@ class SearchConfigOptions(TypedDict, total=False):
     """Epochs per trial. Default: by the number of rows; of a module of one's own 10."""
     confirm: int | None
     """Fresh seeds for the reported figures; 0: do not refit."""
-    on: str | None
-    """local, ray, or the address of a Ray cluster."""
-    workers: int | None
-    """Worker processes. Default: one per core."""
     storage: str | None
     """Also write the study, live, to this Optuna storage."""
     study: str | None
@@ -246,6 +250,10 @@ class OutputOptions(TypedDict, total=False):
     verbose: int | None
     """What is printed: 0 nothing (the logger "luthier" has every decision), 1 decisions and progress, 2 a table of
     epochs too; of a search every trial."""
+    on: str | None
+    """local, ray (a Ray cluster: the one that is running, or else one that is started here), or a cluster's address."""
+    workers: int | None
+    """Worker processes: of a cluster that is started here, of a search also without one. Default: one per core."""
     until: int | None
     """Stop after this step, 1 to 5; step 5 reads the test set."""
 
@@ -258,5 +266,9 @@ class ShownOptions(TypedDict, total=False):
     verbose: int | None
     """What is printed: 0 nothing (the logger "luthier" has every decision), 1 decisions and progress, 2 a table of
     epochs too; of a search every trial."""
+    on: str | None
+    """local, ray (a Ray cluster: the one that is running, or else one that is started here), or a cluster's address."""
+    workers: int | None
+    """Worker processes: of a cluster that is started here, of a search also without one. Default: one per core."""
     until: int | None
     """Stop after this step, 1 to 5; step 5 reads the test set."""

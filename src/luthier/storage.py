@@ -22,6 +22,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from luthier.errors import InputError, LuthierError
+from luthier.messages import Message
 
 UNUSABLE = (  # what the system says of a path that a person chose
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT),
@@ -38,12 +39,12 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in FULL:
             raise LuthierError(
-                f"the disk is full: '{path}' could not be written",
+                Message("the disk is full: '{path}' could not be written", path=path),
                 remedy="free some space and continue with luthier resume; what was saved is intact",
             ) from error
         if error.errno in UNUSABLE:
             raise InputError(
-                f"'{path}' cannot be written",
+                Message("'{path}' cannot be written", path=path),
                 received=(error.strerror or str(error)).lower(),
                 remedy="choose another name or folder, or change its permissions",
             ) from error
@@ -57,7 +58,7 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"'{path}' cannot be read",
+            Message("'{path}' cannot be read", path=path),
             received=(error.strerror or str(error)).lower(),
             remedy="check its permissions, and that its disk is there",
         ) from error
@@ -75,7 +76,7 @@ def held(folder: Path) -> Iterator[None]:
             lock.acquire()
         except Timeout:
             raise InputError(
-                f"'{folder}' is being written by another process",
+                Message("'{folder}' is being written by another process", folder=folder),
                 received=_holder(message),
                 remedy="wait until it ends, or end it",
             ) from None

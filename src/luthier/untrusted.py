@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from luthier.errors import InputError, in_a_line
+from luthier.messages import Message
 from luthier.parquet_pages import require_sound_pages
 
 LARGEST_JSON, LARGEST_LOG = 64 << 20, 1 << 30  # bytes
@@ -43,7 +44,9 @@ def open_plain(path: Path) -> BinaryIO:
         if "\0" not in str(path) and (path.is_symlink() or path.is_dir()):
             raise _not_plain(path) from None
         received = in_a_line(error)
-        raise InputError(f"'{path}' cannot be read", received=received, remedy="check its permissions") from None
+        raise InputError(
+            Message("'{path}' cannot be read", path=path), received=received, remedy="check its permissions"
+        ) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise _not_plain(path)
@@ -55,14 +58,21 @@ def content_of(path: Path, most: int = LARGEST_JSON) -> bytes:
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
-            expected, received = f"at most {most >> 20:,} MiB", f"{size >> 20:,} MiB"
-            raise InputError(f"'{path}' is too large", expected=expected, received=received, remedy=REMEDY)
+            expected, received = (
+                Message("at most {most:,} MiB", most=most >> 20),
+                Message("{size:,} MiB", size=size >> 20),
+            )
+            raise InputError(
+                Message("'{path}' is too large", path=path), expected=expected, received=received, remedy=REMEDY
+            )
         return file.read()
 
 
 def _not_plain(path: Path) -> InputError:
     kind = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "a pipe or a device"
-    return InputError(f"'{path}' is {kind}", expected="a plain file", remedy="put the file itself there")
+    return InputError(
+        Message("'{path}' is {kind}", path=path, kind=kind), expected="a plain file", remedy="put the file itself there"
+    )
 
 
 def require_plain_files(folder: Path, names: Callable[[str], bool] = lambda name: True) -> None:
@@ -72,7 +82,7 @@ def require_plain_files(folder: Path, names: Callable[[str], bool] = lambda name
     except FileNotFoundError:
         return
     except OSError as error:
-        raise InputError(f"'{folder}' cannot be read", received=in_a_line(error)) from None
+        raise InputError(Message("'{folder}' cannot be read", folder=folder), received=in_a_line(error)) from None
     for entry in entries:
         plain = entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
         if names(entry.name) and not plain:
@@ -91,11 +101,17 @@ def parse_json(content: bytes, where: str, *, finite: bool = True) -> Any:
       try: copy it again from the original, or start a new run
     """
     if content.count(b",") > MOST_VALUES or content.count(b"[") + content.count(b"{") > MOST_CONTAINERS:
-        raise InputError(f"{where} has too many values", expected=f"at most {MOST_VALUES:,}", remedy=REMEDY)
+        raise InputError(
+            Message("{where} has too many values", where=where),
+            expected=Message("at most {most_values:,}", most_values=MOST_VALUES),
+            remedy=REMEDY,
+        )
     try:
         return from_json(content, allow_inf_nan=not finite, cache_strings="keys")
     except ValueError as error:
-        raise InputError(f"{where} is not valid JSON", received=in_a_line(error), remedy=REMEDY) from None
+        raise InputError(
+            Message("{where} is not valid JSON", where=where), received=in_a_line(error), remedy=REMEDY
+        ) from None
 
 
 @cache
@@ -118,13 +134,15 @@ def validated(schema: Any, value: Any, where: str, remedy: str = REMEDY) -> Any:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
     except RecursionError:
-        raise InputError(f"{where} is nested too deeply", remedy=remedy) from None
+        raise InputError(Message("{where} is nested too deeply", where=where), remedy=remedy) from None
     field = ".".join(str(part)[:60] for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     received = "nothing" if first["type"] == "missing" else _short(first["input"])
     expected = "a value" if first["type"] == "missing" else message
     raise InputError(
-        f"{where} does not hold what it should" + (f": {field}" if field else ""),
+        Message("{where} does not hold what it should: {field}", where=where, field=field)
+        if field
+        else Message("{where} does not hold what it should", where=where),
         expected=expected,
         received=received,
         remedy=remedy,
@@ -151,7 +169,7 @@ def read_records(path: Path, schema: Any, what: str) -> tuple[list[Any], int]:
     for line in content.splitlines(keepends=True):
         if not line.endswith(b"\n"):
             break
-        where = f"the {what} '{path}', line {len(records) + 1},"
+        where = Message("the {what} '{path}', line {count},", what=what, path=path, count=len(records) + 1)
         records.append(validated(schema, parse_json(line, where), where))
         good += len(line)
     return records, good
@@ -170,7 +188,7 @@ def fitting_together(folder: Path) -> Iterator[None]:
         yield
     except _CONTRADICTIONS as error:
         raise InputError(
-            f"the files in '{folder}' do not fit together",
+            Message("the files in '{folder}' do not fit together", folder=folder),
             received=f"{type(error).__name__}: {in_a_line(error)[:200]}",
             remedy="restore the folder from a backup, or start a new run",
         ) from error
@@ -180,11 +198,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The value of a TOML file, within bounds of size and depth. InputError for what is not TOML."""
     content = content_of(path, 1 << 20)
     if _toml_depth(content) > DEEPEST_TOML:
-        raise InputError(f"'{path}' is nested too deeply", expected=f"at most {DEEPEST_TOML} levels")
+        raise InputError(
+            Message("'{path}' is nested too deeply", path=path),
+            expected=Message("at most {deepest_toml} levels", deepest_toml=DEEPEST_TOML),
+        )
     try:
         return tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:  # of decoding and of numbers too
-        raise InputError(f"'{path}' is not a TOML file", received=in_a_line(error)) from None
+        raise InputError(Message("'{path}' is not a TOML file", path=path), received=in_a_line(error)) from None
 
 
 def _toml_depth(content: bytes) -> int:
@@ -209,12 +230,19 @@ def read_frame(path: Path, columns: Mapping[str, str]) -> pl.DataFrame:
         schema = lazy.collect_schema()
         rows = int(lazy.select(pl.len()).collect().item())
         if rows * max(1, len(schema)) > MOST_CELLS + len(content):
-            received = f"{rows:,} rows of {len(schema):,} columns in {len(content):,} bytes"
-            raise InputError(f"'{path}' holds more than its size allows", received=received, remedy=REMEDY)
+            received = Message(
+                "{rows:,} rows of {columns:,} columns in {size:,} bytes",
+                rows=rows,
+                columns=len(schema),
+                size=len(content),
+            )
+            raise InputError(
+                Message("'{path}' holds more than its size allows", path=path), received=received, remedy=REMEDY
+            )
         for name, kind in columns.items():
             dtype = schema.get(name)
             if dtype is None or not (dtype == pl.String if kind == "text" else dtype.is_numeric()):
-                received = "no such column" if dtype is None else f"a column of type {dtype}"
+                received = Message("a column of type {kind}" if dtype is not None else "no such column", kind=dtype)
                 raise _other_column(path, name, kind, received)
         frame = lazy.with_columns(pl.col(name).cast(_TYPES[kind]) for name, kind in columns.items()).collect()
         for name, kind in columns.items():
@@ -222,16 +250,21 @@ def read_frame(path: Path, columns: Mapping[str, str]) -> pl.DataFrame:
                 raise _other_column(path, name, kind, "missing values")
         return frame
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, OverflowError) as error:
-        raise InputError(f"'{path}' cannot be read", received=in_a_line(error)[:200], remedy=REMEDY) from None
+        raise InputError(
+            Message("'{path}' cannot be read", path=path), received=in_a_line(error)[:200], remedy=REMEDY
+        ) from None
 
 
 def _other_column(path: Path, name: str, kind: str, received: str) -> InputError:
-    problem, expected = f"'{path}' does not hold what it should: {name}", f"a column of type {kind}"
+    problem, expected = (
+        Message("'{path}' does not hold what it should: {name}", path=path, name=name),
+        Message("a column of type {kind}", kind=kind),
+    )
     return InputError(problem, expected=expected, received=received, remedy=REMEDY)
 
 
 def _short(value: Any) -> str:
     if isinstance(value, dict | list):
-        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+        return Message("an object of {count}" if isinstance(value, dict) else "a list of {count}", count=len(value))
     text = "true" if value is True else "false" if value is False else "null" if value is None else repr(value)[:60]
     return text if len(text) < 60 else text + "..."

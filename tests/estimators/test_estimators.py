@@ -234,3 +234,26 @@ def test_it_shows_itself_as_others_do() -> None:
     scaled = make_pipeline(StandardScaler().set_output(transform="pandas"), model).fit(X, y)
     assert list(scaled[-1].feature_names_in_) == list(X.columns)
     assert list(scaled[:-1].get_feature_names_out()) == list(X.columns)
+
+
+def test_masked_cells_are_missing_and_not_what_lies_under_the_mask() -> None:
+    X, y = load_diabetes(return_X_y=True)
+    hidden, gaps = np.ma.masked_greater(X, 0.05), np.where(X > 0.05, np.nan, X)
+    hidden.data[hidden.mask] = 1e6
+    model = LuthierRegressor(max_epochs=2, random_state=0).fit(hidden, y)
+    np.testing.assert_array_equal(
+        model.predict(hidden), LuthierRegressor(max_epochs=2, random_state=0).fit(gaps, y).predict(gaps)
+    )
+    with pytest.raises(ValueError, match="NaN"):
+        LuthierRegressor().fit(X, np.ma.masked_greater(y, 300))
+
+
+def test_what_would_give_wrong_numbers_is_refused() -> None:
+    """Squares of such targets are 0 or infinite, and of columns of one name the second would take the first's place."""
+    X, y = load_diabetes(return_X_y=True)
+    for scale in (1e-200, 1e200):
+        for targets in (scale * y, np.stack([y, scale * y], 1)):
+            with pytest.raises(InputError, match=r"numbers too (small|large)"):
+                LuthierRegressor(max_epochs=2).fit(X, targets)
+    with pytest.raises(ValueError, match="'a' is there 2 times"):
+        LuthierRegressor().fit(pd.DataFrame(X[:, :3], columns=["a", "b", "a"]), y)

@@ -251,7 +251,7 @@ def test_a_cluster_gives_the_same_trials(cluster: Any, tmp_path: Path) -> None:
 PORTS = """
 import psutil
 from luthier.search.cluster import Cluster
-cluster = Cluster({}, None, None, 1)
+cluster = Cluster(None, None, 1)
 family = [psutil.Process(), *psutil.Process().children(recursive=True)]
 found = {c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == "LISTEN"}
 cluster.close()

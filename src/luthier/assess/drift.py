@@ -17,6 +17,7 @@ import numpy as np
 import scipy
 
 from luthier.assess.distribution_shift import count_test, holm, shares_index, stability_index
+from luthier.messages import Message, with_messages
 
 LEVEL = 0.025
 MATTERS = 0.1  # a tenth of the rows would have to move for the distributions to agree
@@ -82,7 +83,8 @@ class DriftRow:
 
     def to_json(self) -> dict[str, Any]:
         """The row as plain JSON values."""
-        return asdict(self)
+        content: dict[str, Any] = with_messages(asdict(self))
+        return content
 
 
 def drift(
@@ -114,8 +116,9 @@ def drift(
 
 def _judged(row: DriftRow, chance: float, level: float) -> DriftRow:
     drifted = row.value > MATTERS and chance < level
-    verdict = "has drifted" if drifted else "has not drifted"
-    return replace(row, drifted=drifted, chance=chance, sentence=f"`{row.column}` {verdict}: {row.sentence}")
+    template = "`{column}` has drifted: {detail}" if drifted else "`{column}` has not drifted: {detail}"
+    sentence = Message(template, column=row.column, detail=row.sentence)
+    return replace(row, drifted=drifted, chance=chance, sentence=sentence)
 
 
 def _quantiles(values: np.ndarray, weights: np.ndarray | None, kept: int) -> list[float]:
@@ -151,7 +154,7 @@ def _number_row(profile: Profile, name: str, known: np.ndarray, weights: np.ndar
     beyond = max(0.0, distance - (1 / len(before) if rows > len(before) else 0.0))  # what quantiles round off
     chance = float(scipy.stats.kstwobign.sf(beyond * np.sqrt(len(known) * rows / (len(known) + rows))))
     now = np.median(known) if weights.min() == weights.max() else weighted_quantiles(known, weights, np.array(0.5))
-    median = f"median {np.median(before):.4g} in training, {float(now):.4g} now"
+    median = Message("median {before:.4g} in training, {now:.4g} now", before=np.median(before), now=float(now))
     index = stability_index(before, known, weights)
     return _row(name, "Kolmogorov-Smirnov distance", distance, chance, index, median)
 
@@ -163,7 +166,7 @@ def _missing_row(profile: Profile, name: str, values: np.ndarray, weights: np.nd
     counts = np.array([before * profile.rows, (1 - before) * profile.rows]), np.array([now, 1 - now]) * len(values)
     chance = count_test(*counts)[1]
     index = shares_index(*(count / count.sum() for count in counts))
-    detail = f"{before:.1%} missing in training, {now:.1%} now"
+    detail = Message("{before:.1%} missing in training, {now:.1%} now", before=before, now=now)
     return _row(name, "share missing, change", abs(now - before), chance, index, detail)
 
 
@@ -175,10 +178,11 @@ def _code_row(
     shares = before / before.sum(), now / now.sum()
     distance = 0.5 * float(np.abs(shares[1] - shares[0]).sum())
     if labels is None:
-        detail = f"{shares[1][0]:.1%} of the rows have a level that training did not"
+        detail = Message("{share:.1%} of the rows have a level that training did not", share=shares[1][0])
     else:
         most = int(np.abs(shares[1] - shares[0]).argmax())
-        detail = f"'{labels[most]}' {shares[0][most]:.1%} in training, {shares[1][most]:.1%} now"
+        template = "'{label}' {before:.1%} in training, {now:.1%} now"
+        detail = Message(template, label=labels[most], before=shares[0][most], now=shares[1][most])
     return _row(name, "total variation", distance, count_test(before, now)[1], shares_index(*shares), detail)
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from luthier.messages import Message
+
 BYTES = 8  # of a fingerprint
 KEY_BYTES = 32
 
@@ -85,9 +87,13 @@ def secret_of(home: Path, *, make: bool) -> tuple[Secret, str]:
     except FileNotFoundError:
         return Secret(_OWN), ""
     except OSError as error:
-        return Secret(_OWN), f"'{home}' cannot be written ({(error.strerror or str(error)).lower()})"
+        return Secret(_OWN), Message(
+            "'{home}' cannot be written ({lower})", home=home, lower=(error.strerror or str(error)).lower()
+        )
     if len(key) != KEY_BYTES:
-        return Secret(_OWN), f"'{path}' is damaged: {len(key)} bytes in place of {KEY_BYTES}"
+        return Secret(_OWN), Message(
+            "'{path}' is damaged: {count} bytes in place of {key_bytes}", path=path, count=len(key), key_bytes=KEY_BYTES
+        )
     return Secret(key), ""
 
 

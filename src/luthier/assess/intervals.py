@@ -27,6 +27,7 @@ from luthier.assess.jackknife import (
 )
 from luthier.data import Task
 from luthier.kinds import KINDS
+from luthier.messages import Message
 from luthier.objective import metric_named
 from luthier.objective.metrics import OWN
 from luthier.records import Measure
@@ -90,13 +91,27 @@ def measure(
         y, prediction, weights, units = y[there], prediction[there], weights[there], units.kept(there)
     value, of = score(metric, y, prediction, weights, task=task), _name_of(metric, task)
     if not np.isfinite(value):
-        return Measure(metric, float("nan"), None, None, len(y), of, f"undefined: {_why(metric, y, prediction, task)}")
+        return Measure(
+            metric,
+            float("nan"),
+            None,
+            None,
+            len(y),
+            of,
+            Message("undefined: {why}", why=_why(metric, y, prediction, task)),
+        )
     unit = units.numbers(len(y))
     if metric in SHARES and weights is None and units.kind == "rows":
         return Measure(metric, value, *_of_rows(metric, value, y, prediction, unit), len(y), of)
     if (result := int(unit.max()) + 1) < FEWEST:
         return Measure(
-            metric, value, None, None, len(y), of, f"no interval: {result} {units.kind}, fewer than {FEWEST}"
+            metric,
+            value,
+            None,
+            None,
+            len(y),
+            of,
+            Message("no interval: {result} {kind}, fewer than {fewest}", result=result, kind=units.kind, fewest=FEWEST),
         )
     ends = _ends(metric, value, y, prediction, np.ones(len(y)) if weights is None else weights, unit, seed, task)
     if ends is None:
@@ -167,7 +182,11 @@ def _why(metric: str, y: np.ndarray, prediction: np.ndarray, task: Task | None) 
     if metric_named(metric).of_one_class:
         absent = [label for label in (0, 1) if not (y == label).any()] or [0]
         named = [f"'{task.classes[label]}'" if task is not None else f"class {label}" for label in absent]
-        return f"no row is {named[-1]} or predicted so" if metric_named(metric).of_classes else f"no row of {named[-1]}"
+        return (
+            Message("no row is {named} or predicted so", named=named[-1])
+            if metric_named(metric).of_classes
+            else Message("no row of {named}", named=named[-1])
+        )
     return "a prediction is not a number"
 
 
@@ -200,7 +219,16 @@ def paired_difference(
     if not np.isfinite(value):
         return Measure(name, float("nan"), None, None, len(y), note="undefined: a score is not defined")
     if (result := int(unit.max()) + 1) < FEWEST:
-        return Measure(name, value, None, None, len(y), note=f"no interval: {result} {units.kind}, fewer than {FEWEST}")
+        return Measure(
+            name,
+            value,
+            None,
+            None,
+            len(y),
+            note=Message(
+                "no interval: {result} {kind}, fewer than {fewest}", result=result, kind=units.kind, fewest=FEWEST
+            ),
+        )
     if metric in SHARES and weights is None and units.kind == "rows" and units.of is None:
         off = sign * ((one.argmax(1) == y).astype(float) - (other.argmax(1) == y))
         of = [off] if metric == "accuracy" else [off[y == label] for label in np.unique(y)]

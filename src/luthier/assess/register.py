@@ -18,7 +18,7 @@ from luthier import storage
 from luthier.assess.fingerprints import Secret, secret_of
 from luthier.assess.row_record import OPEN, SEALED, RowRecord
 from luthier.errors import InputError, LuthierError, in_a_line
-from luthier.messages import tr
+from luthier.messages import Message, joined, with_messages
 
 
 @dataclass(frozen=True)
@@ -43,35 +43,36 @@ class SealHistory:
         >>> SealHistory(100, readings=4, read=1.0, opened=0.8, runs=5, counted=True).sentence
         'these rows were read 4 times; earlier runs had 80 % of them open'
         """
-        parts = []
+        parts = list[str]()
         if self.read == 1 or (self.readings > 1 and not self.read):
-            parts.append(tr("these rows were read {count} times", count=self.readings))
+            parts.append(Message("these rows were read {count} times", count=self.readings))
         elif self.read:
-            parts.append(tr("{share} of these rows were read before", share=_percent(self.read)))
+            parts.append(Message("{share} of these rows were read before", share=_percent(self.read)))
         if 0 < self.read < 1 and self.readings > 2:
-            parts.append(tr("some of them {count} times in all", count=self.readings))
+            parts.append(Message("some of them {count} times in all", count=self.readings))
         if self.opened and parts:
-            parts.append(tr("earlier runs had {share} of them open", share=_percent(self.opened)))
+            parts.append(Message("earlier runs had {share} of them open", share=_percent(self.opened)))
         elif self.opened:
-            parts.append(tr("earlier runs had {share} of these rows open", share=_percent(self.opened)))
+            parts.append(Message("earlier runs had {share} of these rows open", share=_percent(self.opened)))
         if self.damaged:
-            parts.append(tr("{count} runs are not counted, as the register is damaged", count=self.damaged))
-        return "; ".join(parts)
+            parts.append(Message("{count} runs are not counted, as the register is damaged", count=self.damaged))
+        return joined(parts)
 
     @property
     def in_words(self) -> str:
         """How often these rows were measured on, as far as it is known."""
         if not self.readings:
-            return tr("an estimate by rows that also chose the settings; nothing is sealed")
+            return Message("an estimate by rows that also chose the settings; nothing is sealed")
         if self.sentence:
             return self.sentence
         if self.counted:
-            return tr("measured once, on rows that no earlier run on this machine has read or learnt from")
-        return tr("measured once by this run; whether other runs have seen these rows is not counted")
+            return Message("measured once, on rows that no earlier run on this machine has read or learnt from")
+        return Message("measured once by this run; whether other runs have seen these rows is not counted")
 
     def to_json(self) -> dict[str, Any]:
         """The history as plain JSON values, with its sentence."""
-        return {**asdict(self), "sentence": self.sentence}
+        content: dict[str, Any] = with_messages({**asdict(self), "sentence": self.sentence})
+        return content
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> SealHistory:

@@ -8,6 +8,7 @@ from typing import Any
 from luthier.assess.register import SealHistory
 from luthier.data import Dataset
 from luthier.errors import SealError
+from luthier.messages import Message
 from luthier.records import Finding
 
 
@@ -52,7 +53,7 @@ def seen_before(history: SealHistory) -> Finding | None:
     remedy = "use a new test set for further changes: luthier branch RUN --step 4 --new-test FILE"
     if history.readings < 2:
         return Finding("test-seen-before", "note", history.sentence, history.to_json(), remedy, "S1-81, S4-47")
-    sentence = f"{history.sentence}: scores on them are biased"
+    sentence = Message("{sentence}: scores on them are biased", sentence=history.sentence)
     return Finding("test-read-twice", "warning", sentence, history.to_json(), remedy, "S1-81, S4-47")
 
 

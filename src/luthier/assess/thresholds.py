@@ -10,6 +10,7 @@ import numpy as np
 from luthier.assess.intervals import score
 from luthier.data import Task
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.objective import metric_named
 
 MOST_TRIED = 200
@@ -35,7 +36,7 @@ class Costs:
             positive = negative = -1.0
         if positive <= 0 or negative <= 0:
             raise InputError(
-                f"the costs '{text}' cannot be read",
+                Message("the costs '{text}' cannot be read", text=text),
                 expected="what a false positive and a false negative cost, such as 1:5",
             )
         return cls(positive, negative)

@@ -33,9 +33,11 @@ from luthier.cli import (
     tune,
 )
 from luthier.cli.renamed import KeepsOldCommands
+from luthier.cli.translated import asked_language
 from luthier.cli.versions import versions
 from luthier.console import printable, printable_output
-from luthier.errors import LuthierError
+from luthier.errors import LuthierError, language_named
+from luthier.messages import speaking
 
 app = typer.Typer(
     name="luthier",
@@ -81,6 +83,9 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    lang: str = typer.Option(
+        "", "--lang", help="en or zh, before the command. Default: what LUTHIER_LANG says, or en."
+    ),
 ) -> None:
     pass
 
@@ -88,6 +93,15 @@ def _options(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; exit codes: 0 done, 1 the work failed, 2 bad usage or bad input, 128 + n for signal n."""
     written = streams.prepare()
+    try:
+        language = language_named(asked_language(sys.argv[1:] if arguments is None else arguments))
+    except LuthierError as error:
+        _complain(error)
+    with speaking(language):
+        _run(arguments, written)
+
+
+def _run(arguments: list[str] | None, written: list[streams.Lasting]) -> NoReturn:
     try:
         with _several_processes() as leads, printable_output():
             if leads:

@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    lang: Annotated[str, typer.Option(help="en or zh; the reasons of decisions stay in English.")] = "en",
+    lang: Annotated[str, typer.Option(help="en or zh, in a file of its own. Default: the language spoken.")] = "",
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
     """Write the report of a run or a search, one HTML file that opens offline."""

@@ -19,7 +19,7 @@ Examples:
   luthier resume runs/houses --source /new/place/houses.csv
   luthier resume runs/houses-tuned
 """
-OF_SEARCHES, OF_FITS = ("--on", "--storage"), ("--until", "--backbone", "--device")
+OF_SEARCHES, OF_FITS = ("--storage",), ("--until", "--backbone", "--device", "--workers")
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +39,6 @@ def resume(
         ),
     ] = None,
     backbone: Named = "",
-    on: Annotated[str | None, typer.Option(help="The cluster of a search, named again.", show_default=False)] = None,
     storage: Annotated[
         str | None, typer.Option(help="The Optuna storage of a search, named again.", show_default=False)
     ] = None,
@@ -53,14 +52,15 @@ def resume(
     from luthier.saved import SEARCH, open_run
 
     kind = open_run(run).kind
-    said = {"--until": given.get("until"), "--backbone": backbone, "--device": device, "--on": on, "--storage": storage}
+    said = {"--until": given.get("until"), "--backbone": backbone, "--device": device, "--storage": storage}
+    said["--workers"] = given.get("workers")
     without = [name for name in (OF_FITS if kind == SEARCH else OF_SEARCHES) if said[name]]
     if without:
         raise InputError(f"{', '.join(without)}: '{run}' is a {'search' if kind == SEARCH else 'fit'}, which has none")
     if moved is not None:
         relocate(run, moved)
     if kind == SEARCH:
-        report = _search(run, on, storage, json=json, verbose=verbose, **given)
+        report = _search(run, storage, json=json, verbose=verbose, **given)
     else:
         report = _fit(run, ShownSection.of(None, **given), device or "auto", backbone, json=json, verbose=verbose)
     if open_report and report is not None:
@@ -68,7 +68,7 @@ def resume(
 
 
 def _search(
-    run: Path, on: str | None, storage: str | None, *, json: bool, verbose: bool, track: str = ""
+    run: Path, storage: str | None, *, json: bool, verbose: bool, on: str = "local", track: str = ""
 ) -> Path | None:
     from luthier.runs.search_screen import choose_search_screen
     from luthier.runs.tuning_tables import resume_search
@@ -78,7 +78,7 @@ def _search(
         from luthier.runs.tracking import TrackedSearch, tracker_for
 
         screen = TrackedSearch(screen, tracker_for(track))
-    folder = resume_search(run, on=on or "local", storage=storage, screen=screen).folder
+    folder = resume_search(run, on=on, storage=storage, screen=screen).folder
     return None if folder is None else folder / "report.html"
 
 

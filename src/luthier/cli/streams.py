@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 
 from luthier.console import PrintableBytes
 from luthier.errors import InputError, LuthierError
+from luthier.messages import Message
 from luthier.storage import FULL, UNUSABLE
 
 _NAMES = ("stdin", "stdout", "stderr")
@@ -100,10 +101,10 @@ def in_our_words(error: OSError | MemoryError) -> LuthierError:
     why = (error.strerror or str(error)).lower()
     if error.errno in FULL:
         return LuthierError(
-            f"the disk is full: {what} could not be written",
+            Message("the disk is full: {what} could not be written", what=what),
             remedy="free some space; what was saved is intact, and `luthier resume` continues it",
         )
     if error.errno in UNUSABLE:
         remedy = "choose another name or folder, or change its permissions"
-        return InputError(f"{what} cannot be used", received=why, remedy=remedy)
-    return LuthierError(f"{what} could not be read or written", received=why)
+        return InputError(Message("{what} cannot be used", what=what), received=why, remedy=remedy)
+    return LuthierError(Message("{what} could not be read or written", what=what), received=why)

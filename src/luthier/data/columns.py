@@ -14,6 +14,7 @@ from luthier.data.moments import ISO, WHOLE_DAY, format_of, moment_format
 from luthier.data.numerals import NumberStyle, commonest_style, style_of
 from luthier.data.parsing import MOMENTS, NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser
 from luthier.errors import ConfigError, nearest
+from luthier.messages import Message, joined
 
 Kind = Literal["number", "boolean", "category", "date", "text", "identifier", "constant", "picture"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -53,8 +54,14 @@ class Column:
 
     def sentence(self) -> str:
         """The inference, and how to override it."""
-        what = self.kind if self.used else f"{self.kind}, dropped"
-        return f"`{self.name}`: {what}, because {self.reason}; override with {self.override}"
+        what = self.kind if self.used else Message("{kind}, dropped", kind=self.kind)
+        return Message(
+            "`{name}`: {what}, because {reason}; override with {override}",
+            name=self.name,
+            what=what,
+            reason=self.reason,
+            override=self.override,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The column as plain JSON values."""
@@ -106,23 +113,40 @@ def infer_columns(
 def _mistake(name: str, override: str, names: list[str]) -> str:
     kind, _, pattern = override.partition(":")
     if name not in names:
-        return f"--column {name}={override}: there is no column '{name}'; {nearest(name, names)}".rstrip("; ")
+        mistake = Message("--column {name}={override}: there is no column '{name}'", name=name, override=override)
+        return joined([mistake, nearest(name, names)])
     if kind not in KINDS:
-        hint = nearest(kind, KINDS)
-        return f"--column {name}={override}: '{kind}' is not one of {', '.join(KINDS)}; {hint}".rstrip("; ")
+        mistake = Message(
+            "--column {name}={override}: '{kind}' is not one of {names}",
+            name=name,
+            override=override,
+            kind=kind,
+            names=", ".join(KINDS),
+        )
+        return joined([mistake, nearest(kind, KINDS)])
     if pattern and kind != "date":
-        return f"--column {name}={override}: a format belongs to a date, such as {name}=date:%d/%m/%Y"
+        return Message(
+            "--column {name}={override}: a format belongs to a date, such as {name}=date:%d/%m/%Y",
+            name=name,
+            override=override,
+        )
     if pattern and not moment_format(pattern):
-        return f"--column {name}={override}: '{pattern}' is not a format of dates, such as %d/%m/%Y or %Y-%m-%d %H:%M"
+        return Message(
+            "--column {name}={override}: '{pattern}' is not a format of dates, such as %d/%m/%Y or %Y-%m-%d %H:%M",
+            name=name,
+            override=override,
+            pattern=pattern,
+        )
     return ""
 
 
 def _overridden(series: pl.Series, override: str, decimal: str) -> Column:
     kind, _, pattern = override.partition(":")
-    message, parser = "you said so", _PARSERS.get(kind, WORDS)
+    message, parser = Message("you said so"), _PARSERS.get(kind, WORDS)
     if kind == "number" and is_text(series.dtype):
         parser = replace(NUMBERS, style=likeliest_style(series, decimal))
-        message += f": {parser.style.in_words}" if parser.style.in_words else ""
+        if parser.style.in_words:
+            message = Message("you said so: {style}", style=parser.style.in_words)
     elif kind == "date" and (is_text(series.dtype) or series.dtype.is_integer() or pattern):
         parser = replace(MOMENTS, pattern=pattern or _likeliest_format(series))
     elif kind == "boolean":
@@ -135,7 +159,10 @@ def _overridden(series: pl.Series, override: str, decimal: str) -> Column:
             raise ConfigError([_nothing_read(series.name, override, first)])
         if count:
             parser = replace(parser, lenient=True)
-            message += f"; {count} cells that are not {kind}s, such as '{first}', count as missing"
+            template = "{count} cells that are not numbers, such as '{first}', count as missing"
+            if kind == "date":
+                template = "{count} cells that are not dates, such as '{first}', count as missing"
+            message = joined([message, Message(template, count=count, first=first)])
     return Column(series.name, kind, kind in USED, message, parser)  # type: ignore[arg-type]
 
 
@@ -147,11 +174,19 @@ def _marked(series: pl.Series) -> int:
 
 def _nothing_read(name: str, override: str, first: str) -> str:
     if override.startswith("date"):
-        return (
-            f"--column {name}={override}: none of its cells is a date of this format, such as '{first}'; "
-            f"say how they are written: --column {name}=date:%d/%m/%Y"
+        return Message(
+            "--column {name}={override}: none of its cells is a date of this format, such as '{first}'; "
+            "say how they are written: --column {name}=date:%d/%m/%Y",
+            name=name,
+            override=override,
+            first=first,
         )
-    return f"--column {name}={override}: none of its cells is a number; they are text, such as '{first}'"
+    return Message(
+        "--column {name}={override}: none of its cells is a number; they are text, such as '{first}'",
+        name=name,
+        override=override,
+        first=first,
+    )
 
 
 def _distinct(series: pl.Series) -> pl.Series:
@@ -183,8 +218,12 @@ def _require_two(series: pl.Series) -> None:
     if facts.distinct > 2 and not facts.yes_or_no:
         raise ConfigError(
             [
-                f"--column {series.name}=boolean: it has {facts.distinct} different values, not two; "
-                f"{series.name}=category takes them all"
+                Message(
+                    "--column {name}=boolean: it has {distinct} different values, not two; {name}=category takes "
+                    "them all",
+                    name=series.name,
+                    distinct=facts.distinct,
+                )
             ]
         )
 
@@ -197,9 +236,13 @@ def column_of(facts: Facts) -> Column:
     if facts.distinct == 1:
         if facts.missing:
             return Column(
-                name, "category", True, f"it is either '{facts.first}' or missing{_gaps(facts)}", _words(facts)
+                name,
+                "category",
+                True,
+                Message("it is either '{first}' or missing{gaps}", first=facts.first, gaps=_gaps(facts)),
+                _words(facts),
             )
-        return Column(name, "constant", False, f"every row has '{facts.first}'")
+        return Column(name, "constant", False, Message("every row has '{first}'", first=facts.first))
     if facts.stored == "boolean":
         return Column(name, "boolean", True, "its values are true and false")
     if facts.stored == "temporal" or facts.date_format:
@@ -228,29 +271,34 @@ def _gaps(facts: Facts) -> str:
     if not facts.marked:
         return ""
     marks = ", ".join(f"'{mark}'" for mark in facts.marks[:3])
-    return f"; {marks} count{'s' if len(facts.marks) == 1 else ''} as missing ({facts.marked} cells)"
+    template = "; {marks} counts as missing ({count} cells)"
+    if len(facts.marks) > 1:
+        template = "; {marks} count as missing ({count} cells)"
+    return Message(template, marks=marks, count=facts.marked)
 
 
 def _date(facts: Facts) -> Column:
     if facts.stored == "temporal":
         reason = "its values are dates; expanded into year, month, weekday and so on"
         return Column(facts.name, "date", True, reason)
-    reason = f"its values are dates like '{facts.first}'; expanded into parts"
+    reason = Message("its values are dates like '{first}'; expanded into parts", first=facts.first)
     if "%y" in facts.date_format:
-        reason += "; years of two digits are taken for 1969 to 2068"
+        reason = joined([reason, Message("years of two digits are taken for 1969 to 2068")])
     if facts.other_format:
         option = shlex.quote(f"{facts.name}=date:{facts.other_format}")
-        other = "the year may come first" if "%y/" in option else "day and month may be the other way round"
-        reason += f"; read as {facts.date_format}, though {other}: --column {option}"
+        template = "read as {format}, though day and month may be the other way round: --column {option}"
+        if "%y/" in option:
+            template = "read as {format}, though the year may come first: --column {option}"
+        reason = joined([reason, Message(template, format=facts.date_format, option=option)])
     parser = replace(MOMENTS, pattern=facts.date_format)
-    return Column(facts.name, "date", True, reason + _gaps(facts), parser)
+    return Column(facts.name, "date", True, Message("{reason}{gaps}", reason=reason, gaps=_gaps(facts)), parser)
 
 
 def _numeric(facts: Facts) -> Column:
     name, distinct = facts.name, facts.distinct
     parser, gaps = replace(NUMBERS, style=NumberStyle.from_json(facts.style)), _gaps(facts)
     if facts.binary:
-        return Column(name, "boolean", True, f"its values are 0 and 1{gaps}", _words(facts))
+        return Column(name, "boolean", True, Message("its values are 0 and 1{gaps}", gaps=gaps), _words(facts))
     if facts.stored == "integer":
         if distinct == facts.rows and facts.rows > 20:
             if facts.counts:
@@ -258,10 +306,26 @@ def _numeric(facts: Facts) -> Column:
             if _named_like_an_identifier(name):
                 return Column(name, "identifier", False, "every row has its own whole number", parser, "number")
         if distinct <= FEW_NUMBERS:
-            reason = f"its values are {distinct} whole numbers; if they are codes, make it a category{gaps}"
+            reason = Message(
+                "its values are {distinct} whole numbers; if they are codes, make it a category{gaps}",
+                distinct=distinct,
+                gaps=gaps,
+            )
             return Column(name, "number", True, reason, parser)
-    cleaned = f", written like '{facts.first}': {parser.style.in_words}" if parser.style.in_words else ""
-    return Column(name, "number", True, f"its values are numbers, {distinct} distinct ones{cleaned}{gaps}", parser)
+    style = parser.style.in_words
+    cleaned = Message(", written like '{first}': {style}", first=facts.first, style=style) if style else ""
+    return Column(
+        name,
+        "number",
+        True,
+        Message(
+            "its values are numbers, {distinct} distinct ones{cleaned}{gaps}",
+            distinct=distinct,
+            cleaned=cleaned,
+            gaps=gaps,
+        ),
+        parser,
+    )
 
 
 def _named_like_an_identifier(name: str) -> bool:
@@ -272,28 +336,46 @@ def _named_like_an_identifier(name: str) -> bool:
 def _textual(facts: Facts) -> Column:
     name, rows, distinct, parser, gaps = facts.name, facts.rows, facts.distinct, _words(facts), _gaps(facts)
     if facts.yes_or_no and distinct > 2:
-        reason = f"its values are spellings of yes and no, which count as two: {distinct} in all{gaps}"
+        reason = Message(
+            "its values are spellings of yes and no, which count as two: {distinct} in all{gaps}",
+            distinct=distinct,
+            gaps=gaps,
+        )
         return Column(name, "boolean", True, reason, parser)
     if distinct == 2:
-        words = " and ".join(f"'{value}'" for value in facts.values)
-        return Column(name, "boolean", True, f"its values are {words}{_said_alike(facts)}{gaps}", parser)
-    mixed = f"; {facts.numbers} of {rows} values are numbers, the others text" if facts.numbers else ""
+        one, other = facts.values
+        template = "its values are '{one}' and '{other}'{alike}{gaps}"
+        reason = Message(template, one=one, other=other, alike=_said_alike(facts), gaps=gaps)
+        return Column(name, "boolean", True, reason, parser)
+    template = "; {numbers} of {rows} values are numbers, the others text"
+    mixed = Message(template, numbers=facts.numbers, rows=rows) if facts.numbers else ""
     if facts.many_digits:
-        mixed = "; its whole numbers have more digits than a number keeps apart"
-    more = f"{mixed}{_said_alike(facts)}{gaps}"
+        mixed = Message("; its whole numbers have more digits than a number keeps apart")
+    more = Message("{mixed}{alike}{gaps}", mixed=mixed, alike=_said_alike(facts), gaps=gaps)
     keep = "number" if facts.numbers > rows / 2 else "text"
     if distinct <= max(20, min(MOST_LEVELS, rows // 5)) and distinct < 0.9 * rows:
-        reason = f"it is text with few distinct values, {distinct} levels{more}"
+        reason = Message("it is text with few distinct values, {distinct} levels{more}", distinct=distinct, more=more)
         return Column(name, "category", True, reason, parser, keep)
     if facts.words >= 4:
-        return Column(name, "text", True, f"it is free text, {facts.words:.0f} words a row", parser)
+        return Column(
+            name, "text", True, Message("it is free text, {words:.0f} words a row", words=facts.words), parser
+        )
     if distinct > 0.9 * rows:
-        reason = f"almost every row has its own text, {distinct} in {rows} rows{mixed}"
+        reason = Message(
+            "almost every row has its own text, {distinct} in {rows} rows{mixed}",
+            distinct=distinct,
+            rows=rows,
+            mixed=mixed,
+        )
         return Column(name, "identifier", False, reason, parser, keep)
     if distinct <= rows // 2:
-        reason = f"it is text that repeats, {distinct} levels; the rare ones share a code{more}"
+        reason = Message(
+            "it is text that repeats, {distinct} levels; the rare ones share a code{more}", distinct=distinct, more=more
+        )
         return Column(name, "category", True, reason, parser, keep)
-    reason = f"its {distinct} values hardly repeat in {rows} rows{mixed}"
+    reason = Message(
+        "its {distinct} values hardly repeat in {rows} rows{mixed}", distinct=distinct, rows=rows, mixed=mixed
+    )
     return Column(name, "identifier", False, reason, parser, "number" if keep == "number" else "category")
 
 
@@ -301,4 +383,7 @@ def _said_alike(facts: Facts) -> str:
     """What is said of levels that differ in case or blanks alone; they may be one, or two."""
     if not facts.alike or facts.yes_or_no:
         return ""
-    return f"; {' and '.join(repr(level) for level in facts.alike[:3])} are kept apart, correct them if they are one"
+    return Message(
+        "; {names} are kept apart, correct them if they are one",
+        names=" and ".join(repr(level) for level in facts.alike[:3]),
+    )

@@ -20,6 +20,7 @@ from luthier.data.columns import Column
 from luthier.data.facts import MOST_TRUTHS
 from luthier.data.levels import TruthWords
 from luthier.data.row_hashes import cell_hashes, number_hashes, scrambled, text_hash
+from luthier.messages import Message
 
 FINE = 1e-6  # of a column's quartile range: numbers that are nearer count as the same
 MOST_COPIES = 4  # a value that more rows have is the column's nature
@@ -55,10 +56,18 @@ class Copies:
         if not self.repeated:
             return ""
         if self.coarse:
-            rows = f"{self.repeated} of {len(self.groups)} rows repeat the inputs of another row"
-            return f"{rows}, as the few values of the columns make likely: they are not kept in one part of the split"
-        near = f" ({self.near} of them differ by rounding only)" if self.near else ""
-        return f"{self.repeated} rows are copies of other rows{near} and stay in the same part of the split"
+            return Message(
+                "{repeated} of {rows} rows repeat the inputs of another row, as the few values of the columns make "
+                "likely: they are not kept in one part of the split",
+                repeated=self.repeated,
+                rows=len(self.groups),
+            )
+        near = Message(" ({count} of them differ by rounding only)", count=self.near) if self.near else ""
+        return Message(
+            "{repeated} rows are copies of other rows{near} and stay in the same part of the split",
+            repeated=self.repeated,
+            near=near,
+        )
 
     def across(self, one: np.ndarray, other: np.ndarray) -> int:
         """How many of some rows have a copy among others, by their numbers; 0 in a coarse table."""

@@ -16,6 +16,7 @@ from luthier.data.csv_regular import read_regular
 from luthier.data.dialect import LONGEST, MOST_TITLES, Dialect, sniff
 from luthier.data.text_bytes import TextBytes, look_through
 from luthier.errors import InputError
+from luthier.messages import Message
 
 SNIFFED = 1 << 16  # bytes by which the dialect is found; more where they hold less than three lines
 BLOCK = 1 << 24  # bytes that are read together
@@ -36,7 +37,11 @@ class CsvFile:
     def notes(self) -> tuple[str, ...]:
         """A line on how it is read, where it is not plain CSV."""
         result = (*self.dialect.in_words, *self.content.in_words)
-        return (f"'{self.content.name}' is read as: {', '.join(result)}",) if result else ()
+        return (
+            (Message("'{name}' is read as: {names}", name=self.content.name, names=", ".join(result)),)
+            if result
+            else ()
+        )
 
     @property
     def columns(self) -> list[str]:
@@ -55,7 +60,9 @@ class CsvFile:
             if frame.height:
                 yield frame
         if not rows:
-            raise InputError(f"'{self.content.name}' has no rows", expected="a header and at least a few rows")
+            raise InputError(
+                Message("'{name}' has no rows", name=self.content.name), expected="a header and at least a few rows"
+            )
 
     @cached_property
     def _header(self) -> tuple[list[str], int, int]:
@@ -70,7 +77,9 @@ class CsvFile:
         rows = self.dialect.numbered(islice(lines(), self.dialect.titles, None), self.content.name)
         cells = next((row for _, row in rows if not _is_blank(row)), None)
         if cells is None:
-            raise InputError(f"'{self.content.name}' is empty", expected="a header and at least a few rows")
+            raise InputError(
+                Message("'{name}' is empty", name=self.content.name), expected="a header and at least a few rows"
+            )
         return named(cells, self.content.name), sum(sizes), len(sizes) + 1
 
     def _frames(self, block: int) -> Iterator[pl.DataFrame]:
@@ -105,7 +114,7 @@ class CsvFile:
                 break
             if row and row[-1].endswith(_END):
                 raise InputError(
-                    f"the quote that opens in line {line:,} of '{name}' is never closed",
+                    Message("the quote that opens in line {line:,} of '{name}' is never closed", line=line, name=name),
                     expected="quotes around whole cells; a quote inside of one is doubled",
                     received=row[-1].removesuffix(end).strip()[:60],
                     remedy="correct that line",
@@ -124,8 +133,8 @@ class CsvFile:
         if line <= MOST_TITLES + 1 and len(row) > len(self.columns):
             remedy += "; lines above the header must go"
         return InputError(
-            f"line {line:,} of '{self.content.name}' has {len(row)} cells",
-            expected=f"{len(self.columns)} cells, as in the header",
+            Message("line {line:,} of '{name}' has {count} cells", line=line, name=self.content.name, count=len(row)),
+            expected=Message("{count} cells, as in the header", count=len(self.columns)),
             received=self.dialect.separator.join(row)[:80],
             remedy=remedy,
         )
@@ -164,7 +173,7 @@ def require_names(names: Iterable[str], what: str) -> None:
     patterns = [name for name in names if name == "*" or (name.startswith("^") and name.endswith("$"))]
     if patterns:
         raise InputError(
-            f"{what} has columns whose names stand for other columns",
+            Message("{what} has columns whose names stand for other columns", what=what),
             expected="names other than * and ^...$",
             received=", ".join(patterns[:NAMED]),
             remedy="rename them",
@@ -173,9 +182,9 @@ def require_names(names: Iterable[str], what: str) -> None:
     if twice:
         more = f" and {len(twice) - NAMED} more" if len(twice) > NAMED else ""
         raise InputError(
-            f"{what} has columns of the same name",
+            Message("{what} has columns of the same name", what=what),
             expected="distinct column names",
-            received=f"more than once: {', '.join(twice[:NAMED])}{more}",
+            received=Message("more than once: {names}{more}", names=", ".join(twice[:NAMED]), more=more),
             remedy="rename or remove them",
         )
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from luthier.errors import InputError, in_a_line
+from luthier.messages import Message
 
 SEPARATORS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}  # that are tried, the likeliest first
 MOST_TITLES = 20  # lines above the header
@@ -57,8 +58,8 @@ class Dialect:
                 line = first + reader.line_num
         except csv.Error as error:
             raise InputError(
-                f"line {line:,} of '{name}' cannot be read as CSV",
-                expected=f"cells of at most {LONGEST >> 20} MiB",
+                Message("line {line:,} of '{name}' cannot be read as CSV", line=line, name=name),
+                expected=Message("cells of at most {longest} MiB", longest=LONGEST >> 20),
                 received=in_a_line(error),
                 remedy="a quote that opens there may never be closed",
             ) from None
@@ -72,12 +73,16 @@ class Dialect:
         """Whatever is not plain CSV."""
         skipped = self.titles - self.names_separator
         result = {
-            f"separator {SEPARATORS.get(self.separator, repr(self.separator))}": self.separator != ",",
-            "decimal commas": self.decimal == ",",
-            "backslashes as escapes": self.escaped,
-            "quotes after blanks": self.spaced,
-            "its first line names the separator": self.names_separator,
-            f"{skipped} title line{'s' if skipped > 1 else ''} skipped": skipped > 0,
+            Message("separator {mark}", mark=Message(SEPARATORS.get(self.separator, repr(self.separator)))): (
+                self.separator != ","
+            ),
+            Message("decimal commas"): self.decimal == ",",
+            Message("backslashes as escapes"): self.escaped,
+            Message("quotes after blanks"): self.spaced,
+            Message("its first line names the separator"): self.names_separator,
+            Message("{count} title lines skipped" if skipped > 1 else "{count} title line skipped", count=skipped): (
+                skipped > 0
+            ),
         }
         return tuple(words for words, holds in result.items() if holds)
 

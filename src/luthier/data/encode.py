@@ -20,6 +20,7 @@ from luthier.data.unread import Unread
 from luthier.data.word_pieces import UNKNOWN as UNKNOWN_PIECE
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest
+from luthier.messages import Message, joined
 
 __all__ = ["DATE_PARTS", "FIRST_LEVEL", "MISSING", "NO_LEVEL", "UNKNOWN", "TableEncoder"]
 
@@ -162,9 +163,13 @@ class TableEncoder:
             return frame
         if impute:
             return frame.with_columns([pl.lit(None, dtype=pl.String).alias(name) for name in absent])
-        hints = [f"'{name}' ({hint})" if (hint := nearest(name, frame.columns)) else f"'{name}'" for name in absent]
+        hints = [
+            Message("'{name}' ({hint})", name=n, hint=h) if (h := nearest(n, frame.columns)) else f"'{n}'"
+            for n in absent
+        ]
+        template = "1 column is missing: {names}" if len(absent) == 1 else "{count} columns are missing: {names}"
         raise InputError(
-            f"{len(absent)} column{'s are' if len(absent) > 1 else ' is'} missing: {', '.join(hints[:8])}",
+            Message(template, count=len(absent), names=joined(hints[:8], "{first}, {rest}")),
             expected="all columns that the model was trained on",
             remedy="add them, or treat them as missing values with --impute-missing-columns",
         )
@@ -173,7 +178,7 @@ class TableEncoder:
         if column.kind == "boolean":
             return [_OF_CODE[self._codes(series, column, unread)]]
         if unread is not None and column.cells.lenient:
-            unread.count(series, column.cells.lost(series), f"not a {column.kind}")
+            unread.count(series, column.cells.lost(series), "not a date" if column.kind == "date" else "not a number")
         values = column.cells.values(series)
         return _date_parts(values) if column.kind == "date" else [_filled(values)]
 

@@ -23,7 +23,7 @@ from luthier.data.row_bytes import class_count, row_bytes
 from luthier.data.text_bytes import text_size
 from luthier.data.witnesses import witnesses
 from luthier.errors import InputError, in_a_line
-from luthier.messages import in_bytes
+from luthier.messages import Message, in_bytes
 from luthier.parquet_pages import require_sound_pages
 from luthier.seeds import numpy_generator
 from luthier.storage import cache_folder, explained, sha256
@@ -54,8 +54,11 @@ def memory_in_words(memory: int) -> str:
     >>> memory_in_words(512 << 20)
     'memory: up to 512 MiB for data and networks; the program and its libraries take about 850 MiB beside them'
     """
-    beside = f"the program and its libraries take about {in_bytes(PROGRAM)} beside them"
-    return f"memory: up to {in_bytes(memory)} for data and networks; {beside}"
+    return Message(
+        "memory: up to {memory} for data and networks; the program and its libraries take about {program} beside them",
+        memory=in_bytes(memory),
+        program=in_bytes(PROGRAM),
+    )
 
 
 def table_files(path: Path) -> list[Path]:
@@ -181,7 +184,8 @@ def sample_of(
         others = others.then(lambda piece: piece.filter(_counts(weight, piece.schema[weight], decimal)))
     if rows < everything:
         notes = (*notes, weightless(everything - rows, weight))
-    held = f"'{path.name}' has {rows:,} rows: {frame.height:,} of them are in memory, the others stay on disk"
+    template = "'{name}' has {rows:,} rows: {held:,} of them are in memory, the others stay on disk"
+    held = Message(template, name=path.name, rows=rows, held=frame.height)
     return frame, LargeTable(rows, others, decimal), checksum, (*notes, held)
 
 
@@ -191,8 +195,14 @@ def weightless(rows: int, weight: str) -> str:
     >>> weightless(1200, "w")
     '1,200 rows are set aside, with a weight of 0 in `w`: nothing is fitted, split or scored by them'
     """
-    which, by = ("row is", "it") if rows == 1 else ("rows are", "them")
-    return f"{rows:,} {which} set aside, with a weight of 0 in `{weight}`: nothing is fitted, split or scored by {by}"
+    template = (
+        "{rows:,} rows are set aside, with a weight of 0 in `{weight}`: nothing is fitted, split or scored by them"
+    )
+    if rows == 1:
+        template = (
+            "{rows:,} row is set aside, with a weight of 0 in `{weight}`: nothing is fitted, split or scored by it"
+        )
+    return Message(template, rows=rows, weight=weight)
 
 
 def _counts(weight: str, dtype: pl.DataType, decimal: str) -> pl.Expr:
@@ -257,16 +267,16 @@ def require_finite_outside(frame: pl.DataFrame, columns: Sequence[Column]) -> No
     for name, cells in infinite.items():
         if cells:
             raise InputError(
-                f"column '{name}' has infinite values",
+                Message("column '{name}' has infinite values", name=name),
                 expected="finite numbers, or nothing where a value is missing",
-                received=f"{cells:,} infinite values outside of the sample",
+                received=Message("{cells:,} infinite values outside of the sample", cells=cells),
                 remedy="leave those cells empty, or correct them",
             )
 
 
 def _not_whole(path: Path, error: BaseException) -> InputError:
     return InputError(
-        f"'{path.name}' cannot be read as a table",
+        Message("'{name}' cannot be read as a table", name=path.name),
         received=in_a_line(error),
         remedy="it may be truncated, or its files differ in their columns; copy or write it again",
     )

@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from luthier.errors import InputError
+from luthier.messages import Message
 
 UNKNOWN, MISSING, FIRST_LEVEL = 0, 1, 2
 TRUE, FALSE = ("true", "yes", "t", "y", "on", "1"), ("false", "no", "f", "n", "off", "0")
@@ -142,8 +143,8 @@ class OneWord:
         meant = TruthWords().code(value)
         if truth is None or meant == UNKNOWN or (isinstance(value, str) and meant == FIRST_LEVEL + truth):
             raise InputError(
-                f"this model file does not say whether '{value}' is '{self.yes}'",
-                expected=f"'{self.yes}' as training had it, or the word for its opposite",
+                Message("this model file does not say whether '{value}' is '{yes}'", value=value, yes=self.yes),
+                expected=Message("'{yes}' as training had it, or the word for its opposite", yes=self.yes),
                 remedy="fit again: newer model files keep both words",
             )
         return meant if truth else 2 * FIRST_LEVEL + 1 - meant

@@ -13,6 +13,8 @@ from typing import Any
 
 import polars as pl
 
+from luthier.messages import Message, joined
+
 # The decimal mark and what stands between thousands, likeliest first: 1,234 is more often a thousand than a fraction.
 MARKS = ((".", ""), (".", ","), (",", ""), (",", "."), (".", "'"), (",", "'"), (".", " "), (",", " "))
 OF_COMMAS = ((",", "."), (",", "'"), (",", " "))  # tried first where a file's other numbers have decimal commas
@@ -65,20 +67,20 @@ class NumberStyle:
     @property
     def in_words(self) -> str:
         """What is cleaned from a cell before it is a number; empty for plain numbers."""
-        message = [f"'{affix}' is left out" for affix in (self.before, self.after) if affix]
+        message: list[str] = [Message("'{affix}' is left out", affix=one) for one in (self.before, self.after) if one]
         if self.thousands:
-            message.append(f"'{self.thousands}' stands between thousands")
+            message.append(Message("'{mark}' stands between thousands", mark=self.thousands))
         if self.decimal != ".":
-            message.append("the decimal mark is a comma")
+            message.append(Message("the decimal mark is a comma"))
         if self.brackets:
-            message.append("brackets mean a minus")
+            message.append(Message("brackets mean a minus"))
         if self.minus_after:
-            message.append("a minus may stand after the number")
+            message.append(Message("a minus may stand after the number"))
         if self.magnitudes:
-            message.append("K, M and B stand for thousands, millions and billions")
+            message.append(Message("K, M and B stand for thousands, millions and billions"))
         if self.clock:
-            message.append("hours and minutes count in seconds since midnight")
-        return ", ".join(message)
+            message.append(Message("hours and minutes count in seconds since midnight"))
+        return joined(message, "{first}, {rest}")
 
     @property
     def rewrites(self) -> list[tuple[str, str]]:

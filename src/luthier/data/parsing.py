@@ -17,6 +17,7 @@ from luthier.data.levels import FEW, texts_of
 from luthier.data.moments import ISO, moment, regular_moments
 from luthier.data.numerals import NumberStyle, seconds_of
 from luthier.errors import InputError
+from luthier.messages import Message
 
 Reads = Literal["number", "moment", "word"]
 # What people and programs write into a cell that has no value. Among numbers in any case; a level may be called "None"
@@ -191,11 +192,16 @@ class CellParser:
         what, row = _WHAT[self.reads], int(lost.arg_true()[0])
         known = self.style.in_words if self.reads == "number" else self.pattern
         return InputError(
-            f"column '{cells.name}' has text where training had {what}"
+            Message("column '{name}' has text where training had {what}", name=cells.name, what=what)
             if cells.dtype == pl.String
-            else f"column '{cells.name}' has {str(cells.dtype).lower()} cells where training had {what}",
+            else Message(
+                "column '{name}' has {lower} cells where training had {what}",
+                name=cells.name,
+                lower=str(cells.dtype).lower(),
+                what=what,
+            ),
             expected=f"{what} ({known})" if known else what,
-            received=f"'{cells[row]}' in row {row + 1}",
+            received=Message("'{cells}' in row {row}", cells=cells[row], row=row + 1),
             remedy="correct these cells, or leave them empty where a value is missing",
         )
 
@@ -225,9 +231,15 @@ def require_finite(frame: pl.DataFrame) -> None:
     for numbers in [floats[name] for name, infinite in zip(floats.columns, found, strict=True) if infinite]:
         rows = numbers.is_infinite().fill_null(False).arg_true()
         raise InputError(
-            f"column '{numbers.name}' has infinite values",
+            Message("column '{name}' has infinite values", name=numbers.name),
             expected="finite numbers, or nothing where a value is missing",
-            received=f"{len(rows)} infinite value{'s' if len(rows) > 1 else ''}, the first in row {rows[0] + 1}",
+            received=Message(
+                "{count} infinite values, the first in row {row}"
+                if len(rows) > 1
+                else "{count} infinite value, the first in row {row}",
+                count=len(rows),
+                row=rows[0] + 1,
+            ),
             remedy="leave those cells empty, or correct them",
         )
 

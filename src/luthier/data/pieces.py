@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from luthier.errors import InputError, in_a_line
+from luthier.messages import Message
 
 CHUNK, CELLS = 1 << 17, 1 << 20  # rows, and cells, of a piece
 Step = Callable[[pl.DataFrame], pl.DataFrame]
@@ -47,7 +48,9 @@ class Pieces:
                 lazy = pl.scan_parquet(file, hive_partitioning=False)
                 schema = schema or lazy.collect_schema()
                 if lazy.collect_schema() != schema:
-                    raise InputError(f"'{file.name}' has other columns than '{self.files[0].name}'")
+                    raise InputError(
+                        Message("'{name}' has other columns than '{first}'", name=file.name, first=self.files[0].name)
+                    )
                 height = int(lazy.select(pl.len()).collect().item())
                 lazy = lazy.select(self.columns) if self.columns else lazy
                 size = min(rows, rows_of(len(self.columns or schema), CELLS))

@@ -10,6 +10,7 @@ from typing import Any
 
 from luthier import storage
 from luthier.errors import InputError, in_a_line
+from luthier.messages import Message
 from luthier.optional import require
 
 NOT_THERE = (404, 410)  # what a web server answers where there is nothing
@@ -39,7 +40,10 @@ def fetched(address: str) -> Path:
         if not start.endswith((".csv", ".parquet", ".pq", ".txt", ".tsv", ".gz")) and files.isdir(start):
             result = sorted(files.glob(f"{start.rstrip('/')}/**/*.parquet"))
             if not result:
-                raise InputError(f"'{address}' holds no Parquet files", remedy="name one file, or another folder")
+                raise InputError(
+                    Message("'{address}' holds no Parquet files", address=address),
+                    remedy="name one file, or another folder",
+                )
         facts = [files.info(name) for name in result]
         known = [(name, fact.get("size"), _tag(fact)) for name, fact in zip(result, facts, strict=True)]
         name = start.rstrip("/").rpartition("/")[2].partition("?")[0] or "table"
@@ -49,7 +53,7 @@ def fetched(address: str) -> Path:
         return kept
     except (ImportError, ValueError) as error:
         raise InputError(
-            f"'{address}' cannot be read here",
+            Message("'{address}' cannot be read here", address=address),
             received=in_a_line(error),
             remedy="pip install 'luthier[remote]', or download the file yourself",
         ) from error
@@ -58,9 +62,11 @@ def fetched(address: str) -> Path:
     except Exception as error:  # every kind of storage has errors of its own
         cause = _cause(error)
         if isinstance(cause, FileNotFoundError):
-            raise InputError(f"nothing was found at '{address}'", remedy="check the address") from error
+            raise InputError(
+                Message("nothing was found at '{address}'", address=address), remedy="check the address"
+            ) from error
         raise InputError(
-            f"'{address}' cannot be fetched",
+            Message("'{address}' cannot be fetched", address=address),
             received=in_a_line(cause),
             remedy="check the address, the network and your rights",
         ) from error
@@ -91,14 +97,14 @@ def _fetch(files: Any, start: str, facts: dict[str, dict[str, Any]], kept: Path)
             if name != start:
                 path = path / name.removeprefix(start.rstrip("/")).lstrip("/")
                 if not path.resolve().is_relative_to(temporary.resolve()):
-                    raise InputError(f"'{name}' lies outside the requested folder")
+                    raise InputError(Message("'{name}' lies outside the requested folder", name=name))
             path.parent.mkdir(parents=True, exist_ok=True)
             with files.open(name, "rb") as remote, path.open("wb") as local:
                 shutil.copyfileobj(remote, local, PIECE)
             if fact.get("size") not in (None, path.stat().st_size):
                 raise InputError(
-                    f"the download of '{name}' is incomplete",
-                    expected=f"{fact['size']} bytes",
+                    Message("the download of '{name}' is incomplete", name=name),
+                    expected=Message("{size} bytes", size=fact["size"]),
                     received=f"{path.stat().st_size}",
                     remedy="try again",
                 )

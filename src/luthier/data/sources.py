@@ -42,6 +42,7 @@ from luthier.data.pieces import Pieces
 from luthier.data.remote import fetched, is_remote
 from luthier.errors import InputError, in_a_line, nearest
 from luthier.machine import default_memory
+from luthier.messages import Message
 from luthier.parquet_pages import require_sound_pages
 from luthier.storage import readable, sha256, write_bytes
 
@@ -134,15 +135,17 @@ def _checked(found: Source, target: str | None) -> Source:
     frame = found.frame
     if frame.width == 0 or frame.height == 0:
         raise InputError(
-            f"'{found.name}' has no rows",
+            Message("'{name}' has no rows", name=found.name),
             expected="a header and at least a few rows",
-            received=f"{frame.width} columns",
+            received=Message("{width} columns", width=frame.width),
         )
     wanted = target if target is not None else found.target
     if wanted is not None and wanted not in frame.columns:
         raise InputError(
-            f"there is no column '{wanted}' in '{found.name}'",
-            expected=f"one of {', '.join(frame.columns[:12])}" + (", ..." if frame.width > 12 else ""),
+            Message("there is no column '{wanted}' in '{name}'", wanted=wanted, name=found.name),
+            expected=Message(
+                "one of {names}", names=", ".join(frame.columns[:12]) + (", ..." if frame.width > 12 else "")
+            ),
             remedy=nearest(wanted, frame.columns) or "check --target",
         )
     require_names(frame.columns, f"'{found.name}'")
@@ -156,7 +159,7 @@ def _require_plain(frame: pl.DataFrame) -> None:
     for name, dtype in frame.schema.items():
         if dtype.is_nested() or dtype in (pl.Object, pl.Binary) or "Extension" in str(dtype):
             raise InputError(
-                f"column '{name}' holds {str(dtype).lower()} values",
+                Message("column '{name}' holds {lower} values", name=name, lower=str(dtype).lower()),
                 expected="one number, text, date or boolean per cell",
                 remedy="expand it into several columns, or leave it out",
             )
@@ -208,7 +211,7 @@ def _picture_arrays(X: np.ndarray, y: np.ndarray) -> Source:
             raise InputError(
                 "the arrays are not pictures",
                 expected="bytes, or numbers from 0 to 1",
-                received=f"{X.dtype} from {low:g} to {high:g}",
+                received=Message("{dtype} from {low:g} to {high:g}", dtype=X.dtype, low=low, high=high),
             )
         X = X.astype(np.uint8) if np.issubdtype(X.dtype, np.integer) else (X * 255).round().astype(np.uint8)
     content = np.ascontiguousarray(X)
@@ -260,15 +263,17 @@ def _file(path: Path, memory: int, target: str | None, weight: str) -> Source:
         folder = path.parent if path.parent.is_dir() else Path()
         near = nearest(path.name, [entry.name for entry in folder.iterdir()] + list(BUNDLED))
         raise InputError(
-            f"there is no file '{path}'",
-            expected=f"a CSV or Parquet file, or one of {', '.join(BUNDLED)}",
+            Message("there is no file '{path}'", path=path),
+            expected=Message("a CSV or Parquet file, or one of {names}", names=", ".join(BUNDLED)),
             remedy=near or "check the path",
         )
     _require_stored(path)
     if (path.is_dir() and not is_parquet(path)) or is_idx(path):
         return _pictures(path)
     if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"'{path}' is empty", expected="a header and at least a few rows", received="0 bytes")
+        raise InputError(
+            Message("'{path}' is empty", path=path), expected="a header and at least a few rows", received="0 bytes"
+        )
     if too_large(path, memory, target):
         frame, whole, checksum, notes = sample_of(path, memory, target, weight)
         result = Source(frame, path.name, str(path), checksum, notes, whole=whole)
@@ -294,7 +299,7 @@ def _require_stored(path: Path) -> None:
     """InputError for a device, a pipe or a socket: some never end, and none can be read twice."""
     if not (path.is_file() or path.is_dir()):
         raise InputError(
-            f"'{path}' is not a file or a folder",
+            Message("'{path}' is not a file or a folder", path=path),
             expected="a CSV or Parquet file",
             received="a pipe" if path.is_fifo() else "a device or a socket",
             remedy="write it to a file, or pipe it in and give '-' as the source",
@@ -310,7 +315,7 @@ def _parquet(content: bytes, name: str) -> tuple[pl.DataFrame, bool, str]:
         return pl.read_parquet(io.BytesIO(content)), written, known.get(DECIMAL, "") if written else ""
     except (Exception, pl.exceptions.PanicException) as error:  # Polars panics over some damaged pages
         raise InputError(
-            f"'{name}' is not a complete Parquet file",
+            Message("'{name}' is not a complete Parquet file", name=name),
             received=in_a_line(error),
             remedy="it may be truncated; copy or write it again",
         ) from error

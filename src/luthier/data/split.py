@@ -13,6 +13,7 @@ from luthier.data.grouping import share_out
 from luthier.data.task import Task, encode_target
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
+from luthier.messages import Message, joined
 from luthier.seeds import numpy_generator
 
 TEST = 0.2  # of the rows
@@ -41,7 +42,9 @@ class Splits:
         """From the number of each row's part [N]. InputError for a part without rows."""
         parts = [np.flatnonzero(part == i) for i in range(3)]
         if min(len(rows) for rows in parts) == 0:
-            raise InputError("the table is too small to be split into three parts", received=f"{len(part)} rows")
+            raise InputError(
+                "the table is too small to be split into three parts", received=Message("{count} rows", count=len(part))
+            )
         return cls(parts[0], parts[1], parts[2], tuple(notes))
 
 
@@ -90,7 +93,9 @@ def _with_copies_across(splits: Splits, copies: Copies) -> Splits:
     rows = copies.across(splits.test, np.concatenate([splits.training, splits.validation]))
     if not rows:
         return splits
-    note = f"{rows} of the {len(splits.test)} test rows are copies of training or validation rows"
+    note = Message(
+        "{rows} of the {count} test rows are copies of training or validation rows", rows=rows, count=len(splits.test)
+    )
     return replace(splits, notes=(*splits.notes, note))
 
 
@@ -143,15 +148,21 @@ def _by_group(frame: pl.DataFrame, group: str, task: Task, seed: int, shares: np
     groups = group_numbers(frame[group])
     count = int(groups.max()) + 1
     if count < 3:
-        raise InputError(f"'{group}' has {count} different values", expected="at least three groups, one for each part")
+        raise InputError(
+            Message("'{group}' has {count} different values", group=group, count=count),
+            expected="at least three groups, one for each part",
+        )
     counts = class_counts(groups, strata_of(frame[task.target], task, GROUP_STRATA))
     part = share_out(counts, shares, numpy_generator(seed, "split", "groups"))
     is_known = _of_groups(groups, known)
     if (part[is_known] == 2).any():
         part = _shared_out_again(counts, shares, is_known, numpy_generator(seed, "split", "known groups"))
     alone = frame[group].null_count()
-    own = f", {alone} of them rows without a group" if alone else ""
-    return Splits.of(part[groups], [f"{count} groups by `{group}`, each whole on one side{own}"])
+    own = Message(", {count} of them rows without a group", count=alone) if alone else ""
+    return Splits.of(
+        part[groups],
+        [Message("{count} groups by `{group}`, each whole on one side{own}", count=count, group=group, own=own)],
+    )
 
 
 def _shared_out_again(
@@ -222,7 +233,7 @@ def _by_time(column: pl.Series, dates: str, shares: np.ndarray, known: np.ndarra
     starts = np.unique(before)[1:]  # where a later part may begin
     if len(starts) < 2:
         raise InputError(
-            f"'{column.name}' has {len(starts) + 1} different values",
+            Message("'{name}' has {count} different values", name=column.name, count=len(starts) + 1),
             expected="at least three times, one for each part",
         )
     later = starts[1:][starts[1:] > before[known].max(initial=0)]
@@ -239,8 +250,8 @@ def require_rows(frame: pl.DataFrame) -> None:
     """InputError for a table with too few rows to be split into three parts."""
     if frame.height < FEWEST:
         raise InputError(
-            f"the table has {frame.height} rows with a target",
-            expected=f"at least {FEWEST}, so that each part gets some",
+            Message("the table has {count} rows with a target", count=frame.height),
+            expected=Message("at least {fewest}, so that each part gets some", fewest=FEWEST),
             remedy="add rows",
         )
 
@@ -262,7 +273,8 @@ def _with_lacking(splits: Splits, target: pl.Series, task: Task) -> Splits:
         rows = getattr(splits, name)
         absent = np.setdiff1d(codes, codes[rows])
         if len(absent) and len(rows):
-            named = " or ".join(f"'{task.classes[code]}'" for code in absent[:NAMED])
-            more = f" and {len(absent) - NAMED} other classes" if len(absent) > NAMED else ""
-            notes.append(f"no {name} row is {named}{more}")
+            named = joined((f"'{task.classes[code]}'" for code in absent[:NAMED]), "{first} or {rest}")
+            others = len(absent) - NAMED
+            more = Message(" and {count} other classes", count=others) if others > 0 else ""
+            notes.append(Message("no {part} row is {named}{more}", part=Message(name), named=named, more=more))
     return replace(splits, notes=tuple(notes))

@@ -11,6 +11,7 @@ import polars as pl
 from luthier.data.columns import Column
 from luthier.data.copies import numbers_rows
 from luthier.data.task import Task
+from luthier.messages import Message
 from luthier.records import Finding
 from luthier.seeds import numpy_generator
 
@@ -40,7 +41,11 @@ def check_table(
                 Finding(
                     code="class-imbalance",
                     severity="note",
-                    sentence=f"the rarest class '{rarest}' has {share:.1%} of the rows: accuracy alone is misleading",
+                    sentence=Message(
+                        "the rarest class '{rarest}' has {share:.1%} of the rows: accuracy alone is misleading",
+                        rarest=rarest,
+                        share=share,
+                    ),
                     evidence={"class": str(rarest), "share": round(share, 4)},
                     remedy="read the scores of each class in the report",
                 )
@@ -95,10 +100,17 @@ def _dropped(
                 Finding(
                     code="dropped-column",
                     severity="warning",
-                    sentence=f"`{column.name}` was dropped ({column.reason}), though its numbers alone predict "
-                    f"`{task.target}` better than any column that is used",
+                    sentence=Message(
+                        "`{name}` was dropped ({reason}), though its numbers alone predict `{target}` better than "
+                        "any column that is used",
+                        name=column.name,
+                        reason=column.reason,
+                        target=task.target,
+                    ),
                     evidence={"column": column.name, "explained": round(explained, 5), "best of the others": best},
-                    remedy=f"keep it with {column.override}, unless it is known only after the target",
+                    remedy=Message(
+                        "keep it with {override}, unless it is known only after the target", override=column.override
+                    ),
                 )
             )
     return findings
@@ -118,9 +130,11 @@ def _leak(column: Column, explained: float | None, task: Task) -> Finding | None
     return Finding(
         code="leaking-column",
         severity="warning",
-        sentence=f"`{column.name}` alone predicts `{task.target}` almost perfectly",
+        sentence=Message("`{name}` alone predicts `{target}` almost perfectly", name=column.name, target=task.target),
         evidence={"column": column.name, "explained": round(explained, 5), "threshold": LEAKING},
-        remedy=f"if it is known only after the target, drop it with --column {column.name}=identifier",
+        remedy=Message(
+            "if it is known only after the target, drop it with --column {name}=identifier", name=column.name
+        ),
     )
 
 

@@ -18,6 +18,7 @@ from luthier.data.numerals import NumberStyle
 from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser, require_scale
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.kinds import KINDS, Family, Kind, TaskKind, target_facts, task_of
+from luthier.messages import Message, joined
 
 MOST_CLASSES = 1000
 # A class may be called NA: in a target of words those cells are a class, and it is said.
@@ -119,11 +120,12 @@ def read_target(series: pl.Series, asked: str | None = None, decimal: str = "") 
         return (values.cast(pl.Int64) if facts.stored == "integer" else values), parser, parser.style.in_words
     words = CLASS_WORDS.texts(series)
     named = sorted(set(words.drop_nulls().unique()) & set(WORD_MARKS))
-    said = [f"'{name}' is taken for a class; leave those cells empty if they have no value" for name in named]
+    template = "'{name}' is taken for a class; leave those cells empty if they have no value"
+    said = [Message(template, name=name) for name in named]
     if facts.alike:
-        alike = " and ".join(map(repr, facts.alike[:3]))
-        said.append(f"{alike} are classes of their own; correct them if they are one")
-    return words, CLASS_WORDS, "; ".join(said)
+        alike = joined(map(repr, facts.alike[:3]), "{first} and {rest}")
+        said.append(Message("{names} are classes of their own; correct them if they are one", names=alike))
+    return words, CLASS_WORDS, joined(said)
 
 
 def _are_codes(series: pl.Series, stored: str) -> bool:
@@ -139,9 +141,12 @@ def _as_numbers(series: pl.Series, decimal: str) -> tuple[pl.Series, CellParser,
     first = str(series.filter(lost)[0]) if lost.any() else ""
     if values.null_count() == len(values):
         raise InputError(
-            f"the target `{series.name}` is text", expected="numbers for a regression", received=f"'{first}'"
+            Message("the target `{name}` is text", name=series.name),
+            expected="numbers for a regression",
+            received=f"'{first}'",
         )
-    message = f"{int(lost.sum())} cells that are not numbers, such as '{first}', count as missing" if first else ""
+    template = "{count} cells that are not numbers, such as '{first}', count as missing"
+    message = Message(template, count=int(lost.sum()), first=first) if first else ""
     return values, parser, "; ".join(one for one in (parser.style.in_words, message) if one)
 
 
@@ -165,26 +170,36 @@ def infer_task(
     name = series.name
     if override is not None and override not in KINDS:
         raise ConfigError(
-            [f"--task {override}: not one of {', '.join(KINDS)}; {nearest(override, KINDS)}".rstrip("; ")]
+            [
+                joined(
+                    [
+                        Message("--task {task}: not one of {names}", task=override, names=", ".join(KINDS)),
+                        nearest(override, KINDS),
+                    ]
+                )
+            ]
         )
     values, parser, message = read_target(series, override, decimal)
     known = values.drop_nulls()
     if len(known) == 0:
-        raise InputError(f"every value of the target `{name}` is missing", expected="a target with values")
+        raise InputError(
+            Message("every value of the target `{name}` is missing", name=name), expected="a target with values"
+        )
     distinct = known.n_unique()
     if distinct == 1:
+        template = "'{known}' in all {count} rows{marked}"
         raise InputError(
-            f"the target `{name}` has only one value",
+            Message("the target `{name}` has only one value", name=name),
             expected="at least two classes, or numbers that vary",
-            received=f"'{known[0]}' in all {len(known)} rows{_marked(series, values)}",
+            received=Message(template, known=known[0], count=len(known), marked=_marked(series, values)),
             remedy="choose another --target, or add rows of the other classes",
         )
     if known.dtype.is_temporal():
-        raise InputError(f"the target `{name}` is a date", expected="numbers or classes")
+        raise InputError(Message("the target `{name}` is a date", name=name), expected="numbers or classes")
     counting = None if weights is None else weights[values.is_not_null().to_numpy()]
     facts = target_facts(known, override, counting)
     kind, reason = task_of(facts)
-    reason += f"; {message}" if message else ""
+    reason = joined([reason, message])
     if not KINDS[kind].is_classes:
         require_scale(known)
         parser, log = parser if parser.reads == "number" else NUMBERS, kind == "regression" and facts.log_scale
@@ -206,13 +221,17 @@ def _of_classes(parser: CellParser) -> CellParser:
 
 def _classification(known: pl.Series, kind: TaskKind, distinct: int, reason: str, override: str | None) -> Task:
     if distinct > MOST_CLASSES or (known.dtype == pl.String and distinct > max(20, len(known) // 2)):
+        template = "the target `{name}` has {distinct} classes in {count} rows"
         raise InputError(
-            f"the target `{known.name}` has {distinct} classes in {len(known)} rows",
+            Message(template, name=known.name, distinct=distinct, count=len(known)),
             expected="several rows per class",
             remedy="choose another --target, or group its values",
         )
     if override == "binary" and distinct != 2:
-        raise InputError(f"the target `{known.name}` has {distinct} values", expected="two values for --task binary")
+        raise InputError(
+            Message("the target `{name}` has {distinct} values", name=known.name, distinct=distinct),
+            expected="two values for --task binary",
+        )
     dtype = known.dtype
     label_kind = "text"
     if dtype == pl.Boolean:
@@ -229,7 +248,8 @@ def _classification(known: pl.Series, kind: TaskKind, distinct: int, reason: str
 def _marked(series: pl.Series, values: pl.Series) -> str:
     """What is to be said of cells whose text counts as missing."""
     marked = series.filter(values.is_null() & series.is_not_null())
-    return f"; {len(marked)} cells such as '{marked[0]}' count as missing" if len(marked) else ""
+    template = "; {count} cells such as '{marked}' count as missing"
+    return Message(template, count=len(marked), marked=marked[0]) if len(marked) else ""
 
 
 @dataclass(frozen=True)
@@ -247,12 +267,12 @@ def positive_facts(
 ) -> PositiveFacts:
     """The facts of a target column with two classes; rows count by `weights` [N]. InputError for an unknown class."""
     if asked and len(task.classes) != 2:
-        what = f"{len(task.classes)} classes" if task.classes else "a regression"
+        what = Message("{count} classes", count=len(task.classes)) if task.classes else "a regression"
         raise InputError("--positive is for two classes", received=what, remedy="leave it out")
     code = Levels(task.classes).code(asked) if asked else MISSING
     if code == UNKNOWN:
         raise InputError(
-            f"--positive {asked}: `{task.target}` has no such class",
+            Message("--positive {asked}: `{target}` has no such class", asked=asked, target=task.target),
             expected=" or ".join(task.classes),
             remedy=nearest(asked or "", task.classes),
         )
@@ -272,11 +292,13 @@ def positive_of(facts: PositiveFacts) -> tuple[str, str]:
         return facts.asked, "you said so"
     for yes, no in ((one, other), (other, one)):
         if TruthWords().code(yes) == FIRST_LEVEL + 1 and (TruthWords.hold((yes, no)) or value_of(no) == -1):
-            return yes, f"of {no} and {yes} it is the one that means yes"
+            return yes, Message("of {no} and {yes} it is the one that means yes", no=no, yes=yes)
     if facts.shares[0] == facts.shares[1]:
         return other, "both classes are equally frequent, and it comes second"
     place = int(np.argmin(facts.shares))
-    return facts.classes[place], f"it is the rarer class, {100 * facts.shares[place]:.1f} % of the rows"
+    return facts.classes[place], Message(
+        "it is the rarer class, {value:.1f} % of the rows", value=100 * facts.shares[place]
+    )
 
 
 def with_positive(task: Task, facts: PositiveFacts) -> Task:
@@ -318,7 +340,7 @@ def encode_target(series: pl.Series, task: Task) -> Tensor:
         if task.log_scale:
             if (values <= 0).any():
                 raise InputError(
-                    f"`{task.target}` has values that are not positive",
+                    Message("`{target}` has values that are not positive", target=task.target),
                     expected="positive values, because the model predicts their logarithm",
                     received=f"{values.min():g}",
                 )
@@ -329,8 +351,8 @@ def encode_target(series: pl.Series, task: Task) -> Tensor:
     if unknown.any():
         result = task.cells.texts(series.filter(pl.Series(unknown))).unique().fill_null("(missing)")
         raise InputError(
-            f"`{task.target}` has classes that are not in the training rows",
-            expected=f"one of {', '.join(task.classes[:10])}",
+            Message("`{target}` has classes that are not in the training rows", target=task.target),
+            expected=Message("one of {names}", names=", ".join(task.classes[:10])),
             received=", ".join(sorted(result)[:5]),
         )
     return torch.from_numpy(codes - FIRST_LEVEL)

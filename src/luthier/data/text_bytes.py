@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from luthier.errors import InputError, in_a_line
+from luthier.messages import Message
 
 PIECE = 1 << 20  # bytes that are held while a file is looked through
 GZIP = b"\x1f\x8b"
@@ -71,7 +72,12 @@ class TextBytes:
             except UnicodeDecodeError as error:
                 line += error.object[: error.start].count(b"\n")
                 raise InputError(
-                    f"line {line:,} of '{self.name}' is not {IN_WORDS[self.encoding]}",
+                    Message(
+                        "line {line:,} of '{name}' is not {in_words}",
+                        line=line,
+                        name=self.name,
+                        in_words=IN_WORDS[self.encoding],
+                    ),
                     expected="one encoding from start to end",
                     received=in_a_line(error),
                 ) from None
@@ -84,7 +90,7 @@ class TextBytes:
         packed = ("gzip",) if self.gzipped else ()
         if self.encoding == "utf-8":
             return packed
-        why = f", since line {self.odd_line:,} is not UTF-8" if self.odd_line else ""
+        why = Message(", since line {odd_line:,} is not UTF-8", odd_line=self.odd_line) if self.odd_line else ""
         return (*packed, IN_WORDS[self.encoding] + why)
 
 
@@ -97,13 +103,21 @@ def look_through(source: Path | bytes, name: str) -> TextBytes:
     head = next(_raw(source, 8), b"")
     for start, (what, remedy) in OTHER_KINDS.items():
         if head.startswith(start):
-            raise InputError(f"'{name}' is {what}", expected="CSV, also as .csv.gz, or Parquet", remedy=remedy)
+            raise InputError(
+                Message("'{name}' is {what}", name=name, what=what),
+                expected="CSV, also as .csv.gz, or Parquet",
+                remedy=remedy,
+            )
     gzipped = head.startswith(GZIP)
     pieces = _unpacked(source, name, PIECE)
     first = next(pieces, b"")
     for start, (what, remedy) in OTHER_TEXTS.items():
         if re.match(start, first.removeprefix(codecs.BOM_UTF8), re.IGNORECASE):
-            raise InputError(f"'{name}' is {what}", expected="CSV, also as .csv.gz, or Parquet", remedy=remedy)
+            raise InputError(
+                Message("'{name}' is {what}", name=name, what=what),
+                expected="CSV, also as .csv.gz, or Parquet",
+                remedy=remedy,
+            )
     marked = next((encoding for mark, encoding in MARKS.items() if first.startswith(mark)), "")
     if not marked and b"\x00" in first:
         marked = _unmarked_utf16(first, name)
@@ -153,9 +167,9 @@ def _one_byte_encoding(pieces: Iterator[bytes], name: str, odd_line: int) -> str
         good += len(re.findall("[^\x00-\x7f\udc80-\udcff]", text))
     if good > odd:
         raise InputError(
-            f"line {odd_line:,} of '{name}' is not UTF-8",
-            expected=f"UTF-8 from start to end, as {good:,} other characters are",
-            received=f"{odd:,} bytes of another encoding",
+            Message("line {odd_line:,} of '{name}' is not UTF-8", odd_line=odd_line, name=name),
+            expected=Message("UTF-8 from start to end, as {good:,} other characters are", good=good),
+            received=Message("{odd:,} bytes of another encoding", odd=odd),
             remedy="correct them, or leave them out: iconv -c -f utf-8 -t utf-8 FILE > CLEAN.csv",
         )
     return "cp1252" if windows else "latin-1"
@@ -170,7 +184,9 @@ def _unmarked_utf16(head: bytes, name: str) -> str:
 
 
 def _binary(name: str) -> InputError:
-    return InputError(f"'{name}' is not a text file", expected="CSV or Parquet", received="binary data")
+    return InputError(
+        Message("'{name}' is not a text file", name=name), expected="CSV or Parquet", received="binary data"
+    )
 
 
 def _raw(source: Path | bytes, size: int) -> Iterator[bytes]:
@@ -188,7 +204,7 @@ def _unpacked(source: Path | bytes, name: str, size: int) -> Iterator[bytes]:
                 yield from iter(lambda: content.read(size), b"")
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise InputError(
-                    f"'{name}' is not a whole gzip file",
+                    Message("'{name}' is not a whole gzip file", name=name),
                     received=in_a_line(error),
                     remedy="it may have been cut short; copy or fetch it again",
                 ) from error

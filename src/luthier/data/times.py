@@ -6,6 +6,7 @@ import polars as pl
 
 from luthier.data.moments import formats_like, in_format
 from luthier.errors import InputError
+from luthier.messages import Message, joined
 
 
 def time_format(values: pl.Series, given: str = "") -> str:
@@ -19,7 +20,7 @@ def time_format(values: pl.Series, given: str = "") -> str:
     """
     if values.null_count():
         raise InputError(
-            f"'{values.name}' has {values.null_count()} rows without a value",
+            Message("'{name}' has {null_count} rows without a value", name=values.name, null_count=values.null_count()),
             expected="a time for each row",
             remedy="fill or remove them, or split without --time",
         )
@@ -28,19 +29,34 @@ def time_format(values: pl.Series, given: str = "") -> str:
     tried = [given] if given else formats_like(str(values[0]).strip())
     unread = {pattern: values.filter(times(values, pattern).is_null()) for pattern in tried}
     reading = _that_differ(values, [pattern for pattern, left in unread.items() if not len(left)])
-    remedy = f"name the format: --column {values.name}=date:%d/%m/%Y"
+    remedy = Message("name the format: --column {name}=date:%d/%m/%Y", name=values.name)
     if not reading:
         nearest = min(unread, key=lambda pattern: len(unread[pattern]))
         raise InputError(
-            f"--time {values.name}: '{unread[nearest][0]}' is not a date in {given or 'a known format'}",
+            Message(
+                "--time {name}: '{unread}' is not a date in {format}",
+                name=values.name,
+                unread=unread[nearest][0],
+                format=given or Message("a known format"),
+            ),
             expected="dates such as 2021-05-31 or 2021-05-31 14:00 in every row, or numbers that grow with time",
             remedy=remedy,
         )
     if len(reading) > 1:
         raise InputError(
-            f"--time {values.name}: '{values[0]}' can be read as {' and as '.join(reading)}",
+            Message(
+                "--time {name}: '{value}' can be read as {formats}",
+                name=values.name,
+                value=values[0],
+                formats=joined(reading, "{first} and as {rest}"),
+            ),
             expected="dates whose day and month cannot be mistaken",
-            remedy=remedy.replace("%d/%m/%Y", f"{reading[0]} or date:{reading[1]}"),
+            remedy=Message(
+                "name the format: --column {name}=date:{one} or date:{other}",
+                name=values.name,
+                one=reading[0],
+                other=reading[1],
+            ),
         )
     return reading[0]
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from luthier.messages import Message
+
 
 @dataclass
 class Unread:
@@ -34,9 +36,11 @@ class Unread:
         """
         for name, count in self.counts.items():
             first, why = self.firsts[name]
-            counted = "unknown" if why == "not in training" else "missing"
-            verbs = ("cell is", "it counts") if count == 1 else ("cells are", "they count")
-            yield f"`{name}`: {count:,} {verbs[0]} {why}, such as {first}; {verbs[1]} as {counted}"
+            counted = Message("unknown" if why == "not in training" else "missing")
+            template = "`{name}`: {count:,} cell is {why}, such as {first}; it counts as {counted}"
+            if count > 1:
+                template = "`{name}`: {count:,} cells are {why}, such as {first}; they count as {counted}"
+            yield Message(template, name=name, count=count, why=Message(why), first=first, counted=counted)
 
 
 def _shown(value: Any) -> str:

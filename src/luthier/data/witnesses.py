@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from luthier.data.task import MOST_CLASSES
+from luthier.messages import Message
 
 PER_CLASS = 3  # rows of a class: one for each part of the split
 MOST_ADDED = 0.1  # of the sample, for rows of classes
@@ -47,7 +48,11 @@ def _of_classes(
     if not rare.height:
         return [], ()
     missed = rare.filter(pl.col("drawn") == 0)[target].to_list()
-    note = f"`{target}` has {rare.height} rare values, so rows with them were added to the sample"
+    note = Message(
+        "`{target}` has {count} rare values, so rows with them were added to the sample",
+        target=target,
+        count=rare.height,
+    )
     rows = known.filter(pl.col(target).is_in(rare[target].implode())).collect(engine="streaming")
     first = rows.sort(place).group_by(target).head(wanted)
     return first[place].to_list(), (note + (f": {_listed(missed)}" if missed else ""),)
@@ -70,4 +75,4 @@ def _of_numbers(known: pl.LazyFrame, place: str, target: str) -> list[int]:
 
 def _listed(values: Sequence[object]) -> str:
     shown = ", ".join(f"'{value}'" for value in values[:NAMED])
-    return shown + (f" and {len(values) - NAMED} more" if len(values) > NAMED else "")
+    return shown + (Message(" and {count} more", count=len(values) - NAMED) if len(values) > NAMED else "")

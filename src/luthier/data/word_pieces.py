@@ -17,6 +17,7 @@ import polars as pl
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from luthier.errors import InputError
+from luthier.messages import Message
 
 PAD, UNKNOWN = 0, 1  # no piece, and one that training did not have
 MOST_PIECES, MOST_PAIRS = 12_000, 50_000
@@ -128,7 +129,9 @@ class Words:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # the library raises its own plain Exception, or panics
-            raise InputError(f"the tokenizer of '{self.name}' is damaged", received=str(error)) from error
+            raise InputError(
+                Message("the tokenizer of '{name}' is damaged", name=self.name), received=str(error)
+            ) from error
 
     def known_pieces(self) -> int:
         """How many pieces the tokenizer has. InputError where it is damaged."""

@@ -22,6 +22,7 @@ from luthier.engine.state import Learner, TrainState
 from luthier.errors import InputError, in_a_line
 from luthier.identity import name_of
 from luthier.machine import torch_settings
+from luthier.messages import Message, joined
 from luthier.objective import Criterion, Loss, loss_named
 from luthier.optimise import is_optimiser
 from luthier.records import Finding
@@ -51,7 +52,7 @@ def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
     try:
         vmapped = _gradients(spec, "vmapped", few, batch)
     except Exception as error:  # whatever a module's code does under vmap
-        return f"vmap cannot run it ({in_a_line(error.__cause__ or error)[:120]})"
+        return Message("vmap cannot run it ({why})", why=in_a_line(error.__cause__ or error)[:120])
     scale = looped.abs().max().clamp_min(1e-12)
     if not bool(((vmapped - looped).abs().max() / scale) < AGREEMENT):
         return "its gradients under vmap differ from those of the module alone"
@@ -134,11 +135,15 @@ def choose(
     """The spec in the layout asked for, or else in the fastest; findings say what was measured, or why not."""
     count = members if isinstance(members, int) else len(members)
     if layout is not None and layout not in LAYOUTS:
-        raise InputError(f"'{layout}' is not a layout", expected=", ".join(LAYOUTS))
+        raise InputError(Message("'{layout}' is not a layout", layout=layout), expected=", ".join(LAYOUTS))
     if is_optimiser(settings.rule):
         if layout not in (None, "looped"):
             raise InputError(
-                f"{name_of(settings.rule)} of torch.optim does not train {layout} networks",
+                Message(
+                    "{rule} of torch.optim does not train {layout} networks",
+                    rule=name_of(settings.rule),
+                    layout=layout,
+                ),
                 expected='layout="looped": each network has an optimiser of its own',
                 remedy="leave the layout out; or a rule by name, or a Rule",
             )
@@ -170,8 +175,15 @@ def choose(
         Finding(
             code="layout",
             severity="note",
-            sentence=f"the networks train {faster}: a step of {min(count, TIMED_MEMBERS)} takes "
-            + " and ".join(f"{1e3 * value:.1f} ms {name}" for name, value in timed.items()),
+            sentence=Message(
+                "the networks train {faster}: a step of {count} takes {each}",
+                faster=Message(faster),
+                count=min(count, TIMED_MEMBERS),
+                each=joined(
+                    (Message("{time:.1f} ms {how}", time=1e3 * t, how=Message(how)) for how, t in timed.items()),
+                    "{first} and {rest}",
+                ),
+            ),
             evidence={"seconds": timed, "members": min(count, TIMED_MEMBERS)},
             remedy="override with layout=",
             source="timed at the start",
@@ -183,7 +195,9 @@ def _left_out(rows: int) -> Finding:
     return Finding(
         code="row-left-out",
         severity="note",
-        sentence=f"one of {rows} rows, another in each epoch, would be a batch by itself, and is left out",
+        sentence=Message(
+            "one of {rows} rows, another in each epoch, would be a batch by itself, and is left out", rows=rows
+        ),
         evidence={"rows": rows},
         remedy="none is needed; another batch_size divides the rows otherwise",
         source="batch norm cannot be trained on a single row",
@@ -194,7 +208,7 @@ def _looped(reason: str) -> Finding:
     return Finding(
         code="looped",
         severity="note",
-        sentence=f"the networks train one after another: {reason}",
+        sentence=Message("the networks train one after another: {reason}", reason=reason),
         evidence={"reason": reason},
         remedy="nothing needs to be done; a module without in-place state or data-dependent branches would train "
         "faster",

@@ -14,6 +14,7 @@ from luthier.engine.member import Member
 from luthier.engine.settings import Part, Settings
 from luthier.engine.timing import seconds_by_device
 from luthier.errors import InputError, LuthierError
+from luthier.messages import Message, joined
 from luthier.objective import Criterion, Loss
 from luthier.records import Finding
 
@@ -34,7 +35,7 @@ def candidates(device: str | torch.device, home: torch.device, *, processes: int
     if processes > 1 and chosen != CPU:
         raise InputError(
             "processes cannot share an accelerator",
-            received=f"processes={processes}, device='{device}'",
+            received=Message("processes={processes}, device='{device}'", processes=processes, device=device),
             remedy="leave out processes",
         )
     return [chosen]
@@ -54,11 +55,12 @@ def faster(
     """The device on which a few steps took the least time, and what they took."""
     seconds = seconds_by_device(members, part, settings, places)
     best = min(seconds, key=lambda name: seconds[name])
-    each = " and ".join(f"{1e3 * value:.1f} ms on {name}" for name, value in seconds.items())
+    times = (Message("{time:.1f} ms on {device}", time=1e3 * value, device=name) for name, value in seconds.items())
+    each = joined(times, "{first} and {rest}")
     return torch.device(best), Finding(
         code="device",
         severity="note",
-        sentence=f"the networks train on {best}: a step takes {each}",
+        sentence=Message("the networks train on {best}: a step takes {each}", best=best, each=each),
         evidence={"seconds": seconds, "device": best},
         remedy="override with device=",
         source="timed at the start",
@@ -76,7 +78,7 @@ def in_turns(
         groups, settings, message = in_memory_groups([members[i] for i in places], settings, part, memory)
     except LuthierError as error:
         raise LuthierError(
-            f"one network does not fit into the memory of {settings.device}",
+            Message("one network does not fit into the memory of {device}", device=settings.device),
             expected=error.expected,
             received=error.received,
             remedy='device="cpu", smaller batches or fewer units',
@@ -91,6 +93,6 @@ def in_turns(
         sentence=message,
         evidence={"turns": len(turns), "memory": memory},
         remedy="nothing needs to be done: a network does not depend on its company",
-        source=f"the free memory of {settings.device}",
+        source=Message("the free memory of {device}", device=settings.device),
     )
     return turns, [said] if message else []

@@ -15,6 +15,7 @@ from luthier.engine.member import Member
 from luthier.engine.outcome import Outcome
 from luthier.engine.settings import Evaluation, Settings
 from luthier.engine.standing import DIVERGED, Figures, Standing
+from luthier.messages import Message
 from luthier.records import Finding
 
 
@@ -121,7 +122,9 @@ def _diverged(member: Member, number: int, step: int) -> Finding:
     return Finding(
         code="diverged",
         severity="note",
-        sentence=f"a network diverged ({member.label or number}) and was removed from the population",
+        sentence=Message(
+            "a network diverged ({name}) and was removed from the population", name=member.label or number
+        ),
         evidence={"member": number, "step": step, "rate": member.learning_rate},
         remedy="use a lower learning rate, or clip the gradient",
         source="S4-40",

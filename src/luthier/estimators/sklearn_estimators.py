@@ -35,8 +35,11 @@ from luthier.estimators.sklearn_rows import (
     counted_rows,
     flat_targets,
     is_frame,
+    require_own_names,
+    require_scale_of,
     seed_from,
     targets_of_several,
+    unmasked,
 )
 from luthier.kinds import TaskKind
 from luthier.nets import DenseSpec
@@ -93,6 +96,9 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
 
     def _table(self, X: Any, *, reset: bool) -> pl.DataFrame:
         """The rows as a table; columns of an array go by their numbers."""
+        X = unmasked(X)
+        if is_frame(X):
+            require_own_names(X)
         if is_frame(X) and not all_numbers(X):
             frame = to_polars(X)
             names = list(frame.columns)
@@ -268,7 +274,7 @@ class LuthierClassifier(ClassifierMixin, _Luthier):  # type: ignore[misc]
         Rows of one of `groups` [N] learn together or validate together. In a search or a pipeline, `set_fit_request`
         asks for `sample_weight` and `groups`.
         """
-        frame, y = self._table(X, reset=True), np.asarray(y)
+        frame, y = self._table(X, reset=True), np.asarray(unmasked(y))
         y = flat_targets(y, len(frame))
         check_classification_targets(y)
         rows, y = counted_rows(frame, y, sample_weight, groups)
@@ -318,10 +324,11 @@ class LuthierRegressor(RegressorMixin, _Luthier):  # type: ignore[misc]
         Rows of one of `groups` [N] learn together or validate together. In a search or a pipeline, `set_fit_request`
         asks for `sample_weight` and `groups`.
         """
-        frame, y = self._table(X, reset=True), np.asarray(y)
+        frame, y = self._table(X, reset=True), np.asarray(unmasked(y))
         several = y.ndim == 2 and y.shape[1] > 1
         values = (targets_of_several(y, len(frame)) if several else flat_targets(y, len(frame))).astype(np.float64)
         rows, values = counted_rows(frame, values, sample_weight, groups)
+        require_scale_of(values)
         outputs = values.T if several else values[None]
         self.n_iter_, seed = 0, seed_from(self.random_state)
         self.models_ = tuple(

@@ -11,6 +11,7 @@ from sklearn.utils.validation import _check_sample_weight, assert_all_finite, co
 
 from luthier.data import infer_columns
 from luthier.data.columns import Column
+from luthier.data.parsing import require_scale
 from luthier.errors import InputError
 from luthier.recipe.sample_weights import NOTHING, relative
 
@@ -43,6 +44,28 @@ def counted_rows(frame: pl.DataFrame, y: np.ndarray, sample_weight: Any, groups:
 
 def is_frame(X: Any) -> bool:
     return isinstance(X, pl.DataFrame) or (hasattr(X, "dtypes") and hasattr(X, "columns"))
+
+
+def require_own_names(X: Any) -> None:
+    """ValueError for a frame with two columns of one name."""
+    names = [str(name) for name in X.columns]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"each column needs a name of its own; '{twice}' is there {names.count(twice)} times")
+
+
+def unmasked(values: Any) -> Any:
+    """Masked places as NaN, everything else as it came: NumPy would go on with what lies under the mask."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        return np.ma.filled(values.astype(np.float64), np.nan)
+    return values
+
+
+def require_scale_of(values: np.ndarray) -> None:
+    """InputError for targets [N] or [N, K] that single precision cannot hold; they may all be the same."""
+    for one in values.reshape(len(values), -1).T:
+        if one.min() < one.max():
+            require_scale(pl.Series("y", one))
 
 
 def all_numbers(X: Any) -> bool:

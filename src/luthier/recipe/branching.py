@@ -11,6 +11,7 @@ from pathlib import Path
 
 from luthier import storage
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.recipe.decisions.baselines_ready import BaselinesEvidence
 from luthier.recipe.ledger import Record, read_ledger
 from luthier.recipe.runner import Runner
@@ -23,17 +24,17 @@ NEEDED = {3: "method", 4: "fitted", 5: "closed"}  # what must be known to begin 
 def check_way_back(previous: RunFolder, step: int, *, new_test: str, again: bool) -> None:
     """InputError when a run cannot be gone on from at a step, or when its test part was read already."""
     if not 1 <= step <= 5:
-        raise InputError(f"--step {step} is not a step to start from", expected="1, 2, 3, 4 or 5")
+        raise InputError(Message("--step {step} is not a step to start from", step=step), expected="1, 2, 3, 4 or 5")
     name = NEEDED.get(step)
     if name is not None and not (previous.checkpoint / f"{name}.json").exists():
         raise InputError(
-            f"'{previous.path}' has not reached step {step}",
-            expected=f"a run that finished step {step - 1}",
-            remedy=f"finish it first: luthier resume {previous.path}",
+            Message("'{path}' has not reached step {step}", path=previous.path, step=step),
+            expected=Message("a run that finished step {step}", step=step - 1),
+            remedy=Message("finish it first: luthier resume {path}", path=previous.path),
         )
     if openings(previous) and not new_test and not again:
         raise InputError(
-            f"the test set of '{previous.path}' has been read",
+            Message("the test set of '{path}' has been read", path=previous.path),
             expected="unseen rows to evaluate further changes on",
             remedy="--new-test FILE seals new rows; --again reads the same ones a second time, and the report says so",
         )
@@ -63,9 +64,13 @@ def take_over(runner: Runner, asked: RunRequest) -> int:
     if not asked.previous:
         return 1
     previous = open_run(Path(asked.previous))
-    sentence = f"the results of steps 1 to {asked.begin_at - 1} come from '{asked.previous}'"
+    sentence = Message(
+        "the results of steps 1 to {begin_at} come from '{previous}'",
+        begin_at=asked.begin_at - 1,
+        previous=asked.previous,
+    )
     if asked.begin_at == 1:
-        sentence = f"every step is walked anew, on the rows as '{asked.previous}' had them"
+        sentence = Message("every step is walked anew, on the rows as '{previous}' had them", previous=asked.previous)
     runner.ledger.add("note", {"step": 1, "sentence": sentence})
     for record in read_ledger(previous.ledger):
         if _is_taken(record, asked.begin_at):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from luthier.errors import InputError
+from luthier.messages import Message
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _PATTERN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|steps)\s*")
@@ -36,10 +37,12 @@ class Budget:
         result = _PATTERN.fullmatch(str(text))
         expected = "a time such as 60s, 10m or 2h, or a number of steps such as 5000steps"
         if result is None:
-            raise InputError(f"the budget '{text}' cannot be read", expected=expected)
+            raise InputError(Message("the budget '{text}' cannot be read", text=text), expected=expected)
         amount, unit = float(result[1]), result[2]
         if not 0 < amount < 1e15 or (unit == "steps" and amount < 1):
-            raise InputError(f"the budget '{text}' leaves no time or steps to train", expected=expected)
+            raise InputError(
+                Message("the budget '{text}' leaves no time or steps to train", text=text), expected=expected
+            )
         if unit == "steps":
             return cls(steps=int(amount))
         return cls(seconds=amount * _UNITS[unit])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -28,6 +28,15 @@ class Cut(BaseModel):
     reason: str
 
 
+class PieceSizes(BaseModel):
+    """A population that was trained in pieces at once: the members of each, since other stacks round otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    work: str
+    sizes: tuple[Annotated[int, Field(ge=1)], ...]
+
+
 class Recipe(BaseModel):
     """A run as it was: following it gives the same numbers again."""
 
@@ -36,11 +45,16 @@ class Recipe(BaseModel):
     asked: RunRequest
     plan: Plan | None = None
     cuts: tuple[Cut, ...] = ()
+    pieces: tuple[PieceSizes, ...] = ()
     rounds: tuple[str, ...] | None = None  # of the designed experiments that were begun; None: by the clock
 
     def cut(self, work: str) -> Cut | None:
         """Where a piece of work was cut, or None."""
         return next((cut for cut in self.cuts if cut.work == work), None)
+
+    def sizes(self, work: str) -> tuple[int, ...] | None:
+        """Of how many members the pieces of a population were, where it was trained in pieces at once."""
+        return next((one.sizes for one in self.pieces if one.work == work), None)
 
     def to_toml(self) -> str:
         """The script as commented TOML."""
@@ -65,6 +79,7 @@ def read_recipe(path: Path) -> Recipe:
             *Stage.model_fields,
             *Design.model_fields,
             *Cut.model_fields,
+            *PieceSizes.model_fields,
         ]
         raise ConfigError(mistakes_in(error, known), remedy=f"correct '{path}'") from None
 
@@ -76,16 +91,18 @@ def write_recipe(path: Path, recipe: Recipe) -> None:
 
 def recipe_from(asked: RunRequest, records: Iterable[Record]) -> Recipe:
     """What the ledger of an interrupted run has decided already."""
-    plan, cuts, rounds, judged = None, [], list[str](), False
+    plan, cuts, pieces, rounds, judged = None, [], list[PieceSizes](), list[str](), False
     for record in records:
         if record["kind"] == "plan":
             plan = validated(Plan, record["plan"], "the plan in the run's ledger")
         elif record["kind"] == "cut":
             cuts.append(Cut(work=record["work"], step=record["step"], reason=record["reason"]))
+        elif record["kind"] == "pieces":
+            pieces.append(PieceSizes(work=record["work"], sizes=tuple(record["sizes"])))
         elif record["kind"] == "round" and record["begun"]:
             rounds.append(str(record["name"]))
         judged |= record["kind"] == "opening"
-    whole = Recipe(asked=asked, plan=plan, cuts=tuple(cuts))
+    whole = Recipe(asked=asked, plan=plan, cuts=tuple(cuts), pieces=tuple(pieces))
     return whole.model_copy(update={"rounds": tuple(rounds)}) if judged else whole
 
 

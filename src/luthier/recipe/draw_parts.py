@@ -16,9 +16,11 @@ from luthier.data import Splits, split_rows
 from luthier.data.row_hashes import rows_are_told_apart
 from luthier.data.split import FEWEST
 from luthier.errors import InputError, listed
+from luthier.messages import Message
 from luthier.recipe.known_rows import Line, fingerprints_of, fingerprints_of_test, has_learnt
 from luthier.recipe.outside import require_outside, said_of_inside
-from luthier.recipe.reading import LoadedData, asked_of, dates_of
+from luthier.recipe.reading import LoadedData, dates_of
+from luthier.recipe.run_data import asked_of
 from luthier.recipe.sealed_file import near, values_of_test
 from luthier.recipe.stored_splits import read_splits
 from luthier.request import RunRequest
@@ -70,20 +72,27 @@ def _beside_test(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
     rest = np.flatnonzero(~also)
     if len(rest) < FEWEST:
         raise InputError(
-            f"{len(rest)} of {len(also)} rows are left to learn from: the others are also in --test",
-            expected=f"at least {FEWEST}",
+            Message(
+                "{count} of {rows} rows are left to learn from: the others are also in --test",
+                count=len(rest),
+                rows=len(also),
+            ),
+            expected=Message("at least {count}", count=FEWEST),
             remedy="name a table with other rows, or leave --test out, so that a fifth of these rows is sealed",
         )
     splits = _split(read.some(rest) if also.any() else read, asked)
     result = Splits(rest[splits.training], rest[splits.validation], splits.test, splits.notes)
-    note = "the rows of --test are the test set, and all others are open, a fifth of them to validate on"
+    note = Message("the rows of --test are the test set, and all others are open, a fifth of them to validate on")
     if asked.warm_start:
         return _with_fresh(result, note, read, asked, line)
     assert read.test is not None
     notes = [*result.notes, note, *read.counted_rows(read.test).notes]
     if also.any():
-        rows = "1 row of the table is" if also.sum() == 1 else f"{int(also.sum())} rows of the table are"
-        notes.append(f"{rows} also in --test and left out of the open ones")
+        left_out = Message("1 row of the table is also in --test and left out of the open ones")
+        if also.sum() > 1:
+            template = "{rows} rows of the table are also in --test and left out of the open ones"
+            left_out = Message(template, rows=int(also.sum()))
+        notes.append(left_out)
     notes += said_of_inside(values, read.frame[rest], read, asked)
     return replace(result, notes=tuple(notes))
 
@@ -104,9 +113,19 @@ def _also_tested(read: LoadedData, asked: RunRequest, values: pl.DataFrame, line
 
 def _stay_open(asked: RunRequest, known: np.ndarray, splits: Splits) -> str:
     """How many rows the earlier run has learnt from, and how many are left to test on."""
-    note = f"'{asked.warm_start}' has learnt from {int(known.sum())} of these rows, which stay open"
+    note = Message(
+        "'{warm_start}' has learnt from {count} of these rows, which stay open",
+        warm_start=asked.warm_start,
+        count=int(known.sum()),
+    )
     wanted, left = round(asked.test_share * len(known)), len(splits.test)
-    return note if left >= 0.9 * wanted else f"{note}: {left} are left to test on, where {wanted} were wanted"
+    return (
+        note
+        if left >= 0.9 * wanted
+        else Message(
+            "{note}: {left} are left to test on, where {wanted} were wanted", note=note, left=left, wanted=wanted
+        )
+    )
 
 
 def _as_in(parent: str, read: LoadedData, asked: RunRequest, line: Line) -> Splits:
@@ -114,11 +133,14 @@ def _as_in(parent: str, read: LoadedData, asked: RunRequest, line: Line) -> Spli
     folder = open_run(parent)
     splits = read_splits(folder.splits, read.frame.height)
     if splits is None:
-        raise InputError(f"'{parent}' has not split its rows yet", remedy=f"finish it: luthier resume {parent}")
+        raise InputError(
+            Message("'{parent}' has not split its rows yet", parent=parent),
+            remedy=Message("finish it: luthier resume {parent}", parent=parent),
+        )
     if asked.test == asked_of(folder).test:
         return _without_sealed(splits, read) if has_learnt(folder) else splits
     joined = np.sort(np.concatenate([splits.validation, splits.test]))
-    note = "the old test rows join the validation set; the rows of --new-test are the new test set"
+    note = Message("the old test rows join the validation set; the rows of --new-test are the new test set")
     return _with_fresh(replace(splits, validation=joined, left_out=()), note, read, asked, line)
 
 
@@ -126,7 +148,7 @@ def _without_sealed(splits: Splits, read: LoadedData) -> Splits:
     """The parts of a run whose refitted model has learnt from its test rows: those of its table are for validation."""
     opened, none = np.sort(np.concatenate([splits.validation, splits.test])), splits.test[:0]
     left_out = splits.left_out if read.test is None else tuple(range(values_of_test(read).height))
-    note = "nothing is sealed: the refitted model has learnt from the test rows"
+    note = Message("nothing is sealed: the refitted model has learnt from the test rows")
     return replace(splits, validation=opened, test=none, left_out=left_out, notes=(*splits.notes, note))
 
 
@@ -138,9 +160,9 @@ def _with_fresh(splits: Splits, note: str, read: LoadedData, asked: RunRequest, 
     assert read.test is not None
     if len(left_out) == rows:
         raise InputError(
-            f"'{asked.test}' is not a new test set",
+            Message("'{test}' is not a new test set", test=asked.test),
             expected="new rows with a target",
-            received=f"{rows} rows with a target, all of them already known to the run",
+            received=Message("{rows} rows with a target, all of them already known to the run", rows=rows),
         )
     notes = [*splits.notes, note, *read.counted_rows(read.test).notes]
     if len(left_out):
@@ -171,9 +193,13 @@ def _known_values(read: LoadedData, asked: RunRequest, values: pl.DataFrame, lin
         return np.asarray(known)
     if _too_few(expected, found):
         raise InputError(
-            f"'{asked.test}' is not a new test set: rows of the run are in it",
-            expected=f"about {expected:.0f} of {len(own)} rows that the run's table does not have, as in a fresh draw",
-            received=f"{found} such rows",
+            Message("'{test}' is not a new test set: rows of the run are in it", test=asked.test),
+            expected=Message(
+                "about {expected:.0f} of {count} rows that the run's table does not have, as in a fresh draw",
+                expected=expected,
+                count=len(own),
+            ),
+            received=Message("{found} such rows", found=found),
             remedy="take rows that were collected later, or add a column that identifies rows to both files",
         )
     return np.zeros(values.height, dtype=bool)

@@ -17,10 +17,12 @@ from torch import Tensor
 from luthier.assess import Units
 from luthier.engine import ModuleSpec
 from luthier.errors import NetworkTooLargeError
+from luthier.messages import Message
 from luthier.nets import DenseSpec, Spec, build
+from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.problem import Problem
-from luthier.recipe.runner import STEPS, Runner, TrainedPopulation, TrainingPlan
+from luthier.recipe.runner import STEPS, Runner, TrainedPopulation
 from luthier.recipe.setting import Setting
 from luthier.saved import activate
 from luthier.seeds import derive
@@ -136,7 +138,7 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
             setting.member_over(steps),
             fold=fold if problem.crossed else None,
             seed=derive(problem.seed, "bag", trial.seed, fold),  # alike for all settings: compared in pairs
-            label=f"{setting.label}, fold {fold}" if problem.crossed else setting.label,
+            label=Message("{label}, fold {fold}", label=setting.label, fold=fold) if problem.crossed else setting.label,
         )
         for setting in settings
         for fold in range(count)
@@ -156,7 +158,13 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
     try:
         trained = runner.run(name, members, plan)
     except NetworkTooLargeError as error:
-        runner.ledger.add("note", {"step": STEPS[trial.stage], "sentence": f"{name} is left out: {error.problem}"})
+        runner.ledger.add(
+            "note",
+            {
+                "step": STEPS[trial.stage],
+                "sentence": Message("{name} is left out: {problem}", name=name, problem=error.problem),
+            },
+        )
         return []
     if trained is None or "cut" in trained.statuses:
         return []

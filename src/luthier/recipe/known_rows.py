@@ -23,7 +23,9 @@ from luthier.data.pictures import PictureEncoder
 from luthier.data.pictures.store import checksums
 from luthier.data.row_hashes import cell_hashes, row_hashes, scrambled, text_hash
 from luthier.errors import InputError, LuthierError, in_a_line
-from luthier.recipe.reading import LoadedData, asked_of, read_unchanged
+from luthier.messages import Message
+from luthier.recipe.reading import LoadedData
+from luthier.recipe.run_data import asked_of, read_unchanged
 from luthier.recipe.sealed_file import values_of_test
 from luthier.recipe.stored_splits import read_splits
 from luthier.request import RunRequest
@@ -104,7 +106,11 @@ def _of_run(folder: RunFolder, secret: Secret) -> Line:
             return _reconstructed(folder, secret, record)
         except LuthierError as error:
             name = folder.path.name
-            why = f"which rows '{name}' has learnt from is not known here, and some may be sealed: {in_a_line(error)}"
+            why = Message(
+                "which rows '{name}' has learnt from is not known here, and some may be sealed: {in_a_line}",
+                name=name,
+                in_a_line=in_a_line(error),
+            )
             return Line(secret, unknown=(why,))
     times = record.times
     was_read = (times > 0) & np.isin(record.state, (SEALED, WAS_READ))
@@ -125,7 +131,7 @@ def _reconstructed(folder: RunFolder, secret: Secret, record: RowRecord | None) 
     read = read_unchanged(folder, asked)
     splits = read_splits(folder.splits, read.frame.height)
     if splits is None:
-        raise InputError(f"'{folder.splits}' is missing")
+        raise InputError(Message("'{splits}' is missing", splits=folder.splits))
     alone = Line(secret)
     rows, on_disk = _fingerprints_of_all(read, alone, MOST_READ)
     opened = np.zeros(len(rows), dtype=bool)

@@ -13,6 +13,7 @@ from luthier.data.pieces import Pieces
 from luthier.data.row_hashes import row_hashes, rows_are_told_apart
 from luthier.data.times import moments, time_format, times
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.recipe.reading import LoadedData, dates_of
 from luthier.recipe.sample_weights import NOTHING
 from luthier.request import RunRequest
@@ -125,13 +126,13 @@ def _required(read: LoadedData, asked: RunRequest) -> dict[str, pl.Expr]:
 def _unusable(name: str, rows: int, asked: RunRequest) -> InputError:
     if name == asked.time:
         return InputError(
-            f"'{name}' has {rows:,} rows without a value, outside of the sample",
+            Message("'{name}' has {rows:,} rows without a value, outside of the sample", name=name, rows=rows),
             expected="a time in every row",
             remedy="fill or remove them, or split without --time",
         )
     return InputError(
-        f"--sample-weight {name}: this column cannot be used as sample weights",
+        Message("--sample-weight {name}: this column cannot be used as sample weights", name=name),
         expected="a number of at least 0 in every row",
-        received=f"{rows:,} rows outside of the sample with something else",
+        received=Message("{rows:,} rows outside of the sample with something else", rows=rows),
         remedy="fill or remove those rows",
     )

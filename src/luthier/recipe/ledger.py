@@ -15,7 +15,7 @@ from typing import Any
 
 from luthier import storage
 from luthier.errors import InputError
-from luthier.messages import speaking
+from luthier.messages import Message, as_message, speaking, with_messages
 from luthier.recipe.decisions import evidence_of
 from luthier.recipe.decisions.decision import Choice, Evidence
 from luthier.recipe.decisions.earlier import upgraded
@@ -65,14 +65,18 @@ class Ledger:
 
     def add(self, kind: str, content: Mapping[str, Any], *, synced: bool = True) -> Record:
         """Append a record, or check it against the recorded one at this place; unsynced, the next one is waited for."""
-        record: Record = json.loads(storage.json_text({"kind": kind, **content}))
+        words = {"sentence": as_message(content["sentence"])} if "sentence" in content else {}
+        record: Record = json.loads(storage.json_text({"kind": kind, **with_messages({**content, **words})}))
         place = len(self.records)
         if place < len(self._recorded):
             expected = self._recorded[place]
             if _identity(expected) != _identity(record):
                 raise InputError(
-                    f"the run in '{self.path.parent}' cannot be continued: it would not repeat its earlier decisions",
-                    expected=f"line {place + 1} of its ledger: {_short(expected)}",
+                    Message(
+                        "the run in '{parent}' cannot be continued: it would not repeat its earlier decisions",
+                        parent=self.path.parent,
+                    ),
+                    expected=Message("line {place} of its ledger: {short}", place=place + 1, short=_short(expected)),
                     received=_short(record),
                     remedy="the data, the machine or the installed versions changed; start a new run",
                 )
@@ -110,6 +114,7 @@ _IDENTITY = {
     "plan": ("plan",),
     "round": ("name", "begun"),
     "cut": ("work", "step"),
+    "pieces": ("work", "sizes"),
     "judgement": ("step",),
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.request import RunRequest, flag_of, option_of
 
 COMMANDS = (
@@ -51,7 +52,9 @@ def kept_for(command: str, asked: RunRequest) -> RunRequest:
     refused = {row.option: row.why for row in given.values() if row.cell(command) == REFUSED}
     if refused:
         raise InputError(
-            f"`luthier {command}` does not work for a run with {' and '.join(refused)}",
+            Message(
+                "`luthier {command}` does not work for a run with {names}", command=command, names=" and ".join(refused)
+            ),
             expected="a run without " + " and ".join(refused),
             received="; ".join(dict.fromkeys(refused.values())),
             remedy="start a new run with `luthier fit`",

@@ -8,6 +8,7 @@ import polars as pl
 
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.recipe.reading import LoadedData, dates_of
 from luthier.request import RunRequest
 
@@ -32,13 +33,19 @@ def said_of_inside(rows: pl.DataFrame, opened: pl.DataFrame, read: LoadedData, a
     """
     _require_columns(rows, asked)
     if asked.group and (known := int(_in_known_groups(rows[asked.group], opened[asked.group]).sum())):
-        message = f"{known} of {len(rows)} test rows are in groups of `{asked.group}` that open rows have too"
-        return [f"{message}: scores on them are of known groups"]
+        template = (
+            "{known} of {count} test rows are in groups of `{group}` that open rows have too: scores on them are of "
+            "known groups"
+        )
+        return [Message(template, known=known, count=len(rows), group=asked.group)]
     if asked.time:
         moments, last = _times(rows[asked.time], opened[asked.time], read, asked)
         if earlier := int((moments < last).sum()):
-            message = f"{earlier} of {len(rows)} test rows are earlier than the last open row by `{asked.time}`"
-            return [f"{message}: scores on them are not of a future"]
+            template = (
+                "{earlier} of {count} test rows are earlier than the last open row by `{time}`: scores on them are not "
+                "of a future"
+            )
+            return [Message(template, earlier=earlier, count=len(rows), time=asked.time)]
     return []
 
 
@@ -47,9 +54,13 @@ def _require_columns(rows: pl.DataFrame, asked: RunRequest) -> None:
     missing = [f"{option} {name}" for option, name in options.items() if name and name not in rows.columns]
     if missing:
         raise InputError(
-            f"'{asked.test}' cannot be the new test set of a run with {' and '.join(missing)}",
+            Message(
+                "'{test}' cannot be the new test set of a run with {names}",
+                test=asked.test,
+                names=" and ".join(missing),
+            ),
             expected="that column, as in the run's own table",
-            received=f"the columns {', '.join(rows.columns[:12])}",
+            received=Message("the columns {names}", names=", ".join(rows.columns[:12])),
         )
 
 
@@ -58,10 +69,15 @@ def _require_new_groups(new: pl.Series, known: pl.Series, asked: RunRequest) -> 
     if again.any():
         count = labels.filter(again).n_unique()
         raise InputError(
-            f"--group {asked.group}: {again.sum()} of {len(new)} rows of '{asked.test}' are in groups that the run "
-            "has rows of",
+            Message(
+                "--group {group}: {known} of {count} rows of '{test}' are in groups that the run has rows of",
+                group=asked.group,
+                known=again.sum(),
+                count=len(new),
+                test=asked.test,
+            ),
             expected="groups that are whole on one side",
-            received=f"{count} known group{'s' * (count > 1)}, such as {labels.filter(again)[0]!r}",
+            received=Message("{count} known groups, such as {name!r}", count=count, name=labels.filter(again)[0]),
             remedy="leave those rows out of the new test set",
         )
 
@@ -83,8 +99,14 @@ def _require_later(new: pl.Series, read: LoadedData, asked: RunRequest) -> None:
     earlier = int((moments < last).sum())
     if earlier:
         raise InputError(
-            f"--time {asked.time}: {earlier} of {len(new)} rows of '{asked.test}' are earlier than the run's last",
-            expected=f"rows of {last!s} and later",
-            received=f"rows from {moments.min()!s} on",
+            Message(
+                "--time {time}: {earlier} of {count} rows of '{test}' are earlier than the run's last",
+                time=asked.time,
+                earlier=earlier,
+                count=len(new),
+                test=asked.test,
+            ),
+            expected=Message("rows of {last!s} and later", last=last),
+            received=Message("rows from {first!s} on", first=moments.min()),
             remedy="leave those rows out of the new test set",
         )

@@ -14,6 +14,7 @@ from luthier.data import Dataset, Encoder, PictureEncoder, Splits, TableEncoder,
 from luthier.data.split import PARTS, VALIDATION, group_numbers
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.recipe.budget import Budget
 from luthier.recipe.decisions.row_parts import SplitEvidence
 from luthier.recipe.draw_parts import drawn
@@ -90,8 +91,17 @@ def _keep_vectors(encoder: TableEncoder, frame: pl.DataFrame, asked: RunRequest)
     needed = sum(vectors.seconds(texts) for vectors in encoder.vectors) if seconds else 0.0
     if seconds and needed > MOST_FOR_TEXTS * seconds:
         raise InputError(
-            f"vectors of {frame.height:,} texts by '{asked.text_model}' take about {needed:.0f} s here",
-            expected=f"at most {MOST_FOR_TEXTS:.0%} of the budget, {MOST_FOR_TEXTS * seconds:.0f} s",
+            Message(
+                "vectors of {height:,} texts by '{text_model}' take about {needed:.0f} s here",
+                height=frame.height,
+                text_model=asked.text_model,
+                needed=needed,
+            ),
+            expected=Message(
+                "at most {share:.0%} of the budget, {seconds:.0f} s",
+                share=MOST_FOR_TEXTS,
+                seconds=MOST_FOR_TEXTS * seconds,
+            ),
             remedy="a longer --budget, or --text-model static",
         )
     for vectors in encoder.vectors:
@@ -103,9 +113,9 @@ def _require_different(training: Dataset, task: Task) -> None:
     values = training.targets
     if not task.is_classes and values is not None and bool((values == values[0]).all()):
         raise InputError(
-            f"every training row has the same `{task.target}`",
+            Message("every training row has the same `{target}`", target=task.target),
             expected="a target with different values",
-            received=f"{values[0].item():g} in all {len(values)} training rows",
+            received=Message("{value:g} in all {count} training rows", value=values[0].item(), count=len(values)),
         )
 
 

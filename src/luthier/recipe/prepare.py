@@ -31,6 +31,7 @@ from luthier.data.task import positive_facts
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError
 from luthier.kinds import target_facts, task_of
+from luthier.messages import Message, joined
 from luthier.recipe.decisions.column_type import ColumnEvidence
 from luthier.recipe.decisions.row_parts import TextEvidence
 from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
@@ -148,17 +149,22 @@ def _findings(read: LoadedData, asked: RunRequest, parts: Parts, record: RowReco
     result = [Finding("unknown-line", "warning", why, {}, "seal other rows with --test FILE") for why in record.unknown]
     rows, left_out = len(parts.sealed), len(parts.splits.left_out)
     if left_out:
-        sentence = f"{left_out} of the {rows + left_out} test rows are known to the run and left out"
+        sentence = Message(
+            "{left_out} of the {rows} test rows are known to the run and left out",
+            left_out=left_out,
+            rows=rows + left_out,
+        )
         evidence = {"known": left_out, "rows": rows + left_out}
         result.append(Finding("known-test-rows", "warning", sentence, evidence, "seal rows that no run has seen"))
     opened = len(parts.splits.training) + len(parts.splits.validation)
     if also := read.frame.height - opened - len(parts.splits.test):
-        rows_are = "1 row of the table is" if also == 1 else f"{also} rows of the table are"
-        sentence = f"{rows_are} also in --test and not learnt from"
+        sentence = Message("1 row of the table is also in --test and not learnt from")
+        if also > 1:
+            sentence = Message("{rows} rows of the table are also in --test and not learnt from", rows=also)
         remedy = "name a table without the test rows"
         result.append(Finding("test-rows-in-table", "warning", sentence, {"rows": also}, remedy))
     if not asked.seals:
-        sentence = "no row is sealed: what is delivered is estimated by rows that also chose it"
+        sentence = Message("no row is sealed: what is delivered is estimated by rows that also chose it")
         result.append(
             Finding(
                 "nothing-sealed",
@@ -170,8 +176,10 @@ def _findings(read: LoadedData, asked: RunRequest, parts: Parts, record: RowReco
         )
     wanted = round(asked.test_share * read.frame.height)
     if asked.warm_start and read.test is None and rows < 0.5 * wanted:
-        sentence = (
-            f"only {rows} rows are left that the earlier run has not learnt from; {wanted} were wanted to test on"
+        sentence = Message(
+            "only {rows} rows are left that the earlier run has not learnt from; {wanted} were wanted to test on",
+            rows=rows,
+            wanted=wanted,
         )
         remedy = "add new rows, or seal others with --test FILE"
         result.append(Finding("few-fresh-rows", "warning", sentence, {"rows": rows, "wanted": wanted}, remedy))
@@ -186,12 +194,14 @@ def _everything(read: LoadedData, asked: RunRequest, parts: Parts, ledger: Ledge
     else:
         result = full_training_rows_of(read, asked, training, validation, parts.encoder, test)
     if result is not None and read.source.whole is not None:
-        sentence = (
-            f"decisions use a sample; of the {read.source.whole.rows:,} rows of the table the final networks train on "
-            f"{len(result):,}, read from disk"
+        sentence = Message(
+            "decisions use a sample; of the {rows:,} rows of the table the final networks train on "
+            "{count:,}, read from disk",
+            rows=read.source.whole.rows,
+            count=len(result),
         )
         if message := left_out_in_words(result.left_out):
-            sentence += f"; of those outside of the sample {message}"
+            sentence = joined([sentence, Message("of those outside of the sample {rows}", rows=message)])
         ledger.add("note", {"step": 0, "sentence": sentence})
     return result
 
@@ -205,7 +215,11 @@ def _say_what_was_inferred(read: LoadedData, asked: RunRequest, ledger: Ledger) 
             "note",
             {
                 "step": 0,
-                "sentence": f"{read.dropped_rows} rows without a value of `{read.task.target}` left out",
+                "sentence": Message(
+                    "{dropped_rows} rows without a value of `{target}` left out",
+                    dropped_rows=read.dropped_rows,
+                    target=read.task.target,
+                ),
             },
         )
     for column in read.columns:

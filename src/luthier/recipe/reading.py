@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from luthier.assess import Costs
-from luthier.console import printable
 from luthier.data import (
-    BUNDLED,
     Column,
     Facts,
     Source,
@@ -34,18 +30,15 @@ from luthier.data.copies import Copies, CopyRule, copies_of
 from luthier.data.large import PLACE
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
 from luthier.data.row_hashes import row_hashes
-from luthier.data.sentences import NAMES
-from luthier.data.sources import is_gone
 from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import styles_of, values_as_known
 from luthier.errors import InputError, listed, nearest
-from luthier.recipe.option_table import kept_for
+from luthier.messages import Message
 from luthier.recipe.sample_weights import CountedRows, require_enough, require_weights, varied
 from luthier.recipe.sealed_source import read_test
 from luthier.request import RunRequest
-from luthier.saved import Model, RunFolder, open_run
+from luthier.saved import Model, open_run
 from luthier.task import is_matrix, matrix_of, require_metrics
-from luthier.untrusted import validated
 
 BACKBONE_SIDE = 224  # pixels of the longer side that backbones were taught with; pictures that are smaller stay so
 
@@ -149,7 +142,9 @@ def read_as_asked(source: Any, asked: RunRequest) -> LoadedData:
         if name and (name not in read.frame.columns or name == read.task.target):
             raise InputError(
                 f"{option} {name}: " + ("it is the target" if name == read.task.target else "there is no such column"),
-                expected=f"one of {listed(others := [c for c in read.frame.columns if c != read.task.target])}",
+                expected=Message(
+                    "one of {names}", names=listed(others := [c for c in read.frame.columns if c != read.task.target])
+                ),
                 remedy=nearest(name, others) or "check the spelling",
             )
     if asked.backbone and read.pictures is None:
@@ -166,7 +161,9 @@ def read_as_asked(source: Any, asked: RunRequest) -> LoadedData:
     elif asked.costs:
         Costs.parse(asked.costs)
         if read.task.family != "binary":
-            raise InputError("--cost works with two classes only", received=f"a {read.task.kind} task")
+            raise InputError(
+                "--cost works with two classes only", received=Message("a {kind} task", kind=read.task.kind)
+            )
     read = replace(read, task=_positive(read, asked))
     if asked.time:
         _check_time(read, asked)
@@ -191,8 +188,15 @@ def _positive(read: LoadedData, asked: RunRequest) -> Task:
     task = read.task
     if asked.warm_start:
         if asked.positive not in ("", task.positive_name):
-            remedy = f"--positive {task.positive_name}" if task.positive_name else "leave --positive out"
-            raise InputError(f"--positive {asked.positive}: the earlier run took another class so", remedy=remedy)
+            remedy = (
+                Message("--positive {positive_name}", positive_name=task.positive_name)
+                if task.positive_name
+                else "leave --positive out"
+            )
+            raise InputError(
+                Message("--positive {positive}: the earlier run took another class so", positive=asked.positive),
+                remedy=remedy,
+            )
         return task
     if len(task.classes) != 2 and not asked.positive:
         return task
@@ -211,75 +215,26 @@ def _check_time(read: LoadedData, asked: RunRequest) -> None:
     facts = read.facts.get(asked.time)
     if facts is not None and facts.other_format and not dates_of(asked):
         raise InputError(
-            f"--time {asked.time}: '{facts.first}' can be read as {facts.date_format} and as {facts.other_format}",
+            Message(
+                "--time {time}: '{first}' can be read as {date_format} and as {other_format}",
+                time=asked.time,
+                first=facts.first,
+                date_format=facts.date_format,
+                other_format=facts.other_format,
+            ),
             expected="dates whose day and month cannot be mistaken",
-            remedy=f"name the format: --column {asked.time}=date:{facts.date_format} or date:{facts.other_format}",
+            remedy=Message(
+                "name the format: --column {time}=date:{date_format} or date:{other_format}",
+                time=asked.time,
+                date_format=facts.date_format,
+                other_format=facts.other_format,
+            ),
         )
 
 
 def dates_of(asked: RunRequest) -> str:
     """The format of the column that orders rows by time, where it was said: `--column when=date:%d/%m/%Y`."""
     return asked.columns.get(asked.time, "").partition(":")[2]
-
-
-def asked_of(folder: RunFolder) -> RunRequest:
-    """What a run asked for. InputError where its run.json does not hold a request."""
-    asked = folder.facts().get("asked")
-    result: RunRequest = validated(RunRequest, asked, f"'{folder.path / 'run.json'}', asked,")
-    kept = Path(result.test).name == folder.test_rows.name and folder.test_rows.exists()  # wherever the folder is now
-    return result.model_copy(update={"test": str(folder.test_rows)}) if kept else result
-
-
-def reread(folder: RunFolder, command: str) -> tuple[RunRequest, LoadedData]:
-    """What a run asked for, as a later command keeps it (see `option_table`), and its own data read again.
-
-    InputError where they have changed since, or are gone, and for what the command cannot obey.
-    """
-    asked = kept_for(command, asked_of(folder))
-    return asked, read_unchanged(folder, asked)
-
-
-def read_unchanged(folder: RunFolder, asked: RunRequest) -> LoadedData:
-    """A run's data for a request like its own. InputError where they have changed since the run, or are gone."""
-    read, before = read_as_asked(source_of(folder, asked), asked), folder.facts()
-    recorded = before["source"]
-    paths = {"fingerprint": asked.source or str(folder.source)}
-    if asked.test_file and asked.test == asked_of(folder).test:
-        paths["new_test"] = asked.test
-    for name, path in paths.items():
-        if recorded.get(name) not in (None, read.fingerprints[name]):
-            raise InputError(
-                f"'{path}' has changed since the run started",
-                expected=f"fingerprint {recorded[name][:12]}",
-                received=f"fingerprint {read.fingerprints[name][:12]}",
-                remedy="restore the file, name it with --source where it lies elsewhere now, or start a new run",
-            )
-    return read
-
-
-def source_of(folder: RunFolder, asked: RunRequest) -> str:
-    """Where a run's data lie: the source that was named, or the copy in its folder.
-
-    What the run's folder names is printed before it is opened: the folder may come from somebody else.
-    """
-    named = (asked.source, asked.test_file, asked.backbone_weights, asked.previous, asked.warm_start)
-    paths = [name for name in (*named, asked.text_model) if name and name not in (*BUNDLED, *NAMES)]
-    if paths:
-        print(printable(f"reading {', '.join(paths)}, as '{folder.path}' says"), file=sys.stderr)
-    is_run = (folder.path / "run.json").exists()  # a recipe may lie by itself, as --plan prints it
-    before = folder.facts()["asked"] if is_run else {}
-    moved = [path for path in (asked.source, asked.test_file) if path in before.values() and is_gone(path)]
-    if moved:
-        raise InputError(
-            f"the data of the run '{folder.path}' are not at '{moved[0]}' any more",
-            expected="the file or folder that the run was made with",
-            remedy="say where it lies now with --source FILE (luthier.relocate(run, source) in Python)",
-        )
-    if asked.source:
-        return asked.source
-    if not folder.source.exists():
-        raise InputError(f"the run's copy of the data, '{folder.source}', is missing", remedy="start a new run")
-    return str(folder.source)
 
 
 def read_and_infer(
@@ -306,7 +261,11 @@ def read_and_infer(
             "the column to predict is not given",
             expected="the name of one column",
             received="no --target",
-            remedy=f"--target {result.frame.columns[-1]} (the columns are {listed(result.frame.columns)})",
+            remedy=Message(
+                "--target {columns} (the columns are {names})",
+                columns=result.frame.columns[-1],
+                names=listed(result.frame.columns),
+            ),
         )
     rows, decimal = CountedRows.of(result.frame, weight if weight != name else "", result.decimal), result.decimal
     require_enough(rows.frame.height, rows.weight, "have")
@@ -367,15 +326,18 @@ def read_as_before(source: Any, asked: RunRequest) -> LoadedData:
         raise InputError("--task and --column come from the earlier run and cannot be changed", remedy="leave them out")
     name = model.task.target
     if asked.target not in (None, name):
-        raise InputError(f"--target {asked.target}: the run predicts `{name}`", remedy=f"--target {name}")
+        raise InputError(
+            Message("--target {target}: the run predicts `{name}`", target=asked.target, name=name),
+            remedy=Message("--target {name}", name=name),
+        )
     result = read_source(source, target=name, memory=asked.memory, weight=asked.sample_weight, styles=model.styles)
     rows = CountedRows.of(result.frame, asked.sample_weight if asked.sample_weight != name else "", result.decimal)
     frame, places = _usable(rows, model.task)
     model.encode(frame.head(0))  # says which columns are missing
     encode_target(frame[name], model.task)  # and which classes are new
-    reason = f"'{asked.warm_start}' uses it this way"
+    reason = Message("'{warm_start}' uses it this way", warm_start=asked.warm_start)
     columns = tuple(replace(column, reason=reason) for column in model.encoder.columns)
-    task = replace(model.task, reason=f"'{asked.warm_start}' predicts it")
+    task = replace(model.task, reason=Message("'{warm_start}' predicts it", warm_start=asked.warm_start))
     dropped = rows.frame.height - frame.height
     unknown = frame.drop([column.name for column in columns])
     others = infer_columns(unknown, target=name, overrides={}, decimal=result.decimal)
@@ -391,5 +353,8 @@ def model_of(run: str) -> Model:
     """The model that a finished run delivered. InputError where there is none."""
     folder = open_run(run)
     if not folder.bundle.exists():
-        raise InputError(f"'{run}' has no model yet", remedy=f"finish it first: luthier resume {run}")
+        raise InputError(
+            Message("'{run}' has no model yet", run=run),
+            remedy=Message("finish it first: luthier resume {run}", run=run),
+        )
     return Model.load(folder.bundle)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from luthier.machine import default_memory
+from luthier.messages import Message
 from luthier.recipe.fold_bags import learnt_rows, parameter_count, steps_of
 from luthier.recipe.modality import Modality, WholeTraining, modality_of
 from luthier.recipe.plan import CODED, ENCODINGS, FOLDS, MOST_CODED, SHARES, SMALL, Design
@@ -123,6 +124,16 @@ def _lengths(whole: WholeTraining, epoch: float, means: Means, *, crossed: bool)
     return (enough, fewest) if crossed else (min(enough, ENOUGH_OF_MANY), 0)
 
 
+ROUNDS = {  # what a round is called when it is spoken of
+    "train-second": "second round of step 3",
+    "train-further": "further round of step 3",
+    "validate-second": "second round of step 4",
+    "validate-further": "further round of step 4",
+    "more-rows": "would more rows help?",
+    "questions": "questions",
+    "half-the-questions": "half of the questions",
+    "fewer-questions": "fewer questions",
+}
 Populations = Sequence[Sequence[Setting]]  # the settings of each
 
 
@@ -165,6 +176,7 @@ def there_is_time(runner: Runner, stage: str, step: int, name: str, populations:
     else:
         ends = runner.budget_clock.spent() + cost_of(runner, populations)
         begun = not runner.interrupted and ends <= runner.end_of(stage)
-    sentence = f"round {name}: {'begun' if begun else 'no time is left for it'}"
+    template = "round {name}: begun" if begun else "round {name}: no time is left for it"
+    sentence = Message(template, name=Message(ROUNDS.get(name.rstrip("-0123456789"), name)))
     runner.ledger.add("round", {"step": step, "name": name, "begun": begun, "sentence": sentence})
     return begun

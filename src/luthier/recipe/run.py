@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from luthier.assess import Register
 from luthier.data.large import memory_in_words
 from luthier.data.target_transform import TargetTransform
 from luthier.machine import torch_settings
+from luthier.messages import Message
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Recipe, recipe_from, write_recipe
@@ -50,6 +51,9 @@ from luthier.request import RunRequest
 from luthier.saved import RunFolder, machine_facts, timestamp
 from luthier.storage import home_folder
 
+if TYPE_CHECKING:
+    from luthier.search.cluster import Cluster
+
 Listen = Callable[[dict[str, Any]], None]
 Tell = Callable[..., None]
 
@@ -71,6 +75,7 @@ class Run:
     facts: dict[str, Any] = field(default_factory=dict)
     elsewhere: str = ""  # the device on which it is to go on, where that was said
     registered: bool = False  # whether it is kept which rows it reads and learns from
+    cluster: Cluster | None = None  # where pieces of populations train at once
     contents: dict[str, str] = field(default_factory=dict, init=False)  # of a new run's pictures, while cells are there
 
     def __post_init__(self) -> None:
@@ -106,9 +111,10 @@ class Run:
             tell=self.tell,
             elsewhere=self.elsewhere,
             register=register,
+            cluster=self.cluster,
         )
         if self.registered and (why := str(memo.json("register", lambda: register.keep(runner.problem.data.record)))):
-            sentence = f"earlier and later runs on these rows are not counted: {why}"
+            sentence = Message("earlier and later runs on these rows are not counted: {why}", why=why)
             ledger.add("note", {"step": 0, "sentence": sentence})
         self.read = self.read.without_rows()
         if self.asked.memory:

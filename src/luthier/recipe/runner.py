@@ -5,10 +5,11 @@ M members, N rows, C outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from io import BytesIO
-from typing import Any
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,33 +21,33 @@ from luthier.engine import (
     Evaluation,
     Member,
     ModuleSpec,
-    Outcome,
     Part,
     Settings,
-    Stream,
     in_memory_groups,
     threaded,
-    train,
 )
 from luthier.engine.devices import CPU, free_memory
 from luthier.machine import default_memory
-from luthier.nets import DenseSpec, Net, Spec, build
+from luthier.nets import Net, Spec, build
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Cut, Recipe
 from luthier.recipe.interrupted import Interrupted
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memo import Memo
-from luthier.recipe.memory_groups import KEPT, best_places, join_histories, merged, whole_sets
-from luthier.recipe.plan import Plan, Stage
+from luthier.recipe.memory_groups import join_histories, merged, whole_sets
+from luthier.recipe.pieces_of_populations import Kept, Piece, PieceTrainer, TrainedPiece, TrainingPlan
+from luthier.recipe.plan import Plan
 from luthier.recipe.problem import Problem
 from luthier.saved import RunFolder
 from luthier.seeds import derive
+
+if TYPE_CHECKING:
+    from luthier.search.cluster import Cluster
 
 STEPS = {"fit training": 3, "fit validation": 4, "questions": 4, "seeds": 5}
 CURVE_POINTS = 8  # evaluations of a training in folds, none of which chooses anything
 AT_LEAST = "at least"  # the population that is trained whatever the clock says, for as many steps
 AT_LEAST_STEPS, AT_LEAST_SECONDS = 20, 1.0  # and seconds beyond the budget
-Kept = tuple[dict[str, Tensor], dict[str, Any]]  # tensors of a population, and what came of it
 
 
 @dataclass(frozen=True)
@@ -114,35 +115,6 @@ class TrainedPopulation:
 
 
 @dataclass(frozen=True)
-class TrainingPlan:
-    """How a population is trained: the stage whose time it takes, steps, preprocessing, rule and batch size.
-
-    With `parts` on other training and validation rows than the run's; from `initial` weights, one state a member. With
-    `folds` [N] members learn from the rows outside of their own. A `complete` training ends with its last step, whose
-    weights count: no row stops a network that it judges. `kept` says of how many members weights are kept, `outputs`
-    whether the outputs of all others of a complete training are; `batches` is another order of the rows.
-    """
-
-    stage: str
-    planned: Stage
-    method: str
-    rule: str
-    batch_size: int
-    parts: tuple[Part | Stream, Part | None] | None = None
-    initial: Sequence[Mapping[str, Tensor]] | None = None
-    folds: Tensor | None = None
-    kept: int = KEPT
-    outputs: bool = True
-    complete: bool = False
-    batches: int = 0
-
-    @property
-    def together(self) -> int:
-        """How many members that follow one another are one setting: as many as there are folds."""
-        return 1 if self.folds is None else int(self.folds.max()) + 1
-
-
-@dataclass(frozen=True)
 class Runner:
     """What trains the networks of a run, and remembers. `tell(event, **facts)` speaks to the screen and never changes a
     number."""
@@ -158,6 +130,7 @@ class Runner:
     device: torch.device = CPU  # where networks train; settled with the plan
     elsewhere: str = ""  # the device on which a run that was begun is to go on, where that was said
     register: Register = field(default_factory=Register.none)
+    cluster: Cluster | None = None  # where pieces of populations train at once; here, one after another, without
     planned: Plan | None = None
     trained: list[TrainedPopulation] = field(default_factory=list)  # so far, in order
     speeds: dict[str, float] = field(default_factory=dict)  # seconds a step of populations that were trained now
@@ -271,18 +244,14 @@ class Runner:
         memory = min(memory, free_memory(self.device) or memory)
         evaluated = training.parts[1] or training.parts[0]
         assert isinstance(evaluated, Part)
-        groups, settings, message = in_memory_groups(members, self._settings(training, members), evaluated, memory)
-        if len(groups) > 1 and training.together > 1:
-            groups = whole_sets(members, len(groups[0]), training.together)
-        labels = [name] if len(groups) == 1 else [f"{name}.{place + 1}" for place in range(len(groups))]
-        pieces, sizes = [], [len(group) for group in groups]
-        for place, (label, group) in enumerate(zip(labels, groups, strict=True)):
-            first, initial = sum(sizes[:place]), training.initial
-            started = None if initial is None else initial[first : first + len(group)]
-            piece = self.memo.recall(label) or self._train(label, group, replace(training, initial=started), settings)
-            pieces.append(piece)
-        tensors, facts = pieces[0] if len(pieces) == 1 else merged(pieces, sizes, training.kept, training.together)
-        cuts = {label: result["cut"] for label, (_, result) in zip(labels, pieces, strict=True)}
+        trainer = PieceTrainer(training, self._settings(training, members))
+        groups, settings, message = in_memory_groups(members, trainer.settings, evaluated, memory)
+        pieces = self._pieces(name, members, len(groups[0]), training)
+        sizes = [len(piece.members) for piece in pieces]
+        trained = self._trained(name, pieces, replace(trainer, settings=settings))
+        tensors, facts = trained[0] if len(pieces) == 1 else merged(trained, sizes, training.kept, training.together)
+        labels = [piece.name for piece in pieces]
+        cuts = {label: result["cut"] for label, (_, result) in zip(labels, trained, strict=True)}
         facts = {**facts, "said": message, "cuts": cuts}
         if len(pieces) > 1:
             join_histories(self.folder.history, name, labels, sizes)
@@ -290,79 +259,77 @@ class Runner:
             self.memo.keep(name, tensors, facts)
         return tensors, facts
 
-    def _train(self, name: str, members: Sequence[Member], training: TrainingPlan, settings: Settings) -> Kept:
-        assert training.parts is not None
-        learnt, validation = training.parts
-        stage, stop = training.stage, self.stopper(name, training.stage)
+    @property
+    def workers(self) -> int:
+        """How many pieces of a population train at once."""
+        return 1 if self.cluster is None else self.cluster.workers
+
+    def _pieces(self, name: str, members: Sequence[Member], most: int, training: TrainingPlan) -> list[Piece]:
+        """Members in pieces of at most `most`, as many as there are workers; as the record says, where it says so."""
+        sets = len(members) // training.together
+        shared = (
+            self.workers > 1 and self.device == CPU and sets > 1 and isinstance((training.parts or (None,))[0], Part)
+        )
+        recorded = self.recipe.sizes(name)
+        if recorded is not None and sum(recorded) == len(members):
+            sizes = list(recorded)
+        else:
+            each = -(-sets // self.workers) * training.together if shared else len(members)
+            sizes = [len(group) for group in whole_sets(members, min(most, each), training.together)]
+        if recorded is not None or (shared and len(sizes) > 1):  # so that a repetition adds up alike
+            self.ledger.add("pieces", {"work": name, "sizes": sizes})
+        ends = list(accumulate(sizes))
+        labels = [name] if len(sizes) == 1 else [f"{name}.{place + 1}" for place in range(len(sizes))]
+        result = []
+        for label, end, size in zip(labels, ends, sizes, strict=True):
+            initial = None if training.initial is None else training.initial[end - size : end]
+            cut = self.recipe.cut(label)
+            result.append(Piece(label, tuple(members[end - size : end]), initial, None if cut is None else cut.step))
+        return result
+
+    def _trained(self, name: str, pieces: Sequence[Piece], trainer: PieceTrainer) -> list[Kept]:
+        """What each piece came to, trained now or recalled; one after another, or at once on a cluster."""
+        left = [piece for piece in pieces if self.memo.recall(piece.name) is None]
+        began, steps = self.budget_clock.clock.now(), 1
+        if self.cluster is None or len(left) < 2:
+            done = {piece.name: self._train(piece, trainer) for piece in left}
+        else:
+            self.tell("population", name=name, stage=trainer.training.stage, members=len(left), steps=0)
+            done = {piece.name: ({}, {"cut": 0}) for piece in left}
+            end = time.monotonic() + self.deadline(trainer.training.stage) - self.budget_clock.spent()
+            with self.interrupted.asked(soon=True):
+                for piece, trained in self.cluster.train(trainer, left, end, lambda: bool(self.interrupted)):
+                    self._keep(piece, trained)
+                    done[piece.name], steps = trained.kept, max(steps, trained.steps)
+            self.speeds[name] = (self.budget_clock.clock.now() - began) / steps
+        return [done.get(piece.name) or self._recalled(piece) for piece in pieces]
+
+    def _recalled(self, piece: Piece) -> Kept:
+        kept = self.memo.recall(piece.name)
+        assert kept is not None
+        return kept
+
+    def _train(self, piece: Piece, trainer: PieceTrainer) -> Kept:
+        stage, steps = trainer.training.stage, trainer.settings.steps
+        stop = self.stopper(piece.name, stage)
         if stop(0):
             return {}, {"cut": 0}
-        self.tell("population", name=name, stage=stage, members=len(members), steps=settings.steps)
+        self.tell("population", name=piece.name, stage=stage, members=len(piece.members), steps=steps)
 
         def evaluated(evaluation: Evaluation) -> None:
-            self.tell("evaluation", name=name, stage=stage, evaluation=evaluation, steps=settings.steps)
+            self.tell("evaluation", name=piece.name, stage=stage, evaluation=evaluation, steps=steps)
 
         began = self.budget_clock.clock.now()
         with self.interrupted.asked(soon=True):
-            outcome = train(
-                list(members),
-                learnt,
-                validation,
-                settings,
-                stop=stop,
-                on_evaluation=evaluated,
-                checkpoint=self.memo.under_way(name),
-                initial=training.initial,
-                folds=training.folds,
-            )
-        self.speeds[name] = (self.budget_clock.clock.now() - began) / max(1, outcome.steps_done)
-        buffer = BytesIO()
-        outcome.history.to_frame().write_parquet(buffer)
-        storage.write_bytes(self.folder.history / f"{name}.parquet", buffer.getvalue())
-        tensors, facts = _pack(outcome, training)
-        self.memo.keep(name, tensors, facts)
-        return tensors, facts
+            trained = trainer.trained(piece, self.memo.under_way(piece.name), stop, evaluated)
+        self.speeds[piece.name] = (self.budget_clock.clock.now() - began) / max(1, trained.steps)
+        self._keep(piece, trained)
+        return trained.kept
 
-
-def _pack(outcome: Outcome, training: TrainingPlan) -> Kept:
-    losses = np.asarray(outcome.best_validation_loss, dtype=float)
-    kept = best_places(losses.tolist(), training.kept, training.together)
-    tensors = {f"{i}/{name}": tensor for i in kept for name, tensor in outcome.state_dict(i).items()}
-    known = sorted(kept) if training.complete and not training.outputs else None
-    tensors["logits"] = torch.empty(0, 0, 1) if known == [] else _logits(outcome, training, known)
-    facts = {
-        "statuses": list(outcome.status),
-        "train_loss": [float(x) for x in outcome.best_train_loss],
-        "validation_loss": [float(x) for x in losses],
-        "validation_score": [float(x) for x in outcome.best_validation_score],
-        "best_step": [int(x) for x in outcome.best_step],
-        "steps_done": outcome.steps_done,
-        "cut": outcome.steps_done if "cut" in outcome.status else None,
-        "known": known,
-        "findings": [{"step": 3, **finding.to_json()} for finding in outcome.findings],
-    }
-    return tensors, facts
-
-
-def _logits(outcome: Outcome, training: TrainingPlan, known: list[int] | None) -> Tensor:
-    """Outputs on the validation part [M, N, C], or [.., F, C] on the rows of each one's fold, filled up with NaN.
-
-    Of the members that are `known`; of all where none are named.
-    """
-    assert training.parts is not None
-    learnt, validation = training.parts
-    outcome = outcome if known is None else outcome.some(torch.tensor(known, dtype=torch.int64))
-    if validation is not None:
-        return outcome.logits(validation.features, validation.codes)
-    assert isinstance(learnt, Part)
-    assert training.folds is not None
-    counts, own = training.folds.bincount(), torch.tensor([member.fold for member in outcome.members])
-    spec = outcome.members[0].spec
-    assert isinstance(spec, DenseSpec)
-    result = torch.full((len(own), int(counts.max()), spec.outputs), torch.nan)
-    for fold in sorted(set(own.tolist())):
-        rows, places = learnt.rows(training.folds == fold), torch.nonzero(own == fold).flatten()
-        result[places, : len(rows)] = outcome.some(places).logits(rows.features, rows.codes)
-    return result
+    def _keep(self, piece: Piece, trained: TrainedPiece) -> None:
+        storage.write_bytes(self.folder.history / f"{piece.name}.parquet", trained.curves)
+        self.memo.keep(piece.name, *trained.kept)
+        (self.memo.folder / f"{piece.name}.state").unlink(missing_ok=True)  # where a worker saved it under way
 
 
 def _unpack(

@@ -14,6 +14,7 @@ from luthier.data.large import weightless
 from luthier.data.parsing import NUMBERS, CellParser
 from luthier.data.split import FEWEST
 from luthier.errors import InputError
+from luthier.messages import Message
 
 NOTHING = 1e-30  # of the mean: a weight below it changes no sum, and would be 0 in single precision
 
@@ -92,9 +93,9 @@ def require_weights(rows: pl.DataFrame, weight: str) -> None:
     bad = ~(rows[weight] > 0).fill_null(False)
     if bad.any():
         raise InputError(
-            f"--sample-weight {weight}: this column cannot be used as sample weights",
+            Message("--sample-weight {weight}: this column cannot be used as sample weights", weight=weight),
             expected="a finite number of at least 0 in every row",
-            received=f"{int(bad.sum())} rows whose weight is negative, missing or not a number",
+            received=Message("{count} rows whose weight is negative, missing or not a number", count=int(bad.sum())),
             remedy="fill or remove those rows",
         )
 
@@ -103,8 +104,13 @@ def require_enough(rows: int, weight: str, which: str) -> None:
     """InputError where too few rows have a weight above 0."""
     if weight and rows < FEWEST:
         raise InputError(
-            f"--sample-weight {weight}: only {rows} rows {which} a weight above 0",
-            expected=f"at least {FEWEST}, so that each part gets some",
+            Message(
+                "--sample-weight {weight}: only {rows} rows {which} a weight above 0",
+                weight=weight,
+                rows=rows,
+                which=which,
+            ),
+            expected=Message("at least {count}, so that each part gets some", count=FEWEST),
             remedy="add rows, or correct the weights",
         )
 

@@ -10,6 +10,7 @@ import polars as pl
 from luthier.data import with_target, with_values
 from luthier.data.row_hashes import row_hashes
 from luthier.errors import InputError, listed
+from luthier.messages import Message
 from luthier.recipe.reading import LoadedData
 from luthier.recipe.sample_weights import require_weights
 from luthier.recipe.sealed_source import without_target
@@ -22,15 +23,19 @@ def values_of_test(read: LoadedData) -> pl.DataFrame:
     result = with_target(rows.frame, read.task)
     result = result.filter(result[read.task.target].is_not_null())
     if not result.height:
-        received = f"{read.test.frame.height} rows without a value of it"
+        received = Message("{count} rows without a value of it", count=read.test.frame.height)
         raise without_target(read.test.name, read.task.target, received)
     needed = [column.name for column in read.columns if column.used or column.name == read.counted]
     missing = [name for name in needed if name not in result.columns]
     if missing:
         raise InputError(
-            f"'{read.test.name}' cannot be the new test set: {len(missing)} columns are missing",
+            Message(
+                "'{name}' cannot be the new test set: {count} columns are missing",
+                name=read.test.name,
+                count=len(missing),
+            ),
             expected="the columns of training",
-            received=f"no {listed(missing)}",
+            received=Message("no {names}", names=listed(missing)),
         )
     if read.counted:
         require_weights(result, read.counted)

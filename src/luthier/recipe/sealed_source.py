@@ -8,6 +8,7 @@ from luthier.data import Source, read_source
 from luthier.data.numerals import NumberStyle
 from luthier.data.split import TEST
 from luthier.errors import InputError, listed
+from luthier.messages import Message
 from luthier.request import RunRequest
 
 
@@ -17,7 +18,7 @@ def read_test(asked: RunRequest, target: str, styles: Mapping[str, NumberStyle])
         raise InputError(
             "--test and --test-share exclude each other",
             expected="rows of your own, or a share of the source's",
-            received=f"--test {asked.test} --test-share {asked.test_share:g}",
+            received=Message("--test {test} --test-share {test_share:g}", test=asked.test, test_share=asked.test_share),
             remedy="leave one of them out",
         )
     if not asked.test_file:
@@ -31,7 +32,7 @@ def read_test(asked: RunRequest, target: str, styles: Mapping[str, NumberStyle])
 def without_target(test: str, target: str, received: str) -> InputError:
     """What is said of test rows without a target."""
     return InputError(
-        f"'{test}' has no `{target}`, so nothing can be scored on it",
+        Message("'{test}' has no `{target}`, so nothing can be scored on it", test=test, target=target),
         expected="test rows with the target",
         received=received,
         remedy="--test none seals nothing; then luthier predict RUN FILE predicts its rows",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from luthier.engine import Member
+from luthier.messages import Message
 from luthier.recipe.candidate_schedules import schedule_named
 
 
@@ -46,4 +47,4 @@ class Setting:
 def seeded(setting: Setting, seeds: Sequence[int], steps: int, label: str = "") -> list[Member]:
     """The setting from several seeds, its schedule laid out over so many steps."""
     member, head = setting.member_over(steps), f"{label}, " if label else ""
-    return [replace(member, seed=seed, label=f"{head}seed {k}") for k, seed in enumerate(seeds)]
+    return [replace(member, seed=seed, label=Message("{head}seed {k}", head=head, k=k)) for k, seed in enumerate(seeds)]

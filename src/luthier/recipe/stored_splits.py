@@ -13,6 +13,7 @@ from luthier import storage
 from luthier.data import Splits
 from luthier.data.split import PARTS
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.parquet_pages import require_sound_pages
 from luthier.untrusted import content_of
 
@@ -49,8 +50,8 @@ def read_splits(path: Path, rows: int) -> Splits | None:
         known = False
     if not known:
         raise InputError(
-            f"'{path}' does not belong to the run's table",
-            expected=f"a part for each of {rows} rows",
+            Message("'{path}' does not belong to the run's table", path=path),
+            expected=Message("a part for each of {rows} rows", rows=rows),
             remedy="restore the file from a backup, or start a new run",
         )
     return result

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.recipe.known_rows import has_learnt
 from luthier.recipe.plan import Plan
 from luthier.recipe.problem import Problem
-from luthier.recipe.reading import asked_of
 from luthier.recipe.rounds import can_be_crossed
+from luthier.recipe.run_data import asked_of
 from luthier.saved import RunFolder
 
 OTHERWISE = "judge on rows of your own with --test FILE, or seal fewer rows with --test-share 0.1"
@@ -29,16 +30,19 @@ def require_estimate(problem: Problem, plan: Plan) -> None:
             if short
             else "a table of 60,000 rows at most, without --time, --warm-start or pictures",
             received="too little time for five folds" if short else "rows that are not",
-            remedy=f"give more with --budget, or {OTHERWISE}" if short else OTHERWISE,
+            remedy=Message("give more with --budget, or {otherwise}", otherwise=OTHERWISE) if short else OTHERWISE,
         )
 
 
 def require_sealed(folder: RunFolder) -> None:
     """InputError for a run without sealed rows to be read once more."""
-    remedy = f"judge it on new rows: luthier branch {folder.path} --step 5 --new-test FILE"
+    remedy = Message("judge it on new rows: luthier branch {path} --step 5 --new-test FILE", path=folder.path)
     if not asked_of(folder).seals:
         raise InputError(
-            f"'{folder.path}' has sealed nothing (--test none): its score is an estimate by rows that also chose",
+            Message(
+                "'{path}' has sealed nothing (--test none): its score is an estimate by rows that also chose",
+                path=folder.path,
+            ),
             expected="a run with sealed rows",
             remedy=remedy,
         )
@@ -48,7 +52,9 @@ def require_unlearnt(folder: RunFolder) -> None:
     """InputError for a run whose sealed rows its refitted model has learnt from."""
     if has_learnt(folder):
         raise InputError(
-            f"the rows that '{folder.path}' had sealed are open: refitted.luthier has learnt from them",
+            Message(
+                "the rows that '{path}' had sealed are open: refitted.luthier has learnt from them", path=folder.path
+            ),
             expected="unseen rows to be judged on",
-            remedy=f"luthier branch {folder.path} --step 5 --new-test FILE",
+            remedy=Message("luthier branch {path} --step 5 --new-test FILE", path=folder.path),
         )

@@ -39,53 +39,67 @@ def _forgotten(scores: dict[str, Any]) -> Iterator[str]:
             metric=scores["metric"],
             size=size,
         )
-        yield f"<p>{escape(told)}: {escape(where)}.</p>"
+        yield f"<p>{escape(tr('{said}: {more}.', said=told, more=where))}</p>"
 
 
 def _sets(scores: dict[str, Any]) -> Iterator[str]:
     cost = scores.get("cost")
     if cost:
-        called = f" (as '{escape(cost['positive'])}')" if cost.get("positive") else ""
-        yield (
-            f"<p>From a probability of {cost['threshold']:.3g} on a row counts as positive{called}: a test row then "
-            f"costs {cost['cost']:.4g}, at one half {cost['at one half']:.4g} "
-            f"({cost['false positives']} false positives, {cost['false negatives']} false negatives).</p>"
+        called = tr(" (as '{name}')", name=cost["positive"]) if cost.get("positive") else ""
+        said = tr(
+            "From a probability of {threshold:.3g} on a row counts as positive{called}: a test row then costs "
+            "{cost:.4g}, at one half {half:.4g} ({positives} false positives, {negatives} false negatives).",
+            threshold=cost["threshold"],
+            called=called,
+            cost=cost["cost"],
+            half=cost["at one half"],
+            positives=cost["false positives"],
+            negatives=cost["false negatives"],
         )
+        yield f"<p>{escape(said)}</p>"
     result, unlike = scores.get("sets"), scores.get("unlike")
     if result:
-        yield (
-            f"<p>Conformal prediction sets ({result['nominal']:.0%}) contain the true class in "
-            f"{result['coverage']:.1%} of the test rows; they have {result['mean size']:.2f} classes on average, and "
-            f"{result['sure']:.0%} of them have one.</p>"
+        said = tr(
+            "Conformal prediction sets ({nominal:.0%}) contain the true class in {coverage:.1%} of the test rows; they "
+            "have {size:.2f} classes on average, and {sure:.0%} of them have one.",
+            nominal=result["nominal"],
+            coverage=result["coverage"],
+            size=result["mean size"],
+            sure=result["sure"],
         )
+        yield f"<p>{said}</p>"
     if unlike:
-        yield f"<p>{unlike['share']:.1%} of the test rows ({unlike['rows']}) are unlike the training rows.</p>"
+        said = tr("{share:.1%} of the test rows ({rows}) are unlike the training rows.", **unlike)
+        yield f"<p>{said}</p>"
 
 
 def _importance(scores: dict[str, Any]) -> Iterator[str]:
     rows = scores.get("importance") or []
     if rows:
         yield f"<h3>{tr('Permutation importance')}</h3>"
-        yield (
-            f"<p class=small>How much worse the {escape(scores['metric'])} is on the validation rows when the column "
-            "is "
-            "shuffled, with the spread over five shuffles. Correlated columns share their importance.</p>"
+        said = tr(
+            "How much worse the {metric} is on the validation rows when the column is shuffled, with the spread over "
+            "five shuffles. Correlated columns share their importance.",
+            metric=tr(scores["metric"]),
         )
-        yield from plot("importance", figures.draw_importance(rows[:SHOWN]), "Permutation importance of each column")
+        yield f"<p class=small>{escape(said)}</p>"
+        yield from plot(
+            "importance", figures.draw_importance(rows[:SHOWN]), tr("Permutation importance of each column")
+        )
 
 
 def _dependence(scores: dict[str, Any]) -> Iterator[str]:
     rows = scores.get("dependence") or []
     if rows:
         yield f"<h3>{tr('Partial dependence')}</h3>"
-        yield (
-            "<p class=small>Mean prediction over the validation rows when every row has that value, for the most "
-            "important columns; of many classes those that change most. "
-            "Shaded: the 10th to 90th percentile of the rows' predictions (regression). "
-            "With correlated columns some of these rows are unrealistic.</p><div class=grid>"
+        said = tr(
+            "Mean prediction over the validation rows when every row has that value, for the most important columns; "
+            "of many classes those that change most. Shaded: the 10th to 90th percentile of the rows' predictions "
+            "(regression). With correlated columns some of these rows are unrealistic."
         )
+        yield f"<p class=small>{said}</p><div class=grid>"
         for place, row in enumerate(rows):
-            message = f"Prediction by the values of {row['column']}"
+            message = tr("Prediction by the values of {column}", column=row["column"])
             yield from plot(
                 f"dependence-{place}", figures.draw_dependence(row, shares=bool(scores.get("confusion"))), message
             )
@@ -103,9 +117,9 @@ def _subgroups(scores: dict[str, Any]) -> Iterator[str]:
     yield f"<p>{escape(told)}</p>"
     yield f"<details><summary>{tr('all groups')}</summary>"
     yield from table(
-        ("column", "value", "test rows", scores["metric"], "p-value", ""),
+        (tr("column"), tr("value"), tr("test rows"), tr(scores["metric"]), tr("p-value"), ""),
         [
-            (r["column"], r["value"], str(r["rows"]), figure(r["score"]), figure(r["chance"]), "worse" * r["worse"])
+            (r["column"], r["value"], str(r["rows"]), figure(r["score"]), figure(r["chance"]), tr("worse") * r["worse"])
             for r in rows
         ],
     )
@@ -119,16 +133,16 @@ def _worst(scores: dict[str, Any]) -> Iterator[str]:
     labels = scores["confusion"]["labels"] if scores.get("confusion") else None
     yield f"<h3>{tr('The worst test rows')}</h3><p class=small>{tr('Rows are numbered from 0, as in the table.')}</p>"
     yield from worst_pictures(scores)
-    names: list[str] = ["row", "true", "predicted"]
+    names = [tr("row"), tr("true class" if labels else "true value"), tr("predicted")]
     cells: list[list[str]] = []
     for r in rows:
         if labels:
             cells.append([str(r["row"]), labels[r["true"]], labels[r["predicted"]], f"{r['probability']:.0%}"])
         else:
             cells.append([str(r["row"]), f"{r['true']:.5g}", f"{r['predicted']:.5g}"])
-    names += ["with probability"] if labels else []
+    names += [tr("with probability")] if labels else []
     if scores.get("why"):
-        names.append("largest attributions")
+        names.append(tr("largest attributions"))
         for cell, why in zip(cells, scores["why"], strict=True):
             cell.append(", ".join(f"{name} {share:+.3g}" for name, share in why))
     yield from table(tuple(names), [tuple(cell) for cell in cells])

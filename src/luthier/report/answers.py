@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from luthier.messages import tr
+from luthier.messages import Message, joined, tr
 from luthier.records import Measure, figure
 from luthier.report.contents import Contents
 from luthier.report.terminal import history_of, number
@@ -24,7 +24,7 @@ def answers(run: Contents) -> list[tuple[str, str]]:
 def _good(scores: dict[str, Any]) -> str:
     trivial = next((row for row in scores["baselines"] if row["name"] in ("mean", "majority class")), None)
     head = scores["headline"]
-    metric = Measure.from_json(head).name_of
+    metric = tr(Measure.from_json(head).name_of)
     known: Any = {"metric": metric, "value": number(head), "rows": head["n"]}
     if scores.get("estimate"):
         message = tr("{metric} {value} on {rows} open rows, out of fold", **known)
@@ -43,6 +43,10 @@ def _good(scores: dict[str, Any]) -> str:
     return tr("{said}: {more}.", said=message, more=words[trivial["verdict"]])
 
 
+def _listed(names: list[str]) -> str:
+    return joined([Message(name) for name in names], "{first}, {rest}").spoken()
+
+
 def _figure(row: dict[str, Any]) -> str:
     return figure(row["test"]["value"])
 
@@ -54,13 +58,13 @@ def _better(scores: dict[str, Any]) -> str:
     worse = [row["name"] for row in rows if row["verdict"] == "worse"]
     same = [row["name"] for row in rows if row["verdict"] == "within noise"]
     if worse:
-        return tr("No: {names} did better on the same rows; use it instead.", names=", ".join(worse))
+        return tr("No: {names} did better on the same rows; use it instead.", names=_listed(worse))
     if all(row["verdict"] == "unknown" for row in rows):
         return tr("These rows cannot say: {why}.", why=rows[0]["difference"].get("note", ""))
     if same:
-        names = ", ".join(same)
+        names = _listed(same)
         return tr("Not beyond the noise: {names} did as well on these rows.", names=names)
-    return tr("Yes: better than {names}, beyond the noise.", names=", ".join(row["name"] for row in rows))
+    return tr("Yes: better than {names}, beyond the noise.", names=_listed([row["name"] for row in rows]))
 
 
 def _trusted(run: Contents) -> str:
@@ -72,7 +76,7 @@ def _trusted(run: Contents) -> str:
         return tr("Less than usual: {history}.", history=history.in_words)
     head = scores["headline"]
     if head["low"] is None:
-        return tr("It was read once; {why}.", why=head.get("note") or "no interval")
+        return tr("It was read once; {why}.", why=head.get("note") or tr("no interval"))
     message = tr(
         "The test set was read once; the 95 % interval is {width} wide.", width=f"{head['high'] - head['low']:.3g}"
     )

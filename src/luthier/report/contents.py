@@ -8,14 +8,16 @@ from typing import Any
 
 import polars as pl
 
-from luthier.recipe import Record, read_ledger, wording_of
+from luthier.messages import in_words, tr
+from luthier.recipe import Record, read_ledger, worded, wording_of
 from luthier.records import Wording
 from luthier.saved import open_run, read_checks, read_drift, read_histories, read_scores
 
 
 @dataclass(frozen=True)
 class Contents:
-    """The files of a run; `scores` and `drift` are empty where the run did not get that far."""
+    """The files of a run, sentences in the language that is spoken; `scores` and `drift` are empty where the run did
+    not get that far."""
 
     path: Path
     facts: dict[str, Any]
@@ -41,10 +43,10 @@ class Contents:
     def headline(self) -> str:
         """The verdict as a sentence."""
         if not self.scores:
-            return "This run has no test score yet."
+            return tr("This run has no test score yet.")
         sentence = str(self.scores["sentence"])
         first = "AUC" + sentence[3:] if sentence.startswith("auc ") else sentence[0].upper() + sentence[1:]
-        return first + "."
+        return first + tr(".")
 
 
 def read_contents(path: Path) -> Contents:
@@ -53,9 +55,9 @@ def read_contents(path: Path) -> Contents:
     return Contents(
         path=path,
         facts=folder.facts(),
-        records=read_ledger(folder.ledger),
-        scores=read_scores(folder) or {},
-        drift=read_drift(folder) or {},
+        records=[one if one["kind"] == "decision" else worded(one) for one in read_ledger(folder.ledger)],
+        scores=in_words(read_scores(folder) or {}),
+        drift=in_words(read_drift(folder) or {}),
         checks=read_checks(folder),
         histories=read_histories(folder),
     )

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
+from luthier.messages import tr
 from luthier.recipe.decisions.remedy import RemedyEvidence, remedy_name
 
 RULE_COLOURS = {"adam": BLUE, "sgd": ORANGE}
@@ -46,24 +47,26 @@ def learning_curves(history: pl.DataFrame, *, complete: bool = False) -> Curves:
 
 def draw_curves(curves: Curves) -> go.Figure:
     """Training and validation loss against the step, the kept weights marked."""
-    figure = empty_figure("step", "loss")
-    figure.add_scatter(x=curves.steps, y=curves.training, name="training", line={"color": BLUE})
-    figure.add_scatter(x=curves.steps, y=curves.validation, name="validation", line={"color": ORANGE})
+    figure = empty_figure(tr("step"), tr("loss"))
+    figure.add_scatter(x=curves.steps, y=curves.training, name=tr("training"), line={"color": BLUE})
+    figure.add_scatter(x=curves.steps, y=curves.validation, name=tr("validation"), line={"color": ORANGE})
     mark = {"color": ORANGE, "size": 11, "symbol": "circle-open", "line": {"width": 2}}
-    figure.add_scatter(x=[curves.best_step], y=[curves.kept], name="weights kept", mode="markers", marker=mark)
+    figure.add_scatter(x=[curves.best_step], y=[curves.kept], name=tr("weights kept"), mode="markers", marker=mark)
     return figure.update_yaxes(type="log")
 
 
 def draw_trials(trials: list[dict[str, Any]]) -> go.Figure:
     """Every member trained: rate against validation loss, coloured by optimiser, shaped by schedule."""
-    figure = empty_figure("learning rate", "best validation loss").update_xaxes(type="log").update_yaxes(type="log")
+    figure = (
+        empty_figure(tr("learning rate"), tr("best validation loss")).update_xaxes(type="log").update_yaxes(type="log")
+    )
     for rule in dict.fromkeys(trial["rule"] for trial in trials):
         rows = [trial for trial in trials if trial["rule"] == rule and trial["validation_loss"] is not None]
         figure.add_scatter(
             x=[row["learning_rate"] for row in rows],
             y=[row["validation_loss"] for row in rows],
             mode="markers",
-            name=RULE_NAMES.get(rule, rule),
+            name=tr(RULE_NAMES.get(rule, rule)),
             marker={
                 "color": RULE_COLOURS.get(rule, GREEN),
                 "symbol": [MARKS.get(row["schedule"], "circle") for row in rows],
@@ -71,7 +74,9 @@ def draw_trials(trials: list[dict[str, Any]]) -> go.Figure:
                 "opacity": 0.75,
             },
             text=[f"{row['population']}<br>{row['label']}<br>{row['status']}" for row in rows],
-            hovertemplate="%{text}<br>rate %{x:.3g}, loss %{y:.4g}<extra></extra>",
+            hovertemplate="%{text}<br>"
+            + tr("rate {rate}, loss {loss}", rate="%{x:.3g}", loss="%{y:.4g}")
+            + "<extra></extra>",
         )
     return figure
 
@@ -88,7 +93,7 @@ def draw_confusion(confusion: dict[str, Any]) -> go.Figure:
     shares = (counts / np.where(totals == 0, 1, totals))[np.ix_(drawn, drawn)].tolist()
     labels = [labels[place] for place in drawn]
     few = len(labels) <= MANY_LABELS
-    figure = empty_figure("predicted", "true")
+    figure = empty_figure(tr("predicted"), tr("true"))
     figure.add_heatmap(
         z=shares,
         x=labels,
@@ -96,7 +101,8 @@ def draw_confusion(confusion: dict[str, Any]) -> go.Figure:
         zmin=0,
         zmax=1,
         colorscale=[[0, "rgba(0,114,178,0.03)"], [1, "rgba(0,114,178,1)"]],
-        hovertemplate="true %{y}, predicted %{x}: %{z:.1%}<extra></extra>",
+        hovertemplate=tr("true {true}, predicted {predicted}", true="%{y}", predicted="%{x}")
+        + ": %{z:.1%}<extra></extra>",
         showscale=False,
     )
     if few:
@@ -129,38 +135,38 @@ def _write_counts(
 
 def draw_predicted(points: dict[str, list[float]]) -> go.Figure:
     """Predicted against true values of the test part, with the line of perfect predictions."""
-    figure = empty_figure("true", "predicted")
+    figure = empty_figure(tr("true"), tr("predicted"))
     ends = [min(points["true"] + points["predicted"]), max(points["true"] + points["predicted"])]
-    figure.add_scatter(x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dot"}, name="perfect")
+    figure.add_scatter(x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dot"}, name=tr("perfect"))
     marker = {"color": BLUE, "size": 5, "opacity": 0.4}
-    figure.add_scatter(x=points["true"], y=points["predicted"], mode="markers", marker=marker, name="test rows")
+    figure.add_scatter(x=points["true"], y=points["predicted"], mode="markers", marker=marker, name=tr("test rows"))
     return figure
 
 
 def draw_calibration(calibration: dict[str, Any]) -> go.Figure:
     """Accuracy within bins of confidence; the size of a mark is the number of rows."""
-    figure = empty_figure("confidence", "accuracy")
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, name="perfect")
+    figure = empty_figure(tr("confidence"), tr("accuracy"))
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, name=tr("perfect"))
     bins = calibration["bins"]
     most = max(row["count"] for row in bins)
     figure.add_scatter(
         x=[row["confidence"] for row in bins],
         y=[row["accuracy"] for row in bins],
         mode="markers",
-        name="test rows",
+        name=tr("test rows"),
         marker={"color": BLUE, "size": [6 + 22 * (row["count"] / most) ** 0.5 for row in bins]},
-        text=[f"{row['count']} rows" for row in bins],
-        hovertemplate="confidence %{x:.2f}, accuracy %{y:.2f}, %{text}<extra></extra>",
+        text=[tr("{count} rows", count=row["count"]) for row in bins],
+        hovertemplate=tr("confidence {x}, accuracy {y}", x="%{x:.2f}", y="%{y:.2f}") + ", %{text}<extra></extra>",
     )
     return figure.update_xaxes(range=[-0.03, 1.04]).update_yaxes(range=[-0.06, 1.08])
 
 
 def draw_baselines(scores: dict[str, Any]) -> go.Figure:
     """The network beside the baselines on the test part, with intervals."""
-    rows = [("the network", scores["headline"], BLUE)]
-    rows += [(row["name"], row["test"], GREY) for row in scores["baselines"]]
+    rows = [(tr("the network"), scores["headline"], BLUE)]
+    rows += [(tr(row["name"]), row["test"], GREY) for row in scores["baselines"]]
     rows = [row for row in rows if row[1]["value"] is not None]
-    figure = empty_figure(scores["metric"], "")
+    figure = empty_figure(tr(scores["metric"]), "")
     for name, measure, colour in reversed(rows):
         figure.add_scatter(
             x=[measure["value"]],
@@ -184,19 +190,21 @@ def draw_drift(rows: list[dict[str, Any]], most: int = 20) -> go.Figure:
     """Distance of each column from the training rows, the threshold beside it; the farthest columns."""
     shown = sorted(rows, key=lambda row: row["value"] / row["threshold"])[-most:]
     names = [f"{row['column'][:28]} · {row['statistic'].split(',')[0]}" for row in shown]
-    figure = empty_figure("distance from training", "")
+    figure = empty_figure(tr("distance from training"), "")
     colours = [ORANGE if row["drifted"] else BLUE for row in shown]
     figure.add_bar(
         x=[row["value"] for row in shown], y=names, orientation="h", marker={"color": colours}, showlegend=False
     )
     mark = {"symbol": "line-ns-open", "size": 16, "color": GREY}
-    figure.add_scatter(x=[row["threshold"] for row in shown], y=names, mode="markers", marker=mark, name="threshold")
+    figure.add_scatter(
+        x=[row["threshold"] for row in shown], y=names, mode="markers", marker=mark, name=tr("threshold")
+    )
     return figure.update_layout(height=120 + 26 * len(shown))
 
 
 def draw_checks(checks: list[dict[str, Any]], name: str, test: dict[str, Any] | None) -> go.Figure:
     """The score of each check with its interval, coloured by its verdict, beside the interval of the test score."""
-    figure = empty_figure("check", name)
+    figure = empty_figure(tr("check"), name)
     scored = [
         one for one in checks if one["score"] and one["score"]["name"] == name and one["score"]["low"] is not None
     ]
@@ -206,7 +214,7 @@ def draw_checks(checks: list[dict[str, Any]], name: str, test: dict[str, Any] | 
         spread = {"array": np.subtract(highs, values).tolist(), "arrayminus": np.subtract(values, lows).tolist()}
         moments = [one["at"][:19] for one in some]
         error = {"type": "data", "symmetric": False, **spread}
-        figure.add_scatter(x=moments, y=values, error_y=error, mode="markers", name=level, marker={"color": colour})
+        figure.add_scatter(x=moments, y=values, error_y=error, mode="markers", name=tr(level), marker={"color": colour})
     if test is not None and test.get("low") is not None:
         figure.add_hrect(y0=test["low"], y1=test["high"], fillcolor=GREY, opacity=0.15, line_width=0)
     return figure
@@ -238,7 +246,7 @@ def rung_row(remedy: RemedyEvidence, choice: int | None) -> RungRow | None:
 
 def draw_ladder(rows: list[RungRow]) -> go.Figure:
     """The gain of each remedy with its interval, first to last; what stayed is filled."""
-    figure = empty_figure("gain in validation loss", "")
+    figure = empty_figure(tr("gain in validation loss"), "")
     for row in reversed(rows):
         colour = GREEN if row.verdict == "kept" else GREY
         figure.add_scatter(
@@ -257,20 +265,20 @@ def draw_ladder(rows: list[RungRow]) -> go.Figure:
 def draw_more_rows(found: dict[str, Any]) -> go.Figure:
     """Losses of every seed over the number of training rows, the power law through them, twice as many rows."""
     rows, law = found["rows"], found["law"]
-    figure = empty_figure("training rows", "validation loss").update_xaxes(type="log")
+    figure = empty_figure(tr("training rows"), tr("validation loss")).update_xaxes(type="log")
     for size, values in zip(rows, found["losses"], strict=True):
         figure.add_scatter(x=[size] * len(values), y=values, mode="markers", marker={"color": BLUE}, showlegend=False)
     last = rows[-1] * found["factor"]
     sizes = [rows[0] * (last / rows[0]) ** (i / 40) for i in range(41)]
     curve = [law["floor"] + law["scale"] * n ** -law["exponent"] for n in sizes]
-    figure.add_scatter(x=sizes, y=curve, mode="lines", name="power law", line={"color": ORANGE})
+    figure.add_scatter(x=sizes, y=curve, mode="lines", name=tr("power law"), line={"color": ORANGE})
     mark = {"color": ORANGE, "size": 11, "symbol": "circle-open", "line": {"width": 2}}
-    return figure.add_scatter(x=[last], y=[curve[-1]], mode="markers", marker=mark, name="with twice as many rows")
+    return figure.add_scatter(x=[last], y=[curve[-1]], mode="markers", marker=mark, name=tr("with twice as many rows"))
 
 
 def draw_importance(rows: list[dict[str, Any]]) -> go.Figure:
     """How much the metric drops without each column, with the spread over shuffles."""
-    figure = empty_figure("drop when shuffled", "")
+    figure = empty_figure(tr("drop when shuffled"), "")
     shown = rows[::-1]
     figure.add_bar(
         x=[row["drop"] for row in shown],
@@ -291,7 +299,7 @@ def draw_dependence(found: dict[str, Any], *, shares: bool) -> go.Figure:
     names = list(dict.fromkeys(row["of"] for row in found["rows"]))
     answer = names[0] if len(names) == 1 else ""
     if shares:
-        answer = f"probability of {answer}" if answer else "probability"
+        answer = tr("probability of {name}", name=answer) if answer else tr("probability")
     figure = empty_figure(str(found["column"])[:40], answer[:30])
     for name, colour in zip(names, cycle((BLUE, ORANGE, GREEN, PURPLE, GREY)), strict=False):
         rows = [row for row in found["rows"] if row["of"] == name]

@@ -10,7 +10,8 @@ from typing import Any
 from luthier import storage
 from luthier.citations import cited
 from luthier.drawing import draw_range
-from luthier.messages import speaking, tr
+from luthier.errors import language_named
+from luthier.messages import language, speaking, spoken, tr
 from luthier.recipe import checklist, evidence_of
 from luthier.recipe.decisions import wording_of
 from luthier.recipe.decisions.experiment import AnswerEvidence, ExperimentEvidence
@@ -27,10 +28,12 @@ from luthier.report.terminal import STEPS, WORDS, history_of, number
 from luthier.saved import RunFolder
 
 
-def write_report(run: Path, lang: str = "en") -> Path:
-    """Write `report.html` (in another language `report.zh.html`) into a run's folder and return its path."""
+def write_report(run: Path, lang: str = "") -> Path:
+    """Write `report.html` into a run's folder, in the language that is spoken, and return its path; in another language
+    `report.zh.html`."""
     path = RunFolder(Path(run)).report
-    path = path if lang == "en" else path.with_suffix(f".{lang}.html")
+    lang = language_named(lang or language())
+    path = path if lang == language() else path.with_suffix(f".{lang}.html")
     with speaking(lang):
         storage.write_text(path, build_report(Path(run)))
     return path
@@ -92,7 +95,8 @@ def _judgement(run: Contents) -> Iterator[str]:
         [(m.name_of, figure(m.value), m.interval) for m in map(Measure.from_json, scores["metrics"])],
     )
     for reading in scores.get("readings", []):
-        yield f"<p class=small>Read again {escape(reading['when'])}: {escape(number(reading['headline']))}.</p>"
+        said = tr("Read again {when}: {score}.", when=reading["when"], score=number(reading["headline"]))
+        yield f"<p class=small>{escape(said)}</p>"
     difference = scores["difference_to_validation"]
     known = {"metric": scores["metric"], "value": number(scores["headline"]["validation"])}
     message = tr("On the validation rows among them the {metric} is {value}.", **known)
@@ -105,7 +109,7 @@ def _judgement(run: Contents) -> Iterator[str]:
     yield f"<p>{escape(message)}{_seeds(scores)}</p>"
     if scores["baselines"]:
         yield f"<h3>{tr('Comparison with the baselines')}</h3>"
-        yield from plot("baselines", figures.draw_baselines(scores), "Test scores of the network and the baselines")
+        yield from plot("baselines", figures.draw_baselines(scores), tr("Test scores of the network and the baselines"))
         yield from table(
             (
                 tr("baseline"),
@@ -114,7 +118,7 @@ def _judgement(run: Contents) -> Iterator[str]:
                 tr("the network is"),
             ),
             [
-                (row["name"], number(row["test"]), number(row["difference"]), tr(WORDS[row["verdict"]]))
+                (tr(row["name"]), number(row["test"]), number(row["difference"]), tr(WORDS[row["verdict"]]))
                 for row in scores["baselines"]
             ],
         )
@@ -128,10 +132,12 @@ def _judgement(run: Contents) -> Iterator[str]:
             known = {"count": figures.MOST_LABELS, "classes": classes}
             said = tr("{count} of {classes} classes are drawn: those with the most mistakes.", **known)
             yield f"<p class=small>{escape(said)}</p>"
-        yield from plot("confusion", figures.draw_confusion(scores["confusion"]), "Confusion matrix of the test rows")
+        yield from plot(
+            "confusion", figures.draw_confusion(scores["confusion"]), tr("Confusion matrix of the test rows")
+        )
     if scores["predicted"]:
         yield f"<h3>{tr('Predicted and true values')}</h3>"
-        yield from plot("predicted", figures.draw_predicted(scores["predicted"]), "Predicted and true values")
+        yield from plot("predicted", figures.draw_predicted(scores["predicted"]), tr("Predicted and true values"))
     yield from _calibration(scores["calibration"])
     yield from error_analysis(scores)
     yield "</section>"
@@ -143,18 +149,22 @@ def _seeds(scores: dict[str, Any]) -> str:
         return ""
     mean = sum(values) / len(values)
     if len(values) == 1:
-        return f" A single network reaches {mean:.4g}."
-    return f" Single networks ({len(values)} seeds) reach {mean:.4g}, from {min(values):.4g} to {max(values):.4g}."
+        return " " + tr("A single network reaches {mean:.4g}.", mean=mean)
+    known = {"count": len(values), "mean": mean, "low": min(values), "high": max(values)}
+    return " " + tr("Single networks ({count} seeds) reach {mean:.4g}, from {low:.4g} to {high:.4g}.", **known)
 
 
 def _calibration(calibration: dict[str, Any]) -> Iterator[str]:
     if "bins" in calibration:
         yield f"<h3>{tr('Are the probabilities calibrated?')}</h3>"
-        yield (
-            f"<p>Expected calibration error {calibration['ece']:.3f} after temperature scaling, "
-            f"{calibration['before']:.3f} before. Larger markers stand for more rows.</p>"
+        said = tr(
+            "Expected calibration error {ece:.3f} after temperature scaling, {before:.3f} before. Larger markers stand "
+            "for more rows.",
+            ece=calibration["ece"],
+            before=calibration["before"],
         )
-        yield from plot("calibration", figures.draw_calibration(calibration), "Accuracy by predicted confidence")
+        yield f"<p>{said}</p>"
+        yield from plot("calibration", figures.draw_calibration(calibration), tr("Accuracy by predicted confidence"))
     else:
         words = tr(
             "The {nominal} intervals contain {coverage} of the test values.",
@@ -211,7 +221,9 @@ def _ablation(run: Contents, step: int) -> Iterator[str]:
     yield f"<h3>{tr('The remedies, one per row')}</h3>"
     yield f"<p class=small>{tr('Validation loss; gains are paired over seeds and rows, with 95 % half widths.')}</p>"
     yield from plot(
-        f"ladder-{step}", figures.draw_ladder(rows), f"Gain of each remedy of step {step} with its interval"
+        f"ladder-{step}",
+        figures.draw_ladder(rows),
+        tr("Gain of each remedy of step {step} with its interval", step=step),
     )
     cells = [
         (r.remedy, r.option, f"{r.before:.4g}", f"{r.after:.4g}", f"{r.gain:+.4g} ± {r.half_width:.2g}", r.verdict)
@@ -229,7 +241,9 @@ def _experiment(run: Contents, step: int) -> Iterator[str]:
             said = tr("From its low to its high end, with two standard errors; below 0 the loss falls.")
             yield f"<p class=small>{said}</p>"
             drawn = draw_intervals(effect_rows(evidence), tr("change of the loss, %"))
-            yield from plot(f"effects-{step}", drawn, f"Effects of the factors of step {step} with their intervals")
+            yield from plot(
+                f"effects-{step}", drawn, tr("Effects of the factors of step {step} with their intervals", step=step)
+            )
     asked = [record for record in run.decisions(step) if record["code"] == AnswerEvidence.code]
     known: list[Any] = [(evidence_of(record), record["choice"], wording_of(record).chosen) for record in asked]
     if known:
@@ -239,7 +253,7 @@ def _experiment(run: Contents, step: int) -> Iterator[str]:
         )
         yield f"<p class=small>{said}</p>"
         drawn = draw_intervals(answer_rows(known), tr("gain, % of the loss"), known[0][0].margin)
-        yield from plot("answers", drawn, "Gain of each thing with its interval")
+        yield from plot("answers", drawn, tr("Gain of each thing with its interval"))
 
 
 def _more_rows(run: Contents) -> Iterator[str]:
@@ -247,7 +261,7 @@ def _more_rows(run: Contents) -> Iterator[str]:
     if result is not None:
         yield f"<h3>{tr('Would more rows help?')}</h3>"
         yield from plot(
-            "rows", figures.draw_more_rows(evidence_of(result).to_json()), "Validation loss against training rows"
+            "rows", figures.draw_more_rows(evidence_of(result).to_json()), tr("Validation loss against training rows")
         )
 
 
@@ -276,7 +290,7 @@ def _options(words: Wording) -> str:
         for option in options
     ]
     caption = f"<p class=small>{escape(words.measured)}</p>" if words.measured else ""
-    body = "".join(table((tr("option"), *names), rows))
+    body = "".join(table((tr("option"), *map(tr, names)), rows))
     return f"<details><summary>{tr('evidence')}</summary>{body}{caption}</details>"
 
 
@@ -294,14 +308,16 @@ def _cell(value: Any) -> str:
 def _step_figures(run: Contents, step: int) -> Iterator[str]:
     if step == 3:
         for test in run.scores.get("range_tests", []):
-            name = figures.RULE_NAMES.get(test["rule"], test["rule"])
+            name = tr(figures.RULE_NAMES.get(test["rule"], test["rule"]))
             yield f"<h3>{escape(tr('Range test, {rule}', rule=name))}</h3>"
-            yield from plot(f"range-{test['rule']}", draw_range(test), f"Loss against learning rate, {name}")
+            alt = tr("Loss against learning rate, {rule}", rule=name)
+            yield from plot(f"range-{test['rule']}", draw_range(test), alt)
     yield from _ablation(run, step)
     yield from _experiment(run, step)
     if step == 5 and (inside := run.scores.get("inside")):
         yield f"<h3>{tr('Optimisation, six questions')}</h3>"
-        yield from table(("", f"best of {inside['networks']} final networks"), [tuple(q) for q in inside["questions"]])
+        head = ("", tr("best of {count} final networks", count=inside["networks"]))
+        yield from table(head, [tuple(q) for q in inside["questions"]])
     if step == 4:
         yield from augmented(run.scores)
         yield from _more_rows(run)
@@ -314,7 +330,7 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
         marks = tr("Circles: constant rate; diamonds: cosine; squares: exponential; crosses: restarts.")
         yield f"<p class=small>{marks}</p>"
         yield from plot(
-            f"trials-{step}", figures.draw_trials(trials), "Every network: training against validation loss"
+            f"trials-{step}", figures.draw_trials(trials), tr("Every network: training against validation loss")
         )
     prefix = {3: "train-", 4: "validate-", 5: "seeds"}.get(step)
     curves = {
@@ -326,34 +342,38 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
         name = min(curves, key=lambda name: curves[name].kept)
         yield f"<h3>{escape(tr('Learning curves of the best network: {name}', name=name))}</h3>"
         figure = figures.draw_curves(curves[name])
-        yield from plot(f"curves-{step}", figure, "Training and validation loss against the step")
+        yield from plot(f"curves-{step}", figure, tr("Training and validation loss against the step"))
 
 
 def _refitted(kept: Mapping[str, Any]) -> str:
-    apart = f"{kept['disagreement']:.3g} from the judged model, two of whose networks lie {kept['spread']:.3g} apart"
-    return f"{kept['networks']} networks trained on all {kept['rows']:,} rows, {apart}; the sealed rows are open since"
+    return tr(
+        "{networks} networks trained on all {rows:,} rows, {disagreement:.3g} from the judged model, two of whose "
+        "networks lie {spread:.3g} apart; the sealed rows are open since",
+        **kept,
+    )
 
 
 def _facts(run: Contents) -> Iterator[str]:
     facts, openings = run.facts, [r for r in run.records if r["kind"] == "opening"]
     asked = facts["asked"]
     rows: list[tuple[str, ...]] = [
-        ("data", f"{facts['source']['origin']}, {facts['source']['rows']} rows, {facts['source']['columns']} columns"),
-        ("fingerprint", facts["source"]["fingerprint"][:16]),
-        ("budget", f"{asked['budget']}, used {facts.get('elapsed_s', '–')} s"),
-        ("seed", str(facts["seed"])),
-        ("readings of the test set", str(run.scores.get("openings", len(openings)))),
+        (tr("data"), tr("{origin}, {rows} rows, {columns} columns", **facts["source"])),
+        (tr("fingerprint"), facts["source"]["fingerprint"][:16]),
+        (tr("budget"), tr("{budget}, used {seconds} s", budget=asked["budget"], seconds=facts.get("elapsed_s", "–"))),
+        (tr("seed"), str(facts["seed"])),
+        (tr("readings of the test set"), str(run.scores.get("openings", len(openings)))),
         *([("refitted.luthier", _refitted(facts["refitted"]))] if facts.get("refitted") else []),
-        ("versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
-        ("machine", ", ".join(f"{name} {value}" for name, value in facts["machine"].items())),
-        ("repeat exactly", f"luthier rerun {run.path / 'recipe.toml'}"),
+        (tr("versions"), ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
+        (tr("machine"), ", ".join(f"{name} {value}" for name, value in facts["machine"].items())),
+        (tr("repeat exactly"), f"luthier rerun {run.path / 'recipe.toml'}"),
     ]
     yield f"<section><h2>{tr('The run')}</h2>"
     yield from table(("", ""), rows)
     yield from (f"<p class=small>{escape(r['sentence'])}</p>" for r in run.records if r["kind"] == "plan")
     cuts = [record for record in run.records if record["kind"] == "cut"]
+    template = "Stopped early: {work} at step {step}; {reason}."
     yield from (
-        f"<p class=small>Stopped early: {escape(r['work'])} at step {r['step']}, because {escape(r['reason'])}.</p>"
+        f"<p class=small>{escape(tr(template, work=r['work'], step=r['step'], reason=spoken(r['reason'])))}</p>"
         for r in cuts
     )
     yield "</section>"

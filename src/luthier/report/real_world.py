@@ -21,19 +21,22 @@ def real_world(run: Contents) -> Iterator[str]:
         return
     drift = run.drift
     yield f"<section><h2>{tr('Step 6: the real world')}</h2>"
-    yield f"<p>{drift['rows']} rows of {escape(drift['source'])}: {escape(drift['verdict'])}.</p>"
+    said = tr("{rows} rows of {source}: {verdict}", **{key: drift[key] for key in ("rows", "source", "verdict")})
+    yield f"<p>{escape(said)}{tr('.')}</p>"
     if drift.get("told_apart"):
         apart = drift["told_apart"]
-        yield (
-            f"<p>A tree classifier separates new from training rows with an AUC of {apart['auc']:.3f} "
-            f"[{apart['low']:.3f}, {apart['high']:.3f}]; 0.5 means not at all.</p>"
+        template = (
+            "A tree classifier separates new from training rows with an AUC of {auc:.3f} [{low:.3f}, {high:.3f}]; "
+            "0.5 means not at all."
         )
+        yield f"<p>{tr(template, **apart)}</p>"
     if drift.get("finding"):
         said = drift["finding"]
         yield f"<p class=warning>{escape(said['sentence'])}. <em>{tr('Try:')}</em> {escape(said['remedy'])}.</p>"
     if drift["score"]:
-        yield f"<p>{escape(drift['score']['name'])} on these rows: {escape(number(drift['score']))}.</p>"
-    yield from plot("drift", draw_drift(drift["columns"]), "Distance of each column from the training rows")
+        said = tr("{metric} on these rows: {score}.", metric=tr(drift["score"]["name"]), score=number(drift["score"]))
+        yield f"<p>{escape(said)}</p>"
+    yield from plot("drift", draw_drift(drift["columns"]), tr("Distance of each column from the training rows"))
     yield from _checks(run)
     yield "</section>"
 

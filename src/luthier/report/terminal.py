@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.assess import SealHistory
+from luthier.messages import spoken, tr
 from luthier.recipe import Record, follows
 from luthier.records import Measure, signed
 from luthier.report.contents import Contents, read_contents
@@ -28,32 +29,36 @@ def summary_lines(path: Path) -> list[str]:
     lines = ["", run.headline]
     scores = run.scores
     if scores:
-        validation = scores["headline"]["validation"]
-        lines.append(f"  validation     {number(validation)}")
-        if scores["seeds"]:
-            lines += [f"  single seeds   {message}" for message in seeds_in_words(scores["seeds"])]
+        lines.append(_line("validation", number(scores["headline"]["validation"])))
+        lines += [_line("single seeds", message) for message in seeds_in_words(scores["seeds"])]
+        lines += [_beside(row) for row in scores["baselines"]]
+        failed = scores.get("failed_baselines", {})
         lines += [
-            f"  {row['name']:<24} {number(row['test'])}   the network is {WORDS[row['verdict']]}: "
-            f"{signed(Measure.from_json(row['difference']))}"
-            for row in scores["baselines"]
+            f"  {tr(name):<24} {tr('could not be fitted: {why}', why=spoken(why))}" for name, why in failed.items()
         ]
-        lines += [
-            f"  {name:<24} could not be fitted: {why}" for name, why in scores.get("failed_baselines", {}).items()
-        ]
-    if scores:
-        lines.append(f"  test rows      {history_of(scores).in_words}")
+        lines.append(_line("test rows", spoken(history_of(scores).in_words)))
     if scores and scores.get("no_better_than_constant"):
-        lines.append(f"  warning        {scores['no_better_than_constant']['sentence']}")
-    lines.append(f"  report         {run.path / 'report.html'}")
-    if not scores:
-        lines.append(
-            f"  next           luthier test {run.path}: finish the remaining steps and evaluate on the sealed test set"
-            if run.facts["asked"].get("test") != NO_TEST
-            else f"  next           luthier resume {run.path}: finish the remaining steps; nothing is sealed"
-        )
-    if scores:
-        lines.append(f"  next           {scores['next_step']}")
-    return lines
+        lines.append(_line("warning", scores["no_better_than_constant"]["sentence"]))
+    lines.append(_line("report", str(run.path / "report.html")))
+    return [*lines, _line("next", scores["next_step"] if scores else _unfinished(run))]
+
+
+def _line(title: str, text: str) -> str:
+    return f"  {tr(title):<14} {text}"
+
+
+def _beside(row: dict[str, Any]) -> str:
+    """A baseline's line: its score, and what the network is beside it."""
+    gain = signed(Measure.from_json(row["difference"]))
+    verdict = tr("the network is {verdict}: {gain}", verdict=tr(WORDS[row["verdict"]]), gain=gain)
+    return f"  {tr(row['name']):<24} {number(row['test'])}   {verdict}"
+
+
+def _unfinished(run: Contents) -> str:
+    if run.facts["asked"].get("test") == NO_TEST:
+        return tr("luthier resume {path}: finish the remaining steps; nothing is sealed", path=run.path)
+    template = "luthier test {path}: finish the remaining steps and evaluate on the sealed test set"
+    return tr(template, path=run.path)
 
 
 def history_of(scores: dict[str, Any]) -> SealHistory:
@@ -129,7 +134,8 @@ def seeds_in_words(seeds: list[dict[str, Any]]) -> list[str]:
     values = [row["value"] for row in seeds if row["value"] is not None]
     if len(values) < 2:
         return [f"{one:.4g}" for one in values]
-    return [f"{sum(values) / len(values):.4g} mean of {len(values)}, {min(values):.4g} to {max(values):.4g}"]
+    known = {"mean": sum(values) / len(values), "count": len(values), "low": min(values), "high": max(values)}
+    return [tr("{mean:.4g} mean of {count}, {low:.4g} to {high:.4g}", **known)]
 
 
 def notebook_card(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from luthier.data import Task
 from luthier.errors import ConfigError, InputError
+from luthier.messages import Message
 from luthier.objective import metrics_of
 from luthier.objective.metrics import PREFIX
 from luthier.recipe.reading import LoadedData
@@ -18,8 +19,8 @@ def require_metric(name: str, task: Task) -> None:
     except ConfigError as error:
         if name.startswith(PREFIX):
             raise InputError(error.mistakes[0]) from None
-        expected = f"one of {', '.join(metrics_of(task.kind))}"
-        raise InputError(f"the run is judged by '{name[:60]}'", expected=expected) from None
+        expected = Message("one of {names}", names=", ".join(metrics_of(task.kind)))
+        raise InputError(Message("the run is judged by '{name}'", name=name[:60]), expected=expected) from None
 
 
 def require_model_of(read: LoadedData, model: Model) -> None:
@@ -28,8 +29,8 @@ def require_model_of(read: LoadedData, model: Model) -> None:
     if asked != predicted:
         raise InputError(
             "the model in the run's folder is not the run's",
-            expected=f"a model that predicts `{read.task.target}`, {read.task.kind}",
-            received=f"one that predicts `{model.task.target}`, {model.task.kind}",
+            expected=Message("a model that predicts `{target}`, {kind}", target=read.task.target, kind=read.task.kind),
+            received=Message("one that predicts `{target}`, {kind}", target=model.task.target, kind=model.task.kind),
         )
     missing = {column.name for column in model.encoder.columns if column.used} - set(read.frame.columns)
     if missing:

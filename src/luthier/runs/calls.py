@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from luthier import storage
 from luthier.assess.register import is_registered
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.nets.backbone import allow
 from luthier.recipe import Budget, BudgetClock, Clock, Interrupted, LoadedData, Recipe, Run, WallClock
 from luthier.recipe.known_rows import forget
@@ -25,7 +26,11 @@ from luthier.runs.screen import Screen, quiet_screen
 from luthier.runs.signals import ended_by_signals
 from luthier.runs.study_files import write_study
 from luthier.saved import RunFolder, create_run
+from luthier.search import cluster_at, require_cluster
 from luthier.untrusted import fitting_together
+
+if TYPE_CHECKING:
+    from luthier.search.cluster import Cluster
 
 LOG = logging.getLogger("luthier")
 
@@ -47,7 +52,10 @@ class Call:
         """A call that begins now. InputError for a step that is not there, and for no tracker."""
         if not 1 <= shown.until <= 5:
             expected = "1 to 5; step 6 is `luthier check`"
-            raise InputError(f"--until {shown.until} is not a step to stop after", expected=expected)
+            raise InputError(
+                Message("--until {until} is not a step to stop after", until=shown.until), expected=expected
+            )
+        _require_place(shown)
         clock = clock or WallClock()
         since, screen = clock.now(), screen or quiet_screen(shown.verbose)
         if shown.track:
@@ -82,8 +90,14 @@ class Call:
             tell=self.screen.event,
             interrupted=Interrupted(),
             until=self.shown.until,
+            cluster=self._cluster(folder),
             **{"resumed": False, **more},
         )
+
+    def _cluster(self, folder: RunFolder) -> Cluster | None:
+        if self.shown.on == "local":
+            return None
+        return cluster_at(self.shown.on, folder.checkpoint, self.shown.workers)
 
     def finish(self, walk: Run) -> Result:
         """Walk to the end, write the report and say how it went."""
@@ -105,8 +119,21 @@ class Call:
                     write_study(walk.folder)
         finally:
             self.screen.close()
+            if walk.cluster is not None:
+                walk.cluster.close()
         self.screen.event("done", result=outcome(walk.folder), lines=summary_lines(walk.folder.path))
         return Result(walk.folder)
+
+
+def _require_place(shown: ShownSection) -> None:
+    if shown.on != "local":
+        require_cluster(shown.on)
+    elif shown.workers is not None:
+        raise InputError(
+            f"--workers {shown.workers} without a cluster",
+            expected="--on ray, or the address of a Ray cluster, beside it",
+            remedy="leave it out: here, blocks of networks train in threads",
+        )
 
 
 def new_folder(output: KeptSection, name: str, *, keeps: bool) -> RunFolder:
@@ -134,6 +161,11 @@ def outcome(folder: RunFolder) -> Mapping[str, Any]:
 def allow_backbone(asked: RunRequest, named: str) -> None:
     """Let the backbone of a file be built where the caller names it too. InputError where the two differ."""
     if named and named != asked.backbone:
-        raise InputError(f"--backbone {named} is not what the run records: {asked.backbone or 'none'}", expected=named)
+        raise InputError(
+            Message(
+                "--backbone {named} is not what the run records: {value}", named=named, value=asked.backbone or "none"
+            ),
+            expected=named,
+        )
     if named:
         allow(named)

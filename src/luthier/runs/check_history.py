@@ -31,7 +31,7 @@ def since_earlier(earlier: list[dict[str, Any]]) -> list[str]:
     if not earlier:
         return []
     last = earlier[-1]
-    rows, when, level = last["rows"], last["at"][:10], last["level"]
+    rows, when, level = last["rows"], last["at"][:10], tr(last["level"])
     words = tr("the last check, of {rows} rows on {when}: {level}", rows=rows, when=when, level=level)
     return [f"  {words}" if last["score"] is None else f"  {words}, {Measure.from_json(last['score'])}"]
 

@@ -21,7 +21,7 @@ from luthier.data.split import group_numbers
 from luthier.data.task import is_known_class
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
-from luthier.messages import tr
+from luthier.messages import Message, in_words, joined, tr, with_messages
 from luthier.objective import metric_named
 from luthier.recipe import asked_of, columns_of, reread
 from luthier.recipe.parts import Parts, parts_of
@@ -58,7 +58,9 @@ def check_run(
     folder = open_one(run)
     model = Model.load(folder.bundle)
     if model.profile is None:
-        raise InputError(f"the model of '{run}' has no profile of the training rows", remedy="fit it again")
+        raise InputError(
+            Message("the model of '{run}' has no profile of the training rows", run=run), remedy="fit it again"
+        )
     asked = asked_of(folder) if "asked" in folder.facts() else RunRequest(source="")
     earlier = read_checks(folder)
     column, given = time or asked.time, asked.columns.get(time or asked.time, "").partition(":")[2]
@@ -93,8 +95,8 @@ def check_run(
     rows_alone = judge_population([row.to_json() for row in columns], apart, None)[0]
     finding = poor_in_use(stored, change, level_of_rows=rows_alone)
     if known:
-        own_rows = f"{known} of them are rows that this run learnt from or chose by, and say little of new ones"
-        verdict = f"{own_rows}; {verdict}"
+        template = "{count} of them are rows that this run learnt from or chose by, and say little of new ones"
+        verdict = joined([Message(template, count=known), verdict])
     result: dict[str, Any] = {
         "source": found.name,
         "rows": frame.height,
@@ -112,9 +114,11 @@ def check_run(
         "level": level,
         "verdict": verdict,
     }
+    result = with_messages(result)
     storage.write_json(folder.drift, result)
     remember(folder, earlier, result)
-    return {**result, "lines": [*_lines(result), *since_earlier(earlier)]}
+    said = in_words(result)
+    return {**said, "lines": [*_lines(said), *since_earlier(earlier)]}
 
 
 def poor_in_use(stored: dict[str, Any], change: dict[str, Any] | None, *, level_of_rows: str) -> Finding | None:
@@ -130,13 +134,13 @@ def poor_in_use(stored: dict[str, Any], change: dict[str, Any] | None, *, level_
     if change is None or change["high"] >= 0 or stored.get("no_better_than_constant") or not agrees:
         return None
     if level_of_rows == "fine":
-        sentence = tr(
+        sentence = Message(
             "good on all sets, poor in use: these rows look like the training rows, so the loss may not measure what "
             "counts in use"
         )
         remedy = "another loss: luthier branch RUN --step 1 --metric METRIC --new-test FILE"
     else:
-        sentence = tr("good on all sets, poor in use: the validation and test rows are not like those in use")
+        sentence = Message("good on all sets, poor in use: the validation and test rows are not like those in use")
         remedy = (
             "change both: add some of these rows to the table, and judge on others: luthier fit TABLE --test FILE; "
             "with the table as it is: luthier branch RUN --step 1 --new-test FILE"
@@ -154,22 +158,28 @@ def judge_population(
     """
     drifted = list(dict.fromkeys(row["column"] for row in columns if row["drifted"]))
     count = len({row["column"] for row in columns})
-    moved = f"{len(drifted)} of {count} columns have drifted: {', '.join(drifted)}"
+    template = "{count} of {columns} columns have drifted: {names}"
+    moved = Message(template, count=len(drifted), columns=count, names=", ".join(drifted))
     if change is not None and change["high"] < 0:
-        tail = moved if drifted else "no single column has drifted: check how the target was measured"
-        where = change.get("where", "on the test set")
-        return "act", f"the score is clearly worse than {where}; {tail}"
+        tail = moved if drifted else Message("no single column has drifted: check how the target was measured")
+        where = Message(change.get("where", "on the test set"))
+        return "act", Message("the score is clearly worse than {where}; {tail}", where=where, tail=tail)
     if apart is not None and apart["low"] > FAR_APART:
-        return "act", f"new and training rows are almost fully separable (AUC {apart['auc']:.2f}); {moved}"
+        return "act", Message(
+            "new and training rows are almost fully separable (AUC {auc:.2f}); {moved}", auc=apart["auc"], moved=moved
+        )
     if drifted:
         return "watch", moved
     if apart is not None and apart["low"] > APART:
         return (
             "watch",
-            "no single column has drifted, but all columns together separate new from training rows (AUC "
-            f"{apart['auc']:.2f})",
+            Message(
+                "no single column has drifted, but all columns together separate new from training rows "
+                "(AUC {auc:.2f})",
+                auc=apart["auc"],
+            ),
         )
-    return "fine", "the new rows look like the training rows"
+    return "fine", Message("the new rows look like the training rows")
 
 
 def _own_rows(folder: RunFolder) -> tuple[Parts | None, CopyRule | None]:
@@ -191,7 +201,9 @@ def _counted(found: Source, weight: str) -> tuple[CountedRows, tuple[str, ...]]:
     """The rows that count, where the run was fitted with weights, and what is to be said of them."""
     result = CountedRows.of(found.frame, weight, found.decimal)
     if weight and not result.weight:
-        return result, (f"there is no column `{weight}` of sample weights: all rows count alike",)
+        return result, (
+            Message("there is no column `{weight}` of sample weights: all rows count alike", weight=weight),
+        )
     if weight:
         require_weights(result.frame, weight)
     return replace(result, weight=varied(result.frame, weight)), result.notes
@@ -270,15 +282,15 @@ def _score(
     """The score on the rows whose target came along, and what is to be said of the others."""
     task = model.task
     if task.target not in frame.columns:
-        return None, "the target is not among the columns"
+        return None, Message("the target is not among the columns")
     target = frame[task.target]
     if not task.is_classes:
         values = target_values(target, task)
-        scored, what = values.is_finite().fill_null(False), "a target that is not a number"
+        scored, what = values.is_finite().fill_null(False), Message("a target that is not a number")
     else:
-        scored, what = is_known_class(target, task), "a class that training did not have"
+        scored, what = is_known_class(target, task), Message("a class that training did not have")
     left = int((target.is_not_null() & ~scored).sum())
-    note = f"{left} rows have {what}, and are left out of the score" if left else ""
+    note = Message("{left} rows have {what}, and are left out of the score", left=left, what=what) if left else ""
     if not scored.any():
         return None, note
     index, some = np.flatnonzero(scored.to_numpy()), frame.filter(scored)
@@ -331,36 +343,45 @@ def _change(
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
-    lines = [f"{result['rows']} rows of {result['source']}: {result['verdict']}"]
+    """The outcome in words, in the language that is spoken."""
+    lines = [tr("{rows} rows of {source}: {verdict}", **{key: result[key] for key in ("rows", "source", "verdict")})]
     lines += [
-        f"  {row['sentence']} (stability index {row['index']:.2f})" for row in result["columns"] if row["drifted"]
+        tr("  {sentence} (stability index {index:.2f})", sentence=row["sentence"], index=row["index"])
+        for row in result["columns"]
+        if row["drifted"]
     ]
     lines += [f"  {sentence}" for sentence in result["unread"]]
     if result["prediction"]:
         lines.append(f"  {result['prediction']['sentence']}")
     if result["told_apart"]:
-        apart = result["told_apart"]
-        lines.append(
-            f"  a tree classifier separates new from training rows with an AUC of {apart['auc']:.3f} "
-            f"[{apart['low']:.3f}, {apart['high']:.3f}]; 0.5 means not at all"
+        template = (
+            "  a tree classifier separates new from training rows with an AUC of {auc:.3f} [{low:.3f}, {high:.3f}]; "
+            "0.5 means not at all"
         )
+        lines.append(tr(template, **result["told_apart"]))
     if result["unlike"] > 0.02:
-        lines.append(f"  {result['unlike']:.1%} of the rows are unlike the training rows")
+        lines.append(tr("  {share:.1%} of the rows are unlike the training rows", share=result["unlike"]))
     score, change = result["score"], result["change"]
     if score:
-        lines.append(f"  {Measure.from_json(score)} on these rows")
+        lines.append(tr("  {score} on these rows", score=Measure.from_json(score).in_words))
         lines += [f"  {result['unscored']}"] * bool(result["unscored"])
     else:
-        lines.append(f"  no score: {result['unscored']}")
+        lines.append(tr("  no score: {why}", why=result["unscored"]))
     if change:
-        word = "worse" if change["high"] < 0 else "better" if change["low"] > 0 else "no different beyond the noise"
-        where = change.get("where", "on the test set")
-        lines.append(f"  {where} it was {change['before']:.4g}; the new score is {word}")
+        lines.append(_change_in_words(change))
     if result["finding"]:
-        lines += [f"  {result['finding']['sentence']}", f"  try: {result['finding']['remedy']}"]
+        lines += [f"  {result['finding']['sentence']}", tr("  try: {text}", text=result["finding"]["remedy"])]
     elif result["level"] == "act":
-        lines.append(
-            "  try: luthier branch RUN --step 4 --new-test FILE with rows like these, or start a new fit that "
-            "includes them"
+        remedy = tr(
+            "luthier branch RUN --step 4 --new-test FILE with rows like these, or start a new fit that includes them"
         )
+        lines.append(tr("  try: {text}", text=remedy))
     return lines
+
+
+def _change_in_words(change: dict[str, Any]) -> str:
+    word = "worse" if change["high"] < 0 else "better" if change["low"] > 0 else "no different beyond the noise"
+    where = tr(change.get("where", "on the test set"))
+    return tr(
+        "  {where} it was {before:.4g}; the new score is {word}", where=where, before=change["before"], word=tr(word)
+    )

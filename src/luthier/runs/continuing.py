@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from luthier.assess.register import is_registered
 from luthier.engine.devices import AUTO, resolve
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.recipe import (
     Budget,
     Clock,
@@ -141,7 +142,10 @@ def branch_as_asked(
     check_way_back(before, step, new_test=str(new_test or ""), again=again)
     allow_backbone(kept, backbone)
     if new_test is not None and name_of(new_test) == asked_of(before).test and openings(before):
-        raise InputError(f"'{new_test}' is not a new test set: the run has read it", remedy="leave it out for --again")
+        raise InputError(
+            Message("'{new_test}' is not a new test set: the run has read it", new_test=new_test),
+            remedy="leave it out for --again",
+        )
     changes = {**loss, "previous": str(before.path.resolve()), "begin_at": step}
     if new_test is not None:  # else the rows that are sealed stay so
         changes["test"] = name_of(new_test)
@@ -173,7 +177,11 @@ def _another_loss(kept: RunRequest, step: int, loss: Mapping[str, Any], *, chang
     if "target" in said:
         raise InputError("another target is another run", remedy="luthier fit SOURCE --target NAME")
     if said and step > 1:
-        raise InputError(f"{names} is chosen at step 1", received=f"--step {step}", remedy="--step 1")
+        raise InputError(
+            Message("{names} is chosen at step 1", names=names),
+            received=Message("--step {step}", step=step),
+            remedy="--step 1",
+        )
     if step == 1 and not changed and all(getattr(kept, name) == value for name, value in said.items()):
         raise InputError(
             "--step 1 with the same loss and the same rows repeats the run",

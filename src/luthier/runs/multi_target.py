@@ -19,6 +19,7 @@ from luthier.data import read_source
 from luthier.data.sources import default_name
 from luthier.engine.devices import AUTO, is_there
 from luthier.errors import InputError, LuthierError, TerminatedError, in_a_line, nearest
+from luthier.messages import Message
 from luthier.recipe import Budget, Clock, read_as_asked
 from luthier.recipe.parts import parts_of
 from luthier.report import write_overview
@@ -50,7 +51,9 @@ class MultiTargetResult:
         self.folder = open_run(path)
         facts = self.folder.facts()
         if facts.get("kind") != SEVERAL:
-            raise InputError(f"'{path}' is a run with one target", remedy="luthier.load(path), or Result(folder)")
+            raise InputError(
+                Message("'{path}' is a run with one target", path=path), remedy="luthier.load(path), or Result(folder)"
+            )
         self._folders: dict[str, str] = facts["folders"]
 
     @property
@@ -65,7 +68,10 @@ class MultiTargetResult:
 
     def __getitem__(self, target: str) -> Result:
         if target not in self._folders:
-            raise InputError(f"there is no target `{target}`", expected=f"one of {', '.join(self.targets)}")
+            raise InputError(
+                Message("there is no target `{target}`", target=target),
+                expected=Message("one of {names}", names=", ".join(self.targets)),
+            )
         return Result(open_run(self.path / self._folders[target]))
 
     def predict(self, rows: Any) -> pl.DataFrame:
@@ -110,15 +116,16 @@ def fit_several(
 def fit_several_as_asked(source: Any, targets: Sequence[str], config: FitConfig, call: Call) -> MultiTargetResult:
     """The same for a request."""
     if alone := [flag_of(name, field) for name, field in ALONE.items() if name in config.given()]:
-        message = f"{', '.join(alone)} {'work' if len(alone) > 1 else 'works'} with one target only"
+        template = "{names} works with one target only" if len(alone) == 1 else "{names} work with one target only"
+        message = Message(template, names=", ".join(alone))
         raise InputError(message, remedy="fit that target alone, or name its run")
     names = list(dict.fromkeys(targets))
     result = read_source(source, target=names[0] if names else None)
     for name in names:
         if name not in result.frame.columns:
             raise InputError(
-                f"there is no column `{name}` to predict",
-                expected=f"one of {', '.join(result.frame.columns[:12])}",
+                Message("there is no column `{name}` to predict", name=name),
+                expected=Message("one of {names}", names=", ".join(result.frame.columns[:12])),
                 remedy=nearest(name, result.frame.columns) or "check the spelling",
             )
     if len(names) < 2:
@@ -165,7 +172,11 @@ def _check_all(source: Any, names: Sequence[str], config: FitConfig) -> None:
 
 def _refused(wrong: Mapping[str, LuthierError], count: int, what: str, remedy: str) -> InputError:
     reasons = "; ".join(f"`{target}`: {in_a_line(error)}" for target, error in wrong.items())
-    return InputError(f"{len(wrong)} of {count} targets {what}", received=reasons, remedy=remedy)
+    return InputError(
+        Message("{count} of {targets} targets {what}", count=len(wrong), targets=count, what=what),
+        received=reasons,
+        remedy=remedy,
+    )
 
 
 def resume_several(
@@ -207,7 +218,10 @@ def _walk(folder: RunFolder, call: Call, device: str = AUTO) -> MultiTargetResul
         if result is not None and result.folder.facts()["status"] == "cut":
             break  # the user wants to stop; what is left can be resumed
     if failed:
-        remedy = f"what is finished serves: luthier predict {folder.path} FILE; luthier resume tries the rest again"
+        remedy = Message(
+            "what is finished serves: luthier predict {path} FILE; luthier resume tries the rest again",
+            path=folder.path,
+        )
         raise _refused(failed, len(names), "could not be fitted", remedy)
     return MultiTargetResult(folder.path)
 
@@ -224,11 +238,15 @@ def _shared(folder: RunFolder) -> FitConfig:
     It stands in a file that a stranger may have written, so nothing else is taken from there: no folder to write to,
     and no backbone, which is code.
     """
-    facts, where = folder.facts(), f"'{folder.path / 'run.json'}', options,"
+    facts, where = folder.facts(), Message("'{path}', options,", path=folder.path / "run.json")
     options = {name: value for name, value in facts["options"].items() if value is not None}
     result: FitConfig = validated(FitConfig, {**options, "budget": facts["budget"]}, where)
     if others := [name for name in result.given() if name not in SHARED]:
-        raise InputError(f"{where} names {', '.join(others)}", expected="options of several targets", remedy=REMEDY)
+        raise InputError(
+            Message("{where} names {names}", where=where, names=", ".join(others)),
+            expected="options of several targets",
+            remedy=REMEDY,
+        )
     return result
 
 

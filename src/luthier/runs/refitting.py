@@ -10,6 +10,7 @@ from luthier import storage
 from luthier.assess import Register, open_test
 from luthier.errors import InputError, LuthierError
 from luthier.machine import torch_settings
+from luthier.messages import Message
 from luthier.recipe import Ledger, reread
 from luthier.recipe.known_rows import keep_learnt
 from luthier.recipe.parts import parts_of
@@ -41,7 +42,10 @@ def refit(run: str | Path, *, screen: Screen | None = None, verbose: int = 0) ->
     screen = screen if screen is not None else quiet_screen(verbose)
     folder = open_fit(run)
     if not folder.scores.exists():
-        raise InputError(f"'{run}' has not been judged yet", remedy=f"finish it first: luthier resume {run}")
+        raise InputError(
+            Message("'{run}' has not been judged yet", run=run),
+            remedy=Message("finish it first: luthier resume {run}", run=run),
+        )
     if not folder.refitted.exists():
         with storage.held(folder.path), fitting_together(folder.path):
             _refit(folder)
@@ -53,9 +57,18 @@ def refit(run: str | Path, *, screen: Screen | None = None, verbose: int = 0) ->
 
 def _lines(folder: RunFolder, kept: Mapping[str, Any]) -> list[str]:
     return [
-        f"{folder.refitted}: {kept['networks']} networks, trained on all {kept['rows']:,} rows",
-        f"  its answers lie {kept['disagreement']:.3g} from the judged model's, two of whose networks lie "
-        f"{kept['spread']:.3g} apart",
+        Message(
+            "{refitted}: {networks} networks, trained on all {rows:,} rows",
+            refitted=folder.refitted,
+            networks=kept["networks"],
+            rows=kept["rows"],
+        ),
+        Message(
+            "  its answers lie {disagreement:.3g} from the judged model's, two of whose networks lie "
+            "{spread:.3g} apart",
+            disagreement=kept["disagreement"],
+            spread=kept["spread"],
+        ),
         "  no score is known of it: that of the run is model.luthier's, and its sealed rows are open now",
     ]
 
@@ -73,8 +86,11 @@ def _refit(folder: RunFolder) -> None:
     found = refitted(model, bags, rows, asked.seed)
     if not found.agrees:
         raise LuthierError(
-            f"the refitted model disagrees with the judged one: their answers lie {found.disagreement:.3g} apart",
-            expected=f"at most {found.spread:.3g}, as two of the judged model's networks",
+            Message(
+                "the refitted model disagrees with the judged one: their answers lie {disagreement:.3g} apart",
+                disagreement=found.disagreement,
+            ),
+            expected=Message("at most {spread:.3g}, as two of the judged model's networks", spread=found.spread),
             remedy="use model.luthier, whose score is known; nothing was kept",
         )
     _keep(folder, found, len(rows), ledger)
@@ -90,7 +106,9 @@ def _keep(folder: RunFolder, found: Refitted, rows: int, ledger: Ledger) -> None
         "disagreement": found.disagreement,
         "spread": found.spread,
     }
-    sentence = f"refitted.luthier learns from all {rows:,} rows; the sealed ones are open from now on"
+    sentence = Message(
+        "refitted.luthier learns from all {rows:,} rows; the sealed ones are open from now on", rows=rows
+    )
     ledger.add("note", {"step": 5, "sentence": sentence})
     folder.update_facts(refitted=facts)
     found.model.save(folder.refitted)
@@ -105,7 +123,7 @@ def _delivered(folder: RunFolder) -> list[DeliveredBag]:
         alone = {"distilled": "one network that was distilled on the training rows"}
         other = "networks that were stopped by validation rows" if path.exists() else "a run of an earlier version"
         raise InputError(
-            f"'{folder.path}' cannot be refitted",
+            Message("'{path}' cannot be refitted", path=folder.path),
             expected="a run whose networks were trained to their planned end",
             received=alone.get(kept["kind"], other),
             remedy="start a new run of a table with more time, without --warm-start and --distil",

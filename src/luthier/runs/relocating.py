@@ -9,6 +9,7 @@ from typing import Any, Literal
 from luthier.data import BUNDLED, Source, read_source
 from luthier.data.remote import is_remote
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.recipe import LoadedData, asked_of, read_as_asked, read_recipe, read_unchanged, write_recipe
 from luthier.request import NO_TEST, RunRequest
 from luthier.saved import SEVERAL, RunFolder, open_run, runs_in
@@ -45,7 +46,11 @@ def _relocate_one(folder: RunFolder, source: str | Path) -> Literal["source", "t
     asked, recorded = asked_of(folder), facts["source"]
     if not (asked.source or asked.test_file):
         raise InputError(
-            f"--source {source}: the run '{folder.path}' does not read its data from a path",
+            Message(
+                "--source {source}: the run '{path}' does not read its data from a path",
+                source=source,
+                path=folder.path,
+            ),
             expected="a run whose data came from a file or a folder",
             remedy="leave --source out",
         )
@@ -80,9 +85,12 @@ def _other_data(
     before = [(asked.source, "fingerprint", "contents"), (asked.test_file, "new_test", "new_test_contents")]
     had = {path: _checksum_of(recorded, *names) for path, *names in before if path}
     return InputError(
-        f"--source {source}: these are not the data of the run '{folder.path}'",
-        expected=" or ".join(f"fingerprint {(checksum or '')[:12]}, as '{path}' had" for path, checksum in had.items()),
-        received=f"fingerprint {_checksum(found, recorded, 'contents')[:12]}",
+        Message("--source {source}: these are not the data of the run '{path}'", source=source, path=folder.path),
+        expected=" or ".join(
+            Message("fingerprint {value}, as '{path}' had", value=(checksum or "")[:12], path=path)
+            for path, checksum in had.items()
+        ),
+        received=Message("fingerprint {checksum}", checksum=_checksum(found, recorded, "contents")[:12]),
         remedy="name the file that the run was made with, unchanged",
     )
 

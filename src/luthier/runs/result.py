@@ -13,6 +13,7 @@ import polars as pl
 from luthier import storage
 from luthier.data import read_source
 from luthier.errors import LuthierError
+from luthier.messages import Message
 from luthier.recipe import Record, read_ledger, worded
 from luthier.report import notebook_card, summary_lines, write_report
 from luthier.saved import Model, RunFolder, read_histories, read_scores
@@ -45,8 +46,8 @@ class Result:
         """The final judgement: headline with interval, five seeds, baselines with paired differences."""
         scores = read_scores(self.folder)
         if scores is None:
-            remedy = f"finish it: luthier resume {self.path}"
-            raise LuthierError(f"the run '{self.path}' has no scores yet", remedy=remedy)
+            remedy = Message("finish it: luthier resume {path}", path=self.path)
+            raise LuthierError(Message("the run '{path}' has no scores yet", path=self.path), remedy=remedy)
         return scores
 
     @property

@@ -18,17 +18,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from luthier import storage
 from luthier.console import console
 from luthier.data.columns import USED
+from luthier.messages import Message, spoken, tr
 from luthier.recipe import Record, worded, wording_of
 
 LOG = logging.getLogger("luthier")
 MANY_COLUMNS, FEW_ALIKE = 16, 3
 STEPS = {
-    0: "Before step 1: the data",
-    1: "Step 1: the loss",
-    2: "Step 2: inputs and a first architecture",
-    3: "Step 3: fit the training set",
-    4: "Step 4: fit the validation set",
-    5: "Step 5: evaluate once, on the sealed test set",
+    0: Message("Before step 1: the data"),
+    1: Message("Step 1: the loss"),
+    2: Message("Step 2: inputs and a first architecture"),
+    3: Message("Step 3: fit the training set"),
+    4: Message("Step 4: fit the validation set"),
+    5: Message("Step 5: evaluate once, on the sealed test set"),
 }
 
 
@@ -103,12 +104,12 @@ class TextScreen:
             self._bar.event(name, facts)
         if name == "population" and self._verbose:
             self._best = float("inf")
-            self._say(f"    {facts['name']}: {facts['members']} networks, {facts['steps']} steps each")
-            self._say("      step    epoch   training  validation      rate networks")
+            self._say(tr("    {name}: {members} networks, {steps} steps each", **facts))
+            self._say(tr("      step    epoch   training  validation      rate networks"))
         elif name == "evaluation" and self._verbose:
             self._say(self._row(facts["evaluation"]))
         elif name == "moved":
-            self._say(f"  {facts['sentence']}")
+            self._say(f"  {spoken(facts['sentence'])}")
         elif name in ("done", "planned"):
             self._flush_columns()
             self.close()
@@ -133,7 +134,9 @@ class TextScreen:
         if step is not None and step > self._step:
             self._step = step
             self._say("")
-            self._console.print(STEPS.get(step, f"Step {step}"), style="bold", highlight=False)
+            self._console.print(
+                spoken(STEPS.get(step, Message("Step {step}", step=step))), style="bold", highlight=False
+            )
 
     def _flush_columns(self) -> None:
         if not self._columns:
@@ -154,11 +157,13 @@ class TextScreen:
                     self._say(f"  {wording_of(record).sentence()}")
             else:
                 first, last = (f"`{alike[place]['of']}`" for place in (0, -1))
-                self._say(f"  {len(alike)} columns from {first} to {last}: {chosen}; {reason}")
+                values = {"count": len(alike), "first": first, "last": last, "chosen": chosen, "reason": reason}
+                self._say(tr("  {count} columns from {first} to {last}: {chosen}; {reason}", **values))
         if many:
             kept = Counter(record["choice"] for record in columns if record["choice"] in USED)
-            kinds = ", ".join(f"{count} {kind}" for kind, count in kept.most_common())
-            self._say(f"  columns: {kinds}; the report gives the reasons; override with --column NAME=TYPE")
+            kinds = ", ".join(f"{count} {tr(kind)}" for kind, count in kept.most_common())
+            template = "  columns: {kinds}; the report gives the reasons; override with --column NAME=TYPE"
+            self._say(tr(template, kinds=kinds))
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -192,7 +197,7 @@ class _Steps:
     """How far a run is: planned steps done, all that are planned, and what is going on."""
 
     def __init__(self) -> None:
-        self.doing, self.done = "reading the data", 0
+        self.doing, self.done = tr("reading the data"), 0
         self.total: int | None = None
         self._finished, self._current = 0, 0
 
@@ -200,12 +205,12 @@ class _Steps:
         """Whether something has changed."""
         match name:
             case "begin":
-                self.doing, self.total = "training", facts["steps"]
+                self.doing, self.total = tr("training"), facts["steps"]
             case "range":
-                self.doing = "range test"
+                self.doing = tr("range test")
             case "population":
                 self._finished, self._current = self._finished + self._current, facts["steps"]
-                self.doing, self.done = facts["stage"], self._finished
+                self.doing, self.done = tr(facts["stage"]), self._finished
             case "evaluation":
                 self.done = self._finished + facts["evaluation"].step
             case _:
@@ -248,7 +253,7 @@ class _Bar:
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
-            TextColumn("left"),
+            TextColumn(tr("left")),
             TimeRemainingColumn(),
             console=console,
             transient=True,
@@ -290,11 +295,14 @@ def _sentence(record: Record) -> str:
     kind = record["kind"]
     if kind == "decision":
         return wording_of(record).sentence()
+    words = worded(record)
     if kind == "finding":
-        remedy = f" Try: {record['remedy']}." if record["remedy"] else ""
-        return f"{record['severity']}: {record['sentence']}.{remedy}"
+        remedy = tr(" Try: {remedy}.", remedy=words["remedy"]) if words["remedy"] else ""
+        sentence = tr("{severity}: {sentence}.", severity=tr(words["severity"]), sentence=words["sentence"])
+        return sentence + remedy
     if kind == "cut":
-        return f"stopped early: {record['work']} at step {record['step']}; {record['reason']}"
+        values = {"work": words["work"], "step": words["step"], "reason": spoken(words["reason"])}
+        return tr("stopped early: {work} at step {step}; {reason}", **values)
     if kind == "opening":
-        return f"the sealed test set is opened {record['purpose']}"
-    return str(record.get("sentence", ""))
+        return tr("the sealed test set is opened {purpose}", purpose=spoken(words["purpose"]))
+    return str(words.get("sentence", ""))

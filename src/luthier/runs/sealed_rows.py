@@ -8,6 +8,7 @@ from typing import Any
 
 from luthier import storage
 from luthier.assess import Register, SealHistory, measure, open_test, seen_before
+from luthier.messages import with_messages
 from luthier.recipe import Ledger, openings, predict_part, read_ledger, reread
 from luthier.recipe.known_rows import keep_reading, record_in
 from luthier.recipe.parts import parts_of
@@ -80,7 +81,7 @@ def _read_again(folder: RunFolder) -> None:
     finding = seen_before(history)
     assert finding is not None
     ledger.find(finding, step=5)
-    storage.write_json(folder.scores, scores)
+    storage.write_json(folder.scores, with_messages(scores))
     write_report(folder.path)
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 import luthier
 from luthier import storage
 from luthier.errors import InputError, in_a_line
+from luthier.messages import Message
 from luthier.saved.model_schemas import EncoderFacts, ManifestFacts, ModelFacts, NoProfile, ProfileFacts
 from luthier.saved.upgrades import embeddings_first, with_parsers
 from luthier.schema_types import Plain
@@ -79,13 +80,13 @@ def read_bundle(path: Path) -> Bundle:
             contents, version = _contents(archive, path, os.fstat(file.fileno()).st_size)
     except FileNotFoundError:
         raise InputError(
-            f"there is no model at '{path}'",
+            Message("there is no model at '{path}'", path=path),
             expected="a model.luthier file, or a finished run's folder",
             remedy="finish the run with `luthier resume`",
         ) from None
     except (zipfile.BadZipFile, zipfile.LargeZipFile, struct.error, EOFError, OSError, *_OF_READING) as error:
         raise InputError(
-            f"'{path}' is not a complete model file",
+            Message("'{path}' is not a complete model file", path=path),
             received=in_a_line(error),
             remedy="copy it again from the original",
         ) from None
@@ -93,11 +94,11 @@ def read_bundle(path: Path) -> Bundle:
     try:
         weights = load_tensors(contents["weights.safetensors"])
     except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:  # of types that torch has not
-        raise InputError(f"'{path}' has no readable weights", received=in_a_line(error)) from None
+        raise InputError(Message("'{path}' has no readable weights", path=path), received=in_a_line(error)) from None
     try:
         bundle = _upgraded(Bundle(**values, weights=weights), version)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
-        raise InputError(f"'{path}' does not describe a model", received=in_a_line(error)) from None
+        raise InputError(Message("'{path}' does not describe a model", path=path), received=in_a_line(error)) from None
     checked = {
         name: validated(schema, getattr(bundle, name), f"'{path}', {name}.json,") for name, schema in SCHEMAS.items()
     }
@@ -117,29 +118,31 @@ def _contents(archive: zipfile.ZipFile, path: Path, size: int) -> tuple[dict[str
     names = [info.filename for info in archive.infolist()]
     if sorted(names) != sorted(("manifest.json", *ENTRIES)):
         raise InputError(
-            f"'{path}' is not a model of Luthier",
-            expected=f"the entries manifest.json, {', '.join(ENTRIES)}",
+            Message("'{path}' is not a model of Luthier", path=path),
+            expected=Message("the entries manifest.json, {names}", names=", ".join(ENTRIES)),
             received=", ".join(name[:40] for name in names[:10]) or "an empty archive",
         )
     for info in archive.infolist():
         if info.compress_type != zipfile.ZIP_STORED or info.file_size > LARGEST.get(info.filename, LARGEST_JSON):
-            raise InputError(f"'{path}' has an entry that is compressed or too large", received=info.filename)
+            raise InputError(
+                Message("'{path}' has an entry that is compressed or too large", path=path), received=info.filename
+            )
     if sum(info.file_size for info in archive.infolist()) > size:
-        raise InputError(f"'{path}' has entries that share their bytes")
-    where = f"'{path}', manifest.json,"
+        raise InputError(Message("'{path}' has entries that share their bytes", path=path))
+    where = Message("'{path}', manifest.json,", path=path)
     manifest = validated(ManifestFacts, parse_json(archive.read("manifest.json"), where), where)
     if manifest["format"] not in READABLE:
         raise InputError(
-            f"'{path}' has a format that this version of Luthier cannot read",
-            expected=f"format {' or '.join(map(str, READABLE))}",
-            received=f"format {manifest['format']}",
+            Message("'{path}' has a format that this version of Luthier cannot read", path=path),
+            expected=Message("format {names}", names=" or ".join(map(str, READABLE))),
+            received=Message("format {format}", format=manifest["format"]),
             remedy="pip install --upgrade luthier",
         )
     contents = {name: archive.read(name) for name in ENTRIES}
     for name, content in contents.items():
         if manifest["checksums"].get(name) != storage.sha256(content):
             raise InputError(
-                f"'{path}' was changed after it was saved: {name}",
+                Message("'{path}' was changed after it was saved: {name}", path=path, name=name),
                 expected="the checksum in its manifest",
                 received="another one",
                 remedy="copy it again from the original",

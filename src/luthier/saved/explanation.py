@@ -17,6 +17,7 @@ from luthier.assess.attribution import integrated_gradients
 from luthier.data import Encoder, Prepare, Preprocess, TableEncoder
 from luthier.data.encode import FIRST_LEVEL, UNKNOWN
 from luthier.errors import InputError, nearest
+from luthier.messages import Message
 from luthier.nets import Net
 from luthier.nets.dense import DenseNet
 from luthier.saved.blend import Blend
@@ -132,12 +133,12 @@ def settable(encoder: Encoder, profile: Profile | None, column: str) -> Settable
     indices = encoder.places()
     if column not in indices:
         hint = nearest(column, indices)
-        raise InputError(f"the model does not use a column '{column}'", remedy=hint)
+        raise InputError(Message("the model does not use a column '{column}'", column=column), remedy=hint)
     numbers, coded = indices[column]
     kind = next((one.kind for one in encoder.columns if one.name == column), "")
     if not isinstance(encoder, TableEncoder) or profile is None or kind not in ("number", "boolean", "category"):
         raise InputError(
-            f"partial dependence is not defined for column '{column}'",
+            Message("partial dependence is not defined for column '{column}'", column=column),
             expected="a number, boolean or category",
             received=kind or "no profile of the training rows",
         )

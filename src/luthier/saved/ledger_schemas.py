@@ -98,6 +98,15 @@ class RepeatRecord(TypedDict):
     sentence: Text
 
 
+class PiecesRecord(TypedDict):
+    """A population that was trained in pieces at once."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    kind: Literal["pieces"]
+    work: Text
+    sizes: list[Annotated[int, Field(ge=1)]]
+
+
 class OpeningRecord(TypedDict):
     """A reading of the test set."""
 
@@ -124,7 +133,7 @@ class OtherRecord(TypedDict):
     step: NotRequired[Step]
 
 
-_KNOWN = ("decision", "finding", "plan", "cut", "repeat", "opening")
+_KNOWN = ("decision", "finding", "plan", "cut", "repeat", "pieces", "opening")
 
 
 def _kind(record: Any) -> str:
@@ -143,6 +152,7 @@ LedgerRecord: Any = Annotated[
     | Annotated[PlanRecord, Tag("plan")]
     | Annotated[CutRecord, Tag("cut")]
     | Annotated[RepeatRecord, Tag("repeat")]
+    | Annotated[PiecesRecord, Tag("pieces")]
     | Annotated[OpeningRecord, Tag("opening")]
     | Annotated[SentenceRecord, Tag("sentence")]
     | Annotated[OtherRecord, Tag("other")],

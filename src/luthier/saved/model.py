@@ -37,6 +37,7 @@ from luthier.data.numerals import NumberStyle
 from luthier.data.target_transform import TargetTransform
 from luthier.data.values import styles_of
 from luthier.errors import ConfigError, InputError, LuthierError, in_a_line
+from luthier.messages import Message
 from luthier.nets import Licence, Net
 from luthier.saved.blend import Blend, activate
 from luthier.saved.bundle import read_bundle, write_bundle
@@ -171,13 +172,16 @@ class Model:
         if self.task.is_classes:
             if answer == "probability":
                 return replace(self, answer=answer)
-            raise InputError(f"--answer {answer}: the target has classes", expected="probability")
+            raise InputError(
+                Message("--answer {answer}: the target has classes", answer=answer), expected="probability"
+            )
         if answer == "probability":
             raise InputError("--answer probability: the target is a number", expected="mean, median, or q0.9")
         answer_named(answer)
         if not self.residuals and answer != self.answer:
             raise InputError(
-                f"--answer {answer}: this model does not know how its errors are distributed", remedy="fit it anew"
+                Message("--answer {answer}: this model does not know how its errors are distributed", answer=answer),
+                remedy="fit it anew",
             )
         return replace(self, answer=answer, transform=with_answer(self.transform, np.array(self.residuals), answer))
 
@@ -367,7 +371,9 @@ class Model:
     def _explained(self, numbers: Tensor, codes: Tensor, of: str | None) -> np.ndarray:
         if of is not None:
             if of not in self.task.classes:
-                raise InputError(f"there is no class '{of}'", expected=", ".join(self.task.classes[:20]) or "no class")
+                raise InputError(
+                    Message("there is no class '{of}'", of=of), expected=", ".join(self.task.classes[:20]) or "no class"
+                )
             return np.full(len(numbers), self.task.classes.index(of))
         if not self.task.is_classes:
             return np.zeros(len(numbers), dtype=np.int64)
@@ -383,6 +389,8 @@ class Model:
         try:
             return cls(**parts_of(read_bundle(Path(path))))
         except ConfigError as error:  # of a network's spec
-            raise InputError(f"'{path}' does not describe a model", received=in_a_line(error)) from error
+            raise InputError(
+                Message("'{path}' does not describe a model", path=path), received=in_a_line(error)
+            ) from error
         except MismatchError as error:
             raise error.about(f"'{path}' does not describe a model") from None

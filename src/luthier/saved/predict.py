@@ -16,6 +16,7 @@ from luthier import storage
 from luthier.data import PictureEncoder, TableEncoder, Unread, read_batches
 from luthier.data.numerals import NumberStyle, in_marks_of
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.saved.model import Model
 from luthier.saved.run_folder import finished_in, open_one, runs_in, unfinished_in_words
 
@@ -70,7 +71,9 @@ def predict_file(
     """
     if isinstance(output, Path) and output.suffix.lower() not in ("", ".csv", ".txt"):
         raise InputError(
-            f"'{output}' cannot be written", expected="a file name that ends in .csv", received=output.suffix
+            Message("'{output}' cannot be written", output=output),
+            expected="a file name that ends in .csv",
+            received=output.suffix,
         )
     models = {target: model.answering(answer) if answer else model for target, model in load_all(run).items()}
     if Path(run).is_dir() and (left := unfinished_in_words(run)):
@@ -159,7 +162,7 @@ def _destination(output: Path | IO[bytes] | None) -> Iterator[IO[bytes]]:
         return
     with storage.explained(output):
         if not output.parent.is_dir():
-            raise InputError(f"there is no folder '{output.parent}' to write into")
+            raise InputError(Message("there is no folder '{parent}' to write into", parent=output.parent))
         if output.exists() and not output.is_file():  # a device or a pipe is written to, not replaced
             with output.open("wb") as file:
                 yield file

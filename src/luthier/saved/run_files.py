@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.saved.run_folder import RunFolder
 from luthier.saved.score_schemas import CheckFacts, DriftFacts, ScoreFacts
 from luthier.saved.search_schemas import StudyFacts
@@ -54,7 +55,9 @@ def read_judged(folder: RunFolder) -> pl.DataFrame | None:
         return None
     told = [name for name in frame.columns if name == "weight" or name.startswith("told_")]
     if frame["row"].is_duplicated().any() or not all(frame[name].dtype.is_float() for name in told):
-        raise InputError(f"'{folder.judged}' does not hold predictions, one of each row", remedy=REMEDY)
+        raise InputError(
+            Message("'{judged}' does not hold predictions, one of each row", judged=folder.judged), remedy=REMEDY
+        )
     return frame.with_columns(pl.col(told).fill_null(float("nan")), pl.col("true").fill_null(float("nan")))
 
 
@@ -64,8 +67,8 @@ def read_study(path: Path) -> tuple[dict[str, Any], pl.DataFrame]:
         result: dict[str, Any] = read_json(path / "search.json", StudyFacts)
         return result, read_frame(path / "trials.parquet", TRIALS)
     except FileNotFoundError:
-        remedy = f"luthier resume {path}"
-        raise InputError(f"the search in '{path}' has not finished yet", remedy=remedy) from None
+        remedy = Message("luthier resume {path}", path=path)
+        raise InputError(Message("the search in '{path}' has not finished yet", path=path), remedy=remedy) from None
 
 
 def _read(path: Path, schema: Any) -> dict[str, Any] | None:

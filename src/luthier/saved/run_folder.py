@@ -18,6 +18,7 @@ import torch
 import luthier
 from luthier import storage
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.saved.schemas import RUN_FACTS
 from luthier.untrusted import content_of, parse_json, require_plain_files, validated
 
@@ -144,14 +145,14 @@ class RunFolder:
             facts = parse_json(content_of(path), f"'{path}'")
         except FileNotFoundError:
             raise InputError(
-                f"'{self.path}' is not a run of Luthier",
+                Message("'{path}' is not a run of Luthier", path=self.path),
                 expected="a folder written by `luthier fit`, with a run.json inside",
                 received="a folder without run.json" if self.path.is_dir() else "nothing at that path",
                 remedy="list your runs with `ls runs`",
             ) from None
         if not isinstance(facts, dict) or facts.get("mark") != _MARK:
             raise InputError(
-                f"'{self.path}' was not written by Luthier",
+                Message("'{path}' was not written by Luthier", path=self.path),
                 expected="a run.json written by `luthier fit`",
                 received="a run.json with other contents",
                 remedy="choose another folder with --run",
@@ -159,9 +160,9 @@ class RunFolder:
         version = facts.get("format")
         if isinstance(version, int) and version > FORMAT:
             raise InputError(
-                f"'{self.path}' was written by a newer version of Luthier",
-                expected=f"format {FORMAT} or older",
-                received=f"format {version}",
+                Message("'{path}' was written by a newer version of Luthier", path=self.path),
+                expected=Message("format {format} or older", format=FORMAT),
+                received=Message("format {version}", version=version),
                 remedy="pip install --upgrade luthier",
             )
         schema = RUN_FACTS.get(str(facts.get("kind", "")), RUN_FACTS[""])
@@ -174,10 +175,15 @@ class RunFolder:
         if facts.get("format", 1) < FORMAT:
             version = facts.get("versions", {}).get("luthier", "an earlier version")
             raise InputError(
-                f"{command} cannot continue '{self.path}': it was made by Luthier {version}, which stored decisions "
-                "as sentences",
-                expected=f"a run of format {FORMAT}",
-                received=f"format {facts.get('format', 1)}",
+                Message(
+                    "{command} cannot continue '{path}': it was made by Luthier {version}, which stored "
+                    "decisions as sentences",
+                    command=command,
+                    path=self.path,
+                    version=version,
+                ),
+                expected=Message("a run of format {format}", format=FORMAT),
+                received=Message("format {format}", format=facts.get("format", 1)),
                 remedy="start a new run (this one still opens, predicts, checks and compares), or install that version",
             )
         return self
@@ -227,7 +233,11 @@ def finished_in(path: Path | str) -> dict[str, Path]:
 def unfinished_in_words(path: Path | str) -> str:
     """Which targets of a folder have no model yet, and what to do about it; empty where all have."""
     left = [f"`{target}`" for target in runs_in(path) if target not in finished_in(path)]
-    return f"{', '.join(left)}: no model yet; finish with luthier resume {path}" if left else ""
+    return (
+        Message("{names}: no model yet; finish with luthier resume {path}", names=", ".join(left), path=path)
+        if left
+        else ""
+    )
 
 
 def open_one(path: Path | str) -> RunFolder:
@@ -235,7 +245,10 @@ def open_one(path: Path | str) -> RunFolder:
     run = open_run(path)
     if run.kind == SEVERAL:
         names = ", ".join(f"'{one}'" for one in runs_in(path).values())
-        raise InputError(f"'{path}' holds the runs of several targets", expected=f"one of {names}")
+        raise InputError(
+            Message("'{path}' holds the runs of several targets", path=path),
+            expected=Message("one of {names}", names=names),
+        )
     return run
 
 
@@ -243,7 +256,7 @@ def open_fit(path: Path | str, *, searched: str = "train a model with `luthier f
     """An existing fit of one target; InputError for several targets, and for a search (`searched` is the remedy)."""
     run = open_one(path)
     if run.kind == SEARCH:
-        raise InputError(f"'{path}' is a search, not a fit", remedy=searched)
+        raise InputError(Message("'{path}' is a search, not a fit", path=path), remedy=searched)
     return run
 
 
@@ -269,18 +282,23 @@ def _clear(path: Path, replace: bool) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not path.is_dir():
-        raise InputError(f"'{path}' is a file, not a folder", remedy="choose another folder with --run")
+        raise InputError(
+            Message("'{path}' is a file, not a folder", path=path), remedy="choose another folder with --run"
+        )
     if not (path / "run.json").exists():
         raise InputError(
-            f"'{path}' is not empty and not a run of Luthier",
-            received=f"a folder with {sum(1 for _ in path.iterdir())} other entries",
+            Message("'{path}' is not empty and not a run of Luthier", path=path),
+            received=Message("a folder with {count} other entries", count=sum(1 for _ in path.iterdir())),
             remedy="choose another folder with --run",
         )
     open_run(path)
     if not replace:
         raise InputError(
-            f"'{path}' already holds a run",
-            remedy=f"continue it with luthier resume {path}, overwrite it with --replace, or choose another folder",
+            Message("'{path}' already holds a run", path=path),
+            remedy=Message(
+                "continue it with luthier resume {path}, overwrite it with --replace, or choose another folder",
+                path=path,
+            ),
         )
     with storage.held(path):
         _remove(path)

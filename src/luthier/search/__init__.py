@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from luthier.search.built import BuiltNetworks
+from luthier.search.cluster import cluster_at, require_cluster
 from luthier.search.described import space_from, usual_space
 from luthier.search.effort import Effort
 from luthier.search.executors import executor_for
@@ -42,7 +43,9 @@ __all__ = [
     "Trial",
     "TrialStore",
     "VarianceShare",
+    "cluster_at",
     "executor_for",
+    "require_cluster",
     "sensitivity",
     "space_from",
     "usual_space",

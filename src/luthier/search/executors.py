@@ -157,8 +157,6 @@ def executor_for(on: str, networks: Networks, folder: Path | None, workers: int 
     if on == "local":
         count = cores() if workers is None else workers
         return Here(networks, folder) if count == 1 else Processes(networks, folder, count)
-    if on == "ray" or on.startswith("ray://") or ":" in on:
-        from luthier.search.cluster import Cluster
+    from luthier.search.cluster import OnCluster, cluster_at
 
-        return Cluster(networks, folder, None if on == "ray" else on, workers)
-    raise InputError(f"cannot train on '{on}'", expected="local, ray, or the address of a Ray cluster")
+    return OnCluster(networks, cluster_at(on, folder, workers))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.objective import spelled
 
 ROUNDS = 12  # of the search for the least symmetric error: by halves down to a 4000th of the range
@@ -130,6 +131,6 @@ def answer_named(name: str) -> Callable[[np.ndarray], np.ndarray]:
     if given and 0 < float(given[1]) < 1:
         return lambda Y: quantile(Y, float(given[1]))
     raise InputError(
-        f"'{name[:60]}' is not an answer of a model of numbers",
-        expected=f"{', '.join(ANSWERS)}, or a quantile such as q0.9",
+        Message("'{name}' is not an answer of a model of numbers", name=name[:60]),
+        expected=Message("{names}, or a quantile such as q0.9", names=", ".join(ANSWERS)),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.storage import explained
 from luthier.task.class_answers import ClassAnswer, of_costs
 
@@ -23,21 +24,27 @@ def costs_as_text(costs: str) -> str:
     path = Path(costs)
     with explained(path):
         if not path.is_file():
-            raise InputError(f"--cost {costs}: there is no such file", expected="1:5, or a CSV file of costs")
+            raise InputError(
+                Message("--cost {costs}: there is no such file", costs=costs), expected="1:5, or a CSV file of costs"
+            )
         if path.stat().st_size > LARGEST:
-            raise InputError(f"--cost {costs}: the file is too large", expected=EXPECTED)
+            raise InputError(Message("--cost {costs}: the file is too large", costs=costs), expected=EXPECTED)
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
     names = [name.strip() for name in rows[0][1:]] if rows else []
     if len(names) < 2 or len({*names}) < len(names) or [row[0].strip() for row in rows[1:]] != names:
         received = ", ".join(rows[0])[:100] if rows else "an empty file"
-        raise InputError(f"--cost {costs}: the table cannot be read", expected=EXPECTED, received=received)
+        raise InputError(
+            Message("--cost {costs}: the table cannot be read", costs=costs), expected=EXPECTED, received=received
+        )
     try:
         values = [[float(cell) for cell in row[1:]] for row in rows[1:]]
     except ValueError as error:
-        raise InputError(f"--cost {costs}: a cost is not a number", expected=EXPECTED, received=str(error)) from None
+        raise InputError(
+            Message("--cost {costs}: a cost is not a number", costs=costs), expected=EXPECTED, received=str(error)
+        ) from None
     if any(len(row) != len(names) or not np.isfinite(row).all() for row in values):
-        raise InputError(f"--cost {costs}: the table is not square", expected=EXPECTED)
+        raise InputError(Message("--cost {costs}: the table is not square", costs=costs), expected=EXPECTED)
     return json.dumps({"classes": names, "costs": values})
 
 

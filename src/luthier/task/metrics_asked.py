@@ -11,6 +11,7 @@ from luthier.assess import PRIMARY
 from luthier.data import Task
 from luthier.data.task import target_values
 from luthier.errors import ConfigError, InputError, nearest
+from luthier.messages import Message, joined
 from luthier.objective import METRICS, metric_named, metrics_of, spelled
 from luthier.objective.metrics import PREFIX
 
@@ -60,7 +61,9 @@ def require_metrics(text: str, task: Task, target: pl.Series | None = None) -> N
             metric = None
         if metric is None or task.family not in metric.kinds or metric.of_law:
             hint = nearest(name, known)
-            raise ConfigError([f"--metric {name}: not one of {', '.join(known)}; {hint}".rstrip("; ")])
+            raise ConfigError(
+                [joined([Message("--metric {name}: not one of {names}", name=name, names=", ".join(known)), hint])]
+            )
         if target is not None and _bounded(name) in _BOUNDS:
             _require_values(name, target_values(target, task).drop_nulls().to_numpy(), known)
 
@@ -76,7 +79,7 @@ def _require_values(name: str, y: np.ndarray, known: list[str]) -> None:
     if wrong.any():
         others = [one for one in known if _bounded(one) not in _BOUNDS or not _BOUNDS[_bounded(one)][0](y).any()]
         raise InputError(
-            f"--metric {name} cannot be asked of this target: {why}",
-            expected=f"one of {', '.join(others)}",
-            received=f"{y[wrong][0]:g}, and {int(wrong.sum()) - 1} more such rows",
+            Message("--metric {name} cannot be asked of this target: {why}", name=name, why=why),
+            expected=Message("one of {names}", names=", ".join(others)),
+            received=Message("{y:g}, and {count} more such rows", y=y[wrong][0], count=int(wrong.sum()) - 1),
         )

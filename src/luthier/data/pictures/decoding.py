@@ -19,6 +19,7 @@ import numpy as np
 from luthier.data.pictures.idx import read_idx
 from luthier.errors import InputError, in_a_line
 from luthier.machine import cores
+from luthier.messages import Message
 from luthier.optional import require
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".webp", ".tif", ".tiff", ".gif")
@@ -229,14 +230,16 @@ def packed_array(name: str, stamp: int) -> np.ndarray:
         try:
             result: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
-            raise InputError(f"'{path.name}' is not an array of pictures", received=in_a_line(error)) from error
+            raise InputError(
+                Message("'{name}' is not an array of pictures", name=path.name), received=in_a_line(error)
+            ) from error
     else:
         result = read_idx(path)
     if result.dtype != np.uint8 or result.ndim not in (3, 4):
         raise InputError(
-            f"'{path.name}' holds no pictures",
+            Message("'{name}' holds no pictures", name=path.name),
             expected="bytes of shape [N, H, W], [N, H, W, C] or [N, C, H, W]",
-            received=f"{result.dtype} of shape {list(result.shape)}",
+            received=Message("{dtype} of shape {list}", dtype=result.dtype, list=list(result.shape)),
         )
     return result
 

@@ -18,6 +18,7 @@ from luthier.data.pictures.store import PictureStore, store_of
 from luthier.data.sentences import SentenceVectors
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest
+from luthier.messages import Message
 
 NAMED = 5
 
@@ -53,7 +54,7 @@ class PictureEncoder:
         """Pictures uint8 [N, C, H, W], and no codes [N, 0]. InputError for pictures that cannot be read."""
         if self.column not in frame.columns:
             raise InputError(
-                f"the column of pictures, '{self.column}', is missing",
+                Message("the column of pictures, '{column}', is missing", column=self.column),
                 remedy=nearest(self.column, frame.columns) or "name it as in training",
             )
         references = frame[self.column].fill_null("").to_list()
@@ -63,7 +64,11 @@ class PictureEncoder:
             result = store_of(references, self.shape, kept=False)
             if result.problems:
                 named = [f"'{references[row]}' ({why})" for row, why in list(result.problems.items())[:NAMED]]
-                raise InputError(f"{len(result.problems)} pictures cannot be read: {', '.join(named)}")
+                raise InputError(
+                    Message(
+                        "{count} pictures cannot be read: {names}", count=len(result.problems), names=", ".join(named)
+                    )
+                )
             pixels = torch.from_numpy(result.pixels)
         return pixels, torch.zeros(len(references), 0, dtype=torch.int64)
 

@@ -13,6 +13,7 @@ import polars as pl
 
 from luthier.data.pictures.decoding import SUFFIXES
 from luthier.errors import InputError
+from luthier.messages import Message, joined
 
 PICTURE, LABEL = "picture", "label"
 NAMED = 20  # classes, endings or folders that a line lists
@@ -48,19 +49,24 @@ def class_folders(folder: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
             return pl.DataFrame({PICTURE: [str(path) for path in loose]}), ()
         others = _sum(below.others for below in result.values())
         raise InputError(
-            f"'{folder}' holds no pictures",
+            Message("'{folder}' holds no pictures", folder=folder),
             expected="one sub-folder a class with PNG or JPEG files, or MNIST's IDX files",
-            received=_counted(others) if others else f"{len(entries)} other entries",
+            received=_counted(others) if others else Message("{count} other entries", count=len(entries)),
             remedy=_remedy(others),
         )
     empty = [name for name, below in result.items() if not below.pictures]
     if empty:
         others = _sum(result[name].others for name in empty)
         raise InputError(
-            f"{len(empty)} class folders of '{folder}' hold no pictures: {_listed(empty)}",
-            expected=f"files that end in {', '.join(SUFFIXES[:3])} in each sub-folder",
+            Message(
+                "{count} class folders of '{folder}' hold no pictures: {names}",
+                count=len(empty),
+                folder=folder,
+                names=_listed(empty),
+            ),
+            expected=Message("files that end in {names} in each sub-folder", names=", ".join(SUFFIXES[:3])),
             received=_counted(others),
-            remedy="; ".join(filter(None, (_remedy(others), "fill or remove those folders"))),
+            remedy=joined([_remedy(others), Message("fill or remove those folders")]),
         )
     if len(result) == 1:
         raise _one_class(folder, *result)
@@ -70,19 +76,24 @@ def class_folders(folder: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
 
 
 def _notes(folder: Path, found: Mapping[str, _Walked], loose: int) -> Iterator[str]:
-    yield f"{len(found)} classes: {_listed([f'{name} {len(below.pictures):,}' for name, below in found.items()])}"
+    names = _listed([f"{name} {len(below.pictures):,}" for name, below in found.items()])
+    yield Message("{count} classes: {names}", count=len(found), names=names)
     others = _sum(below.others for below in found.values())
     if others:
-        total = sum(others.values())
-        files = "file is" if total == 1 else "files are"
-        yield f"{total:,} {files} passed over: {_counted(others)}; pictures end in {', '.join(SUFFIXES)}"
+        template = "{count:,} files are passed over: {others}; pictures end in {suffixes}"
+        if (total := sum(others.values())) == 1:
+            template = "{count:,} file is passed over: {others}; pictures end in {suffixes}"
+        yield Message(template, count=total, others=_counted(others), suffixes=", ".join(SUFFIXES))
     if same := _same_below(folder, found):
-        yield (
-            f"each of these folders holds the same ones, so they cannot be classes: {_listed(same)}; if those are the "
-            f"classes: luthier fit {folder / next(iter(found))}"
+        yield Message(
+            "each of these folders holds the same ones, so they cannot be classes: {names}; if those are the classes: "
+            "luthier fit {folder}",
+            names=_listed(same),
+            folder=folder / next(iter(found)),
         )
     if loose:
-        yield f"{loose:,} pictures beside the class folders are passed over: they have no label"
+        template = "{count:,} pictures beside the class folders are passed over: they have no label"
+        yield Message(template, count=loose)
 
 
 def _refuse_split(folder: Path, names: Sequence[str]) -> None:
@@ -96,11 +107,18 @@ def _refuse_split(folder: Path, names: Sequence[str]) -> None:
     # Of a test and a validation part the test part judges: validation pictures are drawn from the training part.
     judge = min(held_out, key=lambda name: HELD_OUT.index(parts[name][0]))
     raise InputError(
-        f"'{folder}' holds the parts of a split, not classes: {_listed(names)}",
+        Message("'{folder}' holds the parts of a split, not classes: {names}", folder=folder, names=_listed(names)),
         expected="one sub-folder a class",
-        received=f"in '{training[0]}': {_listed(_names_below(folder / training[0])) or 'pictures without a class'}",
-        remedy=f"luthier fit {folder / training[0]} --test {folder / judge}"
-        " (validation pictures are drawn from the training part)",
+        received=Message(
+            "in '{training}': {names}",
+            training=training[0],
+            names=_listed(_names_below(folder / training[0])) or Message("pictures without a class"),
+        ),
+        remedy=Message(
+            "luthier fit {folder} --test {test} (validation pictures are drawn from the training part)",
+            folder=folder / training[0],
+            test=folder / judge,
+        ),
     )
 
 
@@ -124,10 +142,12 @@ def _same_below(folder: Path, names: Iterable[str]) -> list[str]:
 def _one_class(folder: Path, name: str) -> InputError:
     below = _names_below(folder / name)
     return InputError(
-        f"'{folder}' has one class only, '{name}'",
+        Message("'{folder}' has one class only, '{name}'", folder=folder, name=name),
         expected="a sub-folder for each of two classes or more",
-        received=f"in '{name}': {_listed(below)}" if below else "",
-        remedy=f"if these are the classes: luthier fit {folder / name}" if len(below) > 1 else "",
+        received=Message("in '{name}': {names}", name=name, names=_listed(below)) if below else "",
+        remedy=Message("if these are the classes: luthier fit {folder}", folder=folder / name)
+        if len(below) > 1
+        else "",
     )
 
 
@@ -177,7 +197,7 @@ def _counted(others: Mapping[str, int]) -> str:
 
 def _remedy(others: Mapping[str, int]) -> str:
     unread = [ending for ending in (".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".svg") if ending in others]
-    return f"convert {', '.join(unread)} to JPEG or PNG" if unread else ""
+    return Message("convert {names} to JPEG or PNG", names=", ".join(unread)) if unread else ""
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from luthier import storage
 from luthier.errors import InputError, LuthierError
+from luthier.messages import Message
 
 # SHA-256 of each file unpacked: how a mirror packed it does not matter.
 CONTENTS = {
@@ -28,7 +29,9 @@ SECONDS = 20.0
 def check_mnist(folder: Path) -> list[str]:
     """The files of MNIST in a folder, each of them whole. InputError that names every one missing or altered."""
     if not folder.is_dir():
-        raise InputError(f"there is no folder '{folder}'", expected="MNIST's four IDX files, plain or gzip")
+        raise InputError(
+            Message("there is no folder '{folder}'", folder=folder), expected="MNIST's four IDX files, plain or gzip"
+        )
     problems, result = [], []
     for name, wanted in CONTENTS.items():
         path = next((folder / one for one in (f"{name}.gz", name) if (folder / one).exists()), None)
@@ -40,10 +43,10 @@ def check_mnist(folder: Path) -> list[str]:
             result.append(path.name)
     if problems:
         raise InputError(
-            f"'{folder}' does not hold MNIST",
+            Message("'{folder}' does not hold MNIST", folder=folder),
             expected=", ".join(CONTENTS),
             received="; ".join(problems),
-            remedy=f"luthier data mnist --to {folder}",
+            remedy=Message("luthier data mnist --to {folder}", folder=folder),
         )
     return result
 
@@ -74,7 +77,7 @@ def _download(name: str, wanted: str, mirrors: tuple[str, ...]) -> bytes:
         except (urllib.error.URLError, TimeoutError, OSError, EOFError) as error:
             message.append(f"{mirror}: {getattr(error, 'reason', error)}")
     raise LuthierError(
-        f"'{name}' could not be fetched",
+        Message("'{name}' could not be fetched", name=name),
         expected="the known file from one of the mirrors",
         received="; ".join(message),
         remedy="check the network; or copy the four files and check them with luthier data mnist --from DIR",

@@ -15,6 +15,7 @@ from luthier.data.pictures.folders import LABEL, PICTURE, class_folders
 from luthier.data.pictures.idx import read_idx
 from luthier.data.pictures.store import PictureStore, store_of
 from luthier.errors import InputError
+from luthier.messages import Message
 
 LARGEST, SMALLEST = 64, 8  # sides that pictures are scaled to, unless they are asked for
 SURVEYED = 400  # pictures whose size is looked at
@@ -38,7 +39,11 @@ def folder_table(folder: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
     packed = [entry for entry in entries if is_idx(entry) and "images" in entry.name]
     if packed:
         frames = [idx_table(path) for path in packed]
-        note = f"{len(packed)} files of pictures are read as one data set: {', '.join(path.name for path in packed)}"
+        note = Message(
+            "{count} files of pictures are read as one data set: {names}",
+            count=len(packed),
+            names=", ".join(path.name for path in packed),
+        )
         return pl.concat(frames), (note,) if len(packed) > 1 else ()
     return class_folders(folder)
 
@@ -48,9 +53,9 @@ def idx_table(path: Path) -> pl.DataFrame:
     images = read_idx(path)
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise InputError(
-            f"'{path.name}' holds no pictures",
+            Message("'{name}' holds no pictures", name=path.name),
             expected="bytes with three axes, as MNIST's images",
-            received=f"{images.dtype} with {images.ndim} axes",
+            received=Message("{dtype} with {ndim} axes", dtype=images.dtype, ndim=images.ndim),
         )
     references = [f"{path}#{row}" for row in range(len(images))]
     name = path.name.replace("images", "labels").replace("idx3", "idx1")
@@ -67,9 +72,9 @@ def idx_table(path: Path) -> pl.DataFrame:
     labels = read_idx(beside)
     if labels.shape != images.shape[:1]:
         raise InputError(
-            f"'{path.name}' and '{beside.name}' do not match",
-            expected=f"{len(images)} labels, one per picture",
-            received=f"labels of shape {list(labels.shape)}",
+            Message("'{name}' and '{labels}' do not match", name=path.name, labels=beside.name),
+            expected=Message("{count} labels, one per picture", count=len(images)),
+            received=Message("labels of shape {list}", list=list(labels.shape)),
         )
     return pl.DataFrame({PICTURE: references, LABEL: labels.astype(np.int64)})
 
@@ -119,10 +124,14 @@ def read_pictures(
         return frame, store, ()
     named = [f"'{Path(references[row]).name}' ({why})" for row, why in list(store.problems.items())[:NAMED]]
     more = len(store.problems) - len(named)
-    message = f"{len(store.problems)} of {len(references)} pictures cannot be read: {', '.join(named)}" + (
-        f" and {more} more" if more > 0 else ""
+    message = Message(
+        "{count} of {rows} pictures cannot be read: {names}{more}",
+        count=len(store.problems),
+        rows=len(references),
+        names=", ".join(named),
+        more=Message(" and {count} more", count=more) if more > 0 else "",
     )
     if strict or len(store.problems) == len(references):
         raise InputError(message, expected="pictures of 8 or 16 bits, PNG or JPEG", remedy="repair or remove them")
     kept = np.setdiff1d(np.arange(len(references)), list(store.problems))
-    return frame[kept], store, (f"{message}; they are left out",)
+    return frame[kept], store, (Message("{message}; they are left out", message=message),)

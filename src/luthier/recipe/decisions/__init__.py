@@ -6,10 +6,11 @@ Words are made when somebody reads, so a better wording changes no run, and a re
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from luthier.errors import InputError
-from luthier.messages import language, speaking
+from luthier.messages import KEPT, Message, in_words, language, restored, speaking
 from luthier.recipe.decisions.backbone_use import AveragesEvidence, BackboneEvidence, EndEvidence, UnfrozenEvidence
 from luthier.recipe.decisions.baselines_ready import BaselinesEvidence
 from luthier.recipe.decisions.calibrating import CalibrationEvidence, PredictionEvidence, ThresholdEvidence
@@ -59,9 +60,13 @@ def evidence_of(record: Mapping[str, Any], where: str = "a decision of the ledge
     """The evidence of a decision's record. InputError where it is not what its code asks for."""
     kind = EVIDENCE.get(record["code"])
     if kind is None:
-        raise InputError(f"{where} has a code that is not known", received=str(record["code"])[:60])
-    evidence: Evidence[Any] = validated(kind, record["evidence"], where)
-    return evidence
+        raise InputError(
+            Message("{where} has a code that is not known", where=where), received=str(record["code"])[:60]
+        )
+    stored = record["evidence"]
+    evidence: Evidence[Any] = validated(kind, {name: value for name, value in stored.items() if name != KEPT}, where)
+    sentences = {name: value for name, value in restored(stored).items() if name in stored.get(KEPT, {})}
+    return replace(evidence, **{n: tuple(v) if isinstance(v, list) else v for n, v in sentences.items()})
 
 
 def follows(record: Mapping[str, Any]) -> bool:
@@ -92,14 +97,16 @@ def wording_of(record: Mapping[str, Any], lang: str = "") -> Wording:
             return evidence_of(record).render(record["choice"])
         except (ArithmeticError, LookupError, StopIteration, TypeError, ValueError) as error:
             raise InputError(
-                f"a decision of the ledger ({record['code']}) contradicts its evidence",
+                Message("a decision of the ledger ({code}) contradicts its evidence", code=record["code"]),
                 received=f"{type(error).__name__}: {str(error)[:100]}",
                 remedy="restore the run's folder from a backup",
             ) from error
 
 
 def worded(record: Mapping[str, Any], lang: str = "") -> dict[str, Any]:
-    """A ledger's record; a decision with its words beside it: `topic`, `chosen`, `reason`, `options`, `override`."""
+    """A ledger's record, its sentences in a language, or in the one that is spoken now; a decision with its words
+    beside it: `topic`, `chosen`, `reason`, `options`, `override`."""
     if record["kind"] != "decision":
-        return dict(record)
+        with speaking(lang or language()):
+            return dict(in_words(record))
     return {**record, **wording_of(record, lang).to_json()}

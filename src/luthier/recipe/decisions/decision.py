@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
+from luthier.messages import with_messages
 from luthier.records import Wording
 
 Choice = TypeVar("Choice")
@@ -34,8 +35,9 @@ class Evidence(Generic[Choice]):
         raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
-        """The evidence as plain JSON values."""
-        return asdict(self)
+        """The evidence as plain JSON values, with what its sentences are made of."""
+        content: dict[str, Any] = with_messages(asdict(self))
+        return content
 
 
 def finite(value: float | None) -> float | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from luthier.messages import tr
+from luthier.messages import spoken, tr
 from luthier.recipe.decisions.decision import Evidence
 from luthier.records import Wording
 
@@ -39,9 +40,9 @@ class SplitEvidence(Evidence[tuple[int, int, int]]):
         names = dict(zip(("training", "validation", "test"), choice, strict=True))
         if not self.test:
             chosen = tr("{training} training and {validation} validation rows; nothing is sealed", **names)
-            return Wording(tr("split"), chosen, "; ".join((self._how(), *self.notes)), override="--test")
+            return Wording(tr("split"), chosen, _listed((self._how(), *self.notes)), override="--test")
         chosen = tr("{training} training, {validation} validation, {test} sealed test rows", **names)
-        reason = "; ".join((self._how(), *self._in_time(), *self.notes))
+        reason = _listed((self._how(), *self._in_time(), *self.notes))
         return Wording(tr("split"), chosen, reason, override="--seed")
 
     def _how(self) -> str:
@@ -67,6 +68,10 @@ class SplitEvidence(Evidence[tuple[int, int, int]]):
             tr("{count} training rows lie after the first validation row", count=self.late[0]),
             tr("{count} validation rows lie after the first test row", count=self.late[1]),
         )
+
+
+def _listed(parts: Iterable[str]) -> str:
+    return tr("; ").join(spoken(part) for part in parts)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from luthier.data.task import PositiveFacts, positive_of
 from luthier.kinds import TargetFacts, task_of
-from luthier.messages import tr
+from luthier.messages import Message, tr
 from luthier.recipe.decisions.decision import Evidence
 from luthier.records import Wording
 
@@ -50,4 +50,6 @@ class PositiveEvidence(Evidence[str]):
         """The class, and how to name the other."""
         reason = tr("as in '{run}'", run=self.kept) if self.kept else positive_of(self.facts)[1]
         other = next(name for name in self.facts.classes if name != choice)
-        return Wording(tr("positive class"), choice, reason, override=f"--positive {shlex.quote(other)}")
+        return Wording(
+            tr("positive class"), choice, reason, override=Message("--positive {name}", name=shlex.quote(other))
+        )

@@ -12,6 +12,7 @@ from luthier.assess import within_noise
 from luthier.data import Dataset, Task
 from luthier.diagnosis.controls import signal, some_rows, with_codes
 from luthier.engine import Part
+from luthier.messages import Message
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.steps.scores import PartScores, Predictions, answered
@@ -46,13 +47,19 @@ def beside_constant(
     if any(gain.value > 0 and not within_noise(gain) for gain in gains.values()):
         return None
     shuffled = runner.memo.json("shuffled targets", lambda: _shuffled(runner, method))
-    where = "on the sealed test set" if part == "test" else "by rows that also chose it"
-    sentence = f"{where} the network is no better than a constant, beyond the noise"
+    sentence = Message("by rows that also chose it the network is no better than a constant, beyond the noise")
+    if part == "test":
+        sentence = Message("on the sealed test set the network is no better than a constant, beyond the noise")
     remedy = "look for other columns that the target depends on, another target, or more rows"
     if shuffled["as good"]:
-        sentence = f"nothing is learnt: {sentence}; networks trained on shuffled targets do no worse"
+        sentence = Message(
+            "nothing is learnt: {sentence}; networks trained on shuffled targets do no worse", sentence=sentence
+        )
     elif shuffled["as good"] is False:
-        sentence = f"{sentence}; networks trained on shuffled targets do worse, so there is something to learn"
+        sentence = Message(
+            "{sentence}; networks trained on shuffled targets do worse, so there is something to learn",
+            sentence=sentence,
+        )
         remedy = "more rows: there are too few to show what is learnt"
     evidence = {"gain over a constant": {name: gain.to_json() for name, gain in gains.items()}, **shuffled}
     return Finding("no-better-than-constant", "warning", sentence, evidence, remedy)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from luthier.engine import Member, Schedule
+from luthier.messages import Message
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.remedy import NoRemedyEvidence
@@ -114,10 +115,10 @@ def _until_converged(runner: Runner, experiment: Experiment, explored: Explored,
         curve.append(_rows_of_ensemble(runner, explored, earlier))
         known = [rows for rows in curve if rows is not None]
         if converged(known):
-            seconds = runner.budget_clock.spent()
-            sentence = "two further rounds gained less than 0.2 % of the loss: converged"
+            sentence = Message("two further rounds gained less than 0.2 % of the loss: converged")
             if runner.budget_clock.budget.seconds is not None and not runner.repeating:
-                sentence += f" after {seconds:.0f} s"
+                template = "two further rounds gained less than 0.2 % of the loss: converged after {seconds:.0f} s"
+                sentence = Message(template, seconds=runner.budget_clock.spent())
             runner.ledger.add("note", {"step": 4, "sentence": sentence})
             return explored
     return explored

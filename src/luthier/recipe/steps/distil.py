@@ -10,8 +10,9 @@ from torch import Tensor
 
 from luthier.engine import Part
 from luthier.recipe.decisions.delivered import DistilledEvidence
+from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import FINAL_SEEDS
-from luthier.recipe.runner import Runner, TrainingPlan
+from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.deliverable import Component, Deliverable
 from luthier.saved import activate

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luthier.messages import Message
 from luthier.nets import ConvSpec
 from luthier.optional import has, require
 from luthier.recipe.modality.picture_networks import originals_and_changed
@@ -39,9 +40,9 @@ def image_grids(
     if rows:
         labels = problem.task.classes
         message = [
-            f"{labels[one['true']]}, not {labels[one['predicted']]}"
+            Message("{true}, not {predicted}", true=labels[one["true"]], predicted=labels[one["predicted"]])
             if labels
-            else f"{one['true']:.4g}, not {one['predicted']:.4g}"
+            else Message("{true:.4g}, not {predicted:.4g}", true=one["true"], predicted=one["predicted"])
             for one in worst
         ]
         result["worst"] = {"png": png(test[rows].unsqueeze(0)), "said": message}

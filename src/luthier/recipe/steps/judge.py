@@ -22,14 +22,16 @@ from luthier.assess import (
 )
 from luthier.assess.row_intervals import interval_figures
 from luthier.data import Dataset
+from luthier.messages import Message, with_messages
 from luthier.nets import DenseSpec
 from luthier.objective import metric_named
 from luthier.recipe.decisions.calibrating import CalibrationEvidence, PredictionEvidence, Threshold, ThresholdEvidence
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import SeedsEvidence
 from luthier.recipe.fold_bags import Bag
+from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import FINAL_SEEDS, Stage
-from luthier.recipe.runner import AT_LEAST, Runner, TrainedPopulation, TrainingPlan
+from luthier.recipe.runner import AT_LEAST, Runner, TrainedPopulation
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.beside_constant import beside_constant
 from luthier.recipe.steps.calibrated import as_model, predict_part, weights_of
@@ -151,7 +153,7 @@ def _kept(runner: Runner, model: Model, scores: dict[str, Any]) -> Verdict:
     scores["next_step"] = next_step(runner, scores)
     judgement = {name: scores[name] for name in ("headline", "sentence", "next_step")}
     runner.ledger.add("judgement", {"step": 5, **judgement})
-    storage.write_json(runner.folder.scores, scores)
+    storage.write_json(runner.folder.scores, with_messages(scores))
     estimated = {"estimate": True} if scores.get("estimate") else {}
     model = replace(model, metrics={"headline": scores["headline"], "metrics": scores["metrics"], **estimated})
     model.save(runner.folder.bundle)
@@ -210,7 +212,9 @@ def _at_least(runner: Runner, setting: Setting) -> TrainedPopulation | None:
     if isinstance(spec, DenseSpec):
         spec = DenseSpec(spec.inputs, (), spec.outputs, embeddings=spec.embeddings)
         member, steps = replace(member, spec=spec, dropout=()), LINEAR_STEPS
-    sentence = f"the time ran out before any network was trained; one is trained for {steps} steps all the same"
+    sentence = Message(
+        "the time ran out before any network was trained; one is trained for {steps} steps all the same", steps=steps
+    )
     runner.ledger.add("note", {"step": 5, "sentence": sentence})
     members = seeded(replace(setting, member=member), [derive(runner.problem.seed, "final", 0)], steps)
     batch_size = runner.plan.batch_size

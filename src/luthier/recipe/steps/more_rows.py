@@ -8,9 +8,10 @@ from luthier.assess import more_rows
 from luthier.engine import Part
 from luthier.recipe.decisions.data_need import LossLaw, MoreRowsEvidence
 from luthier.recipe.fold_bags import steps_of
+from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.rounds import there_is_time
-from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
+from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.setting import Setting, seeded
 from luthier.seeds import derive, torch_generator
 

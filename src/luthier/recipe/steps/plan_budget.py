@@ -11,6 +11,7 @@ import torch
 from luthier.engine import step_time
 from luthier.engine.devices import CPU
 from luthier.machine import threads
+from luthier.messages import Message, joined
 from luthier.nets import DenseSpec
 from luthier.recipe.modality import modality_of
 from luthier.recipe.places import devices_for, fastest
@@ -40,18 +41,26 @@ def plan_budget(runner: Runner, *, timer: Timer = step_time) -> Plan:
 
 def in_words(plan: Plan) -> str:
     """The plan as a sentence."""
-    batches = f"plan: batches of {plan.batch_size}" + (f" on {plan.device}" if plan.device != str(CPU) else "")
+    batches = Message("plan: batches of {size}", size=plan.batch_size)
+    if plan.device != str(CPU):
+        batches = Message("plan: batches of {size} on {device}", size=plan.batch_size, device=plan.device)
     if plan.design is not None:
-        return f"{batches}; {_design_in_words(plan.design)}"
+        return joined([batches, _design_in_words(plan.design)])
     return batches
 
 
 def _design_in_words(design: Design) -> str:
     """The designed experiments as a sentence."""
-    judged = f"over {design.folds} folds" if design.folds > 1 else "judged by the validation part"
-    return (
-        f"steps 3 and 4 try {design.shapes} shapes of networks with {design.settings} settings each, {judged}; "
-        f"a whole training takes {design.epochs:.3g} epochs"
+    judged = Message("judged by the validation part")
+    if design.folds > 1:
+        judged = Message("over {folds} folds", folds=design.folds)
+    return Message(
+        "steps 3 and 4 try {shapes} shapes of networks with {settings} settings each, {judged}; a "
+        "whole training takes {epochs:.3g} epochs",
+        shapes=design.shapes,
+        settings=design.settings,
+        judged=judged,
+        epochs=design.epochs,
     )
 
 
@@ -128,7 +137,7 @@ def _design(runner: Runner, plan: Plan, unit: float) -> Design:
         means = Means(None, round(share * (budget.steps or 0)))
     else:
         left = runner.budget_clock.left() - FINISH_LONGER * plan.finish_seconds
-        means = Means(share * max(0.1, left), unit=unit, threads=threads())
+        means = Means(share * max(0.1, left), unit=unit / runner.workers, threads=threads())
     for known in (problem.cross_fitted(), problem) if can_be_crossed(problem) else (problem,):
         design = design_of(known, means)
         if design is not None:

@@ -10,6 +10,7 @@ import torch
 
 from luthier.assess import BaselineRun, measure
 from luthier.data import Dataset, Task
+from luthier.messages import Message
 from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.modality import modality_of
@@ -51,7 +52,13 @@ class Baselines:
         if missing:
             runner.record_cut("baselines", len(result))
         for name, why in self.failed.items():
-            runner.ledger.add("note", {"step": 1, "sentence": f"the baseline '{name}' cannot be fitted here: {why}"})
+            runner.ledger.add(
+                "note",
+                {
+                    "step": 1,
+                    "sentence": Message("the baseline '{name}' cannot be fitted here: {why}", name=name, why=why),
+                },
+            )
         self.validation = result
         targets = own_scale(runner.problem.task, runner.problem.data.validation)
         metric = runner.problem.metric

@@ -23,6 +23,7 @@ from luthier.assess import (
 from luthier.data import Dataset, Task
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Member
+from luthier.messages import Message, joined
 from luthier.nets import BackboneSpec, ConvSpec, TextSpec
 from luthier.objective import metric_named
 from luthier.objective.metrics import OWN
@@ -31,8 +32,8 @@ from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Measure
 from luthier.task import answer_for, answer_from, cheapest, chosen_answer, fitted_decision, is_matrix, reported_metrics
 
-ESTIMATED = "estimated by rows that also chose it; nothing is sealed"
-WHERE = {"test": "on the sealed test set"}
+ESTIMATED = Message("estimated by rows that also chose it; nothing is sealed")
+WHERE = {"test": Message("on the sealed test set")}
 MOST_POINTS = 2000  # of the predicted-against-true figure
 
 
@@ -223,22 +224,27 @@ def _difference(test: Measure, validation: Measure, *, apart: bool = True) -> Me
 
 
 def _sentence(headline: Measure, baselines: list[dict[str, Any]], absent: list[str], where: str) -> str:
-    message = f"{headline} {where}"
+    message = Message("{score} {where}", score=headline.in_words, where=where)
     if absent:
-        message += f", which has no row of {_listed([repr(name) for name in absent])}"
+        names = _listed([repr(name) for name in absent])
+        message = Message(
+            "{score} {where}, which has no row of {names}", score=headline.in_words, where=where, names=names
+        )
     if headline.value != headline.value or all(row["verdict"] == "unknown" for row in baselines):
         return message
     worse = [row["name"] for row in baselines if row["verdict"] == "worse"]
     same = [row["name"] for row in baselines if row["verdict"] == "within noise"]
     if worse:
-        return f"{message}; {_listed(worse)} did better"
+        return Message("{message}; {names} did better", message=message, names=_listed(worse))
     if same:
-        return f"{message}; no better than {_listed(same)} beyond the noise"
-    return f"{message}; better than every baseline" if baselines else message
+        return Message("{message}; no better than {names} beyond the noise", message=message, names=_listed(same))
+    return Message("{message}; better than every baseline", message=message) if baselines else message
 
 
 def _listed(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    some = [Message(name) for name in names]
+    most = joined(some[:-1], "{first}, {rest}")
+    return Message("{first} and {last}", first=most, last=some[-1]) if len(some) > 1 else joined(some)
 
 
 def _confusion(testing: PartScores, probabilities: np.ndarray) -> dict[str, Any]:
@@ -312,7 +318,7 @@ def next_step(runner: Runner, scores: dict[str, Any]) -> str:
         return str(scores["no_better_than_constant"]["remedy"])
     worse = [row["name"] for row in scores["baselines"] if row["verdict"] == "worse"]
     if scores.get("estimate") and not worse:
-        return f"judge it on new rows: luthier branch {runner.folder.path} --step 5 --new-test FILE"
+        return Message("judge it on new rows: luthier branch {path} --step 5 --new-test FILE", path=runner.folder.path)
     if any(record["kind"] == "cut" for record in runner.ledger.records):
         return "the time ran out before the plan was done: give more with --budget"
     final = [trained for trained in runner.trained if trained.stage == "seeds"]
@@ -320,11 +326,13 @@ def next_step(runner: Runner, scores: dict[str, Any]) -> str:
         return "the networks were still improving at the end: give more time with --budget"
     difference = scores["difference_to_validation"]
     if worse:
-        return f"use {worse[0]} for this table, or collect more rows: networks profit most from them"
+        return Message(
+            "use {worse} for this table, or collect more rows: networks profit most from them", worse=worse[0]
+        )
     best = final[0] if final else runner.trained[-1]
     i = best.usable()[0]
     if best.train_loss[i] < 0.5 * best.validation_loss[i]:
         return "the gap between training and validation is large: more rows would help most"
     if difference["low"] is not None and (difference["low"] > 0 or difference["high"] < 0):
         return "the test and validation scores differ by more than the noise: check how the rows were collected"
-    return f"check it on data from real use: luthier check {runner.folder.path} NEW.csv"
+    return Message("check it on data from real use: luthier check {path} NEW.csv", path=runner.folder.path)

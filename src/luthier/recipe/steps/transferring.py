@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from luthier.engine import Member
+from luthier.messages import Message
 from luthier.nets.backbone import AUTO, BackboneSpec, build_backbone, shown
 from luthier.nets.blocks import anatomy_of
 from luthier.nets.efficientnet import LITE, packaged_weights
@@ -56,7 +57,9 @@ def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
         runner.ledger.add("note", {"step": 2, "sentence": sentence})
     spec = replace(spec, cut=facts["ends_at"], width=facts["width"])
     _say_what_was_measured(runner, facts)
-    member = Member(spec, problem.seed, max(facts["rates"]), label=f"{facts['unfrozen']} blocks unfrozen")
+    member = Member(
+        spec, problem.seed, max(facts["rates"]), label=Message("{unfrozen} blocks unfrozen", unfrozen=facts["unfrozen"])
+    )
     setting = Setting("pixels", "adam", BATCH, member, member.label)
     net = build_backbone(spec, seed=0)
     net.load_state_dict(tensors)

@@ -21,13 +21,16 @@ from luthier.assess import paired_difference
 from luthier.data import Dataset
 from luthier.engine import Part
 from luthier.errors import InputError, LuthierError, in_a_line
+from luthier.messages import Message
 from luthier.nets import DenseNet, DenseSpec
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.remedy import RemedyEvidence, StandingLosses, Variant
 from luthier.recipe.memo import Memo
 from luthier.recipe.parts import parts_of
-from luthier.recipe.reading import model_of, reread
-from luthier.recipe.runner import Runner, TrainedPopulation, TrainingPlan
+from luthier.recipe.pieces_of_populations import TrainingPlan
+from luthier.recipe.reading import model_of
+from luthier.recipe.run_data import reread
+from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Finding
@@ -60,12 +63,18 @@ def earlier_run(asked: RunRequest) -> Earlier:
     model = model_of(asked.warm_start)
     known = folder.checkpoint / "closed.json"
     if not known.exists():
-        raise InputError(f"'{asked.warm_start}' has no final setting yet", remedy="name a run that finished step 4")
+        raise InputError(
+            Message("'{warm_start}' has no final setting yet", warm_start=asked.warm_start),
+            remedy="name a run that finished step 4",
+        )
     setting = Setting.from_json(Memo(folder.checkpoint, lambda: 0.0).json("closed", dict))
     heaviest = model.nets[int(np.argmax(model.weights))].spec
     if not isinstance(heaviest, DenseSpec):
         raise InputError(
-            f"'{asked.warm_start}' was trained on pictures or text; a warm start works with tables only",
+            Message(
+                "'{warm_start}' was trained on pictures or text; a warm start works with tables only",
+                warm_start=asked.warm_start,
+            ),
             remedy="fit the new and the old rows together",
         )
     same = len(heaviest.hidden) == len(setting.member.dense.hidden)
@@ -82,10 +91,14 @@ def earlier_run(asked: RunRequest) -> Earlier:
 def warm_start(runner: Runner, earlier: Earlier) -> tuple[Setting, TrainedPopulation]:
     """Compare the ways to go on, and return the one that stands with its networks."""
     runner.ledger.add(
-        "note", {"step": 2, "sentence": f"the results of steps 2 and 3 come from '{Path(earlier.run).name}'"}
+        "note",
+        {
+            "step": 2,
+            "sentence": Message("the results of steps 2 and 3 come from '{name}'", name=Path(earlier.run).name),
+        },
     )
     if earlier.missing:
-        sentence = f"forgetting cannot be measured or avoided: {earlier.missing}"
+        sentence = Message("forgetting cannot be measured or avoided: {missing}", missing=earlier.missing)
         runner.ledger.add("note", {"step": 4, "sentence": sentence})
     setting = replace(earlier.setting, label="the earlier networks, unchanged")
     nets = _heaviest(earlier.model, setting)
@@ -137,10 +150,12 @@ def _heaviest(model: Model, setting: Setting) -> list[DenseNet]:
 
 def _option(setting: Setting, rows: str, factor: float | None) -> Setting:
     if factor is None:
-        return replace(setting, label=f"from scratch on {rows}")
+        return replace(setting, label=Message("from scratch on {rows}", rows=rows))
     rate = setting.member.learning_rate * factor
     member = replace(setting.member, learning_rate=rate)
-    return replace(setting, member=member, label=f"trained further on {rows}, rate {rate:.3g}")
+    return replace(
+        setting, member=member, label=Message("trained further on {rows}, rate {rate:.3g}", rows=rows, rate=rate)
+    )
 
 
 def _rows(runner: Runner, earlier: Earlier, method: str) -> dict[str, tuple[Part, Part]]:
@@ -216,7 +231,12 @@ def forgotten(runner: Runner, model: Model, earlier: Earlier) -> dict[str, Any] 
         finding = Finding(
             "forgotten",
             "warning",
-            f"on the {len(part)} validation rows of the earlier run, {metric} is now worse by {lost}",
+            Message(
+                "on the {count} validation rows of the earlier run, {metric} is now worse by {lost}",
+                count=len(part),
+                metric=metric,
+                lost=lost,
+            ),
             change.to_json(),
             "fit the earlier and the new rows together, if the earlier ones still matter",
             "S4-18",
