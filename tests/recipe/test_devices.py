@@ -83,7 +83,7 @@ def test_populations_train_where_the_plan_says(tmp_path: Path, monkeypatch: pyte
         asked.add(given[3].device if len(given) > 3 else given[2].device)
         raise InputError("looked at")
 
-    monkeypatch.setattr("luthier.recipe.runner.train", look)
+    monkeypatch.setattr("luthier.recipe.pieces_of_populations.train", look)
     monkeypatch.setattr("luthier.recipe.steps.find_rates.range_test", look)
     with pytest.raises(InputError, match="looked at"):
         fitted(tmp_path / "run", Heard())
