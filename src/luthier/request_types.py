@@ -33,7 +33,9 @@ class DataOptions(TypedDict, total=False):
     strict: bool | None
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
-    """regression, count, share, amount, binary or multiclass; inferred from the target if not given."""
+    """regression, count, share, amount, binary, multiclass or ordered; inferred from the target if not given."""
+    order: str | Sequence[str] | None
+    """The levels of an ordered target from low to high, such as low,medium,high."""
     metric: str | Sequence[str] | None
     """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
     decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
@@ -69,7 +71,9 @@ class FitOptions(TypedDict, total=False):
     strict: bool | None
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
-    """regression, count, share, amount, binary or multiclass; inferred from the target if not given."""
+    """regression, count, share, amount, binary, multiclass or ordered; inferred from the target if not given."""
+    order: str | Sequence[str] | None
+    """The levels of an ordered target from low to high, such as low,medium,high."""
     metric: str | Sequence[str] | None
     """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
     decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""
@@ -146,7 +150,9 @@ class TuneOptions(TypedDict, total=False):
     strict: bool | None
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
-    """regression, count, share, amount, binary or multiclass; inferred from the target if not given."""
+    """regression, count, share, amount, binary, multiclass or ordered; inferred from the target if not given."""
+    order: str | Sequence[str] | None
+    """The levels of an ordered target from low to high, such as low,medium,high."""
     metric: str | Sequence[str] | None
     """Metric that selects the model and its answer, and is reported first; of several, such as auc,log-loss, the first
     decides and all are reported. Scikit-learn's spellings are known. Default: the usual one of the task."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from luthier.engine import Part, Settings, range_test, suggest
+from luthier.engine import Part, Settings, confirm, range_test, suggest
 from luthier.engine.range_test import smooth
 from luthier.nets import DenseSpec
 
@@ -53,3 +53,18 @@ def test_the_range_is_widened_until_something_diverges() -> None:
     assert not usual.widened
     assert usual.losses[-1] is None  # diverged
     assert 1e-4 < usual.pick < 1
+
+
+def test_short_runs_leave_rates_that_change_nothing() -> None:
+    """Where batches are noisier than what the test gains its lowest loss lies anywhere: of a pick a millionth of a good
+    rate, runs at ever higher rates follow until they differ, and the best of them is one that learns."""
+    g = torch.Generator().manual_seed(0)
+    X = torch.randn(400, 4, generator=g)
+    part = Part(X, torch.zeros(400, 0, dtype=torch.long), X[:, 0] + 3 * torch.randn(400, generator=g))
+    settings = Settings("mse", "sgd", batch_size=20, steps=60, evaluate_every=60)
+    spec = DenseSpec(4, (), 1)
+    good, low = (confirm(pick, spec, part, settings, seeds=range(3), steps=60) for pick in (0.01, 1e-8))
+    assert len(good) == 3
+    best = min((one for one in low if one["loss"] is not None), key=lambda one: one["loss"] or 0.0)
+    assert 1e-3 < (best["rate"] or 0.0) < 0.3
+    assert (best["loss"] or 0.0) <= 1.02 * min(one["loss"] or 0.0 for one in good)

@@ -19,6 +19,7 @@ from torch import nn
 
 from luthier.assess.learning_curve import fit_power_law
 from luthier.engine import Member, ModuleSpec, Outcome, Part, Settings, train
+from luthier.labs.augmenting import fives
 from luthier.labs.batch_norm import drift_of_means
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench
@@ -292,6 +293,17 @@ def changed(chosen: Sequence[tuple[str, float]], rows: int = 40) -> float:
         outcome = train([Member(ModuleSpec(net), seed, 3e-3)], pictures(part(0, rows)), pictures(NEW), settings)
         losses.append(float(outcome.history.to_frame()["validation_loss"][-1]))
     return float(np.mean(losses))
+
+
+def test_a_five_is_drawn_as_it_is_and_changed() -> None:
+    """Rotated it keeps its ink, elastically changed nearly; no two tiles are alike but the first of each row."""
+    rows = part(0, FEW)
+    tiles = fives(Part(rows.features.view(-1, 1, 8, 8), rows.codes, rows.targets))
+    assert tiles.shape == (8, 64)
+    assert (tiles[0] == tiles[4]).all()
+    assert len(np.unique(tiles, axis=0)) == 7
+    assert tiles[0] in rows.features[rows.targets == 5].numpy()
+    np.testing.assert_allclose(tiles.sum(1), tiles[0].sum(), rtol=0.25)
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,8 @@ def test_a_quick_lab_holds(lab: Lab) -> None:
     outcome = run_lab(lab)
     assert outcome.bench.comparisons
     assert outcome.good, "\n".join(lines(outcome))
+    # What is drawn is drawn in the page's own type; a bare figure has none.
+    assert all(figure.layout.font.family for _, figure in outcome.bench.figures)
 
 
 @pytest.mark.labs

@@ -22,7 +22,8 @@ ADOPTED = {
     "pictures": [CONV, replace(CONV, augment=CHANGES["mirrored"], dropout=0.5, convolutions=2, residual=True)],
     "text": [TEXT, replace(TEXT, layers_of_units=(8,), dropout=0.5, word_dropout=0.1), replace(TEXT, reads="words")],
 }
-RUNNER: Any = SimpleNamespace(problem=SimpleNamespace(crossed=False, data=SimpleNamespace(training=[0], validation=[])))
+DATA = SimpleNamespace(training=[0], validation=[])
+RUNNER: Any = SimpleNamespace(problem=SimpleNamespace(crossed=False, mixes=True, data=DATA))
 
 
 @pytest.mark.parametrize("medium", ADOPTED)

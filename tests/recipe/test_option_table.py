@@ -40,6 +40,7 @@ SAMPLES: dict[str, Any] = {  # a value of each option that is not its default
     "metric": "auc",
     "costs": "1:7",
     "positive": "no",
+    "order": "low,medium,high",
     "group": "who",
     "time": "when",
     "sample_weight": "w",

@@ -8,7 +8,6 @@ from luthier.assess.conformal import (
     Familiarity,
     figures_of_sets,
     prediction_sets,
-    set_figures,
     set_threshold,
     spread_rows,
 )
@@ -60,7 +59,6 @@ __all__ = [
     "score",
     "seen_before",
     "seen_by",
-    "set_figures",
     "set_threshold",
     "smearing",
     "spread_rows",

@@ -36,10 +36,16 @@ def set_threshold(
     return max(least, 0.0)
 
 
-def prediction_sets(probabilities: np.ndarray, threshold: float) -> np.ndarray:
-    """Which classes are in each row's set [N, C]; the likeliest always is."""
+def prediction_sets(probabilities: np.ndarray, threshold: float, *, ordered: bool = False) -> np.ndarray:
+    """Which classes are in each row's set [N, C]; the likeliest always is, and of ordered levels all between two.
+
+    >>> prediction_sets(np.array([[0.4, 0.1, 0.5]]), 0.3, ordered=True)
+    array([[ True,  True,  True]])
+    """
     inside = probabilities >= threshold
     inside[np.arange(len(inside)), probabilities.argmax(1)] = True
+    if ordered:
+        inside = np.logical_or.accumulate(inside, 1) & np.logical_or.accumulate(inside[:, ::-1], 1)[:, ::-1]
     return np.asarray(inside)
 
 
@@ -101,17 +107,10 @@ def _directions(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values, centred.T @ (left / np.sqrt(degrees * np.maximum(values, 1e-30)))
 
 
-def set_figures(
-    probabilities: np.ndarray, y: np.ndarray, threshold: float, nominal: float, weights: np.ndarray | None = None
-) -> dict[str, Any]:
-    """How often sets hold the truth, and how large they are."""
-    return figures_of_sets(prediction_sets(probabilities, threshold), y, nominal, weights)
-
-
 def figures_of_sets(
     inside: np.ndarray, y: np.ndarray, nominal: float, weights: np.ndarray | None = None
 ) -> dict[str, Any]:
-    """The same of sets that are known: which classes are in each row's [N, C]."""
+    """How often sets hold the truth, and how large they are: which classes are in each row's [N, C]."""
     covered, sizes = inside[np.arange(len(y)), y], inside.sum(1)
     return {
         "nominal": nominal,

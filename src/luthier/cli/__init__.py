@@ -33,11 +33,11 @@ from luthier.cli import (
     tune,
 )
 from luthier.cli.renamed import KeepsOldCommands
-from luthier.cli.translated import asked_language
+from luthier.cli.translated import asked_language, run_in_words
 from luthier.cli.versions import versions
 from luthier.console import printable, printable_output
 from luthier.errors import LuthierError, language_named
-from luthier.messages import speaking
+from luthier.messages import language, speaking
 
 app = typer.Typer(
     name="luthier",
@@ -94,10 +94,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; exit codes: 0 done, 1 the work failed, 2 bad usage or bad input, 128 + n for signal n."""
     written = streams.prepare()
     try:
-        language = language_named(asked_language(sys.argv[1:] if arguments is None else arguments))
+        spoken = language_named(asked_language(sys.argv[1:] if arguments is None else arguments))
     except LuthierError as error:
         _complain(error)
-    with speaking(language):
+    with speaking(spoken):
         _run(arguments, written)
 
 
@@ -105,6 +105,8 @@ def _run(arguments: list[str] | None, written: list[streams.Lasting]) -> NoRetur
     try:
         with _several_processes() as leads, printable_output():
             if leads:
+                if language() != "en":
+                    run_in_words(typer.main.get_command(app), arguments)
                 app(args=arguments)  # leaves with sys.exit, also for wrong usage
     except LuthierError as error:
         _complain(error)

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import typer
+
+from luthier.messages import spoken, tr
 
 
 def asked_language(arguments: Sequence[str]) -> str:
@@ -19,3 +26,68 @@ def asked_language(arguments: Sequence[str]) -> str:
         if name == "--lang":
             return value or next(iter(arguments[place + 1 : place + 2]), "")
     return os.environ.get("LUTHIER_LANG", "") or "en"
+
+
+def in_language(command: Any) -> Any:
+    """A command with its help texts in the language of now, and those of its sub-commands."""
+    command.help = spoken(command.help or "")
+    command.epilog = _with_titles(command.epilog or "") or None
+    for parameter in command.params:
+        if getattr(parameter, "help", None):
+            parameter.help = spoken(parameter.help)
+    for one in getattr(command, "commands", {}).values():
+        in_language(one)
+    shown = command.get_help
+    command.get_help = lambda context: _with_titles(shown(context))
+    return command
+
+
+def run_in_words(command: Any, arguments: Sequence[str] | None) -> NoReturn:
+    """Run a command as Typer does; what it says of wrong usage is put into the language of now."""
+    try:
+        code = in_language(command).main(args=arguments, standalone_mode=False)
+    except _USAGE as error:
+        typer.echo(_with_titles(error.ctx.get_usage()) if error.ctx else "", err=True)
+        typer.echo(tr("Error: {problem}", problem=usage_in_words(error.format_message())), err=True)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        typer.echo(tr("Aborted."), err=True)
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def usage_in_words(problem: str) -> str:
+    """What Typer says of wrong usage, in the language of now; as it is where its form is not known.
+
+    >>> from luthier.messages import speaking
+    >>> with speaking("zh"):
+    ...     usage_in_words("No such command 'fitt'. Did you mean 'fit'?")
+    '没有命令“fitt”'
+    """
+    for pattern, template in _PROBLEMS:
+        if found := re.fullmatch(pattern, problem, re.DOTALL):
+            return tr(template, **{name: usage_in_words(value or "") for name, value in found.groupdict().items()})
+    return problem
+
+
+def _with_titles(text: str) -> str:
+    for title in _TITLES:
+        text = re.sub(rf"^(\s*){title}", rf"\g<1>{tr(title)}", text, flags=re.M)
+    return text.replace(_OWN_HELP, tr(_OWN_HELP))
+
+
+_USAGE: Any = typer.BadParameter.__mro__[1]  # every wrong usage, by a class that Typer does not export
+_OWN_HELP = "Show this message and exit."
+_TITLES = ("Usage:", "Arguments:", "Options:", "Commands:", "Examples:", "Example:")
+_PROBLEMS = (  # Typer speaks English alone: its sentences are known by their form
+    (r"No such option: (?P<name>\S+) \(Possible options: (?P<names>.*)\)", "there is no option {name}; near: {names}"),
+    (r"No such option: (?P<name>\S+)( Did you mean (?P<names>.*)\?)?", "there is no option {name}"),
+    (r"No such command '(?P<name>.*?)'\.?.*", "there is no command '{name}'"),
+    (r"Missing (argument|option|parameter) '(?P<name>.*)'\.?", "{name} is missing"),
+    (r"Missing command\.", "a command is missing"),
+    (r"Invalid value for '(?P<name>.*?)': (?P<why>.*)", "{name} cannot be used: {why}"),
+    (r"Got unexpected extra arguments? \((?P<names>.*)\)", "more was given than is taken: {names}"),
+    (r"Option '(?P<name>.*)' requires an argument\.", "{name} needs a value"),
+    (r"'(?P<value>.*)' is not a valid (int|integer)( range)?\.", "'{value}' is not a whole number"),
+    (r"'(?P<value>.*)' is not a valid float( range)?\.", "'{value}' is not a number"),
+)

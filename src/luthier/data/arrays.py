@@ -43,6 +43,8 @@ def to_polars(source: Any) -> pl.DataFrame:
             if frame.implementation.is_pandas():
                 frame = nw.from_native(_mended(source), eager_only=True)
             result: pl.DataFrame = frame.to_polars()
+            levels = {name: pl.Enum(kind.categories) for name, kind in frame.schema.items() if _has_order(kind)}
+            result = result.with_columns(pl.col(name).cast(pl.String).cast(kind) for name, kind in levels.items())
             return result.with_columns(_narrowed(column) for column in result if column.dtype in WIDE)
     except Exception as error:  # columns of mixed objects, in each library's own words
         raise InputError(
@@ -50,6 +52,11 @@ def to_polars(source: Any) -> pl.DataFrame:
             expected="one kind of values in each column",
             received=_first_unreadable(source, map(str, names)) or in_a_line(error),
         ) from error
+
+
+def _has_order(kind: Any) -> bool:
+    """Whether a type is one of levels in an order, all of them text."""
+    return isinstance(kind, nw.Enum) and all(isinstance(level, str) for level in kind.categories)
 
 
 def _first_unreadable(source: Any, names: Iterable[str]) -> str:

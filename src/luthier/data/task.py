@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -11,18 +12,15 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data.columns import likeliest_style
-from luthier.data.facts import facts_of, is_text
+from luthier.data.facts import is_text
 from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, TruthWords, value_of
-from luthier.data.numerals import NumberStyle
-from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser, require_scale
+from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORD_MARKS, CellParser, require_scale
+from luthier.data.target_cells import CLASS_WORDS, read_target
 from luthier.errors import ConfigError, InputError, nearest
-from luthier.kinds import KINDS, Family, Kind, TaskKind, target_facts, task_of
+from luthier.kinds import KINDS, Family, Kind, TargetFacts, TaskKind, levels_of, target_facts, task_of
 from luthier.messages import Message, joined
 
 MOST_CLASSES = 1000
-# A class may be called NA: in a target of words those cells are a class, and it is said.
-CLASS_WORDS = replace(WORDS, marks=tuple(mark for mark in WORD_MARKS if mark not in ("NA", "N/A", "n/a")))
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class Task:
     @property
     def outputs(self) -> int:
         """How many outputs a network has."""
-        return len(self.classes) if self.family == "multiclass" else 1
+        return self.traits.outputs(len(self.classes))
 
     @property
     def positive_index(self) -> int:
@@ -96,60 +94,6 @@ class Task:
         return cls(**{**value, "classes": tuple(value["classes"]), "parser": read})
 
 
-def read_target(series: pl.Series, asked: str | None = None, decimal: str = "") -> tuple[pl.Series, CellParser, str]:
-    """A target's cells as numbers where all of them are, or where a kind of number was `asked` for, else as words.
-
-    They are null where a value is missing. With them come their parser, and what is to be said of the reading.
-    `decimal` is the mark of the file's numbers.
-
-    >>> read_target(pl.Series("price", ["$1,200", "$85"]))[0].to_list()
-    [1200.0, 85.0]
-    """
-    numbers = asked is not None and not KINDS[asked].is_classes
-    if not is_text(series.dtype):
-        length = (asked is None or numbers) and (isinstance(series.dtype, pl.Duration) or series.dtype == pl.Time)
-        parser = NUMBERS if numbers or series.dtype == pl.Decimal or length else CLASS_WORDS
-        values = NUMBERS.values(series) if parser is NUMBERS else CLASS_WORDS.words(series)
-        return values, parser, "it counts in seconds" if length else ""
-    facts = facts_of(series, decimal)
-    if numbers and facts.stored not in ("integer", "float"):
-        return _as_numbers(series, decimal)
-    if facts.stored in ("integer", "float") and (numbers or not _are_codes(series, facts.stored)):
-        parser = replace(NUMBERS, style=NumberStyle.from_json(facts.style))
-        values = parser.values(series)
-        return (values.cast(pl.Int64) if facts.stored == "integer" else values), parser, parser.style.in_words
-    words = CLASS_WORDS.texts(series)
-    named = sorted(set(words.drop_nulls().unique()) & set(WORD_MARKS))
-    template = "'{name}' is taken for a class; leave those cells empty if they have no value"
-    said = [Message(template, name=name) for name in named]
-    if facts.alike:
-        alike = joined(map(repr, facts.alike[:3]), "{first} and {rest}")
-        said.append(Message("{names} are classes of their own; correct them if they are one", names=alike))
-    return words, CLASS_WORDS, joined(said)
-
-
-def _are_codes(series: pl.Series, stored: str) -> bool:
-    """Whether whole numbers are written as numbers are not, 007: their classes keep their text."""
-    written = series.cast(pl.String).str.strip_chars()
-    return stored == "integer" and bool(written.str.contains(r"^[-+]?0\d").any())
-
-
-def _as_numbers(series: pl.Series, decimal: str) -> tuple[pl.Series, CellParser, str]:
-    """Text as numbers, as far as it is; InputError where none of it is."""
-    parser = replace(NUMBERS, style=likeliest_style(series, decimal), lenient=True)
-    lost, values = parser.lost(series), parser.values(series)
-    first = str(series.filter(lost)[0]) if lost.any() else ""
-    if values.null_count() == len(values):
-        raise InputError(
-            Message("the target `{name}` is text", name=series.name),
-            expected="numbers for a regression",
-            received=f"'{first}'",
-        )
-    template = "{count} cells that are not numbers, such as '{first}', count as missing"
-    message = Message(template, count=int(lost.sum()), first=first) if first else ""
-    return values, parser, "; ".join(one for one in (parser.style.in_words, message) if one)
-
-
 def infer_task(
     series: pl.Series,
     *,
@@ -157,17 +101,20 @@ def infer_task(
     written: bool = False,
     decimal: str = "",
     weights: np.ndarray | None = None,
+    order: str = "",
 ) -> Task:
     """The task that a target column calls for. InputError where nothing can be learnt from it.
 
     Classes that are numbers as text come back as numbers where the text was `written` in a file, which has no types;
     `decimal` is the mark of that file's numbers. Rows count by `weights` [N] where it is asked how the target is
-    distributed.
+    distributed. An `order` of levels, with commas between them, asks for ordered ones.
 
     >>> infer_task(pl.Series("species", ["a", "b", "c"] * 5)).kind
     'multiclass'
     """
-    name = series.name
+    if order and override not in (None, "ordered"):
+        raise ConfigError([f"--order is for ordered levels, not for --task {override}; leave one of them out"])
+    name, override = series.name, "ordered" if order else override
     if override is not None and override not in KINDS:
         raise ConfigError(
             [
@@ -197,7 +144,7 @@ def infer_task(
     if known.dtype.is_temporal():
         raise InputError(Message("the target `{name}` is a date", name=name), expected="numbers or classes")
     counting = None if weights is None else weights[values.is_not_null().to_numpy()]
-    facts = target_facts(known, override, counting)
+    facts = target_facts(known, override, counting, levels_of(series.dtype))
     kind, reason = task_of(facts)
     reason = joined([reason, message])
     if not KINDS[kind].is_classes:
@@ -210,7 +157,52 @@ def infer_task(
         known = CLASS_WORDS.texts(series).filter(values.is_not_null())
     task = _classification(known, kind, known.n_unique(), reason, override)
     task = replace(task, parser=_of_classes(parser))
+    if kind == "ordered":
+        return in_order(task, order) if order else replace(task, classes=_levels(task, facts))
     return with_positive(task, positive_facts(known, task, counting)) if len(task.classes) == 2 else task
+
+
+def _levels(task: Task, facts: TargetFacts) -> tuple[str, ...]:
+    """The classes in the order of their levels: of a scale, or of numbers. InputError where nothing says it."""
+    if len(task.classes) < 3:
+        raise InputError(
+            Message("the target `{name}` has two values", name=task.target), expected="three levels for --task ordered"
+        )
+    if facts.scale and set(facts.scale) == set(task.classes):
+        return facts.scale
+    if task.label_kind in ("integer", "float"):
+        return task.classes
+    raise InputError(
+        Message("the order of the levels of `{name}` is not known", name=task.target),
+        expected="a known scale, or --order with the levels from low to high",
+        received=", ".join(task.classes[:10]),
+        remedy=Message("--order {levels}, with the levels in their order", levels=shlex.quote(",".join(task.classes))),
+    )
+
+
+def in_order(task: Task, order: str) -> Task:
+    """The task with the levels in the order that was said, from low to high, with commas between them.
+
+    InputError for a level that the target does not have, or one that is left out.
+
+    >>> in_order(Task("ordered", "risk", ("high", "low", "mid")), "low, mid, high").classes
+    ('low', 'mid', 'high')
+    """
+    said, levels = [level.strip() for level in order.split(",")], Levels(task.classes)
+    named = [task.classes[code - FIRST_LEVEL] for level in said if (code := levels.code(level)) >= FIRST_LEVEL]
+    unknown = [level for level in said if levels.code(level) < FIRST_LEVEL]
+    missing = [level for level in task.classes if level not in named]
+    if unknown or missing or len(set(named)) < len(named):
+        template = "--order {order}: `{name}` has no level '{level}'"
+        raise InputError(
+            Message(template, order=order, name=task.target, level=unknown[0])
+            if unknown
+            else Message("--order {order}: each level is to be named once", order=order),
+            expected=", ".join(task.classes[:20]),
+            received=", ".join(said[:20]),
+            remedy=nearest(unknown[0], task.classes) if unknown else "",
+        )
+    return replace(task, classes=tuple(named))
 
 
 def _of_classes(parser: CellParser) -> CellParser:

@@ -7,7 +7,7 @@ loader's are put back, also when the test is interrupted.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from luthier.engine.devices import resolve
 from luthier.engine.loaders import Given
 from luthier.engine.plain_loop import Loop, optimiser_for
-from luthier.engine.range_test import FACTORS, RangeTest, ramp_until_it_tells
+from luthier.engine.range_test import RangeTest, Trial, ramp_until_it_tells, while_too_low
 from luthier.errors import ConfigError, LuthierError
 from luthier.machine import torch_settings
 from luthier.objective import AnyLoss
@@ -102,15 +102,13 @@ def _check(**given: Any) -> None:
         raise ConfigError(mistakes)
 
 
-def _confirm(runs: _Runs, pick: float, seeds: int, steps: int) -> list[dict[str, float | None]]:
-    """The median over seeds of the last fifth's mean loss at each multiple of the pick; None where it diverged."""
-    result: list[dict[str, float | None]] = []
-    for factor in FACTORS:
-        rates = np.full(steps, pick * factor)
-        tails = [runs.losses(rates, seed)[-max(1, steps // 5) :].mean() for seed in range(seeds)]
-        median = float(np.median(np.where(np.isfinite(tails), tails, np.inf)))
-        result.append({"factor": factor, "rate": pick * factor, "loss": median if np.isfinite(median) else None})
-    return result
+def _confirm(runs: _Runs, pick: float, seeds: int, steps: int) -> list[Trial]:
+    """Short runs around the pick, one seed after another."""
+
+    def losses(rates: Sequence[float]) -> np.ndarray:
+        return np.array([[runs.losses(np.full(steps, rate), seed) for seed in range(seeds)] for rate in rates])
+
+    return while_too_low(pick, losses)
 
 
 def _see_signal(runs: _Runs, pick: float, seeds: int, steps: int) -> None:

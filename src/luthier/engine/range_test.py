@@ -37,6 +37,8 @@ WIDENED = 100.0
 MOST_WIDENINGS = 2
 LOOKED_EVERY = 10  # steps between looks whether every network has diverged
 FACTORS = (0.5, 1.0, 2.0)
+ALIKE, MOST_RAISES = 2e-3, 8  # share of the loss by which short runs at too low rates differ; how often they are raised
+Trial = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -267,18 +269,45 @@ def band_over_seeds(curves: np.ndarray) -> tuple[list[float | None], list[float 
 
 def confirm(
     pick: float, spec: Spec | ModuleSpec, training: Part, settings: Settings, *, seeds: Sequence[int], steps: int
-) -> list[dict[str, float | None]]:
-    """Short runs at half, one and two times the pick, all seeds of all factors in one stack.
+) -> list[Trial]:
+    """Short runs at half, one and two times the pick, all seeds of all factors in one stack, and beyond while these
+    rates are too low to change the loss (`while_too_low`)."""
 
-    Each entry has the factor, the rate and the median over seeds of the mean loss of the last fifth
-    of the run (None where most seeds diverged).
+    def runs(rates: Sequence[float]) -> np.ndarray:
+        members = [Member(spec=spec, seed=seed, learning_rate=rate) for rate in rates for seed in seeds]
+        followed = np.repeat(np.array([[member.learning_rate for member in members]]), steps, 0)
+        return _losses(members, training, settings, followed).reshape(len(rates), len(seeds), steps)
+
+    return while_too_low(pick, runs)
+
+
+def while_too_low(pick: float, runs: Callable[[Sequence[float]], np.ndarray]) -> list[Trial]:
+    """Short runs [rates, seeds, steps] at half, one and two times the pick. While all end alike, at eight times those
+    rates, and then on as long as the highest is the best.
+
+    Runs of one seed see the same batches, so that losses which differ by less than `ALIKE` of their size come from
+    rates too low to change anything: where batches are noisier than what the range test gained, its lowest loss lies
+    anywhere. Each entry has the factor, the rate and the median over seeds of the mean loss of the last fifth of the
+    run (None where most seeds diverged).
+
+    >>> def valley(rates):  # nothing learns below 1e-3, 0.1 is the best
+    ...     return (1 + 0.1 * np.log10(np.array(rates).clip(1e-3) / 0.1) ** 2)[:, None, None]
+    >>> trials = while_too_low(1e-6, valley)
+    >>> [one["rate"] for one in trials[::3]]
+    [5e-07, 4e-06, 3.2e-05, 0.000256, 0.002048, 0.016384, 0.131072]
     """
-    members = [Member(spec=spec, seed=seed, learning_rate=pick * factor) for factor in FACTORS for seed in seeds]
-    rates = np.repeat(np.array([[member.learning_rate for member in members]]), steps, 0)
-    losses = _losses(members, training, settings, rates).reshape(len(FACTORS), len(seeds), steps)
-    tail = losses[:, :, -max(1, steps // 5) :].mean(2)
-    result: list[dict[str, float | None]] = []
-    for factor, values in zip(FACTORS, tail, strict=True):
-        median = float(np.median(np.where(np.isfinite(values), values, np.inf)))
-        result.append({"factor": factor, "rate": pick * factor, "loss": median if np.isfinite(median) else None})
+    result: list[Trial] = []
+    for turn in range(1 + MOST_RAISES):
+        factors = [8.0**turn * factor for factor in FACTORS]
+        losses = runs([pick * factor for factor in factors])
+        tail = losses[:, :, -max(1, losses.shape[2] // 5) :].mean(2)
+        medians = np.median(np.where(np.isfinite(tail), tail, np.inf), axis=1)
+        result += [
+            {"factor": factor, "rate": pick * factor, "loss": float(loss) if np.isfinite(loss) else None}
+            for factor, loss in zip(factors, medians, strict=True)
+        ]
+        alike = np.ptp(medians) <= ALIKE * np.abs(medians).max()
+        falling = turn > 0 and medians.argmin() == len(medians) - 1
+        if not np.isfinite(medians).all() or not (alike or falling):
+            break
     return result

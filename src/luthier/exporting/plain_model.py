@@ -29,14 +29,17 @@ EPOCH = datetime(1970, 1, 1)
 TYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool}
 ACTIVATIONS: dict[str, Any] = {
     **{name: getattr(torch, name) for name in ("relu", "tanh", "sigmoid")},
-    "leaky relu": lambda z: F.leaky_relu(z, 0.01),
     **{name: getattr(F, name) for name in ("gelu", "selu", "mish")},
+    "leaky relu": lambda z: F.leaky_relu(z, 0.01),
     "identity": lambda z: z,
 }
 # What is averaged of a network's logits, by its loss, and from the mean of outputs to an answer, by its link.
 AVERAGED: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": lambda z: z.softmax(-1),
     "binary": lambda z: torch.cat([1 - z.sigmoid(), z.sigmoid()], 1),
+    "ordinal": lambda z: torch.diff(  # of the chances to lie below each cut
+        F.pad(F.pad((F.pad(F.softplus(z[:, 1:]).cumsum(1), (1, 0)) - z[:, :1]).sigmoid(), (1, 0)), (0, 1), value=1.0)
+    ),
 }
 LINKS: dict[str, Callable[[Tensor], Tensor]] = {"identity": torch.positive, "log": torch.exp, "logit": torch.sigmoid}
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -79,8 +82,7 @@ class PlainModel(nn.Module):
             self.register_buffer(name.replace(".", "_"), value)
 
     def _of(self, name: str) -> Tensor:
-        result: Tensor = getattr(self, name.replace(".", "_"))
-        return result
+        return self.get_buffer(name.replace(".", "_"))
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """Probabilities, or values on the target's own scale."""

@@ -24,6 +24,9 @@ TYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "BOOL":
 AVERAGED: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": lambda z: z.softmax(-1),
     "binary": lambda z: torch.cat([1 - z.sigmoid(), z.sigmoid()], 1),
+    "ordinal": lambda z: torch.diff(  # of the chances to lie below each cut
+        F.pad(F.pad((F.pad(F.softplus(z[:, 1:]).cumsum(1), (1, 0)) - z[:, :1]).sigmoid(), (1, 0)), (0, 1), value=1.0)
+    ),
 }
 LINKS: dict[str, Callable[[Tensor], Tensor]] = {"identity": torch.positive, "log": torch.exp, "logit": torch.sigmoid}
 

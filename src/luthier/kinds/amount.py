@@ -39,5 +39,4 @@ AMOUNT = Kind(
     spread=_spread,
     lowest=0.0,
     values="numbers from 0 on",
-    trees="poisson",
 )

@@ -44,5 +44,4 @@ COUNT = Kind(
     lowest=0.0,
     whole=True,
     values="whole numbers from 0 on",
-    trees="poisson",
 )

@@ -12,7 +12,7 @@ from luthier.kinds.links import IDENTITY, Link
 from luthier.kinds.target_facts import TargetFacts
 
 Family = Literal["regression", "binary", "multiclass"]
-TaskKind = Literal["regression", "binary", "multiclass", "count", "share", "amount"]
+TaskKind = Literal["regression", "binary", "multiclass", "count", "share", "amount", "ordered"]
 Spread = Callable[[np.ndarray], np.ndarray]
 
 
@@ -25,7 +25,8 @@ class Kind:
 
     Of a mean behind a `link`: `spread` is the deviation of a value around a mean [N], up to a factor, and intervals are
     so many times as wide. Values lie between `lowest` and `highest`, `whole` ones are whole numbers; `values` says it
-    in words. `baselines` are those of `assess.baseline_process`, `trees` the loss of its gradient-boosted ones.
+    in words. Of classes `is_ordered` says that they are levels, whose metric asks for an answer of its own.
+    `baselines` are names of `assess.baseline_process`.
     """
 
     name: TaskKind
@@ -40,12 +41,21 @@ class Kind:
     highest: float = np.inf
     whole: bool = False
     values: str = "numbers"
-    trees: str = "squared_error"
+    is_ordered: bool = False
 
     @property
     def is_classes(self) -> bool:
         """Whether an answer is a class, with a probability for each."""
         return self.family != "regression"
+
+    def outputs(self, classes: int) -> int:
+        """How many outputs a network has for so many classes: one for each of several, one less for levels.
+
+        >>> from luthier.kinds import KINDS
+        >>> [KINDS[kind].outputs(classes) for kind, classes in (("multiclass", 4), ("ordered", 4), ("binary", 2))]
+        [4, 3, 1]
+        """
+        return classes - self.is_ordered if self.family == "multiclass" else 1
 
     @property
     def is_linked(self) -> bool:

@@ -48,13 +48,18 @@ class TargetFacts:
         return self.skew > SKEWED and abs(self.log_skew) < self.skew
 
 
-def target_facts(series: pl.Series, asked: str | None = None, weights: np.ndarray | None = None) -> TargetFacts:
-    """The facts of a target column, whose rows count by `weights` [N]."""
+def target_facts(
+    series: pl.Series,
+    asked: str | None = None,
+    weights: np.ndarray | None = None,
+    levels: tuple[str, ...] = (),
+) -> TargetFacts:
+    """The facts of a target column, whose rows count by `weights` [N]; `levels` are those that its type had."""
     there = series.is_not_null() & (series.is_not_nan() if series.dtype.is_float() else True)
     known = series.filter(there)
     distinct, numeric = known.n_unique(), known.dtype.is_numeric()
     if not numeric:
-        scale, by = _scale_of_words(known, distinct)
+        scale, by = _scale_of_words(known, distinct, levels or levels_of(series.dtype))
         return TargetFacts(False, False, distinct, asked=asked, scale=scale, scaled_by=by)
     values = known.cast(pl.Float64)
     low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
@@ -90,11 +95,16 @@ def _gaps(y: np.ndarray) -> int:
     return int(common.max() - common.min() + 1 - len(np.unique(common)))
 
 
-def _scale_of_words(known: pl.Series, distinct: int) -> tuple[tuple[str, ...], str]:
+def levels_of(dtype: pl.DataType) -> tuple[str, ...]:
+    """The levels of a type that has an order; empty for others."""
+    return tuple(dtype.categories) if isinstance(dtype, pl.Enum) else ()
+
+
+def _scale_of_words(known: pl.Series, distinct: int, levels: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
     """The levels in their order, and what says so: the column's type, or the words."""
-    if isinstance(known.dtype, pl.Enum):
+    if levels:
         present = set(known.cast(pl.String).unique())
-        return tuple(level for level in known.dtype.categories if level in present), "type"
+        return tuple(level for level in levels if level in present), "type"
     if known.dtype == pl.Boolean or distinct > 2 * MOST:
         return (), ""
     scale = named_scale(known.cast(pl.String).unique().to_list())

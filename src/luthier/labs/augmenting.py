@@ -10,6 +10,7 @@ from torch import nn
 
 from luthier.drawing import BLUE, empty_figure
 from luthier.engine import Member, ModuleSpec, Part, Settings, train
+from luthier.labs.first_look import mosaic
 from luthier.labs.lab import DOCUMENT, Bench, Lab
 from luthier.labs.mnist import MISSING, digits, some
 from luthier.nets import Augment
@@ -35,6 +36,18 @@ def as_pictures(part: Part) -> Part:
     return Part(part.features.view(-1, 1, side, side), part.codes, part.targets)
 
 
+def fives(training: Part, seed: int = 0) -> np.ndarray:
+    """A five in two rows of tiles [8, pixels]: as it is, then rotated by up to 15 degrees, or elastically changed."""
+    five = training.features[training.targets == 5][:1]
+    torch.manual_seed(seed)
+    changed = [
+        Augment(((name, strength),)).train()(five.repeat(3, 1, 1, 1))
+        for name, strength in (("rotation", 15.0), ("elastic", 1.5))
+    ]
+    pixels: np.ndarray = torch.cat([five, changed[0], five, changed[1]]).flatten(1).numpy()
+    return pixels
+
+
 def accuracy(
     chosen: Sequence[tuple[str, float]], seeds: Sequence[int], training: Part, test: Part, *, units: int, epochs: int
 ) -> np.ndarray:
@@ -58,6 +71,8 @@ def expansion(bench: Bench) -> None:
     training, test = as_pictures(some(data.training, rows)), as_pictures(data.test)
     if bench.quick:
         bench.note(f"quick: {len(training)} pictures, {units} units, {epochs} epochs")
+    title = "A five, then rotated by up to 15 degrees (above) or elastically changed (below)"
+    bench.draw(title, mosaic(fives(training), 4))
     result = {
         name: accuracy(chosen, seeds, training, test, units=units, epochs=epochs)
         for name, chosen in (("none", ()), ("affine", AFFINE), ("elastic", ELASTIC))

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import torch
 
 from luthier.classic import network
+from luthier.drawing import empty_figure
 from luthier.engine import Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.labs.mnist import BATCH, MISSING, digits, members, some
@@ -37,7 +38,8 @@ def mosaic(rows: np.ndarray, across: int) -> go.Figure:
     """Pictures [N, pixels] side by side."""
     side = int(rows.shape[1] ** 0.5)
     tiles = rows.reshape(-1, across, side, side).swapaxes(1, 2).reshape(-1, across * side)
-    figure = go.Figure(go.Heatmap(z=tiles[::-1], colorscale="Greys", showscale=False))
+    figure = empty_figure("", "")
+    figure.add_heatmap(z=tiles[::-1], colorscale="Greys", showscale=False, hoverinfo="skip")
     figure.update_layout(height=80 + 46 * len(rows) // across, margin={"l": 10, "r": 10, "t": 10, "b": 10})
     return figure.update_xaxes(visible=False).update_yaxes(visible=False, scaleanchor="x")
 

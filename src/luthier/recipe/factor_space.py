@@ -141,7 +141,8 @@ def first_regularisers(now: Setting, rows: int) -> dict[str, float]:
 
 def _counts_classes(problem: Problem) -> bool:
     """Whether the metric that was asked for counts right classes: smoothed labels may raise it, as well as the loss."""
-    return problem.task.is_classes and bool(problem.asked_metric) and metric_named(problem.asked_metric).of_classes
+    known = problem.task.is_classes and problem.mixes
+    return known and bool(problem.asked_metric) and metric_named(problem.asked_metric).of_classes
 
 
 def _training_in_words(setting: Setting) -> str:

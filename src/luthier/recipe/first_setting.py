@@ -35,7 +35,8 @@ TINY, SMALL, LARGE = 300, 1_200, 12_000  # rows
 class TableShape:
     """What the first setting depends on: the task, training rows, numbers, the levels of each category, outputs.
 
-    `flags` are the indicators of missing values, which come beside the numbers.
+    `flags` are the indicators of missing values, which come beside the numbers; `constant` numbers of outputs that are
+    the same for all rows.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class TableShape:
     levels: Sequence[int] = ()
     outputs: int = 1
     flags: int = 0
+    constant: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def first_network(shape: TableShape) -> DenseSpec:
         inputs=shape.numbers + shape.flags,
         hidden=(width, width),
         outputs=shape.outputs,
+        constant_outputs=shape.constant,
         activation="selu",
         embeddings=tuple((levels, embedding_width(levels)) for levels in shape.levels),
         number_embedding=NumberEmbedding(shape.numbers) if embedded else None,

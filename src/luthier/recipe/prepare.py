@@ -7,7 +7,7 @@ instead of storing it, and the ledger checks that it came out the same.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -229,7 +229,9 @@ def _say_what_was_inferred(read: LoadedData, asked: RunRequest, ledger: Ledger) 
         evidence = ColumnEvidence(column.name, *(_asked(column) if overridden else (read.facts[column.name],)))
         ledger.decide(0, evidence, synced=False)  # of thousands of columns each would take milliseconds
     target, weights = read.frame[read.task.target], weights_of(read.frame, read.weight)
-    facts = target_facts(target, read.task.kind if warm else asked.task, weights)
+    facts = target_facts(target, read.task.kind if warm or asked.order else asked.task, weights)
+    if read.task.traits.is_ordered and not facts.scale:
+        facts = replace(facts, scale=read.task.classes, scaled_by="type")
     how = read.task.reason.removeprefix(task_of(facts)[1]).removeprefix("; ")
     ledger.decide(0, TaskEvidence(facts, read.task.log_scale, how))
     if len(read.task.classes) == 2:

@@ -19,7 +19,7 @@ from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Part, Stream
 from luthier.nets import DenseSpec
-from luthier.objective import USUAL_LOSSES
+from luthier.objective import USUAL_LOSSES, loss_by_name, shared_outputs
 from luthier.recipe.full_training_rows import StreamedInputs
 from luthier.recipe.plan import FOLDS
 from luthier.recipe.prepare import Prepared
@@ -68,14 +68,19 @@ class Problem:
         return USUAL_LOSSES[self.task.kind]
 
     @property
+    def mixes(self) -> bool:
+        """Whether targets may be shares of classes, as mix-up, smoothing and distilling make them."""
+        return loss_by_name(self.loss).mixes
+
+    @property
     def metric(self) -> str:
         """What is reported first: the metric that was asked for, or the task's usual one."""
         return deciding_metric(self.asked.metric, self.task.kind)
 
     @property
     def asked_metric(self) -> str:
-        """The metric that decides, where one was asked for; else empty: the loss decides."""
-        return self.metric if self.asked.metric else ""
+        """The metric that decides, where one was asked for or the kind has its own; else empty: the loss decides."""
+        return self.metric if self.asked.metric or self.task.traits.is_ordered else ""
 
     @property
     def outputs(self) -> int:
@@ -170,6 +175,7 @@ class Problem:
             inputs=training.features.shape[1],
             hidden=hidden,
             outputs=self.outputs,
+            constant_outputs=shared_outputs(self.loss, self.outputs),
             embeddings=tuple((levels, embedding_width(levels)) for levels in sizes),
             **options,
         )

@@ -132,6 +132,7 @@ def read_as_asked(source: Any, asked: RunRequest) -> LoadedData:
             source,
             target=asked.target,
             task=asked.task,
+            order=asked.order,
             columns=asked.columns,
             side=asked.size or (BACKBONE_SIDE if asked.backbone else 0),
             strict=asked.strict,
@@ -247,6 +248,7 @@ def read_and_infer(
     strict: bool = False,
     memory: int = 0,
     weight: str = "",
+    order: str = "",
 ) -> LoadedData:
     """Read a source and infer what its columns and its target are. InputError for what cannot be used.
 
@@ -269,7 +271,7 @@ def read_and_infer(
         )
     rows, decimal = CountedRows.of(result.frame, weight if weight != name else "", result.decimal), result.decimal
     require_enough(rows.frame.height, rows.weight, "have")
-    task_of = partial(infer_task, override=task, written=result.written, decimal=decimal)
+    task_of = partial(infer_task, override=task, order=order, written=result.written, decimal=decimal)
     inferred = task_of(rows.frame[name], weights=rows.weights)
     frame, places = _usable(rows, inferred)
     if result.picture and columns.get(result.picture, "picture") == "picture":

@@ -126,8 +126,10 @@ def _lengths(whole: WholeTraining, epoch: float, means: Means, *, crossed: bool)
 
 ROUNDS = {  # what a round is called when it is spoken of
     "train-second": "second round of step 3",
+    "train-second-smaller": "smaller second round of step 3",
     "train-further": "further round of step 3",
     "validate-second": "second round of step 4",
+    "validate-second-smaller": "smaller second round of step 4",
     "validate-further": "further round of step 4",
     "more-rows": "would more rows help?",
     "questions": "questions",

@@ -5,7 +5,7 @@ const ink = () => getComputedStyle(document.documentElement).getPropertyValue("-
 const figures = [...document.querySelectorAll("figure[id^=figure-]")];
 for (const place of figures) {
   const content = JSON.parse(place.querySelector("script").textContent);
-  content.layout.font.color = ink();
+  content.layout.font = { ...content.layout.font, color: ink() };
   Plotly.newPlot(place, content.data, content.layout, JSON.parse(place.dataset.config));
 }
 const recolour = () => figures.forEach((place) => Plotly.relayout(place, { "font.color": ink() }));

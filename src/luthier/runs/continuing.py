@@ -188,4 +188,4 @@ def _another_loss(kept: RunRequest, step: int, loss: Mapping[str, Any], *, chang
             expected="--metric, --cost, --positive or --task unlike the run's, or --new-test FILE",
             remedy="luthier rerun RUN/recipe.toml repeats it exactly",
         )
-    return said
+    return said if said.get("task", "ordered") == "ordered" else {**said, "order": ""}  # of levels that are none now

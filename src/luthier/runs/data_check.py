@@ -14,7 +14,7 @@ from luthier.diagnosis import check_gradients, check_rows, loss_at_start, overfi
 from luthier.diagnosis.controls import label_noise, signal, with_codes
 from luthier.engine import Part
 from luthier.nets import DenseSpec
-from luthier.objective import USUAL_LOSSES
+from luthier.objective import USUAL_LOSSES, shared_outputs
 from luthier.recipe import first_width, input_count, read_as_asked
 from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.problem import embedding_width
@@ -166,7 +166,9 @@ def _spec(read: LoadedData, parts: Parts, training: Part) -> DenseSpec:
     outputs = read.task.outputs
     width = first_width(len(training), input_count(parts.encoder, training.features.shape[1]), outputs)
     embeddings = tuple((levels, embedding_width(levels)) for levels in sizes)
-    return DenseSpec(training.features.shape[1], (width,), outputs, embeddings=embeddings)
+    constant = shared_outputs(read.task.traits.loss, outputs)
+    inputs = training.features.shape[1]
+    return DenseSpec(inputs, (width,), outputs, embeddings=embeddings, constant_outputs=constant)
 
 
 def _checks(spec: DenseSpec, training: Part, loss: str, seed: int) -> list[tuple[str, bool, str]]:

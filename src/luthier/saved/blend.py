@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from luthier.data.target_transform import TargetTransform
 from luthier.kinds import KINDS
+from luthier.objective.loss_table import loss_by_name
 
 SMALLEST = 1e-12  # of a probability, before its logarithm
 
@@ -44,7 +45,9 @@ class Blend:
             return self(logits)
         logs = [
             torch.log_softmax(one.double(), 1)
-            if KINDS[self.kind].family == "multiclass"
+            if KINDS[self.kind].loss == "softmax"
+            else activate(one, self.kind).clamp_min(SMALLEST).log()
+            if KINDS[self.kind].is_ordered
             else torch.cat([F.logsigmoid(-one.double()), F.logsigmoid(one.double())], 1)
             for one in logits
         ]
@@ -62,10 +65,12 @@ def activate(logits: Tensor, kind: str) -> Tensor:
 
     A binary network's one logit becomes two probabilities.
     """
-    family = KINDS[kind].family
+    family, logits = KINDS[kind].family, logits.double()
     if family == "multiclass":
-        return torch.softmax(logits.double(), -1)
+        answer = loss_by_name(KINDS[kind].loss).answer
+        assert answer is not None
+        return answer(logits)
     if family == "binary":
-        p = torch.sigmoid(logits.double())
+        p = torch.sigmoid(logits)
         return torch.cat([1 - p, p], -1)
-    return logits.double()
+    return logits

@@ -206,8 +206,12 @@ class Model:
 
     def sets_of(self, probabilities: np.ndarray) -> pl.Series:
         """The 90 % prediction sets [N] of probabilities [N, C], as text."""
-        inside = prediction_sets(probabilities, self.set_threshold)
+        inside = self.inside_sets(probabilities)
         return pl.Series("set", ["|".join(np.asarray(self.task.classes)[row]) for row in inside], dtype=pl.String)
+
+    def inside_sets(self, probabilities: np.ndarray) -> np.ndarray:
+        """Which classes are in the 90 % prediction sets of probabilities [N, C]."""
+        return prediction_sets(probabilities, self.set_threshold, ordered=self.task.traits.is_ordered)
 
     def unlike_training(self, frame: Any) -> pl.Series:
         """Whether each row lies farther from the training rows than nearly all validation rows did."""

@@ -38,7 +38,7 @@ class BaselinesEvidence(Evidence[tuple[str, ...]]):
 
     def render(self, choice: tuple[str, ...]) -> Wording:
         """Their scores."""
-        reasons = [tr("a network should beat them; {metric} on the validation rows", metric=self.metric)]
+        reasons = [tr("a network should beat them; {metric} on the validation rows", metric=tr(self.metric))]
         if self.few:
             reasons.append(tr("slow ones learnt from 3,000 to 20,000 of the pictures"))
         if self.missing:
@@ -46,8 +46,8 @@ class BaselinesEvidence(Evidence[tuple[str, ...]]):
         reasons += [tr("the weights do not count for {name}", name=name) for name in self.unweighed]
         return Wording(
             tr("baselines"),
-            ", ".join(f"{one.name} {figure(one.value)}" for one in self.scores if one.name in choice) or tr("none"),
-            "; ".join(reasons),
+            ", ".join(f"{tr(one.name)} {figure(one.value)}" for one in self.scores if one.name in choice) or tr("none"),
+            tr("; ").join(reasons),
             tuple(
                 Option(one.name, {self.metric: one.value, tr("low"): one.low, tr("high"): one.high}, True)
                 for one in self.scores

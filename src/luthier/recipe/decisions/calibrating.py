@@ -60,7 +60,7 @@ class PredictionEvidence(Evidence[str]):
             Option(first, {self.metric: self.usual}, False),
             Option(second, {self.metric: self.value}, True),
         )
-        reason = tr("{metric} asks for it; both are measured on rows not learnt from", metric=self.metric)
+        reason = tr("{metric} asks for it; both are measured on rows not learnt from", metric=tr(self.metric))
         return Wording(tr("answer"), second, reason, options, override="--metric")
 
 
@@ -113,10 +113,10 @@ class ThresholdEvidence(Evidence[float]):
             "rows with at least this probability are predicted as '{name}', the positive class", name=self.positive
         )
         if self.metric:
-            reason += "; " + tr("it has the best {metric} on the rows that calibrate", metric=self.metric)
+            reason += tr("; ") + tr("it has the best {metric} on the rows that calibrate", metric=tr(self.metric))
         else:
             exact = "-" if self.exact is None else f"{self.exact:.3g}"
-            reason += "; " + tr(
+            reason += tr("; ") + tr(
                 "it has the lowest cost on the validation rows (with exact probabilities: {exact})", exact=exact
             )
         options = tuple(Option(f"{one.at:.4g}", {tr("cost"): one.cost}, one.at == choice) for one in self.options)

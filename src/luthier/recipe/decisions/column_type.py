@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from luthier.data import Column, Facts, column_of
 from luthier.data.columns import USED
-from luthier.messages import tr
+from luthier.messages import spoken, tr
 from luthier.recipe.decisions.decision import Evidence
 from luthier.records import Wording
 
@@ -37,5 +37,5 @@ class ColumnEvidence(Evidence[str]):
             column = Column(self.name, self.asked, self.asked in USED, self.said)  # type: ignore[arg-type]
         else:
             column = column_of(self.facts)
-        chosen = choice if choice in USED else tr("{type}, dropped", type=choice)
-        return Wording(tr("column `{name}`", name=self.name), chosen, column.reason, override=column.override)
+        chosen = tr(choice) if choice in USED else tr("{type}, dropped", type=tr(choice))
+        return Wording(tr("column `{name}`", name=self.name), chosen, spoken(column.reason), override=column.override)

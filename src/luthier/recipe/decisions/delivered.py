@@ -100,13 +100,13 @@ class DeliverableEvidence(Evidence[Kind]):
                 "clearly worse than the best alternative"
             )
         elif self.metric:
-            reason = tr("it has the best {metric} on the validation rows", metric=self.metric)
+            reason = tr("it has the best {metric} on the validation rows", metric=tr(self.metric))
         else:
             reason = tr("it has the lowest validation loss")
         if self.undefined:
             reason += tr(" ({metric} is not defined on the validation rows)", metric=self.undefined)
         if choice != "one":
-            reason += "; " + tr("gain over one network, paired by row: {gain}", gain=taken.gain.in_words)
+            reason += tr("; ") + tr("gain over one network, paired by row: {gain}", gain=taken.gain.in_words)
         return Wording(
             tr("deliverable"),
             chosen,

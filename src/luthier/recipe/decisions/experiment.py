@@ -135,13 +135,15 @@ class ExperimentEvidence(Evidence[int]):
             )
         )
         if self.metric:
-            reason += "; " + tr("of those whose {metric} is not clearly worse than the best", metric=self.metric)
+            reason += tr("; ") + tr(
+                "of those whose {metric} is not clearly worse than the best", metric=tr(self.metric)
+            )
         if self.first is not None:
-            reason += "; " + tr("the first setting has {loss}", loss=digits(self.first))
+            reason += tr("; ") + tr("the first setting has {loss}", loss=digits(self.first))
         if self.reference:
-            reason += "; " + tr("{name} has {loss}", name=self.reference, loss=digits(self.reference_loss))
+            reason += tr("; ") + tr("{name} has {loss}", name=self.reference, loss=digits(self.reference_loss))
         if self.diverged:
-            reason += "; " + tr("{count} settings diverged", count=self.diverged)
+            reason += tr("; ") + tr("{count} settings diverged", count=self.diverged)
         options = [
             Option(
                 one.label,
@@ -276,7 +278,7 @@ class AnswerEvidence(Evidence[Answered]):
             )
         )
         if self.low is not None and self.high is not None:
-            reason += "; " + tr("95 % interval {low} to {high}", low=f"{self.low:+.1%}", high=f"{self.high:+.1%}")
+            reason += tr("; ") + tr("95 % interval {low} to {high}", low=f"{self.low:+.1%}", high=f"{self.high:+.1%}")
         return Wording(factor_name(self.question), chosen, reason)
 
 
@@ -344,5 +346,5 @@ class BagsEvidence(Evidence[int]):
             for one in self.sizes
         )
         if self.metric:
-            reason += "; " + tr("of these sizes it has the best {metric}", metric=self.metric)
+            reason += tr("; ") + tr("of these sizes it has the best {metric}", metric=tr(self.metric))
         return Wording(tr("deliverable"), chosen, reason, options, override="--metric")

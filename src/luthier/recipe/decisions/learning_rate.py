@@ -59,15 +59,24 @@ class RateEvidence(Evidence[float]):
             pick=f"{self.pick:.3g}",
             seeds=self.seeds,
         )
+        factors = [f"{run.factor:g}" for run in self.confirmed]
+        if len(factors) > 3:
+            tried = tr("{first} to {last}", first=factors[0], last=factors[-1])
+        else:
+            tried = tr("{first} and {last}", first=", ".join(factors[:-1]), last=factors[-1])
         if self._best.loss is None:
-            reason += "; " + tr("short runs diverged at 0.5, 1 and 2 times that rate, so the smallest is used")
+            reason += tr("; ") + tr(
+                "short runs diverged at {factors} times that rate, so the smallest is used", factors=tried
+            )
         else:
             factor = f"{self._best.factor:g}"
-            reason += "; " + tr(
-                "in short runs at 0.5, 1 and 2 times that rate, the loss is lowest at {factor} times", factor=factor
+            reason += tr("; ") + tr(
+                "in short runs at {factors} times that rate, the loss is lowest at {factor} times",
+                factors=tried,
+                factor=factor,
             )
         return Wording(
-            tr("learning rate for {rule}", rule=RULE_WORDS.get(self.rule, self.rule)),
+            tr("learning rate for {rule}", rule=tr(RULE_WORDS.get(self.rule, self.rule))),
             f"{choice:.3g}",
             reason,
             tuple(Option(name, {tr("rate"): rate}) for name, rate in self.suggested.items()),

@@ -32,6 +32,7 @@ class LossEvidence(Evidence[str]):
     def render(self, choice: str) -> Wording:
         """The loss and its reason."""
         names = {
+            "ordinal": tr("cross-entropy of cumulative logits"),
             "poisson": tr("Poisson deviance, of a mean behind a logarithm"),
             "fractional": tr("cross-entropy of shares, of a mean behind the logistic function"),
             "tweedie 1.5": tr("Tweedie deviance of power 1.5, of a mean behind a logarithm"),
@@ -40,6 +41,7 @@ class LossEvidence(Evidence[str]):
             "softmax": tr("softmax cross-entropy"),
         }
         reason = {
+            "ordinal": tr("the target has {classes} ordered levels", classes=self.classes),
             "poisson": tr("the target is a count"),
             "fractional": tr("the target is a share between 0 and 1"),
             "tweedie 1.5": tr("the target is an amount that can be 0"),

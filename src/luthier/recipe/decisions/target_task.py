@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from luthier.data.task import PositiveFacts, positive_of
 from luthier.kinds import TargetFacts, task_of
-from luthier.messages import Message, tr
+from luthier.messages import Message, as_message, joined, spoken, tr
 from luthier.recipe.decisions.decision import Evidence
 from luthier.records import Wording
 
@@ -28,10 +28,10 @@ class TaskEvidence(Evidence[str]):
 
     def render(self, choice: str) -> Wording:
         """The task and its reason."""
-        reason = task_of(self.facts)[1] + (f"; {self.read}" if self.read else "")
+        reason = joined([as_message(task_of(self.facts)[1]), self.read]).spoken()
         if self.log_scale:
-            reason += "; " + tr("it is positive and skewed, so the model predicts its logarithm")
-        return Wording(tr("task"), choice, reason, override="--task")
+            reason += tr("; ") + tr("it is positive and skewed, so the model predicts its logarithm")
+        return Wording(tr("task"), tr(choice), reason, override="--task")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class PositiveEvidence(Evidence[str]):
 
     def render(self, choice: str) -> Wording:
         """The class, and how to name the other."""
-        reason = tr("as in '{run}'", run=self.kept) if self.kept else positive_of(self.facts)[1]
+        reason = tr("as in '{run}'", run=self.kept) if self.kept else spoken(positive_of(self.facts)[1])
         other = next(name for name in self.facts.classes if name != choice)
         return Wording(
             tr("positive class"), choice, reason, override=Message("--positive {name}", name=shlex.quote(other))

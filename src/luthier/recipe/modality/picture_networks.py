@@ -128,7 +128,7 @@ class PictureModality:
         choices = (
             ShapeFactor("augmentation", tuple(CHANGES)),
             ShapeFactor("dropout, last layer", DROPOUTS),
-            ShapeFactor("mix-up", MIXUPS),
+            ShapeFactor("mix-up", MIXUPS if problem.mixes else MIXUPS[:1]),
             ShapeFactor("batch norm", (True, False)),
         )
 
@@ -168,7 +168,8 @@ class PictureModality:
         others = tuple(one for one in spec.augment if one != FLIP)
         yield Question("mirrored", used, respecified(now, augment=others if used else (*others, FLIP)))
         used = member.mixup > 0
-        yield Question("mix-up", used, changed(now, mixup=0.0 if used else MIXUPS[1]), f"{MIXUPS[1]:g}")
+        if runner.problem.mixes:
+            yield Question("mix-up", used, changed(now, mixup=0.0 if used else MIXUPS[1]), f"{MIXUPS[1]:g}")
         yield of_clipping(now)
 
 

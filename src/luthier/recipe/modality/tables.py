@@ -10,6 +10,7 @@ from typing import Any
 from luthier.engine import ModuleSpec
 from luthier.machine import default_memory
 from luthier.nets import AnyEmbedding, DenseSpec, NumberEmbedding, Spec
+from luthier.objective import shared_outputs
 from luthier.recipe.decisions.experiment import FirstSettingEvidence
 from luthier.recipe.decisions.starting_network import WidthEvidence, first_width
 from luthier.recipe.factor_space import (
@@ -72,7 +73,9 @@ class TableModality:
         numbers = training.numbers.shape[1]
         flags = problem.prepared(METHOD)[1].features.shape[1] - numbers
         rows, sizes = learnt_rows(problem), problem.data.encoder.category_sizes
-        return first_setting(TableShape(problem.task.family, rows, numbers, sizes, problem.outputs, flags)).setting
+        constant = shared_outputs(problem.loss, problem.outputs)
+        shape = TableShape(problem.task.family, rows, numbers, sizes, problem.outputs, flags, constant)
+        return first_setting(shape).setting
 
     def bare_network(self, problem: Problem, method: str, width: int) -> Spec:
         """One hidden layer."""
@@ -131,7 +134,7 @@ class TableModality:
             ShapeFactor("batch norm", tuple(NORMS)),
             ShapeFactor("units", (1.0, 0.5, 2.0)),
             ShapeFactor("architecture", (0, 1, -1) if len(spec.hidden) > 1 else (0, 1)),
-            ShapeFactor("augmentation", tuple(AUGMENTATIONS)),
+            ShapeFactor("augmentation", tuple(name for name in AUGMENTATIONS if problem.mixes or name != "mix-up")),
         )
         factors = (
             RATE_AGAIN,

@@ -23,6 +23,10 @@ from luthier.statistics.row_losses import row_losses
 def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable:
     """The best of five networks trained on what the choice says of the training rows; the choice where time is up."""
     problem = runner.problem
+    if not problem.mixes:
+        sentence = "ordered levels are not distilled; --task multiclass can be"
+        runner.ledger.add("note", {"step": 5, "sentence": sentence})
+        return choice
     if len(choice.components) < 2:
         return choice
     _, training, validation = problem.prepared(setting.method)

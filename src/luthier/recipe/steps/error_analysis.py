@@ -13,9 +13,8 @@ from torch import Tensor
 
 from luthier.assess import (
     Costs,
+    figures_of_sets,
     permutation_importance,
-    prediction_sets,
-    set_figures,
     subgroup_scores,
     worst_cases,
 )
@@ -75,10 +74,11 @@ def error_analysis(
     if not problem.asked.seals:
         result["unlike"], result["sets"] = None, sets  # they are the training rows
     elif task.classes:
-        result["sets"] = set_figures(predicted, y, model.set_threshold, NOMINAL, weights)
+        inside = model.inside_sets(predicted)
+        result["sets"] = figures_of_sets(inside, y, NOMINAL, weights)
         if problem.asked.costs and not is_matrix(problem.asked.costs) and model.threshold != 0.5:
             result["cost"] = _cost(runner, model, predicted, test, y)
-        result["sets"]["sizes"] = np.bincount(prediction_sets(predicted, model.set_threshold).sum(1)).tolist()
+        result["sets"]["sizes"] = np.bincount(inside.sum(1)).tolist()
     return result
 
 

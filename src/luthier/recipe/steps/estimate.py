@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from luthier.assess import NOMINAL, figures_of_sets, prediction_sets, reliability, tempered
+from luthier.assess import NOMINAL, figures_of_sets, reliability, tempered
 from luthier.data import Dataset
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.problem import Problem
@@ -102,7 +102,7 @@ def _calibrated_by_other_folds(
 def _inside(model: Model, outputs: np.ndarray, prediction: np.ndarray, rows: Dataset, own: np.ndarray) -> np.ndarray:
     """Which classes are in the rows' sets [n, C]; of a regression whether their interval holds the truth [n, 1]."""
     if model.task.classes:
-        return prediction_sets(prediction, model.set_threshold)
+        return model.inside_sets(prediction)
     assert rows.targets is not None
     residuals = model.transform.residuals(rows.targets.numpy()[own], model.transform.bounded(outputs[:, 0]))
     return np.asarray(np.abs(residuals)[:, None] <= model.half_width)

@@ -210,7 +210,9 @@ def _at_least(runner: Runner, setting: Setting) -> TrainedPopulation | None:
     """One network where the time ran out before any was trained: of a table a linear one, which learns at once."""
     spec, member, steps = setting.member.spec, setting.member, FEWEST_STEPS
     if isinstance(spec, DenseSpec):
-        spec = DenseSpec(spec.inputs, (), spec.outputs, embeddings=spec.embeddings)
+        spec = DenseSpec(
+            spec.inputs, (), spec.outputs, embeddings=spec.embeddings, constant_outputs=spec.constant_outputs
+        )
         member, steps = replace(member, spec=spec, dropout=()), LINEAR_STEPS
     sentence = Message(
         "the time ran out before any network was trained; one is trained for {steps} steps all the same", steps=steps

@@ -1,0 +1,126 @@
+"""Ordered levels: where the order comes from, and a fit from the first row to the exported program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+
+import luthier
+from luthier.assess import prediction_sets
+from luthier.data import Task, infer_task, read_source
+from luthier.data.task import in_order
+from luthier.errors import InputError
+from luthier.exporting.to_onnx import export_onnx
+from luthier.exporting.to_torch import export_torch
+from luthier.saved import Model, activate
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(400, 2))
+SCORE = X[:, 0] + 0.5 * RNG.logistic(size=400)
+LEVELS = ("low", "medium", "high")
+TABLE = pl.DataFrame({"a": X[:, 0], "b": X[:, 1]})
+CODES = (SCORE > -0.5).astype(int) + (SCORE > 1)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
+    frame = TABLE.with_columns(risk=np.array(LEVELS)[CODES])
+    return luthier.fit(frame, target="risk", budget="60steps", run=tmp_path_factory.mktemp("levels") / "run")
+
+
+def test_a_fit_knows_the_order_and_answers_by_cuts(fitted: luthier.Result) -> None:
+    model = fitted.model
+    assert model.task.kind == "ordered"
+    assert model.task.classes == LEVELS
+    assert fitted.scores["metric"] == "quadratic kappa"
+    assert all(net.spec.constant_outputs == (1,) for net in model.nets)
+    (majority,) = [row for row in fitted.scores["baselines"] if row["name"] == "majority class"]
+    assert not fitted.scores["failed_baselines"]
+    assert fitted.scores["headline"]["value"] > majority["test"]["value"] + 0.3  # luck of 80 rows is 0.1
+    p = model.predict_proba(TABLE).to_numpy()
+    np.testing.assert_allclose(p.sum(1), 1)
+
+
+def test_sets_of_levels_have_no_holes(fitted: luthier.Result) -> None:
+    places = [sorted(LEVELS.index(name) for name in row.split("|")) for row in fitted.model.predict_set(TABLE)]
+    assert all(row == list(range(row[0], row[-1] + 1)) for row in places)
+    inside = prediction_sets(np.array([[0.4, 0.1, 0.5], [0.05, 0.9, 0.05]]), 0.3, ordered=True)
+    assert inside.tolist() == [[True, True, True], [False, True, False]]
+
+
+def test_files_and_exports_answer_alike(fitted: luthier.Result, tmp_path: Path) -> None:
+    model = fitted.model
+    model.save(tmp_path / "m.luthier")
+    again = Model.load(tmp_path / "m.luthier")
+    assert again.predict(TABLE).equals(model.predict(TABLE))
+    assert export_torch(model, tmp_path / "torch", TABLE) <= 1e-6  # refuses a larger gap itself
+    pytest.importorskip("onnxruntime")
+    assert export_onnx(model, tmp_path / "m.onnx", TABLE) <= 1e-6
+
+
+def test_probabilities_are_those_of_cumulative_logits() -> None:
+    Z = torch.tensor([[0.4, -0.3, 1.2]])
+    cuts = [0.0, np.log1p(np.exp(-0.3)), np.log1p(np.exp(-0.3)) + np.log1p(np.exp(1.2))]
+    below = [0.0, *(1 / (1 + np.exp(0.4 - cut)) for cut in cuts), 1.0]
+    np.testing.assert_allclose(activate(Z, "ordered")[0].numpy(), np.diff(below), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["S", "XL", "M", "L"], ("S", "M", "L", "XL")),
+        (["Very_Good", "poor", "Fair"], ("poor", "Fair", "Very_Good")),
+        (["strongly agree", "disagree", "Neutral", "agree"], ("disagree", "Neutral", "agree", "strongly agree")),
+        (["never", "always", "sometimes"], ("never", "sometimes", "always")),
+        (["1st", "3rd", "2nd"], ("1st", "2nd", "3rd")),
+    ],
+)
+def test_named_scales_stand_in_their_order(values: list[str], expected: tuple[str, ...]) -> None:
+    task = infer_task(pl.Series("y", values * 9))
+    assert (task.kind, task.classes) == ("ordered", expected)
+    assert " < ".join(expected) in task.reason
+    assert "--task multiclass" in task.reason
+
+
+@pytest.mark.parametrize("values", [["red", "low", "high"], ["low", "high"] * 2, ["fair", "excellent", "great"]])
+def test_words_that_are_not_on_one_scale_are_classes(values: list[str]) -> None:
+    assert infer_task(pl.Series("y", values * 9)).kind in ("multiclass", "binary")
+
+
+def test_a_type_with_an_order_says_it() -> None:
+    levels = ["none", "some", "much"]
+    cells = pd.Categorical(["much", "none", "some", "none"] * 5, categories=levels, ordered=True)
+    frame = read_source(pd.DataFrame({"pain": cells, "as_words": pd.Categorical(cells.astype(str))})).frame
+    task = infer_task(frame["pain"])
+    assert (task.kind, task.classes) == ("ordered", tuple(levels))
+    assert "type" in task.reason
+    assert infer_task(frame["as_words"]).kind == "multiclass"
+
+
+def test_an_order_is_said_and_kept(tmp_path: Path) -> None:
+    frame = TABLE.with_columns(mood=np.array(["gloomy", "calm", "gay"])[CODES])
+    result = luthier.fit(frame, target="mood", order="gloomy,calm,gay", budget="20steps", run=tmp_path / "run")
+    assert result.model.task.classes == ("gloomy", "calm", "gay")
+    assert luthier.load(tmp_path / "run").task.kind == "ordered"
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [("low,mid,high", "no level 'mid'"), ("low,high", "named once"), ("low,medium,high,high", "named once")],
+)
+def test_an_order_that_does_not_fit_is_refused(order: str, said: str) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        in_order(Task("ordered", "risk", LEVELS), order)
+    assert "low, medium, high" in str(error.value)
+
+
+def test_levels_whose_order_nothing_says_are_refused_with_the_way() -> None:
+    with pytest.raises(InputError, match="--order") as error:
+        infer_task(pl.Series("y", ["b", "a", "c"] * 9), override="ordered")
+    assert "a, b, c" in str(error.value)
+    assert infer_task(pl.Series("y", [3, 1, 2] * 9), override="ordered").classes == ("1", "2", "3")
