@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from luthier.citations import cited
-from luthier.messages import Message, as_message, tr, with_messages
+from luthier.messages import Message, as_message, spoken, tr, with_messages
 
 Severity = Literal["note", "warning", "error"]
 
@@ -53,10 +53,14 @@ class Measure:
         >>> str(Measure("accuracy", 0.971, 0.955, 0.982, 360).in_words)
         'accuracy 0.971 [0.955, 0.982] (n=360)'
         """
-        name = Message(self.name)
-        name = Message("{metric} of '{name}'", metric=name, name=self.of) if self.of else name
         rows = f" (n={self.n})" if self.n else ""
-        return Message("{name} {figures}{rows}", name=name, figures=self.figures, rows=rows)
+        return Message("{name} {figures}{rows}", name=self.title, figures=self.figures, rows=rows)
+
+    @property
+    def title(self) -> Message:
+        """The name, with the class that it is about, as a message."""
+        name = Message(self.name)
+        return Message("{metric} of '{name}'", metric=name, name=self.of) if self.of else name
 
     @property
     def name_of(self) -> str:
@@ -75,7 +79,9 @@ class Measure:
     @property
     def interval(self) -> str:
         """The interval alone, or why there is none."""
-        return self.note if self.low is None or self.high is None else f"{self.low:.4g} to {self.high:.4g}"
+        if self.low is None or self.high is None:
+            return spoken(self.note)
+        return tr("{low:.4g} to {high:.4g}", low=self.low, high=self.high)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Measure:

@@ -17,14 +17,14 @@ def answers(run: Contents) -> list[tuple[str, str]]:
         (tr("Is it good?"), _good(scores)),
         (tr("Is it better than a simple method?"), _better(scores)),
         (tr("Can I trust the number?"), _trusted(run)),
-        (tr("What next?"), f"{scores['next_step'][0].upper()}{scores['next_step'][1:]}."),
+        (tr("What next?"), scores["next_step"][0].upper() + scores["next_step"][1:] + tr(".")),
     ]
 
 
 def _good(scores: dict[str, Any]) -> str:
     trivial = next((row for row in scores["baselines"] if row["name"] in ("mean", "majority class")), None)
     head = scores["headline"]
-    metric = tr(Measure.from_json(head).name_of)
+    metric = Measure.from_json(head).title.spoken()
     known: Any = {"metric": metric, "value": number(head), "rows": head["n"]}
     if scores.get("estimate"):
         message = tr("{metric} {value} on {rows} open rows, out of fold", **known)

@@ -66,7 +66,9 @@ def _verdict(run: Contents) -> Iterator[str]:
     serious = [record for record in run.findings() if record["severity"] != "note"]
     if serious:
         yield "<ul class=findings>"
-        yield from (f"<li>{escape(r['sentence'])}. <em>{tr('Try:')}</em> {escape(r['remedy'])}.</li>" for r in serious)
+        stop = tr(".")
+        for r in serious:
+            yield f"<li>{escape(r['sentence'])}{stop} <em>{tr('Try:')}</em> {escape(r['remedy'])}{stop}</li>"
         yield "</ul>"
 
 
@@ -92,13 +94,13 @@ def _judgement(run: Contents) -> Iterator[str]:
     yield f"<p{marked}>{escape(said)}</p>"
     yield from table(
         (tr("out of fold") if estimated else tr("on the test set"), tr("score"), tr("95 % interval")),
-        [(m.name_of, figure(m.value), m.interval) for m in map(Measure.from_json, scores["metrics"])],
+        [(m.title.spoken(), figure(m.value), m.interval) for m in map(Measure.from_json, scores["metrics"])],
     )
     for reading in scores.get("readings", []):
         said = tr("Read again {when}: {score}.", when=reading["when"], score=number(reading["headline"]))
         yield f"<p class=small>{escape(said)}</p>"
     difference = scores["difference_to_validation"]
-    known = {"metric": scores["metric"], "value": number(scores["headline"]["validation"])}
+    known = {"metric": tr(scores["metric"]), "value": number(scores["headline"]["validation"])}
     message = tr("On the validation rows among them the {metric} is {value}.", **known)
     if not estimated:
         message = tr(
@@ -113,7 +115,7 @@ def _judgement(run: Contents) -> Iterator[str]:
         yield from table(
             (
                 tr("baseline"),
-                tr("{metric}, validation" if estimated else "{metric}, test", metric=scores["metric"]),
+                tr("{metric}, validation" if estimated else "{metric}, test", metric=tr(scores["metric"])),
                 tr("gain of the network"),
                 tr("the network is"),
             ),
@@ -129,8 +131,8 @@ def _judgement(run: Contents) -> Iterator[str]:
         if scores["confusion"].get("weighted"):
             yield f"<p class=small>{tr('Each row counts by its weight; weights have a mean of 1.')}</p>"
         if (classes := len(scores["confusion"]["labels"])) > figures.MOST_LABELS:
-            known = {"count": figures.MOST_LABELS, "classes": classes}
-            said = tr("{count} of {classes} classes are drawn: those with the most mistakes.", **known)
+            shown = {"count": figures.MOST_LABELS, "classes": classes}
+            said = tr("{count} of {classes} classes are drawn: those with the most mistakes.", **shown)
             yield f"<p class=small>{escape(said)}</p>"
         yield from plot(
             "confusion", figures.draw_confusion(scores["confusion"]), tr("Confusion matrix of the test rows")
@@ -201,7 +203,7 @@ def _step(run: Contents, step: int) -> Iterator[str]:
     for record, words in decisions:
         if record["code"] != "column":
             yield f"<dt>{escape(words.topic)}</dt><dd><strong>{escape(words.chosen)}</strong>; "
-            yield f"{escape(words.reason)}.{_options(words)}</dd>"
+            yield f"{escape(words.reason)}{tr('.')}{_options(words)}</dd>"
     yield "</dl>"
     notes = [r for r in run.findings() if r.get("step") == step and r["severity"] == "note"]
     if notes:
@@ -317,7 +319,7 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
     if step == 5 and (inside := run.scores.get("inside")):
         yield f"<h3>{tr('Optimisation, six questions')}</h3>"
         head = ("", tr("best of {count} final networks", count=inside["networks"]))
-        yield from table(head, [tuple(q) for q in inside["questions"]])
+        yield from table(head, [tuple(map(tr, q)) for q in inside["questions"]])
     if step == 4:
         yield from augmented(run.scores)
         yield from _more_rows(run)

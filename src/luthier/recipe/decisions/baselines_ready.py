@@ -49,7 +49,7 @@ class BaselinesEvidence(Evidence[tuple[str, ...]]):
             ", ".join(f"{tr(one.name)} {figure(one.value)}" for one in self.scores if one.name in choice) or tr("none"),
             tr("; ").join(reasons),
             tuple(
-                Option(one.name, {self.metric: one.value, tr("low"): one.low, tr("high"): one.high}, True)
+                Option(tr(one.name), {tr(self.metric): one.value, tr("low"): one.low, tr("high"): one.high}, True)
                 for one in self.scores
             ),
         )
