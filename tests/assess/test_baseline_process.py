@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -98,3 +103,25 @@ def test_trees_and_the_constant_minimise_what_the_metric_asks_for(loss: tuple[st
     assert told[baseline_process.TREES] < told["mean"]
     plain = baseline_process._fitted("mean", rows, {**task, "loss": ("squared_error", 0.5)}, False)
     assert told["mean"] <= baseline_process._error(plain, rows, task)
+
+
+def test_one_that_fails_is_said_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rare class made one library raise, and the report said of all that time had run out."""
+    stream = io.BytesIO()
+
+    def fitted(name: str, *rest: Any) -> Any:
+        if name == "second":
+            raise ValueError("the least populated class has one member\nand more")
+
+    for part in (rows_of(2, 30), rows_of(2, 10)):
+        baseline_process.write_arrays(stream, part)
+    task = {"names": ["first", "second", "third"], "classes": ["a", "b"], "loss": ["softmax", 0], "log_scale": False}
+    (tmp_path / "task.json").write_text(json.dumps(task))
+    monkeypatch.setattr(baseline_process, "_fitted", fitted)
+    monkeypatch.setattr(baseline_process, "_answer", lambda path, *rest: path.touch())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(stream.getvalue())))
+    baseline_process.main(tmp_path)
+    assert (tmp_path / "second.failed").read_text() == "ValueError: the least populated class has one member"
+    for name in ("first", "third"):
+        assert not (tmp_path / f"{name}.failed").exists()
+        assert (tmp_path / f"{name}.validation.npz").exists()

@@ -148,6 +148,12 @@ def test_arrays_may_be_tensors_of_every_kind() -> None:
     assert result["y"].to_list() == [float(k) for k in range(20)]
 
 
+def test_a_frame_and_a_series_keep_their_names() -> None:
+    table = pl.DataFrame({"size": [1.0, 2.0], "kind": ["a", "b"], "price": [3, 4]})
+    for frame in (table, table.to_pandas()):
+        assert read_source((frame[["size", "kind"]], frame["price"])).frame.columns == table.columns
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
 def test_a_file_that_must_not_be_read(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"

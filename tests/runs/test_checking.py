@@ -62,3 +62,29 @@ def test_the_sealed_rows_have_the_interval_of_the_test(options: dict[str, Any], 
     score = luthier.check(tmp_path / "run", frame[sealed])["score"]
     for name in ("value", "low", "high", "n"):
         assert score[name] == pytest.approx(headline[name], rel=1e-9)
+
+
+def test_rows_whose_target_has_no_logarithm_are_scored(tmp_path: Path) -> None:
+    """A target is modelled by its logarithm, and new rows have a 0: their score is that of their own scale."""
+    g = np.random.default_rng(0)
+    x = g.normal(size=300)
+    frame = pl.DataFrame({"x": x, "z": g.normal(size=300), "y": np.exp(2 + 1.5 * x + 0.1 * g.normal(size=300))})
+    result = luthier.fit(frame, target="y", budget="40steps", run=tmp_path / "run", screen=SilentScreen())
+    assert result.model.task.log_scale
+    new = frame.with_columns(y=pl.when(pl.int_range(pl.len()) < 3).then(0.0).otherwise(pl.col("y")))
+    score = luthier.check(result.path, new)["score"]
+    by_hand = np.sqrt(np.mean((result.predict(new).to_numpy() - new["y"].to_numpy()) ** 2))
+    assert (score["n"], score["value"]) == (300, pytest.approx(by_hand, rel=1e-6))
+
+
+def test_a_score_that_is_not_defined_says_so(tmp_path: Path) -> None:
+    """No positive is sealed: an AUC of these rows is not a number, and not 0."""
+    g = np.random.default_rng(0)
+    frame = pl.DataFrame(
+        {"when": range(300), "x": g.normal(size=300), "y": ["ab"[k < 200 and k % 2] for k in range(300)]}
+    )
+    options: dict[str, Any] = {"time": "when", "metric": "auc", "positive": "b", "budget": "40steps"}
+    result = luthier.fit(frame, target="y", run=tmp_path / "run", screen=SilentScreen(), **options)
+    headline = result.scores["headline"]
+    assert (headline["name"], headline["value"], headline["low"], headline["high"]) == ("auc", None, None, None)
+    assert headline["note"] == "undefined: no row of 'b'"
