@@ -31,7 +31,7 @@ from luthier.recipe.decisions.starting_network import first_width
 from luthier.recipe.first_setting import TableShape, first_setting
 from luthier.recipe.full_training_rows import dataset
 from luthier.recipe.parts import parts_of
-from luthier.recipe.plan import TableSize
+from luthier.recipe.plan import PlanSize
 from luthier.recipe.problem import embedding_width
 from luthier.recipe.setting import Setting, seeded
 from luthier.request import RunRequest
@@ -97,7 +97,7 @@ def reference(rows: Table) -> Setting:
     width = first_width(count, max(1, seen), rows.outputs)
     spec = DenseSpec(inputs, (width,), rows.outputs, embeddings=embeddings)
     member = Member(spec, 0, learning_rate=3e-3, schedule=Schedule("cosine"))
-    return Setting("standardise", "adam", TableSize(count, width).batch_size, member)
+    return Setting("standardise", "adam", PlanSize(count).batch_size, member)
 
 
 def trained(rows: Table, setting: Setting, steps: int) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def one_split(name: str, seed: int) -> dict[str, Any]:
         rule=old.rule,
         batch_size=old.batch_size,
     )
-    theirs = trained(rows, old, max(1, min(int(ours["seconds"] / one_step), TableSize(shape.rows, 0).most_steps)))
+    theirs = trained(rows, old, max(1, min(int(ours["seconds"] / one_step), PlanSize(shape.rows).most_steps)))
     return {"table": name, "seed": seed, "first setting": ours, "reference": theirs}
 
 

@@ -110,6 +110,24 @@ def test_a_bag_weighs_what_it_adds_up() -> None:
     torch.testing.assert_close(net(row)[0], net.head[-1](total / 3**0.5), rtol=1e-12, atol=1e-12)
 
 
+def test_words_are_weighed_without_their_pairs() -> None:
+    """By log-ratios of two classes: word 1 is in all rows of the first and none of the second, word 2 in all."""
+    spec = TextSpec(numbers=0, pieces=4, length=2, outputs=1, width=4, weighted=True)
+    net = build(spec, seed=0)
+    assert isinstance(net, TextNet)
+    rows = torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [2.0, 0.0, 0.0], [2.0, 0.0, 0.0]])
+    result = net.from_training_rows(rows, torch.tensor([0, 0, 1, 1]))["telling"]
+    assert result.shape == net.telling.shape
+    first, second = (
+        1 + 3 + 3 + 1 + 1,
+        1 + 1 + 3 + 1 + 1,
+    )  # smoothed words of each class, no word and one more among them
+    for word, (inside, outside) in {1: (3, 1), 2: (3, 3)}.items():
+        assert float(result[word]) == pytest.approx(
+            abs(math.log(inside / first) - math.log(outside / second)), rel=1e-5
+        )
+
+
 def test_it_reads_words_vectors_or_both() -> None:
     both = TextSpec(numbers=1, pieces=20, length=4, outputs=3, width=4, pairs=5, vectors=2, embeddings=((3, 2),))
     row = torch.tensor([[0.5, 0.6, 0.8, 3.0, 7.0, 0.0, 0.0, 2.0, 0.0, 0.0, 1.0]]).double()

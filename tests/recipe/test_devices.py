@@ -12,7 +12,7 @@ import torch
 import luthier
 from luthier.errors import InputError
 from luthier.recipe import read_recipe
-from luthier.recipe.plan import TableSize, TrainingBudget, table_plan
+from luthier.recipe.plan import PlanSize, TrainingBudget, plan_without_design
 from luthier.recipe.steps import plan_budget as planning
 from luthier.runs.screen import SilentScreen
 
@@ -52,9 +52,9 @@ def test_what_is_asked_for_is_planned_and_recorded(with_cuda: None) -> None:
 
 
 def test_the_plan_says_where_networks_train() -> None:
-    plan = table_plan(TableSize(1000, 64), TrainingBudget(None, 5000))
-    assert planning.in_words(plan.on(CUDA)).startswith("plan: batches of 32 on cuda:0; ")
-    assert planning.in_words(plan).startswith("plan: batches of 32; ")
+    plan = plan_without_design(PlanSize(1000, 64), TrainingBudget(None, 5000))
+    assert planning.in_words(plan.on(CUDA)) == "plan: batches of 32 on cuda:0"
+    assert planning.in_words(plan) == "plan: batches of 32"
 
 
 def test_a_budget_of_steps_promises_the_same_model_and_keeps_to_the_processor(with_cuda: None) -> None:
@@ -83,8 +83,8 @@ def test_populations_train_where_the_plan_says(tmp_path: Path, monkeypatch: pyte
         asked.add(given[3].device if len(given) > 3 else given[2].device)
         raise InputError("looked at")
 
-    monkeypatch.setattr("luthier.recipe.runner.train", look)
-    monkeypatch.setattr("luthier.recipe.steps.fit_training.range_test", look)
+    monkeypatch.setattr("luthier.recipe.pieces_of_populations.train", look)
+    monkeypatch.setattr("luthier.recipe.steps.find_rates.range_test", look)
     with pytest.raises(InputError, match="looked at"):
         fitted(tmp_path / "run", Heard())
     assert asked == {torch.device("meta")}

@@ -22,10 +22,10 @@ from luthier.recipe.checklist import ITEMS
 from luthier.recipe.decisions import evidence_of, follows, wording_of
 from luthier.recipe.decisions.experiment import compared_with
 from luthier.recipe.fold_bags import BagPlan, train_bags
-from luthier.recipe.questions import Question, questions
+from luthier.recipe.modality.tables import TableModality
+from luthier.recipe.questions import Question
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
-from luthier.recipe.steps import confirm
 from luthier.report.experiment_figures import effect_rows
 from luthier.runs.screen import SilentScreen
 
@@ -67,12 +67,14 @@ def walked(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[luth
     """A run, and what it asked of its runner about which setting."""
     known: list[Asked] = []
 
-    def kept(runner: Runner, now: Setting, rates: Any) -> Iterator[Question]:
-        known.append((runner, now, list(questions(runner, now, rates))))
+    asking = TableModality.questions
+
+    def kept(self: TableModality, runner: Runner, now: Setting, rates: Any) -> Iterator[Question]:
+        known.append((runner, now, list(asking(self, runner, now, rates))))
         return iter(known[-1][2])
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(confirm, "questions", kept)
+        patched.setattr(TableModality, "questions", kept)
         return fit(source, tmp_path_factory.mktemp("runs") / "run", target="y"), known[0]
 
 
@@ -188,7 +190,7 @@ def test_questions_are_asked_in_the_order_of_the_recipe(asked: Asked, result: lu
 def test_dropout_is_tried_in_the_last_layer_first_from_a_quarter_on(asked: Asked) -> None:
     runner, now, _ = asked
     without = replace(now, member=replace(now.member, dropout=()))
-    tried = {one.name: one.other.member.drop_rates for one in questions(runner, without, {"sgd": 0.1})}
+    tried = {one.name: one.other.member.drop_rates for one in TableModality().questions(runner, without, {"sgd": 0.1})}
     assert tried["dropout, last layer"] == (*(0.0,) * (len(now.member.spec.hidden) - 1), 0.25)
     assert set(tried["dropout, all layers"]) == {0.25}
 
@@ -202,7 +204,11 @@ def test_used_is_what_the_adopted_setting_has(asked: Asked) -> None:
     assert by_name["L2"].used is bool(now.member.l2 or now.member.weight_decay)
     for name in ("dropout, last layer", "clipping", "batch norm", "augmentation", "architecture"):
         one = by_name[name]
-        again = next(back for back in questions(asked[0], one.other, {"adam": 0.01, "sgd": 0.1}) if back.name == name)
+        again = next(
+            back
+            for back in TableModality().questions(asked[0], one.other, {"adam": 0.01, "sgd": 0.1})
+            if back.name == name
+        )
         assert again.used is not one.used, name
 
 

@@ -19,7 +19,7 @@ from luthier.runs.screen import SilentScreen
 
 image = pytest.importorskip("PIL.Image")
 pytest.importorskip("kornia")
-BUDGET = "3000steps"
+BUDGET = "2400steps"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,10 +63,9 @@ def test_pictures_are_learnt(run: luthier.Result) -> None:
     assert run.scores["headline"]["value"] > 0.93
     assert run.model.task.kind == "multiclass"
     assert run.model.encoder.to_json()["kind"] == "pictures"
-    topics = [r["topic"] for r in run.ledger if r["kind"] == "decision"]
-    # Which kinds gain here is chance; "augmentations together" is asked only of those that did.
-    assert {"first architecture", "augmentation", "final seeds"} <= set(topics)
-    assert all(check in topics for check in ("check: initial loss", "check: gradients"))
+    codes = [r["code"] for r in run.ledger if r["kind"] == "decision"]
+    assert codes.count("experiment") == 2
+    assert {"first-convnet", "initial-loss", "gradients", "answer", "bags"} <= set(codes)
     assert len(run.scores["baselines"]) == 5
 
 
@@ -75,19 +74,11 @@ def test_every_decision_follows_from_its_evidence(run: luthier.Result) -> None:
         assert follows(decision), decision["topic"]
 
 
-def test_the_recipe_finds_changes_that_harm(run: luthier.Result) -> None:
-    """Digits upside down are other digits (S1-114): of all kinds of change, flips lose most."""
-    augmentation = next(r for r in run.ledger if r.get("topic") == "augmentation")
-    losses = {o["name"].rpartition(" ")[0]: o["evidence"]["loss"] for o in augmentation["options"]}
-    gentle = min(losses[name] for name in ("shift", "rotation", "scale", "noise", "brightness"))
-    assert min(losses["upside down"], losses["flip"]) > gentle
-
-
 def test_the_checklist_is_that_of_pictures(run: luthier.Result) -> None:
     status = {one.item.what: one.status for one in checklist(run.ledger)}
     assert status["a proven architecture for pictures, such as ResNet"] == "done"
     assert status["one hidden layer, its width between the numbers of inputs and outputs"] == "not for this data"
-    assert status["more training rows, or data augmentation"] in ("done", "tried, not kept")
+    assert status["more training rows, or data augmentation"] == "done"
 
 
 def test_the_same_numbers_again(run: luthier.Result, tmp_path: Path) -> None:
@@ -97,7 +88,7 @@ def test_the_same_numbers_again(run: luthier.Result, tmp_path: Path) -> None:
 
 
 def test_a_run_of_arrays_is_gone_on_with(arrays: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
-    stopped = luthier.fit(arrays, budget="600steps", run=tmp_path / "run", until=2, screen=SilentScreen())
+    stopped = luthier.fit(arrays, budget="150steps", run=tmp_path / "run", until=2, screen=SilentScreen())
     assert stopped is not None
     assert (tmp_path / "run" / "pictures.npy").exists()
     judged = luthier.test(tmp_path / "run", screen=SilentScreen())

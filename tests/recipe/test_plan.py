@@ -8,37 +8,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from luthier.engine import Member
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
 from luthier.recipe import Budget, Recipe, read_recipe, write_recipe
-from luthier.recipe.plan import TABLE_SEEDS, WARM_WAYS, Design, Stage, TableSize, TrainingBudget, table_plan
-from luthier.recipe.rounds import LEANER, LEVELS, LONGER, RESERVED, Level, Means, work
+from luthier.recipe.modality import MODALITIES
+from luthier.recipe.plan import SEEDS_SHARE, WARM_WAYS, Design, PlanSize, Stage, TrainingBudget, plan_without_design
+from luthier.recipe.rounds import LEANER, LEVELS, RESERVED, Level, Means
+from luthier.recipe.setting import Setting
 from luthier.request import RunRequest
 
 
 @given(st.integers(20, 200_000), st.floats(1, 7200), st.floats(1e-6, 1e-1), st.sampled_from([0, 10**6]))
 def test_final_networks_fit_their_share_of_the_seconds(rows: int, seconds: float, step: float, more: int) -> None:
-    plan = table_plan(TableSize(rows, 64, more=more), TrainingBudget(seconds, None), step)
-    for name, populations in (("fit validation", WARM_WAYS), ("seeds", 1)):
-        share = max(plan.shares[name], TABLE_SEEDS)
-        assert (plan.stages[name].steps - 1) * populations * step <= seconds * share  # never less than one step
+    plan = plan_without_design(PlanSize(rows, 64, more=more), TrainingBudget(seconds, None), step)
+    for name, stage, populations in (("fit validation", plan.fit_validation, WARM_WAYS), ("seeds", plan.final, 1)):
+        share = max(plan.shares[name], SEEDS_SHARE)
+        assert (stage.steps - 1) * populations * step <= seconds * share  # never less than one step
 
 
-SPEC = DenseSpec(10, (64, 64), 1)
+TABLES = MODALITIES["table"]
+FIRST = Setting("robust", "adam", 32, Member(DenseSpec(10, (64, 64), 1), 0, 0.01))
 
 
 @given(st.floats(1e-12, 1e-6), st.sampled_from(LEVELS), st.sampled_from([1, 5]), st.floats(1, 7200))
 def test_a_design_of_some_length_costs_what_there_is(unit: float, level: Level, folds: int, seconds: float) -> None:
     """Its bags, longer ones counted in, take the share of the time that is neither reserve nor range test."""
-    length = Means(seconds, unit=unit).length(SPEC, 32, level, folds)
+    length = Means(seconds, unit=unit).length(TABLES, FIRST, level, folds)
     bags = 2 * level.settings * (level.shapes / 2 + level.second) + level.asked
-    taken = work(SPEC, 32, folds * bags, 1) * length * unit * LONGER
+    taken = TABLES.work(FIRST.member.spec, 32) * folds * bags * length * unit * TABLES.longer
     assert taken == pytest.approx(seconds * (1 - RESERVED) * (1 - 0.05))
 
 
 def test_a_richer_level_has_shorter_trainings() -> None:
     for means in (Means(60.0, unit=1e-9), Means(None, 5000)):
-        lengths = [means.length(SPEC, 32, level, 5) for level in (*LEVELS, *LEANER)]
+        lengths = [means.length(TABLES, FIRST, level, 5) for level in (*LEVELS, *LEANER)]
         assert lengths == sorted(lengths)
 
 
@@ -48,7 +52,7 @@ def test_other_batches_get_as_many_epochs() -> None:
 
 
 def test_a_script_survives_toml(tmp_path: Path) -> None:
-    plan = table_plan(TableSize(1000, 64), TrainingBudget(60.0, None), 1e-3)
+    plan = plan_without_design(PlanSize(1000, 64), TrainingBudget(60.0, None), 1e-3)
     plan = plan.designed(Design(epochs=20, shapes=4, settings=8, second=2, folds=1))
     recipe = Recipe(asked=RunRequest(source="x.csv", target="ü", columns={"a b": "text"}), plan=plan)
     write_recipe(tmp_path / "recipe.toml", recipe)

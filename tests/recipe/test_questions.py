@@ -11,7 +11,8 @@ import torch
 
 from luthier.engine import Member, Part
 from luthier.nets import DenseSpec
-from luthier.recipe.questions import Question, questions
+from luthier.recipe.modality.tables import TableModality
+from luthier.recipe.questions import Question
 from luthier.recipe.setting import Setting
 
 FOR_TRAINING = ("rate", "Adam", "decay", "restarts", "units", "batch size", "layers")
@@ -48,15 +49,15 @@ def now() -> Setting:
 
 
 def asked(runner: Any, now: Setting) -> dict[str, Question]:
-    return {one.name: one for one in questions(runner, now, RATES)}
+    return {one.name: one for one in TableModality().questions(runner, now, RATES)}
 
 
 def test_what_fits_the_training_set_is_asked_in_the_order_of_the_recipe(runner: Any, now: Setting) -> None:
-    assert [one.name for one in questions(runner, now, RATES)][:7] == list(FOR_TRAINING)
+    assert [one.name for one in TableModality().questions(runner, now, RATES)][:7] == list(FOR_TRAINING)
 
 
 def test_what_closes_the_gap_is_asked_in_the_order_of_the_recipe(runner: Any, now: Setting) -> None:
-    assert [one.name for one in questions(runner, now, RATES)][7:] == list(FOR_VALIDATION)
+    assert [one.name for one in TableModality().questions(runner, now, RATES)][7:] == list(FOR_VALIDATION)
 
 
 def test_adam_stands_beside_descent_at_its_own_rate(runner: Any, now: Setting) -> None:

@@ -163,7 +163,8 @@ class TextNet(nn.Module):
         if not hasattr(self, "telling"):
             return {}
         _, _, ids, pairs, _ = self._parts(rows)
-        every = torch.cat([ids, torch.where(pairs > 0, pairs + self.spec.pieces, 0)], 1).sort(1).values
+        read = [ids, *([torch.where(pairs > 0, pairs + self.spec.pieces, 0)] if self.spec.pairs else [])]
+        every = torch.cat(read, 1).sort(1).values
         once = torch.cat([torch.ones(len(rows), 1, dtype=torch.bool), every[:, 1:] != every[:, :-1]], 1)
         several = targets.ndim > 1 and targets.shape[1] > 1  # probabilities of classes
         told = targets.argmax(1) if several else targets.reshape(-1)

@@ -12,13 +12,12 @@ from luthier.recipe.interrupted import Interrupted
 from luthier.recipe.ledger import Ledger, Record, read_ledger
 from luthier.recipe.option_table import kept_for
 from luthier.recipe.plan import Plan
-from luthier.recipe.problem import Problem
+from luthier.recipe.problem import Problem, input_count
 from luthier.recipe.reading import LoadedData, read_and_infer, read_as_asked
 from luthier.recipe.run import Run
 from luthier.recipe.run_data import asked_of, read_unchanged, reread, source_of
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.calibrated import as_model, columns_of, predict_part
-from luthier.recipe.steps.first_architecture import input_count
 from luthier.recipe.steps.judge import Verdict
 from luthier.recipe.steps.plan_budget import in_words as plan_in_words
 

@@ -32,7 +32,7 @@ TABLE, PICTURES, TEXT = ("table",), ("pictures",), ("text",)
 @dataclass(frozen=True)
 class Item:
     """One item of the recipe: the step, what to do, its row in the documents, and what decides on it:
-    codes of decisions, and rungs of ladders, questions or factors of an experiment by their names."""
+    codes of decisions, and questions or factors of an experiment, or rungs of earlier runs, by their names."""
 
     step: int
     what: str
@@ -84,13 +84,13 @@ ITEMS = (
     Item(4, "dropout, last layer first", "S4-23 to S4-25", rungs=("dropout, last layer", "dropout, all layers")),
     Item(4, "weight decay", "S4-26, S4-27", rungs=("L2",)),
     Item(4, "input normalisation", "S4-28 to S4-30", rungs=("input normalisation",), media=TABLE),
-    Item(4, "batch normalisation", "S4-31", rungs=("batch norm",), media=TABLE),
+    Item(4, "batch normalisation", "S4-31", rungs=("batch norm",), media=TABLE + PICTURES),
     Item(
         4,
         "more training rows, or data augmentation",
         "S4-32 to S4-34",
         ("more-rows",),
-        ("augmentation", "augmentations together", "mix-up"),
+        ("augmentation", "augmentations together", "mix-up", "mirrored", "dropout of words"),
     ),
     Item(
         4,
@@ -98,7 +98,7 @@ ITEMS = (
         "S4-35 to S4-41",
         rungs=("clipping", "initialisation"),
     ),
-    Item(4, "the architecture reconsidered", "S4-42, S4-43", rungs=("architecture",), media=TABLE),
+    Item(4, "the architecture reconsidered", "S4-42, S4-43", rungs=("architecture",), media=TABLE + TEXT),
     Item(4, "the gap to the validation set is closed", "S4-22", (GapEvidence.code,)),
     Item(5, "the test set, read once and compared with validation", "S4-45 to S4-47"),
     AFTER_TEST,

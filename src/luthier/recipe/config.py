@@ -46,7 +46,6 @@ class Recipe(BaseModel):
     plan: Plan | None = None
     cuts: tuple[Cut, ...] = ()
     pieces: tuple[PieceSizes, ...] = ()
-    repeats: tuple[int, ...] | None = None  # steps of each round of folds; None: by the clock
     rounds: tuple[str, ...] | None = None  # of the designed experiments that were begun; None: by the clock
 
     def cut(self, work: str) -> Cut | None:
@@ -92,7 +91,7 @@ def write_recipe(path: Path, recipe: Recipe) -> None:
 
 def recipe_from(asked: RunRequest, records: Iterable[Record]) -> Recipe:
     """What the ledger of an interrupted run has decided already."""
-    plan, cuts, pieces, repeats, rounds, judged = None, [], list[PieceSizes](), list[int](), list[str](), False
+    plan, cuts, pieces, rounds, judged = None, [], list[PieceSizes](), list[str](), False
     for record in records:
         if record["kind"] == "plan":
             plan = validated(Plan, record["plan"], "the plan in the run's ledger")
@@ -100,13 +99,11 @@ def recipe_from(asked: RunRequest, records: Iterable[Record]) -> Recipe:
             cuts.append(Cut(work=record["work"], step=record["step"], reason=record["reason"]))
         elif record["kind"] == "pieces":
             pieces.append(PieceSizes(work=record["work"], sizes=tuple(record["sizes"])))
-        elif record["kind"] == "repeat":
-            repeats.append(int(record["steps"]))
         elif record["kind"] == "round" and record["begun"]:
             rounds.append(str(record["name"]))
         judged |= record["kind"] == "opening"
     whole = Recipe(asked=asked, plan=plan, cuts=tuple(cuts), pieces=tuple(pieces))
-    return whole.model_copy(update={"repeats": tuple(repeats), "rounds": tuple(rounds)}) if judged else whole
+    return whole.model_copy(update={"rounds": tuple(rounds)}) if judged else whole
 
 
 def _without_none(value: Any) -> Any:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from luthier.engine import Member, Schedule
 from luthier.nets import DenseSpec, NumberEmbedding
-from luthier.recipe.plan import TableSize
+from luthier.recipe.plan import PlanSize
 from luthier.recipe.problem import embedding_width
 from luthier.recipe.setting import Setting
 
@@ -78,7 +78,7 @@ def first_setting(shape: TableShape) -> FirstSetting:
         width_scaled=True,
         dropout=(dropout,) * len(spec.hidden),
     )
-    size = TableSize(shape.rows, 0)
+    size = PlanSize(shape.rows)
     epochs = max(EPOCHS, -(-FEWEST_STEPS // size.epoch_steps))
     return FirstSetting(Setting(METHOD, "adam", size.batch_size, member, "first setting"), epochs)
 

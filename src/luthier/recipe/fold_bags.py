@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from luthier.assess import Units
+from luthier.engine import ModuleSpec
 from luthier.errors import NetworkTooLargeError
 from luthier.messages import Message
-from luthier.nets import DenseSpec
+from luthier.nets import DenseSpec, Spec, build
 from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.problem import Problem
@@ -190,9 +191,16 @@ def _rows_of(problem: Problem, method: str, folds: Tensor) -> dict[str, Any]:
 
 def _light(problem: Problem, setting: Setting, folds: Tensor) -> int:
     """Of how many bags networks and outputs are light enough to be kept; of one at least."""
-    assert isinstance(setting.member.spec, DenseSpec)
-    networks = (int(folds.max()) + 1) * setting.member.spec.parameter_count()
+    networks = (int(folds.max()) + 1) * parameter_count(setting.member.spec)
     return max(1, KEPT_BYTES // (4 * (networks + len(folds) * problem.outputs)))
+
+
+def parameter_count(spec: Spec | ModuleSpec) -> int:
+    """How many numbers a network learns."""
+    assert not isinstance(spec, ModuleSpec)
+    if isinstance(spec, DenseSpec):
+        return spec.parameter_count()
+    return sum(one.numel() for one in build(spec, seed=0).parameters())
 
 
 def _weights_of_folds(problem: Problem, folds: Tensor) -> np.ndarray:

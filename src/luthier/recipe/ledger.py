@@ -112,7 +112,6 @@ _IDENTITY = {
     "finding": ("step", "code", "severity"),
     "note": ("step",),
     "plan": ("plan",),
-    "repeat": ("steps",),
     "round": ("name", "begun"),
     "cut": ("work", "step"),
     "pieces": ("work", "sizes"),

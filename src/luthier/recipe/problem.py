@@ -14,7 +14,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data import Dataset, PictureEncoder, Prepare, Task, inputs_of, preprocess_of
+from luthier.data import Dataset, Encoder, PictureEncoder, Prepare, Task, inputs_of, preprocess_of
 from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Part, Stream
@@ -188,3 +188,8 @@ def embedding_width(levels: int) -> int:
     (2, 14, 50)
     """
     return int(min(50, max(2, round(1.6 * levels**0.56))))
+
+
+def input_count(encoder: Encoder, numbers: int) -> int:
+    """Ni: numeric columns plus the widths of the categories' embeddings."""
+    return max(1, numbers + sum(embedding_width(levels) for levels in encoder.category_sizes))

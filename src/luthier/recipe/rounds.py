@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from luthier.engine import ModuleSpec
 from luthier.machine import default_memory
 from luthier.messages import Message
-from luthier.nets import DenseSpec, Spec
-from luthier.recipe.fold_bags import learnt_rows, steps_of
-from luthier.recipe.plan import CODED, ENCODINGS, FOLDS, MOST_CODED, SMALL, TABLE_SHARES, Design
+from luthier.recipe.fold_bags import learnt_rows, parameter_count, steps_of
+from luthier.recipe.modality import Modality, WholeTraining, modality_of
+from luthier.recipe.plan import CODED, ENCODINGS, FOLDS, MOST_CODED, SHARES, SMALL, Design
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
@@ -41,29 +39,16 @@ LEANER = (Level(2, 3, 1, 8), Level(2, 2, 1, 0))
 RESERVED = 0.15  # of the time, for rounds after the second and for what took longer than planned
 MOST_PARTITIONS = 12  # of a question that stays open
 POPULATIONS_OF_QUESTIONS = 10  # the questions' variants have about so many shapes
-MOST_EPOCHS = 40.0  # of a whole training at first; its length is a factor
-ENOUGH_EPOCHS, FEWEST_EPOCHS = 20.0, 10.0  # a leaner screen is better than less; rows are judged by one part below
-ENOUGH_STEPS, FEWEST_STEPS = 400, 150
+FEWEST_EPOCHS = 10.0  # rows are judged by one part below
+FEWEST_STEPS = 150
 ENOUGH_OF_MANY = 1_200  # steps, where rows are so many that epochs ask for more
 FEWEST_STEPS_OF_A_BUDGET = 60
-LONGER = 1.3  # times as many steps as a whole training's, on average over lengths and batch sizes
 FEWEST_ROWS, MOST_OUTPUTS = 20 * FOLDS, 600_000  # open rows, and these times outputs: a bag predicts them all
 MOST_BYTES = 2**25  # of a bag's networks
-LAYER_COST = 40.0  # products that the calls around a layer's products cost beside them, a row and unit
-
-
-def work(spec: Spec | ModuleSpec, batch_size: int, members: float, steps: int) -> float:
-    """What a population costs, in units: products of a step, and what comes with each layer's."""
-    assert isinstance(spec, DenseSpec)
-    sizes = (spec.fan_in(0), *spec.hidden, spec.outputs)
-    products = sum(a * b for a, b in pairwise(sizes))
-    waves = 0 if spec.number_embedding is None else spec.number_embedding.inner
-    beside = LAYER_COST * (sum(sizes[1:]) + waves)
-    return float((products + beside) * batch_size * members * steps)
 
 
 def can_be_crossed(problem: Problem) -> bool:
-    """Whether a table's open rows are few enough, and free enough of order, to be learnt from in folds."""
+    """Whether the open rows are few enough, and free enough of order, to be learnt from in folds."""
     asked = problem.asked
     rows = len(problem.data.training) + len(problem.data.validation)
     free = not (asked.time or asked.warm_start or asked.backbone) and problem.data.full_training_rows is None
@@ -72,8 +57,8 @@ def can_be_crossed(problem: Problem) -> bool:
     encoded = 4 * rows * numbers * coded * ENCODINGS  # bytes of all ways of preprocessing
     memory = problem.data.memory_beside(asked.memory or default_memory())
     known = rows * problem.outputs <= MOST_OUTPUTS and rows >= FEWEST_ROWS and encoded <= memory / 4
-    table = problem.medium == "table" and rows <= SMALL
-    return table and free and known and int(problem.cross_fitted().dealt(0).max()) + 1 == FOLDS
+    few = modality_of(problem).crossed and rows <= SMALL
+    return few and free and known and int(problem.cross_fitted().dealt(0).max()) + 1 == FOLDS
 
 
 @dataclass(frozen=True)
@@ -86,31 +71,33 @@ class Means:
     unit: float = 0.0
     threads: int = 1
 
-    def length(self, spec: Spec | ModuleSpec, batch_size: int, level: Level, folds: int) -> float:
-        """Steps of a whole training where a design of this level uses all of it."""
+    def length(self, modality: Modality, first: Setting, level: Level, folds: int) -> float:
+        """Steps of a whole training where a design of this level, around a first setting, uses all of it."""
         if self.seconds is None:
             populations = 2 * (level.shapes * SCREEN + level.second) + POPULATIONS_OF_QUESTIONS * level.asked / 16
-            return float(self.steps or 0) * (1 - RESERVED) / (populations * LONGER)
+            return float(self.steps or 0) * (1 - RESERVED) / (populations * modality.longer)
         bags = 2 * level.settings * (level.shapes * SCREEN + level.second) + level.asked
-        one_step = self.unit * work(spec, batch_size, folds * bags, 1) * LONGER
-        return self.seconds * (1 - RESERVED) * (1 - TABLE_SHARES["range"]) / one_step
+        one_step = self.unit * modality.work(first.member.spec, first.batch_size) * folds * bags * modality.longer
+        return self.seconds * (1 - RESERVED) * (1 - SHARES["range"]) / one_step
 
 
-def design_of(problem: Problem, spec: Spec | ModuleSpec, batch_size: int, means: Means) -> Design | None:
+def design_of(problem: Problem, means: Means) -> Design | None:
     """The richest design whose whole trainings are long enough.
 
     Of crossed rows None where not even the leanest one's are: then the validation part judges, by the leanest one at
     least, however short it is.
     """
-    assert isinstance(spec, DenseSpec)
+    modality = modality_of(problem)
+    first = modality.first_setting(problem)
     folds: Literal[1, 5] = FOLDS if problem.crossed else 1
-    epoch = learnt_rows(problem) / batch_size
-    if folds > 1 and 4 * FOLDS * spec.parameter_count() > MOST_BYTES:
+    epoch = learnt_rows(problem) / first.batch_size
+    if folds > 1 and 4 * FOLDS * parameter_count(first.member.spec) > MOST_BYTES:
         return None
-    enough, fewest = _lengths(epoch, means, crossed=problem.crossed)
+    whole = modality.whole
+    enough, fewest = _lengths(whole, epoch, means, crossed=problem.crossed)
     result = None
     for level in LEVELS if problem.crossed else (*LEVELS, *LEANER):
-        length = min(means.length(spec, batch_size, level, folds), max(MOST_EPOCHS * epoch, ENOUGH_STEPS))
+        length = min(means.length(modality, first, level, folds), max(whole.most_epochs * epoch, whole.enough_steps))
         if length >= fewest:
             result = Design(
                 epochs=max(length, 1.0) / epoch,
@@ -126,14 +113,14 @@ def design_of(problem: Problem, spec: Spec | ModuleSpec, batch_size: int, means:
     return result
 
 
-def _lengths(epoch: float, means: Means, *, crossed: bool) -> tuple[float, float]:
+def _lengths(whole: WholeTraining, epoch: float, means: Means, *, crossed: bool) -> tuple[float, float]:
     """Steps of a whole training above which a richer design is better than a longer one, and below which none is made.
 
     An epoch of many rows says more than one of few, so that steps bound what epochs ask for where one part judges.
     """
     if means.seconds is None:
         return FEWEST_STEPS_OF_A_BUDGET, FEWEST_STEPS_OF_A_BUDGET if crossed else 0
-    enough, fewest = max(ENOUGH_STEPS, ENOUGH_EPOCHS * epoch), max(FEWEST_STEPS, FEWEST_EPOCHS * epoch)
+    enough, fewest = max(whole.enough_steps, whole.enough_epochs * epoch), max(FEWEST_STEPS, FEWEST_EPOCHS * epoch)
     return (enough, fewest) if crossed else (min(enough, ENOUGH_OF_MANY), 0)
 
 
@@ -162,13 +149,14 @@ def cost_of(runner: Runner, populations: Populations, share: float = 1.0) -> flo
     lengths = [steps_of(runner, settings[0], share) for settings in populations]
     if runner.budget_clock.budget.seconds is None:
         return float(sum(lengths))
+    work = modality_of(runner.problem).work
     total = sum(
-        work(one.member.spec, one.batch_size, design.folds, steps)
+        work(one.member.spec, one.batch_size) * design.folds * steps
         for settings, steps in zip(populations, lengths, strict=True)
         for one in settings
     )
     known = [
-        (work(t.members[0].spec, t.batch_size, len(t.members), 1), runner.speeds[t.name])
+        (work(t.members[0].spec, t.batch_size) * len(t.members), runner.speeds[t.name])
         for t in runner.trained
         if t.name in runner.speeds
     ]

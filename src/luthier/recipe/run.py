@@ -21,9 +21,9 @@ from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Recipe, recipe_from, write_recipe
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.interrupted import Interrupted
-from luthier.recipe.ladder import Fitted
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memo import Memo
+from luthier.recipe.modality import modality_of
 from luthier.recipe.places import settle
 from luthier.recipe.plan import Plan
 from luthier.recipe.prepare import Prepared, prepare
@@ -31,17 +31,14 @@ from luthier.recipe.problem import Problem
 from luthier.recipe.reading import LoadedData
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
-from luthier.recipe.steps import for_pictures, for_text
 from luthier.recipe.steps.designed import (
     Designed,
-    choose_first_setting,
+    Fitted,
     explore_training,
     explore_validation,
     first_method,
 )
-from luthier.recipe.steps.first_architecture import choose_architecture
-from luthier.recipe.steps.fit_training import find_rates, fit_training
-from luthier.recipe.steps.fit_validation import fit_validation
+from luthier.recipe.steps.find_rates import find_rates
 from luthier.recipe.steps.judge import Verdict, judge
 from luthier.recipe.steps.loss import choose_loss
 from luthier.recipe.steps.plan_budget import THREADS, plan_budget
@@ -184,7 +181,7 @@ class Run:
         runner = self.start()
         write_recipe(self.folder.recipe, self.recipe)
         with running_baselines(runner) as baselines:
-            if runner.problem.medium == "pictures":
+            if modality_of(runner.problem).need_all_cores:
                 baselines.finish_first()
             plan = plan_budget(runner)
             require_estimate(runner.problem, plan)
@@ -209,31 +206,9 @@ class Run:
             choose_loss(runner)
         if self.until == 1:
             return None
-        if runner.plan.design is not None:
-            return self._designed(runner, baselines, begin_at)
-        method = _recalled(runner, "method", begin_at <= 2, lambda: self._second(runner))
-        if begin_at <= 2:
-            check_before_training(runner, method)
-        if self.until == 2:
-            return None
-        if begin_at <= 3:
-            fitted = fit_training(runner, method, find_rates(runner, method))
-        else:
-            fitted = Fitted.from_json(runner.memo.recalled("fitted"))
-        runner.memo.json("fitted", fitted.to_json)
-        baselines.collect()
-        if self.until == 3:
-            return None
-        closed = fit_validation(runner, fitted) if begin_at <= 4 else Setting.from_json(runner.memo.recalled("closed"))
-        runner.memo.json("closed", closed.to_json)
-        return None if self.until == 4 else judge(runner, closed, baselines)
-
-    def _designed(self, runner: Runner, baselines: Baselines, begin_at: int) -> Verdict | None:
-        """The steps from the second on by designed experiments."""
         method = _recalled(runner, "method", begin_at <= 2, lambda: first_method(runner))
         if begin_at <= 2:
-            choose_architecture(runner)
-            choose_first_setting(runner)
+            modality_of(runner.problem).choose_network(runner)
             check_before_training(runner, method)
         if self.until == 2:
             return None
@@ -269,11 +244,6 @@ class Run:
         setting, started = use_backbone(runner)
         baselines.collect()
         return None if self.until == 4 else judge(runner, setting, baselines, started=started)
-
-    @staticmethod
-    def _second(runner: Runner) -> str:
-        media = {"pictures": for_pictures.choose_network, "text": for_text.choose_network}
-        return media[runner.problem.medium](runner)
 
 
 def _recalled(runner: Runner, name: str, anew: bool, compute: Callable[[], str]) -> str:

@@ -44,7 +44,7 @@ from luthier.seeds import derive
 if TYPE_CHECKING:
     from luthier.search.cluster import Cluster
 
-STEPS = {"fit training": 3, "fit validation": 4, "questions": 4, "seeds": 5, "folds": 5}
+STEPS = {"fit training": 3, "fit validation": 4, "questions": 4, "seeds": 5}
 CURVE_POINTS = 8  # evaluations of a training in folds, none of which chooses anything
 AT_LEAST = "at least"  # the population that is trained whatever the clock says, for as many steps
 AT_LEAST_STEPS, AT_LEAST_SECONDS = 20, 1.0  # and seconds beyond the budget

@@ -156,7 +156,7 @@ def branch_as_asked(
     if new_test is not None:
         asked = keep_test(folder, asked)
     recipe = recipe_from(asked, read_ledger(before.ledger)).model_copy(
-        update={"cuts": (), "plan": None, "repeats": None, "rounds": None}
+        update={"cuts": (), "plan": None, "rounds": None}
     )
     walk = call.walk(
         asked,

@@ -175,6 +175,8 @@ def factor_name(name: str) -> str:
         "averaging": tr("averages of weights"),
         "label smoothing": tr("label smoothing"),
         "initialisation": tr("He initialisation"),
+        "width": tr("width of embeddings"),
+        "mirrored": tr("mirrored pictures"),
     }.get(name) or remedy_name(name)
 
 
@@ -196,6 +198,12 @@ def compared_with(question: str, value: str, *, used: bool) -> str:
         "augmentation": (tr("no augmentation"), value),
         "clipping": (tr("no clipping"), tr("gradient norm at most {norm}", norm=value)),
         "initialisation": ("Xavier", "He"),
+        "order": (tr("a bag of words and pairs"), ""),
+        "sentence vectors": (tr("words alone"), tr("sentence vectors beside the words")),
+        "words alike": (tr("weights of words by log-ratios"), tr("equal weights of words")),
+        "dropout of words": (tr("no word dropout"), tr("word dropout {p}", p=value)),
+        "mirrored": (tr("no mirrored pictures"), tr("mirrored pictures")),
+        "mix-up": (tr("no mix-up"), tr("mix-up {a}", a=value)),
         "architecture": (tr("no skip connections"), tr("skip connections")),
     }.get(question, (value, value))
     return undone if used else done

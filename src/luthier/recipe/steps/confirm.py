@@ -16,7 +16,8 @@ import numpy as np
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import AnswerEvidence
 from luthier.recipe.fold_bags import Bag, BagPlan, judging_units, train_bags
-from luthier.recipe.questions import Question, questions
+from luthier.recipe.modality import modality_of
+from luthier.recipe.questions import Question
 from luthier.recipe.rounds import MOST_PARTITIONS, there_is_time
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
@@ -28,7 +29,7 @@ Losses = dict[str, list[np.ndarray]]  # of each setting, by partition: of each r
 
 def confirm(runner: Runner, adopted: Setting, rates: Mapping[str, float]) -> list[Bag]:
     """Answer every question that there is time for; the bags whose networks were kept may be delivered."""
-    asked = list(questions(runner, adopted, rates))
+    asked = list(modality_of(runner.problem).questions(runner, adopted, rates))
     settings = [replace(adopted, label=ADOPTED), *(replace(one.other, label=one.name) for one in asked)]
     shapes = _affordable(runner, _shapes(settings))
     losses: Losses = {one.label: [] for each in shapes for one in each}

@@ -1,4 +1,4 @@
-"""Step 5 on tables: a greedy ensemble of bags, by predictions of rows that their networks had not seen.
+"""Step 5: a greedy ensemble of bags, by predictions of rows that their networks had not seen.
 
 P bags, N open rows, C outputs.
 """

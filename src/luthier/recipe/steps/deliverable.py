@@ -1,4 +1,4 @@
-"""What could be delivered: one network, the mean of five seeds, or an ensemble of the best members.
+"""What could be delivered where no bags were trained: one network, the mean of five seeds, or the best members.
 
 All are compared on the validation part alone. N validation rows, C outputs, P components.
 """
@@ -6,13 +6,12 @@ All are compared on the validation part alone. N validation rows, C outputs, P c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import DeliverableEvidence, Kind, Offered
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.runner import Runner, TrainedPopulation
@@ -25,7 +24,6 @@ from luthier.statistics.row_losses import row_losses
 
 FOLDS = 5  # the greedy choice is judged on validation rows that it was not made on
 CANDIDATES = 24
-CLEARLY = 2.0  # standard errors
 
 
 @dataclass(frozen=True)
@@ -40,17 +38,6 @@ class Component:
     def label(self) -> str:
         """Where it comes from."""
         return f"{self.trained.name} / {self.trained.members[self.member].label}"
-
-
-@dataclass(frozen=True)
-class Folds:
-    """The networks of all folds, and what they said of the rows that they had left out [N, C], validation rows last:
-    the mean of as many networks as there were rounds."""
-
-    components: tuple[Component, ...]
-    outputs: Tensor
-    targets: Tensor
-    rounds: int = 1
 
 
 @dataclass(frozen=True)
@@ -73,15 +60,8 @@ class Deliverable:
         return (bag.population.name, bag.first) in places
 
 
-def choose_deliverable(
-    runner: Runner, seeds: TrainedPopulation | None, method: str, folds: Folds | None = None
-) -> Deliverable:
-    """The option with the lowest validation loss, or with the best metric where one was asked for.
-
-    The mean over folds is judged by its networks' predictions of the rows that they left out, which are worse than
-    the mean's: it is credited with what averaging gained the seeds (the part that its rounds have not averaged yet),
-    and taken unless it is clearly worse than the best of the others even then.
-    """
+def choose_deliverable(runner: Runner, seeds: TrainedPopulation | None, method: str) -> Deliverable:
+    """The option with the lowest validation loss, or with the best metric where one was asked for."""
     problem = runner.problem
     validation, kind = problem.prepared(method)[2], problem.task.kind
     targets, weights = validation.targets, validation.weights
@@ -93,18 +73,15 @@ def choose_deliverable(
         options["seeds"] = (family, _averaged(family, kind))
     if len(everyone) > 1:
         options["best members"] = _greedy(everyone, targets, kind, problem.seed, weights)
-    if folds is not None:
-        options["folds"] = (list(folds.components), folds.outputs[-len(targets) :])
     losses = {name: row_losses(outputs, targets, kind, weights) for name, (_, outputs) in options.items()}
     by_metric = ByMetric.on(problem, [problem.data.validation], problem.data.units["validation"])
     predictions = {}
     if problem.asked_metric:
         predictions = {name: by_metric.prediction(outputs.numpy()) for name, (_, outputs) in options.items()}
-    evidence = _evidence(by_metric, predictions, {name: some for name, (some, _) in options.items()}, losses, folds)
+    evidence = _evidence(by_metric, predictions, {name: some for name, (some, _) in options.items()}, losses)
     chosen = runner.ledger.decide(5, evidence)
     means: dict[str, float] = {option.kind: option.loss for option in evidence.options}
-    choice = Deliverable(chosen, tuple(_normalised(options[chosen][0])), means)
-    return replace(choice, held_out=folds.outputs, targets=folds.targets) if folds and chosen == "folds" else choice
+    return Deliverable(chosen, tuple(_normalised(options[chosen][0])), means)
 
 
 def _evidence(
@@ -112,12 +89,11 @@ def _evidence(
     predictions: dict[Kind, np.ndarray],
     components: dict[Kind, list[Component]],
     losses: dict[Kind, Tensor],
-    folds: Folds | None,
 ) -> DeliverableEvidence:
-    """The options as they compare. Folds are credited with the part of averaging that their rounds have not had."""
+    """The options as they compare."""
     measured = {name: by_metric.value(prediction) for name, prediction in predictions.items()}
     defined, metric = bool(np.isfinite(list(measured.values())).all()), by_metric.metric
-    evidence = DeliverableEvidence(
+    return DeliverableEvidence(
         tuple(
             Offered(
                 name,
@@ -132,22 +108,11 @@ def _evidence(
         larger_is_better=bool(metric) and defined and by_metric.larger_is_better,
         undefined="" if defined else metric,
     )
-    if folds is None:
-        return evidence
-    costs = {option.kind: evidence.cost(option) for option in evidence.options}
-    best = min((kind for kind in costs if kind != "folds"), key=lambda kind: costs[kind])
-    behind = losses["folds"] - losses[best]
-    spread = float(behind.std()) / len(behind) ** 0.5
-    if evidence.metric:
-        gain = by_metric.gain(predictions["folds"], predictions[best])
-        spread = (float(gain.high or 0.0) - float(gain.low or 0.0)) / (2 * 1.96)
-    credit = max(0.0, costs["one"] - costs.get("seeds", costs["one"])) / folds.rounds
-    return replace(evidence, allowed=finite(CLEARLY * spread), credit=credit)
 
 
 def is_offered(trained: TrainedPopulation, method: str) -> bool:
     """Whether the validation part has judged a population's networks behind this preprocessing, and some were kept."""
-    return trained.method == method and trained.stage != "folds" and not trained.in_folds and bool(trained.weights)
+    return trained.method == method and not trained.in_folds and bool(trained.weights)
 
 
 def _best_members(runner: Runner, method: str) -> list[Component]:

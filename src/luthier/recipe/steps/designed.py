@@ -1,32 +1,48 @@
-"""Steps 3 and 4 on tables: an experiment each, then the questions about what they adopt."""
+"""Steps 3 and 4: an experiment each, then the questions about what they adopt."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from luthier.engine import Member
+from luthier.engine import Member, Schedule
 from luthier.messages import Message
 from luthier.recipe.decisions.decision import finite
-from luthier.recipe.decisions.experiment import FirstSettingEvidence
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.remedy import NoRemedyEvidence
-from luthier.recipe.factors import start_of, training_space, validation_space
-from luthier.recipe.fold_bags import Bag, learnt_rows
-from luthier.recipe.ladder import Fitted
+from luthier.recipe.fold_bags import Bag
+from luthier.recipe.modality import modality_of
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.recipe.steps.confirm import confirm
 from luthier.recipe.steps.deliver_bags import candidates, ensemble_of
 from luthier.recipe.steps.explore import Experiment, Explored
-from luthier.recipe.steps.fit_training import fallback, rate_of
-from luthier.recipe.steps.fit_validation import NOISE
+from luthier.recipe.steps.find_rates import DEFAULT_RATES, rate_of
 from luthier.recipe.steps.more_rows import ask_for_more_rows
 from luthier.statistics.bags import converged
 
 MOST_ROUNDS = 40  # after the second round of step 4
+NOISE = 2.0  # standard errors by which training and validation loss may differ
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What step 3 hands to step 4: a setting, and the rates of the range tests by rule."""
+
+    setting: Setting
+    rates: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"setting": self.setting.to_json(), "rates": dict(self.rates)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Fitted:
+        """What `to_json` gave."""
+        return cls(Setting.from_json(value["setting"]), value.get("rates", {}))
 
 
 @dataclass(frozen=True)
@@ -39,41 +55,42 @@ class Designed:
 
 def first_method(runner: Runner) -> str:
     """How numbers enter at first: the experiments vary it."""
-    return start_of(runner.problem).setting.method
-
-
-def choose_first_setting(runner: Runner) -> None:
-    """Write the strong setting that the experiments start from."""
-    problem, space = runner.problem, training_space(runner)
-    label = space.setting(space.first_shape, space.first_point).label
-    numbers, categories = problem.data.training.numbers.shape[1], len(problem.data.encoder.category_sizes)
-    runner.ledger.decide(2, FirstSettingEvidence(label, learnt_rows(problem), numbers, categories))
+    return modality_of(runner.problem).first_setting(runner.problem).method
 
 
 def bare_setting(runner: Runner, rates: Mapping[str, float]) -> Setting:
     """The documents' first architecture, trained as they begin: the reference beside all that is tried."""
-    member = Member(runner.problem.spec("standardise", (runner.plan.width,)), 0, rates["sgd"])
-    return Setting("standardise", "sgd", runner.plan.batch_size, member, "the first architecture, SGD")
+    modality = modality_of(runner.problem)
+    network = modality.bare_network(runner.problem, modality.method, runner.plan.width)
+    member = Member(network, 0, rates["sgd"])
+    return Setting(modality.method, "sgd", runner.plan.batch_size, member, "the first architecture, SGD")
+
+
+def fallback(runner: Runner, method: str, rates: Mapping[str, float]) -> Setting:
+    """The setting to go on with when the time was up before anything was trained."""
+    network = modality_of(runner.problem).bare_network(runner.problem, method, runner.plan.width)
+    member = Member(network, 0, rates.get("adam", DEFAULT_RATES["adam"]), schedule=Schedule("cosine"))
+    return Setting(method, "adam", runner.plan.batch_size, member, "Adam")
 
 
 def explore_training(runner: Runner, method: str, rates: Mapping[str, float]) -> tuple[Fitted, Sequence[Bag]]:
     """Step 3: the experiment on what fits the training set, and its gate."""
-    experiment = Experiment(runner, 3, training_space(runner))
+    experiment = Experiment(runner, 3, modality_of(runner.problem).training_space(runner))
     explored = experiment.explore(bare_setting(runner, rates))
     if explored is None:
-        return Fitted(fallback(runner, method, dict(rates)), rates=dict(rates)), ()
+        return Fitted(fallback(runner, method, rates), rates), ()
     experiment.adopt(explored)
     known = [(bag.training_loss, bag.loss) for bag in explored.bags if np.isfinite(bag.loss)]
     training, held_out = (
         (min(losses, default=np.nan) for losses in zip(*known, strict=True)) if known else (np.nan, np.nan)
     )
     runner.ledger.decide(3, FittedEvidence(finite(training), finite(held_out)))
-    return Fitted(explored.setting, rates=dict(rates)), explored.bags
+    return Fitted(explored.setting, rates), explored.bags
 
 
 def explore_validation(runner: Runner, fitted: Fitted, earlier: Sequence[Bag]) -> Designed:
     """Step 4: the experiment on what closes the gap, further rounds until they gain nothing, and the questions."""
-    experiment = Experiment(runner, 4, validation_space(runner, fitted.setting))
+    experiment = Experiment(runner, 4, modality_of(runner.problem).validation_space(runner, fitted.setting))
     explored = experiment.explore()
     if explored is None:
         runner.ledger.decide(4, NoRemedyEvidence())

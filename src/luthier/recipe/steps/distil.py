@@ -11,7 +11,7 @@ from torch import Tensor
 from luthier.engine import Part
 from luthier.recipe.decisions.delivered import DistilledEvidence
 from luthier.recipe.pieces_of_populations import TrainingPlan
-from luthier.recipe.plan import FINAL_SEEDS, Stage
+from luthier.recipe.plan import FINAL_SEEDS
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.deliverable import Component, Deliverable
@@ -31,8 +31,7 @@ def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable
         return choice
     _, training, validation = problem.prepared(setting.method)
     taught = Part(training.features, training.codes, _teaching(runner, choice, training), training.weights)
-    steps = max(runner.plan.final.steps, runner.plan.folds.steps if runner.plan.folds else 0)
-    planned = Stage(steps=steps).for_batches(setting.batch_size, runner.plan.batch_size)
+    planned = runner.plan.final.for_batches(setting.batch_size, runner.plan.batch_size)
     seeds = [derive(problem.seed, "distilled", k) for k in range(FINAL_SEEDS)]
     members = seeded(setting, seeds, planned.steps, "distilled")
     last = list(runner.plan.shares)[-1]

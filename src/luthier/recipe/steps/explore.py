@@ -1,4 +1,4 @@
-"""Steps 3 and 4 on tables: one designed experiment a step, cross-fitted over folds of the open rows.
+"""Steps 3 and 4: one designed experiment a step, cross-fitted over folds of the open rows or judged by one part.
 
 A screen of shapes with settings within each, trained for half of a whole training; a second round of whole
 trainings, where posterior draws of the effects are lowest; the setting with the lowest expected loss is adopted. No
@@ -16,7 +16,7 @@ import numpy as np
 
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import Effect, ExperimentEvidence, Tried, adopted_place
-from luthier.recipe.factors import LENGTH, FactorSpace, Shape
+from luthier.recipe.factor_space import LENGTH, FactorSpace, Shape
 from luthier.recipe.fold_bags import Bag, BagPlan, train_bags
 from luthier.recipe.rounds import SCREEN, there_is_time
 from luthier.recipe.runner import Runner

@@ -13,9 +13,9 @@ from torch import Tensor
 from luthier.messages import Message
 from luthier.nets import ConvSpec
 from luthier.optional import has, require
+from luthier.recipe.modality.picture_networks import originals_and_changed
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
-from luthier.recipe.steps.for_pictures import originals_and_changed
 from luthier.saved import Model
 
 GAP = 2  # pixels between pictures
@@ -32,7 +32,7 @@ def image_grids(
         return {}
     result: dict[str, Any] = {}
     spec = setting.member.spec
-    changed = originals_and_changed(runner, spec) if isinstance(spec, ConvSpec) else None
+    changed = originals_and_changed(problem, spec) if isinstance(spec, ConvSpec) else None
     if changed is not None:
         result["augmented"] = {"png": png(changed), "columns": changed.shape[1]}
     indices = {int(row): place for place, row in enumerate(problem.data.test_rows)}

@@ -30,7 +30,7 @@ from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.delivered import SeedsEvidence
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.pieces_of_populations import TrainingPlan
-from luthier.recipe.plan import Stage
+from luthier.recipe.plan import FINAL_SEEDS, Stage
 from luthier.recipe.runner import AT_LEAST, Runner, TrainedPopulation
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.beside_constant import beside_constant
@@ -42,7 +42,6 @@ from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.error_analysis import error_analysis
 from luthier.recipe.steps.estimate import answer_of, estimate
 from luthier.recipe.steps.fit_intervals import with_row_intervals
-from luthier.recipe.steps.folds import train_folds
 from luthier.recipe.steps.image_grids import image_grids
 from luthier.recipe.steps.look_inside import look_inside
 from luthier.recipe.steps.opening import history_at_opening
@@ -89,10 +88,9 @@ def judge(
         seeds = _at_least(runner, setting)
     inside = look_inside(runner, seeds)
     anew = started is None and not found
-    folds = train_folds(runner, setting) if anew else None
     if seeds is not None and anew:
         runner.ledger.decide(5, SeedsEvidence(tuple(finite(float(loss)) for loss in seeds.validation_loss)))
-    choice = deliver_bags(runner, found) if found else choose_deliverable(runner, seeds, setting.method, folds)
+    choice = deliver_bags(runner, found) if found else choose_deliverable(runner, seeds, setting.method)
     if problem.asked.distil:
         choice = distil(runner, setting, choice)
     keep_delivered(runner, choice, found)
@@ -202,7 +200,7 @@ def _five_seeds(runner: Runner, setting: Setting) -> TrainedPopulation | None:
     """The winner again from five seeds of its own, to the planned end."""
     problem = runner.problem
     planned = runner.plan.final.for_batches(setting.batch_size, runner.plan.batch_size)
-    members = seeded(setting, [derive(problem.seed, "final", k) for k in range(runner.plan.final_seeds)], planned.steps)
+    members = seeded(setting, [derive(problem.seed, "final", k) for k in range(FINAL_SEEDS)], planned.steps)
     parts = problem.full_training_rows(setting.method)
     training = TrainingPlan("seeds", planned, setting.method, setting.rule, setting.batch_size, parts)
     return runner.run("seeds", members, training)

@@ -8,30 +8,22 @@ from functools import cached_property, partial
 
 import torch
 
-from luthier.engine import Member, step_time
+from luthier.engine import step_time
 from luthier.engine.devices import CPU
 from luthier.machine import threads
 from luthier.messages import Message, joined
-from luthier.recipe.decisions.starting_network import first_width
-from luthier.recipe.factors import start_of
-from luthier.recipe.media import MEDIA
+from luthier.nets import DenseSpec
+from luthier.recipe.modality import modality_of
 from luthier.recipe.places import devices_for, fastest
-from luthier.recipe.plan import FINAL_SEEDS, FINISH_LONGER, Design, Plan, TableSize, TrainingBudget, table_plan
-from luthier.recipe.plan_media import MediumSize, make_medium_plan
-from luthier.recipe.rounds import Means, can_be_crossed, design_of, work
+from luthier.recipe.plan import FINAL_SEEDS, FINISH_LONGER, Design, Plan, TrainingBudget, plan_without_design
+from luthier.recipe.rounds import Means, can_be_crossed, design_of
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
-from luthier.recipe.steps.first_architecture import first_spec, input_count
 from luthier.seeds import derive
 
 THREADS = 1  # the second core belongs to the baselines' process; see docs/decisions/0002
-STAGES = {  # stages in words
-    "seeds": "final",
-    "fit training": "step 3",
-    "fit validation": "step 4",
-    "range": "range tests",
-}
 TIMED_MEMBERS, TIMED_BYTES = 32, 2**28  # networks that are timed, and what these may weigh
+EVALUATIONS = 4  # of the test part that the end takes: by several networks, and their mean
 THREADS_GAIN = {1: 1.0, 2: 1.4}  # by which blocks of a stack in threads are faster
 Timer = Callable[..., tuple[float, float]]
 
@@ -41,7 +33,7 @@ def plan_budget(runner: Runner, *, timer: Timer = step_time) -> Plan:
     torch.set_num_threads(_threads(runner))
     plan = runner.recipe.plan
     if plan is None:
-        plan = (_table_plan if runner.problem.medium == "table" else _medium_plan)(runner, timer)
+        plan = _plan(runner, timer)
     torch.set_num_threads(plan.threads)
     runner.ledger.add("plan", {"step": 0, "plan": plan.model_dump(mode="json"), "sentence": in_words(plan)})
     return plan
@@ -54,7 +46,7 @@ def in_words(plan: Plan) -> str:
         batches = Message("plan: batches of {size} on {device}", size=plan.batch_size, device=plan.device)
     if plan.design is not None:
         return joined([batches, _design_in_words(plan.design)])
-    return joined([batches, *(_stage_in_words(plan, name) for name in plan.stages if plan.populations(name))])
+    return batches
 
 
 def _design_in_words(design: Design) -> str:
@@ -72,25 +64,9 @@ def _design_in_words(design: Design) -> str:
     )
 
 
-def _stage_in_words(plan: Plan, name: str) -> str:
-    populations, stage = plan.populations(name), plan.stages[name]
-    most, steps = max(populations), counted(stage.steps, "step")
-    template = "{stage}: {populations} of {networks}, {steps}"
-    if len(populations) > 1 and most > 1:
-        template = "{stage}: {populations} of up to {networks}, {steps}"
-    time = "" if stage.seconds is None else Message(" ({seconds:.0f} s)", seconds=stage.seconds)
-    values = {"populations": counted(len(populations), "population"), "networks": counted(most, "network")}
-    return Message(template + "{time}", stage=Message(STAGES.get(name, name)), steps=steps, time=time, **values)
-
-
-def counted(count: int, unit: str) -> Message:
-    """A number of things, of which English has a plural."""
-    return Message(f"{{count}} {unit}" + "s" * (count != 1), count=count)
-
-
 @dataclass(frozen=True)
 class _Timed:
-    """A few steps of a table's first setting on a device, taken when they are asked for."""
+    """A few steps of the first setting on a device, taken when they are asked for."""
 
     runner: Runner
     timer: Timer
@@ -99,46 +75,58 @@ class _Timed:
     @cached_property
     def first(self) -> Setting:
         """The first setting."""
-        return start_of(self.runner.problem).setting
+        return modality_of(self.runner.problem).first_setting(self.runner.problem)
 
     @property
     def members(self) -> int:
-        """How many networks are timed: weights, gradients and what a rule remembers are light together."""
-        return max(1, min(TIMED_MEMBERS, TIMED_BYTES // (16 * self.first.member.dense.parameter_count())))
+        """How many networks are timed: weights, gradients and what a rule remembers are light together. Those that
+        train one after another take as long each."""
+        spec = self.first.member.spec
+        return (
+            max(1, min(TIMED_MEMBERS, TIMED_BYTES // (16 * spec.parameter_count())))
+            if isinstance(spec, DenseSpec)
+            else 1
+        )
 
     @cached_property
-    def step(self) -> float:
-        """Seconds of a step of all timed networks together."""
+    def taken(self) -> tuple[float, float]:
+        """Seconds of a step of all timed networks together, and of an evaluation of the validation rows."""
         problem, first = self.runner.problem, self.first
         _, training, validation = problem.prepared(first.method)
         stack = [replace(first.member, seed=derive(problem.seed, "timing", k)) for k in range(self.members)]
         asked = {"loss": problem.loss, "rule": first.rule, "batch_size": first.batch_size, "device": self.device}
-        return self.timer(stack, training, validation, **asked)[0]
+        return self.timer(stack, training, validation, **asked)
+
+    @property
+    def step(self) -> float:
+        """Seconds of a step of all timed networks together."""
+        return self.taken[0]
 
     @property
     def unit(self) -> float:
-        """Seconds that a unit of `work` takes in all threads."""
-        units = work(self.first.member.spec, self.first.batch_size, self.members, 1)
-        return self.step / (units * THREADS_GAIN.get(threads(), 1.0))
+        """Seconds that a unit of work takes in all threads."""
+        modality = modality_of(self.runner.problem)
+        units = modality.work(self.first.member.spec, self.first.batch_size) * self.members
+        gained = 1.0 if modality.need_all_cores else THREADS_GAIN.get(threads(), 1.0)
+        return self.step / (units * gained)
 
 
-def _table_plan(runner: Runner, timer: Timer) -> Plan:
-    problem, budget = runner.problem, runner.budget_clock.budget
-    numbers, rows = problem.data.training.numbers.shape[1], len(problem.data.training)
-    width = first_width(rows, input_count(problem.data.encoder, numbers), problem.outputs)
-    full = problem.data.full_training_rows
-    size = TableSize(rows, width, numbers, 0 if full is None else len(full) - rows)
-    devices = devices_for(runner)
+def _plan(runner: Runner, timer: Timer) -> Plan:
+    problem, budget, used = runner.problem, runner.budget_clock.budget, _threads(runner)
+    size, devices = modality_of(problem).size(problem, budget.seconds), devices_for(runner)
     if budget.seconds is None:
-        plan, unit = table_plan(size, TrainingBudget(None, budget.steps, threads=THREADS)).on(devices[0]), 0.0
+        plan, unit = plan_without_design(size, TrainingBudget(None, budget.steps, threads=used)).on(devices[0]), 0.0
     else:
         timed = {device: _Timed(runner, timer, device) for device in devices}
         device = fastest({device: partial(getattr, one, "step") for device, one in timed.items()})
         unit, finish = timed[device].unit, finish_seconds(budget.seconds)
+        if modality_of(problem).need_all_cores:
+            finish += EVALUATIONS * timed[device].taken[1]
         left = max(0.1, runner.budget_clock.left() - finish)
         step = timed[device].step * FINAL_SEEDS / timed[device].members
-        plan = table_plan(size, TrainingBudget(left, None, finish, THREADS), step).on(device)
-    return plan if problem.asked.warm_start else plan.designed(_design(runner, plan, unit))
+        plan = plan_without_design(size, TrainingBudget(left, None, finish, used), step).on(device)
+    plan = plan.model_copy(update={"medium": problem.medium})
+    return plan if problem.asked.warm_start or problem.asked.backbone else plan.designed(_design(runner, plan, unit))
 
 
 def _design(runner: Runner, plan: Plan, unit: float) -> Design:
@@ -151,41 +139,19 @@ def _design(runner: Runner, plan: Plan, unit: float) -> Design:
         left = runner.budget_clock.left() - FINISH_LONGER * plan.finish_seconds
         means = Means(share * max(0.1, left), unit=unit / runner.workers, threads=threads())
     for known in (problem.cross_fitted(), problem) if can_be_crossed(problem) else (problem,):
-        first = start_of(known).setting
-        design = design_of(known, first.member.spec, first.batch_size, means)
+        design = design_of(known, means)
         if design is not None:
             return design
     raise AssertionError("there is a design for every budget")
 
 
 def _threads(runner: Runner) -> int:
-    """Convolutions use all threads, baselines come before them; the rest leaves a core to the baselines beside it.
+    """Networks that need all cores have them, baselines come before them; the rest leaves a core to the baselines.
 
     Sums over several threads round differently: a budget of steps, which promises the same model everywhere, has one.
     """
     timed = runner.budget_clock.budget.seconds is not None
-    return threads() if runner.problem.medium == "pictures" and timed else THREADS
-
-
-def _medium_plan(runner: Runner, timer: Timer) -> Plan:
-    problem = runner.problem
-    budget, rows, used = runner.budget_clock.budget, len(problem.data.training), _threads(runner)
-    assert problem.medium != "table"
-    size, devices = MediumSize(problem.medium, rows), devices_for(runner)
-    if budget.seconds is None:
-        return make_medium_plan(size, TrainingBudget(None, budget.steps, threads=used)).on(devices[0])
-    method = MEDIA[problem.medium].method
-    _, training, validation = problem.prepared(method)
-    member = Member(first_spec(runner, method, 0), derive(problem.seed, "timing"), learning_rate=1e-3)
-    asked = {"loss": problem.loss, "rule": "adam", "batch_size": size.batch_size}
-    taken = {device: timer([member], training, validation, device=device, **asked) for device in devices}
-    device = min(taken, key=lambda device: taken[device][0])
-    step, evaluation = taken[device]
-    finish = finish_seconds(budget.seconds) + 4 * evaluation  # the test part, by several networks and their mean
-    seconds = step + evaluation / max(size.epoch_steps, 20)
-    left = max(0.1, runner.budget_clock.left() - finish)
-    means = TrainingBudget(left, None, finish, used)
-    return make_medium_plan(MediumSize(problem.medium, rows, seconds), means).on(device)
+    return threads() if modality_of(runner.problem).need_all_cores and timed else THREADS
 
 
 def finish_seconds(seconds: float | None) -> float:

@@ -13,6 +13,7 @@ from luthier.data import Dataset, Task
 from luthier.messages import Message
 from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
 from luthier.recipe.decisions.decision import finite
+from luthier.recipe.modality import modality_of
 from luthier.recipe.runner import Runner
 from luthier.task import baseline_loss
 
@@ -78,7 +79,7 @@ class Baselines:
                 tuple(BaselineScore(name, finite(one.value), one.low, one.high) for name, one in scores.items()),
                 tuple(missing),
                 tuple(run.unweighed()),
-                few=runner.problem.medium == "pictures",
+                few=modality_of(runner.problem).need_all_cores,
             ),
         )
 

@@ -7,8 +7,8 @@ from typing import Any
 from luthier.diagnosis import check_gradients, loss_at_start, overfit_batch
 from luthier.recipe.decisions.decision import Evidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
+from luthier.recipe.modality import modality_of
 from luthier.recipe.runner import Runner
-from luthier.recipe.steps.first_architecture import first_spec
 from luthier.records import Finding
 from luthier.seeds import derive
 
@@ -37,7 +37,7 @@ def check_before_training(runner: Runner, method: str) -> None:
 def _measure(runner: Runner, method: str) -> dict[str, Any]:
     problem = runner.problem
     _, training, _ = problem.prepared(method)
-    spec = first_spec(runner, method)
+    spec = modality_of(problem).bare_network(problem, method, runner.plan.width)
     seeds = [derive(problem.seed, "start", k) for k in range(SEEDS)]
     return {
         "start": loss_at_start(spec, training, problem.loss, seeds=seeds),

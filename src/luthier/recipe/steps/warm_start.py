@@ -9,7 +9,7 @@ K networks, N rows, C outputs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from luthier.engine import Part
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.messages import Message
 from luthier.nets import DenseNet, DenseSpec
-from luthier.recipe.ladder import Candidate, Ladder, candidate_of
+from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.remedy import RemedyEvidence, StandingLosses, Variant
 from luthier.recipe.memo import Memo
 from luthier.recipe.parts import parts_of
 from luthier.recipe.pieces_of_populations import TrainingPlan
@@ -36,6 +37,7 @@ from luthier.records import Finding
 from luthier.request import RunRequest
 from luthier.saved import Model, activate, open_run
 from luthier.seeds import derive
+from luthier.statistics.paired import SeedSpread, paired
 from luthier.statistics.row_losses import row_losses
 
 FACTORS = (0.1, 0.3, 1.0)  # times the rate that the earlier run came to
@@ -101,20 +103,43 @@ def warm_start(runner: Runner, earlier: Earlier) -> tuple[Setting, TrainedPopula
     setting = replace(earlier.setting, label="the earlier networks, unchanged")
     nets = _heaviest(earlier.model, setting)
     trained = {setting.label: _as_they_were(runner, setting, nets)}
-    ladder = Ladder(runner, 4, "fit validation", "warm", runner.plan.fit_validation)
-    ladder.standing = candidate_of(runner, trained[setting.label], setting)
-    result: list[Candidate] = []
+    options = {setting.label: setting}
     for name, parts in _rows(runner, earlier, setting.method).items():
         for factor in (*FACTORS, None):
             option = _option(setting, name, factor)
             one = _trained(runner, option, nets if factor is not None else None, parts, len(nets))
             if one is not None and len(one.usable()) == len(nets):
-                trained[option.label] = one
-                result.append(candidate_of(runner, one, option))
-    if result:
-        ladder.judge("warm start", result)
-    chosen = ladder.standing.setting
-    return chosen, trained[chosen.label]
+                trained[option.label], options[option.label] = one, option
+    label = _stands(runner, setting.label, trained)
+    return options[label], trained[label]
+
+
+def _stands(runner: Runner, before: str, trained: Mapping[str, TrainedPopulation]) -> str:
+    """The name of the best way where its gain over the networks as they were is more than noise; else theirs."""
+    rows = {name: _losses(runner, one) for name, one in trained.items()}
+    others, spread = [name for name in rows if name != before], SeedSpread()
+    if not others:
+        return before
+    spread.add([rows[before] - rows[name] for name in others])
+    variants = tuple(
+        Variant(
+            name,
+            float(rows[name].mean()),
+            finite(float(np.mean(trained[name].train_loss))),
+            round(float(rows[name].mean(1).std(ddof=1)), 5) if len(rows[name]) > 1 else None,
+            paired(rows[before], rows[name], len(others), spread),
+        )
+        for name in others
+    )
+    standing = StandingLosses(float(rows[before].mean()), finite(float(np.mean(trained[before].train_loss))))
+    chosen = runner.ledger.decide(4, RemedyEvidence("warm start", variants, standing))
+    return before if chosen is None else others[chosen]
+
+
+def _losses(runner: Runner, trained: TrainedPopulation) -> np.ndarray:
+    """The loss of each network for each validation row [K, N]."""
+    validation, kind = runner.problem.prepared(trained.method)[2], runner.problem.task.kind
+    return row_losses(activate(trained.logits, kind), validation.targets, kind, validation.weights).numpy()
 
 
 def _heaviest(model: Model, setting: Setting) -> list[DenseNet]:

@@ -1,0 +1,169 @@
+"""What a designed experiment varies: choices that make a shape, and factors within each shape.
+
+A shape is what makes a population (layers, batch size, input encoding, length); all other factors differ from network
+to network of a stack. Names are those of the recipe's questions. What every modality varies alike is here. F factors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from luthier.engine import Member, Schedule
+from luthier.objective import metric_named
+from luthier.recipe.fold_bags import learnt_rows
+from luthier.recipe.problem import Problem
+from luthier.recipe.setting import Setting
+from luthier.statistics.designs import Factor, ShapeFactor
+
+Shape = Mapping[str, Any]
+NEAR_THE_END = 0.95  # coded: beyond it a factor that has an "off" is off
+LENGTH = "length"  # of a shape's trainings: varied where they are whole, since short ones favour what is long
+SLOWEST, FASTEST = 1 / 8, 4.0  # times the first rate
+FEWEST_ROWS, LARGEST_BATCH = 8, 1024  # of a batch
+
+TRAINING_FACTORS = (
+    Factor("rate", SLOWEST, FASTEST, log=True),
+    Factor("decay", -1.0, 1.0),
+    Factor("restarts", -1.0, 1.0),
+    Factor("memory", 0.001, 0.2, log=True, most=0.5),  # of squared gradients: 1 - beta2
+)
+RATE_AGAIN = Factor("rate", 1 / 4, 4.0, log=True)
+REGULARISERS = (
+    Factor("L2", 1e-6, 1e-2, log=True, most=0.1),  # lambda / n
+    Factor("decoupled decay", 1e-3, 0.3, log=True, most=1.0),
+    Factor("clipping", 0.3, 30.0, log=True, least=0.03),
+    Factor("averaging", 1e-3, 0.1, log=True, most=0.5),  # share of the training that an average remembers
+)
+SMOOTHING = Factor("label smoothing", 0.0, 0.2, least=0.0, most=0.5)
+_OFF_BELOW = ("dropout, last layer", "dropout, other layers", "L2", "decoupled decay", "averaging", SMOOTHING.name)
+
+
+@dataclass(frozen=True)
+class FactorSpace:
+    """What a step varies: the choices of a shape and the factors within, where it starts, and what a point is."""
+
+    choices: tuple[ShapeFactor, ...]
+    first_shape: Shape
+    factors: tuple[Factor, ...]
+    first_values: Mapping[str, float]
+    build: Callable[[Shape, Mapping[str, float]], Setting]
+    in_words: Callable[[Setting], str]  # a setting's network and how its inputs enter
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The factors, in the order of a point's coordinates."""
+        return tuple(factor.name for factor in self.factors)
+
+    @property
+    def first_point(self) -> np.ndarray:
+        """Where the step starts, coded [F]."""
+        return np.array([factor.coded(self.first_values[factor.name]) for factor in self.factors])
+
+    def setting(self, shape: Shape, point: np.ndarray) -> Setting:
+        """The setting at a coded point [F] of a shape."""
+        values = {
+            factor.name: _switched(factor, coded) for factor, coded in zip(self.factors, point.tolist(), strict=True)
+        }
+        result = self.build(shape, values)
+        return replace(result, label=f"{self.in_words(result)}, {_training_in_words(result)}")
+
+
+def _switched(factor: Factor, coded: float) -> float:
+    """A factor's value; off at the end of its range that means nothing."""
+    if factor.name in _OFF_BELOW and coded <= -NEAR_THE_END:
+        return 0.0
+    if factor.name == "clipping" and coded >= NEAR_THE_END:
+        return inf
+    return factor.value(coded)
+
+
+def first_levels(choices: tuple[ShapeFactor, ...]) -> dict[str, Any]:
+    """The shape of each choice's first level."""
+    return {choice.name: choice.levels[0] for choice in choices}
+
+
+def batch_sizes(problem: Problem, now: int) -> ShapeFactor:
+    """This batch size, its double and its half."""
+    sizes = dict.fromkeys((now, 2 * now, now // 2))
+    known = tuple(size for size in sizes if FEWEST_ROWS <= size <= min(learnt_rows(problem), LARGEST_BATCH))
+    return ShapeFactor("batch size", known or (now,))
+
+
+def trained_by(start: Member, values: Mapping[str, float]) -> dict[str, Any]:
+    """What the TRAINING_FACTORS change in a member that began as this one."""
+    kind = "constant" if values["decay"] <= 0 else "coslog4" if values["restarts"] > 0 else "cosine"
+    return {
+        "learning_rate": start.learning_rate * values["rate"],
+        "schedule": Schedule(kind),
+        "betas": (0.9, 1 - values["memory"]),
+    }
+
+
+def first_training(start: Member) -> dict[str, float]:
+    """The TRAINING_FACTORS' values of a member."""
+    restarts = 1.0 if start.schedule.kind == "coslog4" else -1.0
+    return {"rate": 1.0, "decay": 1.0, "restarts": restarts, "memory": 1 - start.betas[1]}
+
+
+def regularisers(problem: Problem) -> tuple[Factor, ...]:
+    """The REGULARISERS, with label smoothing where it may help what is asked for."""
+    return (*REGULARISERS, *([SMOOTHING] if _counts_classes(problem) else []))
+
+
+def regularised(now: Member, values: Mapping[str, float], rows: int) -> dict[str, Any]:
+    """What rate and regularisers change in a member; l2 / rows is the penalty."""
+    return {
+        "learning_rate": now.learning_rate * values["rate"],
+        "l2": values["L2"] * rows,
+        "weight_decay": values["decoupled decay"],
+        "clip_norm": values["clipping"],
+        "label_smoothing": values.get(SMOOTHING.name, 0.0),
+    }
+
+
+def first_regularisers(now: Setting, rows: int) -> dict[str, float]:
+    """The values of rate and regularisers in a setting."""
+    member = now.member
+    return {
+        "rate": 1.0,
+        "L2": max(1e-6, member.l2 / rows),
+        "decoupled decay": max(1e-3, member.weight_decay),
+        "clipping": min(30.0, member.clip_norm),
+        "averaging": max(1e-3, now.averaging),
+        SMOOTHING.name: member.label_smoothing,
+    }
+
+
+def _counts_classes(problem: Problem) -> bool:
+    """Whether the metric that was asked for counts right classes: smoothed labels may raise it, as well as the loss."""
+    known = problem.task.is_classes and problem.mixes
+    return known and bool(problem.asked_metric) and metric_named(problem.asked_metric).of_classes
+
+
+def _training_in_words(setting: Setting) -> str:
+    """How a setting's network is trained."""
+    member = setting.member
+    words = [
+        setting.rule,
+        f"batches of {setting.batch_size}",
+        f"rate {member.learning_rate:.3g}",
+        member.schedule.kind,
+    ]
+    if setting.length != 1:
+        words.append(f"{setting.length:g} times as long")
+    regularised = {
+        "dropout ": "/".join(f"{p:.2g}" for p in member.dropout) if any(member.dropout) else "",
+        "L2 ": f"{member.l2:.2g}" if member.l2 else "",
+        "decay ": f"{member.weight_decay:.2g}" if member.weight_decay else "",
+        "clip ": f"{member.clip_norm:.2g}" if member.clip_norm < inf else "",
+        "averaged ": f"{setting.averaging:.2g}" if setting.averaging else "",
+        "noise ": f"{member.noise:g}" if member.noise else "",
+        "mix-up ": f"{member.mixup:g}" if member.mixup else "",
+        "smoothing ": f"{member.label_smoothing:.2g}" if member.label_smoothing else "",
+    }
+    return ", ".join([*words, *(name + value for name, value in regularised.items() if value)])

@@ -1,0 +1,18 @@
+"""What tables, pictures and text bring to the recipe, an object each."""
+
+from __future__ import annotations
+
+from luthier.recipe.modality.modality import Modality, WholeTraining
+from luthier.recipe.modality.picture_networks import PictureModality
+from luthier.recipe.modality.tables import TableModality
+from luthier.recipe.modality.texts import TextModality
+from luthier.recipe.problem import Problem
+
+MODALITIES: dict[str, Modality] = {"table": TableModality(), "pictures": PictureModality(), "text": TextModality()}
+
+__all__ = ["MODALITIES", "Modality", "WholeTraining", "modality_of"]
+
+
+def modality_of(problem: Problem) -> Modality:
+    """What the rows of a problem are."""
+    return MODALITIES[problem.medium]

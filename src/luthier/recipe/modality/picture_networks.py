@@ -1,0 +1,207 @@
+"""Pictures in the recipe: small ConvNets, wider and deeper ones, and changes that leave a picture's meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import torch
+
+from luthier.engine import Member, ModuleSpec, Schedule
+from luthier.nets import Augment, ConvSpec, Spec
+from luthier.recipe.decisions.input_encoding import InputsEvidence
+from luthier.recipe.decisions.starting_network import ConvnetEvidence, channels_for
+from luthier.recipe.factor_space import (
+    LENGTH,
+    RATE_AGAIN,
+    TRAINING_FACTORS,
+    FactorSpace,
+    Shape,
+    batch_sizes,
+    first_levels,
+    first_regularisers,
+    first_training,
+    regularised,
+    regularisers,
+    trained_by,
+)
+from luthier.recipe.fold_bags import learnt_rows
+from luthier.recipe.modality.modality import WholeTraining
+from luthier.recipe.plan import Method, PlanSize, first_batch
+from luthier.recipe.problem import Problem
+from luthier.recipe.questions import Question, changed, of_batches, of_clipping, of_penalties, of_rates, respecified
+from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
+from luthier.statistics.designs import ShapeFactor
+
+MOST_BATCH, RANGE_SEEDS, RANGE_STEPS = 128, 2, 60
+RATE = 3e-3
+DROPOUTS, MIXUPS = (0.0, 0.25, 0.5), (0.0, 0.2)  # the a of Beta(a, a)
+LOOKED_AT = 10_000  # pictures whose mean and deviation are taken
+# Nanoseconds, forth and back: of a product, of a number that comes of a convolution, of a pixel; the share of all that
+# which changes of pictures take.
+PRODUCT, NUMBER, PIXEL = 0.025, 6.0, 100.0
+CHANGED, BENT = 0.25, 0.5
+MOVED = (("shift", 0.07), ("rotation", 10.0), ("scale", 0.1))
+FLIP = ("flip", 0.5)
+CHANGES: dict[str, tuple[tuple[str, float], ...]] = {
+    "moved": MOVED,
+    "none": (),
+    "moved far": (("shift", 0.15), ("rotation", 25.0), ("scale", 0.2), ("skew", 10.0)),
+    "moved and bent": (*MOVED, ("elastic", 1.0)),
+    "mirrored": (*MOVED, FLIP, ("brightness", 0.2)),
+    "cut out": (*MOVED, ("cut-out", 0.15)),
+}
+
+
+class PictureModality:
+    """Pictures in ConvNets. (A modality; see there.)"""
+
+    method: Method = "pixels"
+    crossed, need_all_cores, longer, whole = False, True, 1.6, WholeTraining(10.0, 40.0, 250)
+
+    def size(self, problem: Problem, seconds: float | None) -> PlanSize:
+        """Smaller batches and shorter range tests than of tables: networks train one after another."""
+        rows = len(problem.data.training)
+        return PlanSize(rows, 1, (self.method,), 0, MOST_BATCH, RANGE_SEEDS, RANGE_STEPS)
+
+    def first_setting(self, problem: Problem) -> Setting:
+        """The bare network, with Adam and a cosine."""
+        member = Member(self.bare_network(problem, self.method, 0), 0, RATE, schedule=Schedule("cosine"))
+        return Setting(self.method, "adam", first_batch(learnt_rows(problem), MOST_BATCH), member)
+
+    def bare_network(self, problem: Problem, method: str, width: int) -> ConvSpec:
+        """Small 3x3 convolutions with batch norm, pixels centred by the training pictures."""
+        pixels = problem.data.training.numbers
+        channels, height, width = pixels.shape[1:]
+        some = pixels[: min(LOOKED_AT, len(pixels))].float() / 255
+        mean, std = some.mean((0, 2, 3)), some.std((0, 2, 3), correction=0)
+        return ConvSpec(
+            inputs=(channels, height, width),
+            channels=channels_for(height, width),
+            outputs=problem.outputs,
+            mean=tuple(round(float(x), 4) for x in mean),
+            std=tuple(round(max(float(x), 1e-3), 4) for x in std),
+        )
+
+    def choose_network(self, runner: Runner) -> None:
+        """Write the first architecture, and how pictures enter it."""
+        spec = self.bare_network(runner.problem, self.method, 0)
+        runner.ledger.decide(2, ConvnetEvidence(*spec.inputs[1:]))
+        runner.ledger.decide(2, InputsEvidence(given=self.method, why="pictures"))
+
+    def work(self, spec: Spec | ModuleSpec, batch_size: int) -> float:
+        """About nanoseconds of a core: products of all convolutions, numbers between them, pixels."""
+        assert isinstance(spec, ConvSpec)
+        before, height, width = spec.inputs
+        each = PIXEL * before * height * width
+        for channels in spec.channels:
+            for _ in range(spec.convolutions):
+                each += channels * height * width * (9 * before * PRODUCT + NUMBER)
+                before = channels
+            height, width = height // 2, width // 2
+        kinds = dict(spec.augment)
+        return each * batch_size * (1 + CHANGED * bool(kinds) + BENT * ("elastic" in kinds))
+
+    def training_space(self, runner: Runner) -> FactorSpace:
+        """Filters, convolutions of a stage, batch size; how the network learns."""
+        start = self.first_setting(runner.problem)
+        spec = start.member.conv
+        choices = (
+            ShapeFactor("units", (1.0, 2.0, 0.5)),
+            ShapeFactor("layers", (1, 2)),
+            batch_sizes(runner.problem, start.batch_size),
+        )
+
+        def build(shape: Shape, values: Mapping[str, float]) -> Setting:
+            shaped = with_stages(filtered(spec, shape["units"]), shape["layers"])
+            member = replace(start.member, spec=shaped, **trained_by(start.member, values))
+            return replace(start, member=member, batch_size=shape["batch size"], length=shape.get(LENGTH, 1.0))
+
+        values = first_training(start.member)
+        return FactorSpace(choices, first_levels(choices), TRAINING_FACTORS, values, build, network_in_words)
+
+    def validation_space(self, runner: Runner, now: Setting) -> FactorSpace:
+        """Changes of pictures, mix-up, dropout, batch norm; what regularises."""
+        problem, member, spec = runner.problem, now.member, now.member.conv
+        rows = learnt_rows(problem)
+        choices = (
+            ShapeFactor("augmentation", tuple(CHANGES)),
+            ShapeFactor("dropout, last layer", DROPOUTS),
+            ShapeFactor("mix-up", MIXUPS if problem.mixes else MIXUPS[:1]),
+            ShapeFactor("batch norm", (True, False)),
+        )
+
+        def build(shape: Shape, values: Mapping[str, float]) -> Setting:
+            regular = replace(
+                member,
+                spec=replace(
+                    spec,
+                    augment=CHANGES[shape["augmentation"]],
+                    dropout=shape["dropout, last layer"],
+                    batch_norm=shape["batch norm"],
+                ),
+                mixup=shape["mix-up"],
+                **regularised(member, values, rows),
+            )
+            length = now.length * shape.get(LENGTH, 1.0)
+            return replace(now, member=regular, length=length, averaging=values["averaging"])
+
+        start, factors = first_regularisers(now, rows), (RATE_AGAIN, *regularisers(problem))
+        return FactorSpace(choices, first_levels(choices), factors, start, build, network_in_words)
+
+    def questions(self, runner: Runner, now: Setting, rates: Mapping[str, float]) -> Iterator[Question]:
+        """Fourteen."""
+        member, spec = now.member, now.member.conv
+        yield from of_rates(now, rates)
+        yield Question("units", True, changed(now, spec=filtered(spec, 0.5)))
+        yield of_batches(now)
+        deeper = spec.convolutions > 1
+        yield Question("layers", deeper, changed(now, spec=with_stages(spec, 1 if deeper else 2)))
+        p = 0.0 if spec.dropout else DROPOUTS[1]
+        yield Question("dropout, last layer", spec.dropout > 0, respecified(now, dropout=p), f"{p:g}")
+        yield of_penalties(now, learnt_rows(runner.problem))
+        yield Question("batch norm", spec.batch_norm, respecified(now, batch_norm=not spec.batch_norm))
+        used = bool(spec.augment)
+        yield Question("augmentation", used, respecified(now, augment=() if used else MOVED), "" if used else "moved")
+        used = FLIP in spec.augment
+        others = tuple(one for one in spec.augment if one != FLIP)
+        yield Question("mirrored", used, respecified(now, augment=others if used else (*others, FLIP)))
+        used = member.mixup > 0
+        if runner.problem.mixes:
+            yield Question("mix-up", used, changed(now, mixup=0.0 if used else MIXUPS[1]), f"{MIXUPS[1]:g}")
+        yield of_clipping(now)
+
+
+def filtered(spec: ConvSpec, times: float) -> ConvSpec:
+    """The network with so many times the filters."""
+    return replace(spec, channels=tuple(max(1, round(times * count)) for count in spec.channels))
+
+
+def with_stages(spec: ConvSpec, convolutions: int) -> ConvSpec:
+    """The network with so many convolutions in each stage, all but the first with a way around them."""
+    return replace(spec, convolutions=convolutions, residual=convolutions > 1)
+
+
+def network_in_words(setting: Setting) -> str:
+    """A setting's network, and how its pictures are changed."""
+    spec = setting.member.conv
+    each = "one convolution" if spec.convolutions == 1 else f"{spec.convolutions} convolutions"
+    stages = f"{len(spec.channels)} stage{'s' if len(spec.channels) > 1 else ''}"
+    words = [f"{stages} of {each}", f"{' - '.join(map(str, spec.channels))} filters"]
+    words += [] if spec.batch_norm else ["no batch norm"]
+    words += [f"dropout {spec.dropout:g}"] if spec.dropout else []
+    return ", ".join([*words, *(f"{kind} {strength:g}" for kind, strength in spec.augment)])
+
+
+@torch.no_grad()
+def originals_and_changed(problem: Problem, spec: ConvSpec, count: int = 10) -> torch.Tensor | None:
+    """Training pictures and four changes of each, bytes [5, count, C, H, W]; None without augmentation."""
+    if not spec.augment:
+        return None
+    some = problem.data.training.numbers[:count].float() / 255
+    with torch.random.fork_rng():
+        torch.manual_seed(problem.seed)
+        augment = Augment(spec.augment).train()
+        rows = [some, *(augment(some) for _ in range(4))]
+    return (torch.stack(rows).clamp(0, 1) * 255).round().to(torch.uint8)

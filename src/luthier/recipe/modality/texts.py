@@ -1,0 +1,192 @@
+"""Text in the recipe: a bag of words and pairs first, beside sentence vectors and other columns; then an LSTM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from luthier.engine import Member, ModuleSpec, Schedule
+from luthier.nets import Spec, TextSpec
+from luthier.recipe.decisions.starting_network import TextNetworkEvidence
+from luthier.recipe.factor_space import (
+    LENGTH,
+    RATE_AGAIN,
+    TRAINING_FACTORS,
+    FactorSpace,
+    Shape,
+    batch_sizes,
+    first_levels,
+    first_regularisers,
+    first_training,
+    regularised,
+    regularisers,
+    trained_by,
+)
+from luthier.recipe.fold_bags import learnt_rows
+from luthier.recipe.modality.modality import WholeTraining
+from luthier.recipe.plan import Method, PlanSize, first_batch
+from luthier.recipe.problem import Problem, embedding_width
+from luthier.recipe.questions import Question, of_batches, of_clipping, of_penalties, of_rates, respecified
+from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
+from luthier.statistics.designs import ShapeFactor
+
+WIDTH, UNITS = 32, 64
+MOST_BATCH, RANGE_SEEDS, RANGE_STEPS = 64, 2, 60
+RATE = 0.02
+DROPOUTS, WORD_DROPOUTS = (0.0, 0.25, 0.5), (0.0, 0.1, 0.3)
+# Nanoseconds: of the calls of a step, of a number in a pass over weights, of a number looked up, of a product forth and
+# back, of an LSTM's step by its width squared; the share of the length that rows fill; times as long where pieces drop.
+CALLS, PASS, LOOK_UP, PRODUCT, LSTM_STEP = 450_000.0, 0.9, 0.8, 0.15, 2.4
+FILLED, DRAWN = 1 / 3, 1.5
+
+
+class TextModality:
+    """A column of text, perhaps beside others. (A modality; see there.)"""
+
+    method: Method = "standardise"
+    crossed, need_all_cores, longer, whole = False, False, 1.8, WholeTraining(5.0, 8.0, 150)
+
+    def size(self, problem: Problem, seconds: float | None) -> PlanSize:
+        """Smaller batches and shorter range tests than of tables: networks train one after another."""
+        rows = len(problem.data.training)
+        return PlanSize(rows, 1, (self.method,), 0, MOST_BATCH, RANGE_SEEDS, RANGE_STEPS)
+
+    def first_setting(self, problem: Problem) -> Setting:
+        """A bag of words and pairs, weighted by what they say of the target."""
+        spec = self.bare_network(problem, self.method, WIDTH)
+        member = Member(spec, 0, RATE, schedule=Schedule("cosine"), betas=(0.9, 0.99))
+        return Setting(self.method, "adam", first_batch(learnt_rows(problem), MOST_BATCH), member)
+
+    def bare_network(self, problem: Problem, method: str, width: int) -> TextSpec:
+        """The sum of what words and pairs say, beside the other columns."""
+        fitted, _, _ = problem.prepared(method)
+        encoder = problem.data.encoder
+        words = encoder.texts[0]
+        return TextSpec(
+            numbers=fitted.width - encoder.vector_width - encoder.words,
+            vectors=encoder.vector_width,
+            pieces=words.pieces,
+            length=words.length,
+            outputs=problem.outputs,
+            width=WIDTH,
+            pairs=len(words.pairs),
+            embeddings=tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes),
+            weighted=True,
+        )
+
+    def choose_network(self, runner: Runner) -> None:
+        """Write the first architecture."""
+        spec = self.bare_network(runner.problem, self.method, WIDTH)
+        runner.ledger.decide(2, TextNetworkEvidence(spec.width, spec.vectors))
+
+    def work(self, spec: Spec | ModuleSpec, batch_size: int) -> float:
+        """About nanoseconds of a core: words looked up or read one after another, a rule's pass over all embeddings."""
+        assert isinstance(spec, TextSpec)
+        wide, inputs, once = spec.width, spec.numbers + spec.vectors_read, 0.0
+        a_row = 0.0
+        if spec.reads_words:
+            inputs, once = inputs + wide, PASS * wide * (spec.pieces + spec.pairs)
+            a_row = LOOK_UP * wide * spec.length * (2 if spec.pairs else 1)
+        if spec.reads_words and spec.reader != "bag":
+            a_row = LSTM_STEP * wide**2 * spec.length * FILLED
+        a_row += PRODUCT * inputs * (spec.layers_of_units or (spec.outputs,))[0]
+        return (CALLS + once + a_row * batch_size) * (DRAWN if spec.word_dropout else 1.0)
+
+    def training_space(self, runner: Runner) -> FactorSpace:
+        """How words are read, width of embeddings, units, batch size; how the network learns."""
+        start = self.first_setting(runner.problem)
+        spec = start.member.text
+        choices = (
+            ShapeFactor("order", ("pairs", "words", "LSTM")),
+            ShapeFactor("units", ((), (UNITS,))),
+            ShapeFactor("width", (1.0, 0.25)),
+            batch_sizes(runner.problem, start.batch_size),
+        )
+
+        def build(shape: Shape, values: Mapping[str, float]) -> Setting:
+            read = reading(spec, shape["order"])
+            width = max(1, round(spec.width * shape["width"]))
+            changed = replace(read, width=width, layers_of_units=shape["units"])
+            member = replace(start.member, spec=changed, **trained_by(start.member, values))
+            return replace(start, member=member, batch_size=shape["batch size"], length=shape.get(LENGTH, 1.0))
+
+        values = first_training(start.member)
+        return FactorSpace(choices, first_levels(choices), TRAINING_FACTORS, values, build, network_in_words)
+
+    def validation_space(self, runner: Runner, now: Setting) -> FactorSpace:
+        """Sentence vectors, weights of words, dropout, units; what regularises."""
+        problem, member, spec = runner.problem, now.member, now.member.text
+        rows = learnt_rows(problem)
+        choices = (
+            *([ShapeFactor("sentence vectors", ("both", "words", "vectors"))] if spec.vectors else []),
+            *([ShapeFactor("words alike", (False, True))] if spec.reader == "bag" else []),
+            ShapeFactor("dropout, last layer", DROPOUTS),
+            ShapeFactor("dropout of words", WORD_DROPOUTS),
+            ShapeFactor("architecture", tuple(dict.fromkeys((spec.layers_of_units, (), (UNITS,))))),
+        )
+
+        def build(shape: Shape, values: Mapping[str, float]) -> Setting:
+            changed = replace(
+                spec,
+                reads=shape.get("sentence vectors", spec.reads),
+                weighted=spec.reader == "bag" and not shape["words alike"],
+                dropout=shape["dropout, last layer"],
+                word_dropout=shape["dropout of words"],
+                layers_of_units=shape["architecture"],
+            )
+            regular = replace(member, spec=changed, **regularised(member, values, rows))
+            length = now.length * shape.get(LENGTH, 1.0)
+            return replace(now, member=regular, length=length, averaging=values["averaging"])
+
+        start, factors = first_regularisers(now, rows), (RATE_AGAIN, *regularisers(problem))
+        return FactorSpace(choices, first_levels(choices), factors, start, build, network_in_words)
+
+    def questions(self, runner: Runner, now: Setting, rates: Mapping[str, float]) -> Iterator[Question]:
+        """Twelve, or those that the table and the adopted network leave."""
+        spec = now.member.text
+        yield from of_rates(now, rates)
+        used = bool(spec.layers_of_units)
+        yield Question("layers", used, respecified(now, layers_of_units=() if used else (UNITS,)))
+        yield of_batches(now)
+        if spec.reads_words and spec.reader != "bag":  # without need an LSTM takes the time of five bags
+            first = self.bare_network(runner.problem, now.method, WIDTH)
+            yield Question("order", True, respecified(now, reader="bag", pairs=first.pairs))
+        if spec.vectors_read and spec.reads_words:
+            yield Question("sentence vectors", True, respecified(now, reads="words"))
+        elif spec.vectors and spec.reads_words:
+            yield Question("sentence vectors", False, respecified(now, reads="both"))
+        if spec.reads_words and spec.reader == "bag":
+            yield Question("words alike", not spec.weighted, respecified(now, weighted=not spec.weighted))
+        p = 0.0 if spec.dropout else DROPOUTS[1]
+        yield Question("dropout, last layer", spec.dropout > 0, respecified(now, dropout=p), f"{p:g}")
+        if spec.reads_words:
+            p = 0.0 if spec.word_dropout else WORD_DROPOUTS[1]
+            yield Question("dropout of words", spec.word_dropout > 0, respecified(now, word_dropout=p), f"{p:g}")
+        yield of_penalties(now, learnt_rows(runner.problem))
+        yield of_clipping(now)
+
+
+def reading(spec: TextSpec, order: str) -> TextSpec:
+    """The network that reads words alone, words and pairs, or the words in their order."""
+    if order == "LSTM":
+        return replace(spec, reader="lstm", pairs=0, weighted=False)
+    return spec if order == "pairs" else replace(spec, pairs=0)
+
+
+def network_in_words(setting: Setting) -> str:
+    """A setting's network."""
+    spec = setting.member.text
+    units = "".join(f", {count} ReLU units" for count in spec.layers_of_units)
+    dropped = f", dropout {spec.dropout:g}" if spec.dropout else ""
+    if not spec.reads_words:
+        return f"sentence vectors alone{units}{dropped}"
+    if spec.reader != "bag":
+        read = f"an LSTM over {spec.width}-dimensional word embeddings, with {spec.pool} pooling"
+    else:
+        weighted = ", weighted by log-ratios" if spec.weighted else ""
+        pairs = " and pairs" if spec.pairs else ""
+        read = f"a bag of words{pairs}, {spec.width}-dimensional embeddings{weighted}"
+    beside = " beside sentence vectors" if spec.vectors_read else ""
+    dropped += f", word dropout {spec.word_dropout:g}" if spec.word_dropout else ""
+    return f"{read}{units}{beside}{dropped}"

@@ -1,0 +1,65 @@
+"""Step 3, first: the learning-rate range test of each rule, confirmed by short runs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from luthier.engine import ModuleSpec, Settings, confirm, range_test
+from luthier.nets import Spec
+from luthier.recipe.decisions.learning_rate import RULE_WORDS, RateEvidence, ShortRun
+from luthier.recipe.modality import modality_of
+from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
+from luthier.seeds import derive
+
+DEFAULT_RATES = {"sgd": 0.1, "adam": 3e-3}  # where the time for a range test is missing
+
+
+def find_rates(runner: Runner, method: str) -> dict[str, float]:
+    """The learning-rate range test for each optimiser, confirmed by short runs."""
+    rates: dict[str, float] = {}
+    for rule in RULE_WORDS:
+        name = f"range-{rule}"
+        if not runner.memo.has(name) and runner.stopper(name, "range")(0):
+            runner.record_cut(name, 0)
+            rates[rule] = DEFAULT_RATES[rule]
+            continue
+        result = runner.memo.json(name, partial(_range_test, runner, method, rule))
+        runs = tuple(ShortRun(**one) for one in result["confirmed"])
+        found = RateEvidence(rule, result["pick"], runner.plan.range_seeds, runs, result["rules"])
+        rates[rule] = runner.ledger.decide(3, found)
+    return rates
+
+
+def rate_of(runner: Runner, setting: Setting, rule: str) -> float:
+    """The rate of another rule for a setting's network, by a range test of its own."""
+    one = setting.member.spec
+    assert not isinstance(one, ModuleSpec)
+    tested = partial(_range_test, runner, setting.method, rule, one, setting.batch_size)
+    return float(runner.memo.json(f"range-{rule}-adopted", tested)["confirmed_rate"])
+
+
+def _range_test(
+    runner: Runner, method: str, rule: str, network: Spec | None = None, batch_size: int | None = None
+) -> dict[str, Any]:
+    problem = runner.problem
+    _, training, _ = problem.prepared(method)
+    spec = network or modality_of(problem).bare_network(problem, method, runner.plan.width)
+    steps = runner.plan.range_steps
+    settings = Settings(
+        loss=problem.loss,
+        rule=rule,
+        batch_size=batch_size or runner.plan.batch_size,
+        steps=steps,
+        evaluate_every=steps,
+        batch_seed=problem.seed,
+        device=runner.device,
+    )
+    seeds = [derive(problem.seed, "range", k) for k in range(runner.plan.range_seeds)]
+    runner.tell("range", rule=rule)
+    tested = range_test(spec, training, settings, seeds=seeds, steps=steps)
+    confirmed = confirm(tested.pick, spec, training, settings, seeds=seeds, steps=steps)
+    measured = [entry for entry in confirmed if entry["loss"] is not None]
+    best = min(measured, key=lambda entry: entry["loss"] or 0.0) if measured else confirmed[0]
+    return {**tested.to_json(), "confirmed": confirmed, "confirmed_rate": best["rate"]}
