@@ -7,7 +7,7 @@ import numpy as np
 from luthier.kinds.kind import Kind
 from luthier.kinds.links import LOG
 from luthier.kinds.target_facts import SKEWED, TargetFacts
-from luthier.messages import tr
+from luthier.messages import Message
 
 POWER = 1.5  # of the mean in the variance, between counts (1) and amounts without zeros (2)
 MANY, VALUES = 0.05, 20  # rows that are 0; distinct values of an amount in whole numbers
@@ -17,7 +17,7 @@ def _because(facts: TargetFacts) -> str:
     fine = facts.fractions or (facts.numeric and facts.distinct > VALUES and facts.gaps > 0)
     if not fine or facts.lowest != 0 or facts.zeros < MANY or facts.bent <= SKEWED:
         return ""
-    return tr(
+    return Message(
         "{zeros:.0%} of the values are 0 and the others are skewed, read as amounts with zeros "
         "(--task regression reads plain numbers)",
         zeros=facts.zeros,

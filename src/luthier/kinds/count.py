@@ -11,7 +11,7 @@ import numpy as np
 from luthier.kinds.kind import Kind
 from luthier.kinds.links import LOG
 from luthier.kinds.target_facts import TargetFacts
-from luthier.messages import tr
+from luthier.messages import Message
 
 FEWEST, RARE, TAIL = 5, 0.05, 0.15  # values; rows with the largest one; rows above the middle of the range
 HALF = 0.5  # added to a mean, so that a deviation near 0 does not vanish
@@ -21,7 +21,7 @@ def _because(facts: TargetFacts) -> str:
     whole = facts.numeric and not facts.fractions and facts.lowest == 0 and facts.gaps == 0
     if not whole or facts.distinct < FEWEST or facts.largest > RARE or facts.upper > TAIL:
         return ""
-    return tr(
+    return Message(
         "whole numbers from 0 to {largest} that get rarer towards the end, read as counts "
         "(--task multiclass reads classes, --task regression plain numbers)",
         largest=round(facts.spread),

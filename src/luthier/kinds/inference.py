@@ -9,6 +9,7 @@ from luthier.kinds.numbers_and_classes import BINARY, MULTICLASS, REGRESSION
 from luthier.kinds.ordered import ORDERED
 from luthier.kinds.share import SHARE
 from luthier.kinds.target_facts import TargetFacts
+from luthier.messages import Message
 
 # In the order in which they are asked; the last one fits everything.
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (ORDERED, COUNT, SHARE, AMOUNT, REGRESSION, BINARY, MULTICLASS)}
@@ -21,5 +22,5 @@ def task_of(facts: TargetFacts) -> tuple[TaskKind, str]:
     ('multiclass', 'the target is text with 3 classes')
     """
     if facts.asked is not None:
-        return facts.asked, "you said so"  # type: ignore[return-value]
+        return facts.asked, Message("you said so")  # type: ignore[return-value]
     return next((kind.name, reason) for kind in KINDS.values() if (reason := kind.because(facts)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from luthier.kinds.kind import Kind
 from luthier.kinds.target_facts import TargetFacts
-from luthier.messages import tr
+from luthier.messages import Message
 
 NUMBER_BASELINES = ("mean", "ridge regression", "gradient-boosted trees", "nearest neighbours", "SVM (RBF)")
 CLASS_BASELINES = (
@@ -20,21 +20,21 @@ def _close_together(facts: TargetFacts) -> bool:
 def _numbers(facts: TargetFacts) -> str:
     if facts.fractions:
         template = "the target is a number with {distinct} distinct values, some of them fractions"
-        return tr(template, distinct=facts.distinct)
+        return Message(template, distinct=facts.distinct)
     if not facts.numeric or facts.distinct == 2 or _close_together(facts):
         return ""
-    return tr("the target is a number with {distinct} distinct values", distinct=facts.distinct)
+    return Message("the target is a number with {distinct} distinct values", distinct=facts.distinct)
 
 
 def _two(facts: TargetFacts) -> str:
-    return tr("the target has two distinct values") if facts.distinct == 2 and not facts.fractions else ""
+    return Message("the target has two distinct values") if facts.distinct == 2 and not facts.fractions else ""
 
 
 def _several(facts: TargetFacts) -> str:
     if not facts.numeric:
-        return tr("the target is text with {distinct} classes", distinct=facts.distinct)
+        return Message("the target is text with {distinct} classes", distinct=facts.distinct)
     template = "the target has {distinct} distinct whole numbers close together, read as classes"
-    return tr(template, distinct=facts.distinct)
+    return Message(template, distinct=facts.distinct)
 
 
 REGRESSION = Kind("regression", "regression", "mse", "rmse", NUMBER_BASELINES, _numbers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from luthier.kinds.kind import Kind
 from luthier.kinds.numbers_and_classes import CLASS_BASELINES
 from luthier.kinds.target_facts import TargetFacts
-from luthier.messages import tr
+from luthier.messages import Message, joined
 
 FEWEST = 3
 SHOWN = 6
@@ -16,11 +16,12 @@ def _because(facts: TargetFacts) -> str:
         return ""
     order = " < ".join(facts.scale[:SHOWN]) + (" < ..." if len(facts.scale) > SHOWN else "")
     reason = {
-        "type": tr("the column's type has an order, {order}", order=order),
-        "name": tr("whole numbers in a column named as a scale are read as levels, {order}", order=order),
-        "words": tr("its values are levels of a known scale, {order}", order=order),
+        "type": Message("the column's type has an order, {order}", order=order),
+        "name": Message("whole numbers in a column named as a scale are read as levels, {order}", order=order),
+        "words": Message("its values are levels of a known scale, {order}", order=order),
     }[facts.scaled_by]
-    return reason + " " + tr("(--order says another one, --task multiclass reads classes without order)")
+    remedy = Message("(--order says another one, --task multiclass reads classes without order)")
+    return joined([reason, remedy], "{first} {rest}")
 
 
 ORDERED = Kind(

@@ -7,7 +7,7 @@ import numpy as np
 from luthier.kinds.kind import Kind
 from luthier.kinds.links import LOGIT
 from luthier.kinds.target_facts import TargetFacts
-from luthier.messages import tr
+from luthier.messages import Message
 
 REACH = 0.5  # small numbers alone are rather amounts in a large unit
 EDGE = 1e-3  # of a variance, at both ends
@@ -17,7 +17,9 @@ def _because(facts: TargetFacts) -> str:
     if not facts.fractions or facts.distinct < 3 or facts.lowest is None:
         return ""
     inside = facts.lowest >= 0 and REACH <= facts.lowest + facts.spread <= 1
-    return tr("all values lie between 0 and 1, read as shares (--task regression reads plain numbers)") * inside
+    if not inside:
+        return ""
+    return Message("all values lie between 0 and 1, read as shares (--task regression reads plain numbers)")
 
 
 def _spread(mean: np.ndarray) -> np.ndarray:
