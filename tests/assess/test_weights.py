@@ -16,13 +16,14 @@ from luthier.assess import (
     Profile,
     best_threshold,
     drift,
+    figures_of_sets,
     fit_temperature,
     half_width,
     measure,
     permutation_importance,
+    prediction_sets,
     reliability,
     score,
-    set_figures,
     set_threshold,
     smearing,
     told_apart,
@@ -31,7 +32,7 @@ from luthier.assess.conformal import prediction_sets
 from luthier.assess.jackknife import Units
 from luthier.assess.subgroups import subgroup_scores
 from luthier.data import centre_of, share_explained
-from luthier.kinds import target_facts
+from luthier.data.measured_target import target_facts
 from luthier.objective import LOSSES, METRICS, mean_gradient, mean_loss
 from luthier.statistics.bags import greedy_weights
 
@@ -113,7 +114,8 @@ def test_temperature_thresholds_and_quantiles() -> None:
 def test_what_the_report_says() -> None:
     y, p = Y[3], P[3]
     close(reliability(p, y, WEIGHTS)["ece"], reliability(p[TWICE], y[TWICE])["ece"])
-    once, twice = set_figures(p, y, 0.2, 0.9, WEIGHTS), set_figures(p[TWICE], y[TWICE], 0.2, 0.9)
+    inside = prediction_sets(p, 0.2)
+    once, twice = figures_of_sets(inside, y, 0.9, WEIGHTS), figures_of_sets(inside[TWICE], y[TWICE], 0.9)
     close(list(once.values()), list(twice.values()))
     labels = np.where(VALUES > 0, "high", "low")
     once_, twice_ = (

@@ -35,8 +35,7 @@ def fit(source: Any, run: Path, **options: Any) -> luthier.Result:
 
 def numbers(run: Path) -> dict[str, Any]:
     """Everything of a run that must repeat: scores and ledger."""
-    scores = json.loads((run / "scores.json").read_text())
-    scores["next_step"] = scores["next_step"].replace(str(run), "RUN")
+    scores = json.loads((run / "scores.json").read_text().replace(str(run), "RUN"))
     ledger = (run / "ledger.jsonl").read_text().replace(str(run), "RUN")
     return {"scores": scores, "ledger": ledger}
 

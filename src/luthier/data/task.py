@@ -14,10 +14,11 @@ from torch import Tensor
 
 from luthier.data.facts import is_text
 from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, TruthWords, value_of
+from luthier.data.measured_target import levels_of, target_facts
 from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORD_MARKS, CellParser, require_scale
 from luthier.data.target_cells import CLASS_WORDS, read_target
 from luthier.errors import ConfigError, InputError, nearest
-from luthier.kinds import KINDS, Family, Kind, TargetFacts, TaskKind, levels_of, target_facts, task_of
+from luthier.kinds import KINDS, Family, Kind, TargetFacts, TaskKind, task_of
 from luthier.messages import Message, joined
 
 MOST_CLASSES = 1000

@@ -306,8 +306,10 @@ def while_too_low(pick: float, runs: Callable[[Sequence[float]], np.ndarray]) ->
             {"factor": factor, "rate": pick * factor, "loss": float(loss) if np.isfinite(loss) else None}
             for factor, loss in zip(factors, medians, strict=True)
         ]
+        if not np.isfinite(medians).all():
+            break
         alike = np.ptp(medians) <= ALIKE * np.abs(medians).max()
         falling = turn > 0 and medians.argmin() == len(medians) - 1
-        if not np.isfinite(medians).all() or not (alike or falling):
+        if not (alike or falling):
             break
     return result

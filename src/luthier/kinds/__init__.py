@@ -5,7 +5,7 @@ from __future__ import annotations
 from luthier.kinds.inference import KINDS, task_of
 from luthier.kinds.kind import Family, Kind, TaskKind
 from luthier.kinds.links import IDENTITY, LOG, LOGIT, Link
-from luthier.kinds.target_facts import TargetFacts, levels_of, target_facts
+from luthier.kinds.target_facts import TargetFacts
 
 __all__ = [
     "IDENTITY",
@@ -17,7 +17,5 @@ __all__ = [
     "Link",
     "TargetFacts",
     "TaskKind",
-    "levels_of",
-    "target_facts",
     "task_of",
 ]

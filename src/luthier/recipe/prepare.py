@@ -25,12 +25,13 @@ from luthier.data import (
     check_table,
 )
 from luthier.data.large import HEAD, beside_rows
+from luthier.data.measured_target import target_facts
 from luthier.data.row_bytes import row_bytes
 from luthier.data.split import PARTS
 from luthier.data.task import positive_facts
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError
-from luthier.kinds import target_facts, task_of
+from luthier.kinds import task_of
 from luthier.messages import Message, joined
 from luthier.recipe.decisions.column_type import ColumnEvidence
 from luthier.recipe.decisions.row_parts import TextEvidence
