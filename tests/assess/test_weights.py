@@ -28,7 +28,6 @@ from luthier.assess import (
     smearing,
     told_apart,
 )
-from luthier.assess.conformal import prediction_sets
 from luthier.assess.jackknife import Units
 from luthier.assess.subgroups import subgroup_scores
 from luthier.data import centre_of, share_explained

@@ -168,7 +168,7 @@ def test_a_name_that_is_not_utf_8(run: Path) -> None:
 
 def test_a_plan_is_of_bounded_size(run: Path) -> None:
     recipe = (run / "recipe.toml").read_text()
-    for name, value in (("seeds", 10**9), ("width", 10**12), ("finish_seconds", "inf")):
+    for name, value in (("range_seeds", 10**9), ("width", 10**12), ("finish_seconds", "inf")):
         (run / "recipe.toml").write_text(re.sub(rf"(?m)^{name} = .*$", f"{name} = {value}", recipe))
         with pytest.raises(InputError, match=name):
             read_recipe(run / "recipe.toml")
