@@ -18,6 +18,7 @@ from sklearn.svm import SVC
 from luthier.assess import BaselineRun, baseline_process
 from luthier.assess.baseline_process import TooManyClassesError, _fitted, _in_pieces, _inputs, _model, names_for
 from luthier.data import Dataset, infer_task
+from luthier.kinds import KINDS
 
 
 def test_baselines_that_come_too_late_are_not_begun(tmp_path: Path) -> None:
@@ -51,11 +52,11 @@ def test_a_linear_model_takes_vectors_or_words_and_not_both() -> None:
         {"numbers": np.concatenate([numbers, vectors, words], 1), "codes": np.zeros((120, 0)), "targets": y}
         for words in (ids, wrong)
     )
-    task = {"kind": "binary", "log_scale": False, "pictures": False, "sizes": [], "words": [3, 2, 5]}
+    task = {"classes": 2, "log_scale": False, "pictures": False, "sizes": [], "words": [3, 2, 5]}
     task |= {"loss": ("squared_error", 0.5)}
     by = {
         name: _fitted(name, rows, task, log=False).model.predict(_inputs(asked)) == y
-        for name in names_for("binary", text=True, vectors=True)[1:]
+        for name in names_for(KINDS["binary"].baselines, text=True, vectors=True)[1:]
     }
     assert by["logistic regression on sentence vectors"].mean() > 0.9
     assert by["logistic regression on tf-idf"].mean() < 0.1
@@ -94,9 +95,17 @@ def test_trees_and_the_constant_minimise_what_the_metric_asks_for(loss: tuple[st
     numbers = rng.normal(size=(400, 2))
     y = np.exp(0.5 * numbers[:, 0] + rng.normal(size=400))
     rows = {"numbers": numbers, "codes": np.zeros((400, 0)), "targets": np.log(y) if log else y}
-    task = {"kind": "regression", "log_scale": log, "loss": loss, "pictures": False, "sizes": [], "words": [0, 0]}
+    task = {
+        "classes": 0,
+        "bounds": [-np.inf, np.inf],
+        "log_scale": log,
+        "loss": loss,
+        "pictures": False,
+        "sizes": [],
+        "words": [0, 0],
+    }
     fitted = {name: baseline_process._fitted(name, rows, task, False) for name in ("mean", baseline_process.TREES)}
-    constant = baseline_process._values(fitted["mean"], rows)[0]
+    constant = baseline_process._values(fitted["mean"], rows, task)[0]
     assert constant == pytest.approx(y.mean() if loss[0] == "poisson" else np.quantile(y, loss[1]), rel=1e-9)
     assert fitted[baseline_process.TREES].model.loss == loss[0]
     told = {name: baseline_process._error(one, rows, task) for name, one in fitted.items()}
@@ -115,7 +124,7 @@ def test_one_that_fails_is_said_and_the_others_go_on(tmp_path: Path, monkeypatch
 
     for part in (rows_of(2, 30), rows_of(2, 10)):
         baseline_process.write_arrays(stream, part)
-    task = {"names": ["first", "second", "third"], "classes": ["a", "b"], "loss": ["softmax", 0], "log_scale": False}
+    task = {"names": ["first", "second", "third"], "classes": 2, "loss": ["softmax", 0], "log_scale": False}
     (tmp_path / "task.json").write_text(json.dumps(task))
     monkeypatch.setattr(baseline_process, "_fitted", fitted)
     monkeypatch.setattr(baseline_process, "_answer", lambda path, *rest: path.touch())
