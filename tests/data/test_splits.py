@@ -14,7 +14,9 @@ from luthier.data.grouping import share_out
 from luthier.data.split import class_counts, fold_rows, group_numbers
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
+from luthier.recipe import read_as_asked
 from luthier.recipe.decisions.row_parts import SplitEvidence
+from luthier.request import RunRequest
 
 SHARES = np.array([0.6, 0.2, 0.2])
 TABLES = int(os.environ.get("LUTHIER_GROUP_TABLES", "40"))  # 200 take ten seconds
@@ -232,3 +234,18 @@ def test_there_are_as_many_folds_as_groups() -> None:
     assert [
         len(fold) for fold in fold_rows(groups, np.zeros(40, dtype=int), 5, np.random.default_rng(0), whole=True)
     ] == [20, 20]
+
+
+@pytest.mark.parametrize(
+    ("cells", "word"), [(("{k} days ago",), "ago"), (("{k} BC",), "bc"), (("{k} days", "{k}"), "")]
+)
+def test_a_word_that_turns_the_order_around_is_refused(cells: tuple[str, ...], word: str) -> None:
+    """Of "3 days ago" and "9 days ago" the smaller number is the later one: read as 3 and 9, the past would be tested."""
+    for template in cells:
+        written = [template.format(k=k) for k in range(1, 121)]
+        frame = pl.DataFrame({"t": written, "x": np.sin(np.arange(120)), "y": [0, 1] * 60})
+        if not word:
+            read_as_asked(frame, RunRequest(source="", target="y", time="t"))
+            continue
+        with pytest.raises(InputError, match=f"'{word}' stands beside each number"):
+            read_as_asked(frame, RunRequest(source="", target="y", time="t"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -28,6 +29,7 @@ from luthier.data import (
 from luthier.data.columns import picture_columns
 from luthier.data.copies import Copies, CopyRule, copies_of
 from luthier.data.large import PLACE
+from luthier.data.numerals import NumberStyle
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
 from luthier.data.row_hashes import row_hashes
 from luthier.data.task import positive_facts, with_positive
@@ -211,9 +213,29 @@ def weights_of(frame: pl.DataFrame, name: str) -> np.ndarray | None:
     return frame[name].to_numpy() if name else None
 
 
+# Words beside numbers that grow with time.
+OF_TIME = re.compile(
+    r"ms|s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?|months?|q|quarters?|y|yrs?|years?|"
+    r"t|steps?|ad|ce|utc|am|pm|年|月|日|天|周|季度|秒|分|小时"
+)
+
+
 def _check_time(read: LoadedData, asked: RunRequest) -> None:
-    """InputError where the order of the rows depends on which of two numbers is the month."""
+    """InputError where the order of the rows depends on which of two numbers is the month, or on what a word beside
+    each number means: "3 days ago" is later than "9 days ago"."""
     facts = read.facts.get(asked.time)
+    style = NumberStyle() if facts is None or not facts.style else NumberStyle.from_json(facts.style)
+    words = [word for affix in (style.before, style.after) for word in affix.lower().split() if word.isalpha()]
+    if strange := [word for word in words if not OF_TIME.fullmatch(word)]:
+        raise InputError(
+            Message(
+                "--time {time}: '{word}' stands beside each number, and may turn their order around",
+                time=asked.time,
+                word=strange[0],
+            ),
+            expected=Message("dates, or numbers that grow with time"),
+            remedy=Message("make them plain numbers that grow with time"),
+        )
     if facts is not None and facts.other_format and not dates_of(asked):
         raise InputError(
             Message(
