@@ -240,7 +240,7 @@ def test_there_are_as_many_folds_as_groups() -> None:
     ("cells", "word"), [(("{k} days ago",), "ago"), (("{k} BC",), "bc"), (("{k} days", "{k}"), "")]
 )
 def test_a_word_that_turns_the_order_around_is_refused(cells: tuple[str, ...], word: str) -> None:
-    """Of "3 days ago" and "9 days ago" the smaller number is the later one: read as 3 and 9, the past would be tested."""
+    """Of 3 and 9 days ago the smaller number is the later one: read as numbers, the past would be tested."""
     for template in cells:
         written = [template.format(k=k) for k in range(1, 121)]
         frame = pl.DataFrame({"t": written, "x": np.sin(np.arange(120)), "y": [0, 1] * 60})
