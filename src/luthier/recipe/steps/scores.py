@@ -326,9 +326,8 @@ def next_step(runner: Runner, scores: dict[str, Any]) -> str:
         return "the networks were still improving at the end: give more time with --budget"
     difference = scores["difference_to_validation"]
     if worse:
-        return Message(
-            "use {worse} for this table, or collect more rows: networks profit most from them", worse=worse[0]
-        )
+        named = Message(worse[0])
+        return Message("use {worse} for this table, or collect more rows: networks profit most from them", worse=named)
     best = final[0] if final else runner.trained[-1]
     i = best.usable()[0]
     if best.train_loss[i] < 0.5 * best.validation_loss[i]:
