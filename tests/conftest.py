@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,3 +88,14 @@ def browser() -> Iterator[Any]:
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
     yield driver
     driver.quit()
+
+
+@pytest.fixture(scope="module")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A Ray cluster of two workers on this machine, which import what the tests of a file define."""
+    ray = pytest.importorskip("ray")
+    options = {"log_to_driver": False, "include_dashboard": False, "configure_logging": False}
+    places = os.pathsep.join([str(request.path.parent), *sys.path])
+    ray.init(num_cpus=2, runtime_env={"env_vars": {"PYTHONPATH": places}}, **options)
+    yield ray
+    ray.shutdown()

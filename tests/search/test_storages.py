@@ -231,16 +231,6 @@ def test_a_killed_live_study_goes_on_with_its_trials(tmp_path: Path) -> None:
     assert len(result.outcome.trials) == wanted
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    ray = pytest.importorskip("ray")
-    options = {"log_to_driver": False, "include_dashboard": False, "configure_logging": False}
-    here = {"env_vars": {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}}
-    ray.init(num_cpus=2, runtime_env=here, **options)
-    yield ray
-    ray.shutdown()
-
-
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_gives_the_same_trials(cluster: Any, tmp_path: Path) -> None:
     options = {"halving": "successive", "trials": 18, "confirm": 2}

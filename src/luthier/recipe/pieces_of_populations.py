@@ -5,7 +5,6 @@ M members, N rows, F rows of a fold, C outputs.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -65,18 +64,13 @@ class Piece:
 
 @dataclass
 class TrainedPiece:
-    """What a piece came to: tensors and facts as they are kept, its curves as Parquet, seconds in all and a step."""
+    """What a piece came to: tensors and facts as they are kept, its curves as Parquet; an executor adds the seconds."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
     curves: bytes
     steps: int
     seconds: float = 0.0
-
-    @property
-    def seconds_a_step(self) -> float:
-        """How long a step took."""
-        return self.seconds / max(1, self.steps)
 
     @property
     def kept(self) -> Kept:
@@ -108,7 +102,6 @@ class PieceTrainer:
         """Train a piece until `stop`, which is asked before every step."""
         assert self.training.parts is not None
         learnt, validation = self.training.parts
-        began = time.perf_counter()
         outcome = train(
             list(piece.members),
             learnt,
@@ -123,7 +116,7 @@ class PieceTrainer:
         buffer = BytesIO()
         outcome.history.to_frame().write_parquet(buffer)
         tensors, facts = _packed(outcome, self.training)
-        return TrainedPiece(tensors, facts, buffer.getvalue(), outcome.steps_done, time.perf_counter() - began)
+        return TrainedPiece(tensors, facts, buffer.getvalue(), outcome.steps_done)
 
 
 def _packed(outcome: Outcome, training: TrainingPlan) -> Kept:

@@ -27,6 +27,7 @@ from luthier.engine import (
     threaded,
 )
 from luthier.engine.devices import CPU, free_memory
+from luthier.errors import InputError
 from luthier.machine import default_memory
 from luthier.nets import Net, Spec, build
 from luthier.recipe.budget import BudgetClock
@@ -244,7 +245,7 @@ class Runner:
         memory = min(memory, free_memory(self.device) or memory)
         evaluated = training.parts[1] or training.parts[0]
         assert isinstance(evaluated, Part)
-        trainer = PieceTrainer(training, self._settings(training, members))
+        trainer = PieceTrainer(replace(training, initial=None), self._settings(training, members))
         groups, settings, message = in_memory_groups(members, trainer.settings, evaluated, memory)
         pieces = self._pieces(name, members, len(groups[0]), training)
         sizes = [len(piece.members) for piece in pieces]
@@ -266,17 +267,19 @@ class Runner:
 
     def _pieces(self, name: str, members: Sequence[Member], most: int, training: TrainingPlan) -> list[Piece]:
         """Members in pieces of at most `most`, as many as there are workers; as the record says, where it says so."""
-        sets = len(members) // training.together
-        shared = (
-            self.workers > 1 and self.device == CPU and sets > 1 and isinstance((training.parts or (None,))[0], Part)
-        )
         recorded = self.recipe.sizes(name)
-        if recorded is not None and sum(recorded) == len(members):
+        if recorded is not None:
+            if sum(recorded) != len(members):
+                problem = f"the recorded pieces of the population '{name}' have {sum(recorded)} networks"
+                raise InputError(problem, expected=str(len(members)), remedy="repeat the run from its own recipe.toml")
             sizes = list(recorded)
         else:
-            each = -(-sets // self.workers) * training.together if shared else len(members)
+            sets = -(-len(members) // training.together)
+            in_memory = training.parts is not None and isinstance(training.parts[0], Part)
+            at_once = self.workers if in_memory and self.device == CPU else 1
+            each = -(-sets // at_once) * training.together
             sizes = [len(group) for group in whole_sets(members, min(most, each), training.together)]
-        if recorded is not None or (shared and len(sizes) > 1):  # so that a repetition adds up alike
+        if recorded is not None or (self.cluster is not None and len(sizes) > 1):  # so that a repetition adds up alike
             self.ledger.add("pieces", {"work": name, "sizes": sizes})
         ends = list(accumulate(sizes))
         labels = [name] if len(sizes) == 1 else [f"{name}.{place + 1}" for place in range(len(sizes))]
@@ -288,26 +291,32 @@ class Runner:
         return result
 
     def _trained(self, name: str, pieces: Sequence[Piece], trainer: PieceTrainer) -> list[Kept]:
-        """What each piece came to, trained now or recalled; one after another, or at once on a cluster."""
-        left = [piece for piece in pieces if self.memo.recall(piece.name) is None]
-        began, steps = self.budget_clock.clock.now(), 1
+        """What each piece came to, recalled or trained: one after another, or at once on a cluster."""
+        recalled = {piece.name: self.memo.recall(piece.name) for piece in pieces}
+        left = [piece for piece in pieces if recalled[piece.name] is None]
         if self.cluster is None or len(left) < 2:
             done = {piece.name: self._train(piece, trainer) for piece in left}
         else:
-            self.tell("population", name=name, stage=trainer.training.stage, members=len(left), steps=0)
-            done = {piece.name: ({}, {"cut": 0}) for piece in left}
-            end = time.monotonic() + self.deadline(trainer.training.stage) - self.budget_clock.spent()
-            with self.interrupted.asked(soon=True):
-                for piece, trained in self.cluster.train(trainer, left, end, lambda: bool(self.interrupted)):
-                    self._keep(piece, trained)
-                    done[piece.name], steps = trained.kept, max(steps, trained.steps)
-            self.speeds[name] = (self.budget_clock.clock.now() - began) / steps
-        return [done.get(piece.name) or self._recalled(piece) for piece in pieces]
+            done = self._train_at_once(self.cluster, name, left, trainer)
+        return [recalled[piece.name] or done[piece.name] for piece in pieces]
 
-    def _recalled(self, piece: Piece) -> Kept:
-        kept = self.memo.recall(piece.name)
-        assert kept is not None
-        return kept
+    def _train_at_once(
+        self, cluster: Cluster, name: str, pieces: Sequence[Piece], trainer: PieceTrainer
+    ) -> dict[str, Kept]:
+        stage = trainer.training.stage
+        done: dict[str, Kept] = {piece.name: ({}, {"cut": 0}) for piece in pieces}
+        sent = [piece for piece in pieces if not self.stopper(piece.name, stage)(0)]
+        if not sent:
+            return done
+        self.tell("population", name=name, stage=stage, members=len(sent), steps=trainer.settings.steps)
+        began, steps = self.budget_clock.clock.now(), 1
+        end = time.monotonic() + self.deadline(stage) - self.budget_clock.spent()
+        with self.interrupted.asked(soon=True):
+            for piece, trained in cluster.train(trainer, sent, end, lambda: bool(self.interrupted)):
+                self._keep(piece, trained)
+                done[piece.name], steps = trained.kept, max(steps, trained.steps)
+        self.speeds[name] = (self.budget_clock.clock.now() - began) / steps
+        return done
 
     def _train(self, piece: Piece, trainer: PieceTrainer) -> Kept:
         stage, steps = trainer.training.stage, trainer.settings.steps

@@ -16,10 +16,8 @@ from luthier import storage
 from luthier.assess import PREDICTION, PRIMARY, Units, drift, measure, told_apart
 from luthier.data import PictureEncoder, Source, Unread, encode_target, read_source, target_values, with_values
 from luthier.data.copies import CopyRule
-from luthier.data.parsing import NUMBERS
 from luthier.data.split import group_numbers
 from luthier.data.task import is_known_class
-from luthier.data.times import time_format, times
 from luthier.errors import InputError
 from luthier.messages import Message, in_words, joined, tr, with_messages
 from luthier.objective import metric_named
@@ -30,7 +28,7 @@ from luthier.records import Finding, Measure
 from luthier.request import RunRequest
 from luthier.runs.belonging import require_metric
 from luthier.runs.check_history import nothing_new, remember, since_earlier
-from luthier.runs.newer_rows import LAST, newer
+from luthier.runs.newer_rows import LAST, as_times, newer
 from luthier.saved import SEARCH, Model, RunFolder, open_one, read_checks, read_scores
 
 ALIKE = 0.1  # of the rows may be the run's own before it is said
@@ -319,13 +317,10 @@ def _units(frame: pl.DataFrame, asked: RunRequest, model: Model, rule: CopyRule 
 
 def _in_time(cells: pl.Series, override: str) -> np.ndarray | None:
     """The order of the rows by time [N]; None where it cannot be known."""
-    known = NUMBERS.known(cells)
     try:
-        values = cells if known.null_count() else known
-        ordered = times(values, time_format(values, override.partition(":")[2]))
+        return as_times(cells, override.partition(":")[2])[1].rank("ordinal").to_numpy()
     except InputError:
         return None
-    return ordered.rank("ordinal").to_numpy()
 
 
 def _change(

@@ -50,7 +50,7 @@ def newer(source: Source, column: str, since: str, checked_until: str, given: st
             remedy="name it with --time COLUMN",
         )
     try:
-        pattern, values = _ordered(frame[column], given)
+        pattern, values = as_times(frame[column], given)
     except InputError:
         if since:
             raise
@@ -62,7 +62,7 @@ def newer(source: Source, column: str, since: str, checked_until: str, given: st
     return Newer(source, "" if values.is_empty() else _written(values.max()))
 
 
-def _ordered(cells: pl.Series, given: str) -> tuple[str, pl.Series]:
+def as_times(cells: pl.Series, given: str) -> tuple[str, pl.Series]:
     """The format of cells that are text, and the cells as numbers or as moments in UTC without a zone."""
     known = NUMBERS.known(cells)
     values = cells if known.null_count() else known
