@@ -29,6 +29,7 @@ from luthier.engine import (
 from luthier.engine.devices import CPU, free_memory
 from luthier.errors import InputError
 from luthier.machine import default_memory
+from luthier.messages import Message
 from luthier.nets import Net, Spec, build
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Cut, Recipe
@@ -270,8 +271,15 @@ class Runner:
         recorded = self.recipe.sizes(name)
         if recorded is not None:
             if sum(recorded) != len(members):
-                problem = f"the recorded pieces of the population '{name}' have {sum(recorded)} networks"
-                raise InputError(problem, expected=str(len(members)), remedy="repeat the run from its own recipe.toml")
+                raise InputError(
+                    Message(
+                        "the recorded pieces of the population '{name}' have {count} networks",
+                        name=name,
+                        count=sum(recorded),
+                    ),
+                    expected=str(len(members)),
+                    remedy=Message("repeat the run from its own recipe.toml"),
+                )
             sizes = list(recorded)
         else:
             sets = -(-len(members) // training.together)
