@@ -185,6 +185,8 @@ class MethodSection(Section):
     text_model: Annotated[Place, OptionSpec("oooo oo ooo oo")] = "static"
     """What gives columns of text their sentence vectors: static, the table that comes with Luthier; minilm, from its
     package; the folder of a sentence transformer, which is read as numbers alone; or none."""
+    separate: Annotated[bool, OptionSpec("oooo oo ooo oo")] = False
+    """Of several targets train networks for each by itself, in place of networks that all of them share."""
     distil: Annotated[bool, OptionSpec("ooo- -- ooo oo", "one network is delivered anyway")] = False
     """Distil the ensemble into one network."""
     warm_start: Annotated[
@@ -285,6 +287,8 @@ class RunRequest(PlanConfig):
         OptionSpec("o--- -- o-- --", f"{_REPLACED}; steps are taken by `fit` and `test` alone", "--step"),
     ] = 1
     """The first step that is walked anew."""
+    heads: Annotated[Names, OptionSpec("rrro -- ooo oo", "networks of several targets are trained in one go")] = ()
+    """The targets that share the run's networks."""
     base: Annotated[FilePath, OptionSpec("---- -o ooo --", f"a search alone has one; {_OPEN}", "tune RUN")] = ""
     """The run whose table, split and setting a search takes over."""
 

@@ -62,6 +62,8 @@ def _names(value: Any) -> Any:
 def _listed(value: Any) -> Any:
     if callable(value):
         raise ValueError("a metric of your own goes by the name that luthier.own_metric(function, ...) gives")
+    if isinstance(value, Mapping):  # of several targets, by name
+        return ";".join(f"{name}={_listed(one)}" for name, one in value.items())
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 

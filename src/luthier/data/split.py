@@ -258,6 +258,11 @@ def require_rows(frame: pl.DataFrame) -> None:
 
 def strata_of(target: pl.Series, task: Task, quantiles: int = STRATA) -> np.ndarray:
     """The number of each row's class, or of its target's quantile [N], from 0."""
+    if target.null_count():  # rows that lack the first of several targets are a stratum of their own
+        known = target.is_not_null().to_numpy()
+        result = np.zeros(len(target), dtype=np.int64)
+        result[known] = 1 + strata_of(target.drop_nulls(), task, quantiles)
+        return result
     if task.classes:
         return target.cast(pl.String).rank("dense").to_numpy().astype(np.int64) - 1
     ranks = target.rank("ordinal").to_numpy().astype(np.int64)
@@ -266,7 +271,7 @@ def strata_of(target: pl.Series, task: Task, quantiles: int = STRATA) -> np.ndar
 
 def _with_lacking(splits: Splits, target: pl.Series, task: Task) -> Splits:
     """With a note for each part that has no row of a class."""
-    if not task.classes:
+    if not task.classes or target.null_count():
         return splits
     codes, notes = encode_target(target, task).numpy(), list(splits.notes)
     for name in PARTS:

@@ -71,6 +71,14 @@ def with_target(frame: pl.DataFrame, task: Task) -> pl.DataFrame:
     return frame.with_columns(target_values(frame[task.target], task).alias(task.target))
 
 
+def with_any_target(frame: pl.DataFrame, tasks: Sequence[Task]) -> tuple[pl.DataFrame, pl.Series]:
+    """The rows that have one of the targets at least, with their values, and which rows these are [N]."""
+    for task in tasks:
+        frame = with_target(frame, task)
+    there = frame.select(pl.any_horizontal(pl.col(task.target).is_not_null() for task in tasks)).to_series()
+    return frame.filter(there), there
+
+
 def values_as_known(frame: pl.DataFrame, columns: Sequence[Column], task: Task) -> pl.DataFrame:
     """Both for rows outside of the sample that columns were inferred from: what cannot be read counts as missing."""
     schema = frame.schema  # worked out once: each look takes as long as there are columns

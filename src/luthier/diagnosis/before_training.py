@@ -16,7 +16,7 @@ from luthier.engine import Batch, Member, Part, Settings, Stack, train
 from luthier.engine.architecture import architecture
 from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, with_ones
 from luthier.nets import DenseSpec, Spec, build
-from luthier.objective import column, constant_loss, floors, loss_by_name, mean_loss
+from luthier.objective import Loss, column, constant_loss, floors, loss_by_name
 from luthier.seeds import torch_generator
 
 START_TOLERANCE = 0.25  # relative; a small output layer keeps the first loss within a few per cent
@@ -31,16 +31,24 @@ CHECKED_PARAMETERS = 40
 GRADIENT_TOLERANCE = 1e-5  # float64, central differences of step 1e-5: rounding and curvature stay below it
 
 
-def expected_loss(spec: Spec, loss: str, targets: Tensor) -> float:
+def expected_loss(spec: Spec, loss: str | Loss, targets: Tensor) -> float:
     """The loss of a constant prediction, outputs of 0: ln C, ln 2, or 1 for squared errors of a standardised target."""
-    return 1.0 if loss == "mse" else constant_loss(loss, torch.zeros(spec.outputs), targets)
+    if loss == "mse":
+        return 1.0
+    if isinstance(loss, Loss) and loss.parts is not None:  # a mean over the rows that have each target
+        return float(loss.mean(torch.zeros(1, len(targets), spec.outputs), targets))
+    return constant_loss(loss, torch.zeros(spec.outputs), targets)
 
 
-def loss_at_start(spec: Spec, part: Part, loss: str, *, seeds: Sequence[int]) -> dict[str, Any]:
+def _loss(loss: str | Loss) -> Loss:
+    return loss if isinstance(loss, Loss) else loss_by_name(loss)
+
+
+def loss_at_start(spec: Spec, part: Part, loss: str | Loss, *, seeds: Sequence[int]) -> dict[str, Any]:
     """Compare the mean loss of fresh networks with that of a constant prediction."""
     kind, some = architecture(spec), part.rows(_shuffled(len(part))[:4096])
     Z = kind.evaluate(*kind.fresh(seeds, torch.float32), kind.prepared(some))
-    losses = mean_loss(loss_by_name(loss).rows(Z, some.targets), None)
+    losses = _loss(loss).mean(Z, some.targets)
     mean, expected = float(losses.mean()), expected_loss(spec, loss, some.targets)
     return {
         "passed": abs(mean - expected) <= START_TOLERANCE * expected,
@@ -57,7 +65,7 @@ def loss_at_start(spec: Spec, part: Part, loss: str, *, seeds: Sequence[int]) ->
 
 
 def overfit_batch(
-    spec: Spec, part: Part, loss: str, *, seed: int, steps: int, rates: Sequence[float] = RATES
+    spec: Spec, part: Part, loss: str | Loss, *, seed: int, steps: int, rates: Sequence[float] = RATES
 ) -> dict[str, Any]:
     """Train on one small batch of rows that lie apart; a network that cannot overfit it has a fault.
 
@@ -66,7 +74,7 @@ def overfit_batch(
     batch = _rows_apart(part)
     members = [Member(spec=spec, seed=seed, learning_rate=rate, label=f"rate {rate:g}") for rate in rates]
     spread = float(batch.targets.double().var(0, correction=0).mean()) if loss == "mse" else 0.0
-    least = float(floors(loss_by_name(loss), column(batch.targets)).mean())  # of a likelihood, which is not 0
+    least = float(floors(_loss(loss), column(batch.targets)).mean())  # of a likelihood, which is not 0
     start = spread or expected_loss(spec, loss, batch.targets) - least
     last, before, most = _overfitted(members, batch, loss, steps) - least, start, PROLONGED * steps
     # Few inputs with noisy targets take longer; where something is wrong the loss stands still.
@@ -83,7 +91,7 @@ def overfit_batch(
     }
 
 
-def _overfitted(members: Sequence[Member], batch: Part, loss: str, steps: int) -> float:
+def _overfitted(members: Sequence[Member], batch: Part, loss: str | Loss, steps: int) -> float:
     """The lowest loss of the members after so many steps; NaN where none is left."""
     settings = Settings(loss=loss, rule="adam", batch_size=len(batch), steps=steps, evaluate_every=max(1, steps // 20))
     curve = train(members, batch, None, settings).history.to_frame()
@@ -122,7 +130,7 @@ def _shuffled(rows: int) -> Tensor:
     return torch.randperm(rows, generator=torch_generator(0, "rows for the check"))
 
 
-def check_gradients(spec: Spec, part: Part, loss: str, *, seed: int) -> dict[str, Any]:
+def check_gradients(spec: Spec, part: Part, loss: str | Loss, *, seed: int) -> dict[str, Any]:
     """Backpropagation against central finite differences, in float64, on a slice of rows."""
     if not isinstance(spec, DenseSpec):
         return _said_of_gradients(*_module_gradients(spec, part, loss, seed))
@@ -133,7 +141,7 @@ def check_gradients(spec: Spec, part: Part, loss: str, *, seed: int) -> dict[str
     stack = _fresh(spec, [seed], torch.float64)
     masks: list[Tensor | None] = [None] * len(spec.hidden)
     Z = stack.forward(batch, masks)
-    stack.backward(batch, loss_by_name(loss).slopes(Z, targets), masks)
+    stack.backward(batch, _loss(loss).slopes(Z, targets), masks)
     indices = torch.randperm(spec.parameter_count(), generator=torch.Generator().manual_seed(seed % 2**31))
     worst = max(
         _relative_error(stack, batch, loss, int(place), float(stack.gradients[0, place]))
@@ -151,12 +159,14 @@ def _said_of_gradients(worst: float, weights: int) -> dict[str, Any]:
     }
 
 
-def _relative_error(stack: Stack, batch: Batch, loss: str, place: int, gradient: float, step: float = 1e-5) -> float:
+def _relative_error(
+    stack: Stack, batch: Batch, loss: str | Loss, place: int, gradient: float, step: float = 1e-5
+) -> float:
     masks: list[Tensor | None] = [None] * len(stack.spec.hidden)
 
     def value() -> float:
         Z = stack.forward(batch, masks)
-        return float(mean_loss(loss_by_name(loss).rows(Z, batch.targets), None))
+        return float(_loss(loss).mean(Z, batch.targets))
 
     weight = stack.parameters[0, place].item()
     stack.parameters[0, place] = weight + step
@@ -173,7 +183,7 @@ def _fresh(spec: DenseSpec, seeds: Sequence[int], dtype: torch.dtype) -> Stack:
     return Stack(spec, fresh_parameters(spec, seeds, dtype), fresh_buffers(spec, len(seeds), dtype))
 
 
-def _module_gradients(spec: Spec, part: Part, loss: str, seed: int) -> tuple[float, int]:
+def _module_gradients(spec: Spec, part: Part, loss: str | Loss, seed: int) -> tuple[float, int]:
     """The largest relative error of autograd's derivatives of a module, and how many weights were looked at.
 
     Weights behind which a kink (ReLU, maximum) lies within the step are told by halving it, and left out.
@@ -187,7 +197,7 @@ def _module_gradients(spec: Spec, part: Part, loss: str, seed: int) -> tuple[flo
             weight.add_(0.05 * torch.randn(weight.shape, generator=generator, dtype=torch.float64))
 
     def value() -> Tensor:
-        return mean_loss(loss_by_name(loss).rows(net(some.features, some.codes).unsqueeze(0), targets), None)
+        return _loss(loss).mean(net(some.features, some.codes).unsqueeze(0), targets)
 
     weights = list(net.parameters())
     gradients = torch.autograd.grad(value(), weights)

@@ -15,6 +15,7 @@ from luthier.engine.member import Member
 from luthier.engine.population import Population
 from luthier.engine.settings import Part, Settings
 from luthier.machine import torch_settings
+from luthier.objective import Loss
 
 WARM_UP, TIMED, LONGEST = 2, 6, 1.0  # steps, and seconds after which one that was timed is enough
 COMPARED_ROWS, COMPARED_MEMBERS = 4096, 32  # of which a processor's step is timed; others take as long each
@@ -25,7 +26,7 @@ def step_time(
     training: Part,
     validation: Part,
     *,
-    loss: str,
+    loss: str | Loss,
     rule: str,
     batch_size: int,
     device: torch.device = CPU,

@@ -17,6 +17,7 @@ from torch import Tensor
 from luthier.assess import Units
 from luthier.engine import ModuleSpec
 from luthier.errors import NetworkTooLargeError
+from luthier.kinds import JointKind
 from luthier.messages import Message
 from luthier.nets import DenseSpec, Spec, build
 from luthier.recipe.pieces_of_populations import TrainingPlan
@@ -60,7 +61,7 @@ class Bag:
         """The mean training loss of its networks."""
         return float(np.mean(self.population.train_loss[list(self.places)]))
 
-    def outputs(self, kind: str) -> Tensor:
+    def outputs(self, kind: str | JointKind) -> Tensor:
         """Probabilities or values of rows not learnt from [N, C], float64."""
         result: Tensor | None = None
         for fold, place in enumerate(self.places):
@@ -74,7 +75,7 @@ class Bag:
 
     def row_losses(self, problem: Problem) -> np.ndarray:
         """The loss of each row that judges [N]."""
-        whole, kind = problem.judged(self.setting.method), problem.task.kind
+        whole, kind = problem.judged(self.setting.method), problem.kind
         return np.asarray(row_losses(self.outputs(kind), whole.targets, kind, whole.weights))
 
     def alone(self) -> TrainedPopulation:

@@ -5,7 +5,7 @@ They are encoded in one pass and measured as such, and the final networks train 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -92,9 +92,24 @@ def _unmeasured(encoder: TableEncoder) -> Tensor:
     return torch.full((MEASURES, len(encoder.number_names)), torch.nan, dtype=torch.float64)
 
 
-def dataset(frame: pl.DataFrame, encoder: Encoder, task: Task, weight: str) -> Dataset:
-    """Rows of a table, encoded; `weight` is the column of their weights, empty where all count alike."""
+def dataset(frame: pl.DataFrame, encoder: Encoder, task: Task, weight: str, heads: Sequence[Task] = ()) -> Dataset:
+    """Rows of a table, encoded; `weight` is the column of their weights, empty where all count alike.
+
+    Several `heads` have targets [N, T], NaN where a row lacks one.
+    """
     numbers, codes = encoder.encode(frame)
     known = weights_of(frame, weight)
     weights = None if known is None else torch.tensor(known, dtype=torch.float64)
-    return Dataset(numbers, codes, encode_target(frame[task.target], task), weights)
+    targets = encode_targets(frame, heads) if heads else encode_target(frame[task.target], task)
+    return Dataset(numbers, codes, targets, weights)
+
+
+def encode_targets(frame: pl.DataFrame, tasks: Sequence[Task]) -> Tensor:
+    """Targets as networks with several heads see them, float64 [N, T]; NaN where a row lacks one."""
+    result = torch.full((frame.height, len(tasks)), torch.nan, dtype=torch.float64)
+    for t, task in enumerate(tasks):
+        known = frame[task.target].is_not_null()
+        result[torch.from_numpy(known.to_numpy().copy()), t] = encode_target(
+            frame[task.target].filter(known), task
+        ).double()
+    return result

@@ -60,16 +60,21 @@ def parts_of(
         values = values_of_test(read)
         test_rows = np.setdiff1d(np.arange(values.height), splits.left_out)
         frames["test"] = values[test_rows]
-    if asked.warm_start:
-        encoder: Encoder = model_of(asked.warm_start).encoder
+    if read.encoder is not None:
+        encoder: Encoder = read.encoder
+    elif asked.heads and folder is not None and folder.bundle.exists():
+        encoder = model_of(str(folder.path)).encoder  # of networks that learnt from rows without this target too
+    elif asked.warm_start:
+        encoder = model_of(asked.warm_start).encoder
     elif read.pictures is not None:
         encoder = PictureEncoder(read.columns, read.pictures.shape, read.pictures)
     else:
         encoder = TableEncoder.fit(frames["training"], read.columns, asked.text_model)
     if isinstance(encoder, TableEncoder):
         _keep_vectors(encoder, read.frame, asked)
-    training, validation = (dataset(frames[name], encoder, read.task, read.weight) for name in PARTS[:2])
-    test = dataset(frames["test"], encoder, read.task, varied(frames["test"], asked.sample_weight) or read.weight)
+    training, validation = (dataset(frames[name], encoder, read.task, read.weight, read.heads) for name in PARTS[:2])
+    test_weight = varied(frames["test"], asked.sample_weight) or read.weight
+    test = dataset(frames["test"], encoder, read.task, test_weight, read.heads)
     _require_different(training, read.task)
     opened = np.concatenate([splits.training, splits.validation])
     opened_frame = pl.concat([frames["training"], frames["validation"]])
@@ -111,7 +116,7 @@ def _keep_vectors(encoder: TableEncoder, frame: pl.DataFrame, asked: RunRequest)
 def _require_different(training: Dataset, task: Task) -> None:
     """InputError where the training rows have one value of a regression's target."""
     values = training.targets
-    if not task.is_classes and values is not None and bool((values == values[0]).all()):
+    if not task.is_classes and values is not None and values.ndim == 1 and bool((values == values[0]).all()):
         raise InputError(
             Message("every training row has the same `{target}`", target=task.target),
             expected="a target with different values",

@@ -37,6 +37,7 @@ from luthier.recipe.decisions.column_type import ColumnEvidence
 from luthier.recipe.decisions.row_parts import TextEvidence
 from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
 from luthier.recipe.full_training_rows import FullTrainingRows, full_training_rows_of
+from luthier.recipe.joint_targets import JointTargets
 from luthier.recipe.known_rows import fingerprints_of_test, line_of, record_in, record_of
 from luthier.recipe.learnable import left_out_in_words
 from luthier.recipe.ledger import Ledger
@@ -69,6 +70,7 @@ class Prepared:
     together: np.ndarray  # as in Parts
     record: RowRecord  # what the run has to do with its rows
     full_training_rows: FullTrainingRows | None = None  # all training rows, where those above are a sample
+    joint: JointTargets | None = None  # where several targets share their networks
 
     @property
     def open_part(self) -> Dataset:
@@ -98,8 +100,9 @@ def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, ledger: Ledg
     for vectors in parts.encoder.vectors:
         ledger.add("note", {"step": 0, "sentence": vectors.sentence()})
     weights = None if parts.training.weights is None else parts.training.weights.numpy()
-    for finding in check_table(parts.frames["training"], read.columns, read.task, weights):
-        ledger.find(finding, step=0)
+    if not read.heads:  # of several targets each one's own run looks
+        for finding in check_table(parts.frames["training"], read.columns, read.task, weights):
+            ledger.find(finding, step=0)
     return Prepared(
         source=read.source,
         columns=read.columns,
@@ -116,7 +119,17 @@ def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, ledger: Ledg
         together=parts.together,
         record=record,
         full_training_rows=_everything(read, asked, parts, ledger),
+        joint=_joint(read, parts),
     )
+
+
+def _joint(read: LoadedData, parts: Parts) -> JointTargets | None:
+    """What several targets are together, fitted on all open rows."""
+    if not read.heads:
+        return None
+    opened = parts.training.joined(parts.validation)
+    assert opened.targets is not None
+    return JointTargets.fit(read.heads, opened.targets, opened.weights)
 
 
 def _split_and_recorded(
@@ -219,7 +232,7 @@ def _say_what_was_inferred(read: LoadedData, asked: RunRequest, ledger: Ledger) 
                 "sentence": Message(
                     "{dropped_rows} rows without a value of `{target}` left out",
                     dropped_rows=read.dropped_rows,
-                    target=read.task.target,
+                    target="`, `".join(task.target for task in read.tasks),
                 ),
             },
         )
@@ -229,6 +242,11 @@ def _say_what_was_inferred(read: LoadedData, asked: RunRequest, ledger: Ledger) 
         )
         evidence = ColumnEvidence(column.name, *(_asked(column) if overridden else (read.facts[column.name],)))
         ledger.decide(0, evidence, synced=False)  # of thousands of columns each would take milliseconds
+    if read.heads:  # each one's own run says how it is read
+        names = ", ".join(task.target for task in read.heads)
+        sentence = Message("{count} targets share their networks: {names}", count=len(read.heads), names=names)
+        ledger.add("note", {"step": 0, "sentence": sentence})
+        return
     target, weights = read.frame[read.task.target], weights_of(read.frame, read.weight)
     facts = target_facts(target, read.task.kind if warm or asked.order else asked.task, weights)
     if read.task.traits.is_ordered and not facts.scale:

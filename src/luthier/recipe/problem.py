@@ -18,9 +18,11 @@ from luthier.data import Dataset, Encoder, PictureEncoder, Prepare, Task, inputs
 from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Part, Stream
+from luthier.kinds import JointKind
 from luthier.nets import DenseSpec
-from luthier.objective import USUAL_LOSSES, loss_by_name, shared_outputs
+from luthier.objective import USUAL_LOSSES, Loss, loss_by_name, shared_outputs
 from luthier.recipe.full_training_rows import StreamedInputs
+from luthier.recipe.joint_targets import JointTargets
 from luthier.recipe.plan import FOLDS
 from luthier.recipe.prepare import Prepared
 from luthier.request import RunRequest
@@ -63,14 +65,24 @@ class Problem:
         return "text" if self.data.encoder.words else "table"
 
     @property
-    def loss(self) -> str:
-        """The engine's name of the loss."""
-        return USUAL_LOSSES[self.task.kind]
+    def joint(self) -> JointTargets | None:
+        """Several targets, where they share their networks; `task` is the first of them."""
+        return self.data.joint
+
+    @property
+    def kind(self) -> str | JointKind:
+        """The kind of the target, or of all targets together."""
+        return self.task.kind if self.joint is None else self.joint.kind
+
+    @property
+    def loss(self) -> str | Loss:
+        """The engine's name of the loss; of several targets the loss of all."""
+        return USUAL_LOSSES[self.task.kind] if self.joint is None else self.joint.loss
 
     @property
     def mixes(self) -> bool:
         """Whether targets may be shares of classes, as mix-up, smoothing and distilling make them."""
-        return loss_by_name(self.loss).mixes
+        return self.joint is None and loss_by_name(USUAL_LOSSES[self.task.kind]).mixes
 
     @property
     def metric(self) -> str:
@@ -80,12 +92,14 @@ class Problem:
     @property
     def asked_metric(self) -> str:
         """The metric that decides, where one was asked for or the kind has its own; else empty: the loss decides."""
+        if self.joint is not None:
+            return ""
         return self.metric if self.asked.metric or self.task.traits.is_ordered else ""
 
     @property
     def outputs(self) -> int:
         """C: logits of a network."""
-        return self.task.outputs
+        return self.task.outputs if self.joint is None else self.joint.outputs
 
     def cross_fitted(self) -> Problem:
         """The same problem, its open rows learnt from in folds."""
@@ -136,6 +150,10 @@ class Problem:
             self._dealt[number] = self._deal(number)
         return self._dealt[number]
 
+    def with_folds(self, folds: Tensor) -> Problem:
+        """The same problem, its rows that judge in these folds [N]."""
+        return replace(self, _dealt={0: folds})
+
     def _deal(self, number: int) -> Tensor:
         frames = {"training": self.data.training_frame, "validation": self.data.validation_frame}
         frame, group = pl.concat([frames[name] for name in self.judging]), self.asked.group
@@ -162,7 +180,9 @@ class Problem:
         """Rows as the networks of this run see them."""
         targets = dataset.targets
         assert targets is not None
-        if not self.task.is_classes:
+        if self.joint is not None:
+            targets = self.joint.standardised(targets).float()
+        elif not self.task.is_classes:
             targets = self.target.standardise(targets).float()
         features, codes = inputs_of(fitted(dataset.numbers), dataset.codes, self.data.encoder)
         return Part(features, codes, targets, dataset.weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -16,6 +16,7 @@ from luthier.data import (
     Column,
     Facts,
     Source,
+    TableEncoder,
     Task,
     encode_target,
     facts_of,
@@ -23,7 +24,6 @@ from luthier.data import (
     infer_task,
     read_source,
     require_rows,
-    with_target,
     with_values,
 )
 from luthier.data.columns import picture_columns
@@ -33,7 +33,7 @@ from luthier.data.numerals import NumberStyle
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
 from luthier.data.row_hashes import row_hashes
 from luthier.data.task import positive_facts, with_positive
-from luthier.data.values import styles_of, values_as_known
+from luthier.data.values import styles_of, values_as_known, with_any_target
 from luthier.errors import InputError, listed, nearest
 from luthier.messages import Message
 from luthier.recipe.sample_weights import CountedRows, require_enough, require_weights, varied
@@ -67,6 +67,13 @@ class LoadedData:
     counted: str = ""  # the column of sample weights, also where all rows count alike
     hashed: np.ndarray | None = None  # what `cell_hashes` gives, once the cells are gone
     test: Source | None = None  # rows that are sealed in place of a part of these
+    heads: tuple[Task, ...] = ()  # all targets, where several share their networks: a row may lack some
+    encoder: TableEncoder | None = None  # of networks that were trained before, where these are delivered
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is predicted, by target."""
+        return self.heads or (self.task,)
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -96,8 +103,7 @@ class LoadedData:
     def usable_cells(self, source: Source) -> pl.DataFrame:
         """The rows of a source like this one that have a target and a weight above 0, as they came."""
         numbered = replace(source, frame=source.frame.with_row_index(PLACE))
-        rows = with_target(self.counted_rows(numbered).frame, self.task)
-        return source.frame[rows.filter(rows[self.task.target].is_not_null())[PLACE]]
+        return source.frame[with_any_target(self.counted_rows(numbered).frame, self.tasks)[0][PLACE]]
 
     @cached_property
     def copy_rule(self) -> CopyRule:
@@ -125,8 +131,11 @@ class LoadedData:
         return replace(self.without_cells(), frame=self.frame.clear())
 
 
-def read_as_asked(source: Any, asked: RunRequest) -> LoadedData:
-    """Read a source as a request says; InputError for a group, time, metric or costs that cannot be meant."""
+def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) -> LoadedData:
+    """Read a source as a request says; InputError for a group, time, metric or costs that cannot be meant.
+
+    Several targets that share their networks come as `heads`, the request's own first.
+    """
     if asked.warm_start:
         read = read_as_before(source, asked)
     else:
@@ -140,6 +149,7 @@ def read_as_asked(source: Any, asked: RunRequest) -> LoadedData:
             strict=asked.strict,
             memory=asked.memory,
             weight=asked.sample_weight,
+            heads=heads,
         )
     for option, name in (("--group", asked.group), ("--time", asked.time), ("--sample-weight", asked.sample_weight)):
         if name and (name not in read.frame.columns or name == read.task.target):
@@ -167,7 +177,7 @@ def read_as_asked(source: Any, asked: RunRequest) -> LoadedData:
             raise InputError(
                 "--cost works with two classes only", received=Message("a {kind} task", kind=read.task.kind)
             )
-    read = replace(read, task=_positive(read, asked))
+    read = read if heads else replace(read, task=_positive(read, asked))
     if asked.time:
         _check_time(read, asked)
     # Who a row belongs to, how much it counts, or what else is asked about it, is not what it is like.
@@ -271,6 +281,7 @@ def read_and_infer(
     memory: int = 0,
     weight: str = "",
     order: str = "",
+    heads: Sequence[Task] = (),
 ) -> LoadedData:
     """Read a source and infer what its columns and its target are. InputError for what cannot be used.
 
@@ -294,8 +305,8 @@ def read_and_infer(
     rows, decimal = CountedRows.of(result.frame, weight if weight != name else "", result.decimal), result.decimal
     require_enough(rows.frame.height, rows.weight, "have")
     task_of = partial(infer_task, override=task, order=order, written=result.written, decimal=decimal)
-    inferred = task_of(rows.frame[name], weights=rows.weights)
-    frame, places = _usable(rows, inferred)
+    inferred = heads[0] if heads else task_of(rows.frame[name], weights=rows.weights)
+    frame, places = _usable(rows, heads or (inferred,))
     if result.picture and columns.get(result.picture, "picture") == "picture":
         shape = common_shape(frame[result.picture].fill_null("").to_list(), side)
         dropped = rows.frame.height - frame.height
@@ -309,7 +320,7 @@ def read_and_infer(
     known = infer_columns(frame, target=name, overrides=columns, facts=facts, decimal=decimal)
     return LoadedData(
         source=_with_values_on_disk(rows.on_disk(result), known, inferred),
-        frame=with_values(frame, known),
+        frame=with_values(frame, [column for column in known if column.name not in {task.target for task in heads}]),
         dropped_rows=rows.frame.height - frame.height,
         task=inferred,
         columns=known,
@@ -317,17 +328,17 @@ def read_and_infer(
         notes=rows.notes,
         facts=facts,
         places=places,
+        heads=tuple(heads),
     )
 
 
-def _usable(rows: CountedRows, task: Task) -> tuple[pl.DataFrame, np.ndarray]:
+def _usable(rows: CountedRows, tasks: Sequence[Task]) -> tuple[pl.DataFrame, np.ndarray]:
     """The rows that have a target, with its values, and their numbers in the table [N].
 
     InputError where they are too few, or have impossible weights.
     """
-    known = with_target(rows.frame, task)
-    there = known[task.target].is_not_null()
-    known, places = known.filter(there), rows.places[there.to_numpy()]
+    known, there = with_any_target(rows.frame, tasks)
+    places = rows.places[there.to_numpy()]
     if rows.weight:
         require_weights(known, rows.weight)
         require_enough(known.height, rows.weight, "with a target have")
@@ -356,7 +367,7 @@ def read_as_before(source: Any, asked: RunRequest) -> LoadedData:
         )
     result = read_source(source, target=name, memory=asked.memory, weight=asked.sample_weight, styles=model.styles)
     rows = CountedRows.of(result.frame, asked.sample_weight if asked.sample_weight != name else "", result.decimal)
-    frame, places = _usable(rows, model.task)
+    frame, places = _usable(rows, (model.task,))
     model.encode(frame.head(0))  # says which columns are missing
     encode_target(frame[name], model.task)  # and which classes are new
     reason = Message("'{warm_start}' uses it this way", warm_start=asked.warm_start)

@@ -31,6 +31,7 @@ from luthier.recipe.problem import Problem
 from luthier.recipe.reading import LoadedData
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.recipe.shared_networks import SharedNetworks
 from luthier.recipe.steps.designed import (
     Designed,
     Fitted,
@@ -76,6 +77,8 @@ class Run:
     elsewhere: str = ""  # the device on which it is to go on, where that was said
     registered: bool = False  # whether it is kept which rows it reads and learns from
     cluster: Cluster | None = None  # where pieces of populations train at once
+    shared: SharedNetworks | None = None  # the networks of several targets, of which this run delivers one
+    trained: SharedNetworks | None = field(default=None, init=False)  # those that this run has trained for them
     contents: dict[str, str] = field(default_factory=dict, init=False)  # of a new run's pictures, while cells are there
 
     def __post_init__(self) -> None:
@@ -123,7 +126,7 @@ class Run:
 
     def _target(self, data: Prepared) -> TargetTransform:
         """How the networks see a regression's target: as those that a warm start goes on from."""
-        if data.task.is_classes:
+        if data.task.is_classes or data.joint is not None:
             return TargetTransform()
         if self.earlier is not None:
             return replace(self.earlier.model.transform, smear=1.0)
@@ -181,6 +184,9 @@ class Run:
         runner = self.start()
         write_recipe(self.folder.recipe, self.recipe)
         with running_baselines(runner) as baselines:
+            if self.shared is not None:
+                self.recipe = self.recipe.model_copy(update={"plan": self.shared.runner.plan})
+                return self.shared.deliver(runner, baselines)
             if modality_of(runner.problem).need_all_cores:
                 baselines.finish_first()
             plan = plan_budget(runner)
@@ -226,6 +232,9 @@ class Run:
         else:
             closed = Designed(Setting.from_json(runner.memo.recalled("closed")))
         runner.memo.json("closed", closed.setting.to_json)
+        if runner.problem.joint is not None:
+            self.trained = SharedNetworks(runner, self.read, closed.setting, closed.bags)
+            return None
         return None if self.until == 4 else judge(runner, closed.setting, baselines, bags=closed.bags)
 
     def _warm(self, runner: Runner, baselines: Baselines, earlier: Earlier) -> Verdict | None:

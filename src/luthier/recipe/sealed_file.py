@@ -7,8 +7,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from luthier.data import with_target, with_values
+from luthier.data import with_values
 from luthier.data.row_hashes import row_hashes
+from luthier.data.values import with_any_target
 from luthier.errors import InputError, listed
 from luthier.messages import Message
 from luthier.recipe.reading import LoadedData
@@ -20,8 +21,7 @@ def values_of_test(read: LoadedData) -> pl.DataFrame:
     """The usable test rows. InputError for columns that are missing, cells that cannot be read, and no rows."""
     assert read.test is not None
     rows = read.counted_rows(read.test)
-    result = with_target(rows.frame, read.task)
-    result = result.filter(result[read.task.target].is_not_null())
+    result, _ = with_any_target(rows.frame, read.tasks)
     if not result.height:
         received = Message("{count} rows without a value of it", count=read.test.frame.height)
         raise without_target(read.test.name, read.task.target, received)

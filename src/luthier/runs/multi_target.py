@@ -1,6 +1,7 @@
-"""Several targets of one table: a run for each, under one folder, with one table of predictions.
+"""Several targets of one table: networks that all share, a run for each under one folder, one table of predictions.
 
-Each target keeps a loss, a ladder, a seal and a report of its own, and rows that miss one target serve the others
+Networks have a head for each target and learn from all rows that have one (`luthier.runs.joint_fit`); each target keeps
+an ensemble, a seal, a score and a report of its own. With `separate` each has networks of its own too
 (docs/decisions/0008). No run sees the other targets as columns.
 """
 
@@ -8,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,15 @@ from luthier.data.sources import default_name
 from luthier.engine.devices import AUTO, is_there
 from luthier.errors import InputError, LuthierError, TerminatedError, in_a_line, nearest
 from luthier.messages import Message
-from luthier.recipe import Budget, Clock, read_as_asked
-from luthier.recipe.parts import parts_of
+from luthier.recipe import Budget, Clock, LoadedData, read_as_asked
+from luthier.recipe.parts import Parts, parts_of
 from luthier.report import write_overview
 from luthier.request import Config, FitConfig, ShownSection, flag_of, option_of
 from luthier.request_types import FitOptions, ShownOptions
 from luthier.runs.calls import Call
 from luthier.runs.continuing import resume_as_asked
 from luthier.runs.fitting import default_budget, fit_as_asked, request
+from luthier.runs.joint_fit import alone, can_share, fit_jointly, free_name, require_named, share_of
 from luthier.runs.own_rows import keep_source, keep_test_file, with_test_file
 from luthier.runs.relocating import name_of
 from luthier.runs.result import Result
@@ -36,7 +37,10 @@ from luthier.saved import SEVERAL, RunFolder, finished_in, open_run, timestamp
 from luthier.saved.predict import load_all
 from luthier.untrusted import REMEDY, validated
 
-ALONE = {name: field for name, field in FitConfig.model_fields.items() if option_of(field).alone}
+BY_TARGET = ("task", "order", "metric", "costs", "positive")  # said of each target by its name
+ALONE = {
+    name: field for name, field in FitConfig.model_fields.items() if option_of(field).alone and name not in BY_TARGET
+}
 SHARED = [
     name
     for name in FitConfig.model_fields
@@ -102,12 +106,16 @@ def fit_several(
     clock: Clock | None = None,
     **options: Unpack[FitOptions],
 ) -> MultiTargetResult:
-    """Run the recipe for each of several `targets`; they share the budget evenly.
+    """Run the recipe for several `targets` at once: networks with a head for each, which all of their rows train.
 
-    `source`, `config` and `options` are as for `luthier.fit`, without those of one target alone (task, metric, costs,
-    positive, warm_start and the backbone), and so are `screen` and `clock`. The whole request is checked before
-    anything is trained. Raises InputError for targets that are not there, that cannot be predicted, or fewer than two,
-    and for other options; and at the end for a target whose run failed, once the others are finished.
+    With `separate` each target has networks of its own, and the budget is shared evenly; so it is for tables that
+    are larger than memory, and for networks of text. `source`, `config` and `options` are as for `luthier.fit`, without
+    warm_start and the backbone; task, order, metric, costs and positive name their targets, as in
+    `metric="price=mae;sold=auc"` or `metric={"price": "mae"}`. So are `screen` and `clock`. The whole request is
+    checked before anything is trained.
+
+    Raises InputError for targets that are not there, that cannot be predicted, that are copies, or fewer than two, and
+    for other options; of separate networks at the end for a target whose run failed, once the others are finished.
     """
     asked = FitConfig.of(config, **with_test_file(options))
     return fit_several_as_asked(source, targets, asked, Call.begun(asked, screen, clock))
@@ -133,8 +141,11 @@ def fit_several_as_asked(source: Any, targets: Sequence[str], config: FitConfig,
             "these are not several different targets", received=", ".join(names) or "none", remedy="luthier.fit"
         )
     whole = Budget.parse(config.budget) if config.budget else default_budget(source)
-    config = config.model_copy(update={"budget": str(_share(whole, len(names)))})
-    _check_all(result.frame if not name_of(source) else source, names, config)
+    require_named(config, names)
+    each = config.model_copy(update={"budget": str(share_of(whole, len(names)))})
+    rows = result.frame if not name_of(source) else source
+    together = can_share(rows, names, config, _check_all(rows, names, each))
+    config = config.model_copy(update={"budget": str(whole)}) if together else each
     folder = call.new_folder(config, default_name(source, result))
     if not (kept := name_of(source)):
         keep_source(folder, result)
@@ -147,6 +158,7 @@ def fit_several_as_asked(source: Any, targets: Sequence[str], config: FitConfig,
             "created": timestamp(),
             "source": kept,
             "folders": _folders(names),
+            **({"networks": free_name("networks", _folders(names).values())} if together else {}),
             "budget": config.budget,
             "options": {
                 **config.model_dump(mode="json", include={name for name in SHARED if name in config.given()}),
@@ -157,17 +169,21 @@ def fit_several_as_asked(source: Any, targets: Sequence[str], config: FitConfig,
     return _walk(folder, call)
 
 
-def _check_all(source: Any, names: Sequence[str], config: FitConfig) -> None:
-    """InputError, with a reason for each of them, where targets cannot be predicted from this table."""
+def _check_all(source: Any, names: Sequence[str], config: FitConfig) -> list[tuple[LoadedData, Parts]]:
+    """Each target's rows in their parts. InputError, with a reason for each of them, where targets cannot be predicted
+    from this table."""
     wrong: dict[str, InputError] = {}
+    result = []
     for target in names:
-        one = request(source, _alone(config, target, names))
+        one = request(source, alone(config, target, names))
         try:
-            parts_of(read_as_asked(source, one), one)
+            read = read_as_asked(source, one)
+            result.append((read, parts_of(read, one)))
         except InputError as error:
             wrong[target] = error
     if wrong:
         raise _refused(wrong, len(names), "cannot be predicted", "leave them out, or mend them; nothing was trained")
+    return result
 
 
 def _refused(wrong: Mapping[str, LuthierError], count: int, what: str, remedy: str) -> InputError:
@@ -198,6 +214,9 @@ def resume_several_as_asked(run: str | Path, call: Call, *, device: str = AUTO) 
 
 def _walk(folder: RunFolder, call: Call, device: str = AUTO) -> MultiTargetResult:
     facts, shared = folder.facts(), _shared(folder)
+    if "networks" in facts:
+        fit_jointly(folder, shared, call, device)
+        return MultiTargetResult(folder.path)
     names, failed = list(facts["folders"]), {}
     for target, place in facts["folders"].items():
         path = folder.path / place
@@ -208,7 +227,7 @@ def _walk(folder: RunFolder, call: Call, device: str = AUTO) -> MultiTargetResul
                 result = resume_as_asked(path, each, device=device)
             else:
                 there = next((name for name in (device, shared.device) if is_there(name)), AUTO)
-                one = _alone(shared, target, names).model_copy(update={"run": str(path), "device": there})
+                one = alone(shared, target, names).model_copy(update={"run": str(path), "device": there})
                 result = fit_as_asked(facts["source"], one, each)
         except TerminatedError:
             raise
@@ -224,12 +243,6 @@ def _walk(folder: RunFolder, call: Call, device: str = AUTO) -> MultiTargetResul
         )
         raise _refused(failed, len(names), "could not be fitted", remedy)
     return MultiTargetResult(folder.path)
-
-
-def _alone(config: FitConfig, target: str, names: Sequence[str]) -> FitConfig:
-    """The request for one of the targets: the others are beside it."""
-    others = tuple(name for name in names if name != target)
-    return config.model_copy(update={"target": target, "beside": (*config.beside, *others)})
 
 
 def _shared(folder: RunFolder) -> FitConfig:
@@ -248,12 +261,6 @@ def _shared(folder: RunFolder) -> FitConfig:
             remedy=REMEDY,
         )
     return result
-
-
-def _share(whole: Budget, count: int) -> Budget:
-    if whole.seconds is not None:
-        return changed(whole, seconds=round(whole.seconds / count, 3))
-    return changed(whole, steps=max(1, (whole.steps or 0) // count))
 
 
 def _folders(names: Sequence[str]) -> dict[str, str]:

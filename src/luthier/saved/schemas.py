@@ -157,6 +157,7 @@ class SeveralFacts(RunFacts):
     kind: Literal["several"]
     source: FilePath
     folders: Annotated[dict[Text, FileName], Field(min_length=1)]
+    networks: NotRequired[FileName]
     budget: Text
     options: dict[Text, Plain]
 

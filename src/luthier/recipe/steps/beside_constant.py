@@ -13,6 +13,7 @@ from luthier.data import Dataset, Task
 from luthier.diagnosis.controls import signal, some_rows, with_codes
 from luthier.engine import Part
 from luthier.messages import Message
+from luthier.objective import USUAL_LOSSES
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.steps.scores import PartScores, Predictions, answered
@@ -90,7 +91,7 @@ def _shuffled(runner: Runner, method: str) -> dict[str, Any]:
     learnt, judged = (
         with_codes(_of_classes(some_rows(part, MOST_ROWS), problem.task), sizes) for part in (training, validation)
     )
-    finding, evidence = signal(torch.nn.Linear(1, 1), learnt, judged, problem.loss, batch_size=BATCH)
+    finding, evidence = signal(torch.nn.Linear(1, 1), learnt, judged, USUAL_LOSSES[problem.task.kind], batch_size=BATCH)
     return {"as good": finding is not None, **evidence}
 
 

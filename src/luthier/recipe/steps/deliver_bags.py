@@ -33,7 +33,7 @@ def candidates(bags: Sequence[Bag], method: str) -> list[Bag]:
 
 def ensemble_of(runner: Runner, bags: Sequence[Bag]) -> tuple[Ensemble, Tensor]:
     """Weights of bags, and their outputs for the rows that judge [P, N, C]."""
-    problem, kind = runner.problem, runner.problem.task.kind
+    problem, kind = runner.problem, runner.problem.kind
     whole = problem.judged(bags[0].setting.method)
     outputs = torch.stack([bag.outputs(kind) for bag in bags])
     folds = choosing_folds(problem).numpy()

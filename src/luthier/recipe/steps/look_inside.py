@@ -13,6 +13,7 @@ from luthier.diagnosis.controls import trivial_loss
 from luthier.engine import Part
 from luthier.engine.architecture import architecture
 from luthier.nets import DenseSpec
+from luthier.objective import USUAL_LOSSES
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.saved.run_files import HISTORY
 from luthier.untrusted import read_frame
@@ -31,7 +32,7 @@ def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> dict[str, An
     best = seeds.usable()[0]
     kept = [best, *(i for i in seeds.weights if i != best)]
     _, training, _ = problem.prepared(seeds.method)
-    traces = stack_traces(seeds.spec, *_stacked(seeds, kept), training, problem.loss)
+    traces = stack_traces(seeds.spec, *_stacked(seeds, kept), training, USUAL_LOSSES[problem.task.kind])
     curves = read_frame(runner.folder.history / f"{seeds.name}.parquet", HISTORY)
     features = training.features.double()
     inputs = float(features.mean()), float(features.std())
@@ -56,8 +57,9 @@ def _stacked(seeds: TrainedPopulation, kept: list[int]) -> tuple[torch.Tensor, t
 
 def _add_curves(trace: Trace, curve: pl.DataFrame, training: Part, runner: Runner) -> None:
     problem = runner.problem
-    classes = bool(problem.task.classes)
-    trace.trivial = trivial_loss(training.targets, problem.loss)
+    shared = bool(problem.asked.heads)  # then the curves are of the loss of all targets, 1 for the best constants
+    classes = bool(problem.task.classes) and not shared
+    trace.trivial = 1.0 if shared else trivial_loss(training.targets, USUAL_LOSSES[problem.task.kind])
     trace.step = int(curve["step"].max() or 0)  # type: ignore[arg-type]
     for row in curve.sort("step").iter_rows(named=True):
         if row["validation_loss"] is not None and np.isfinite(row["validation_loss"]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -129,10 +130,26 @@ class Baselines:
         return max(min(TEST_SECONDS, left), LATE_SECONDS)
 
 
+class NoBaselines:
+    """In the place of baselines where there are none."""
+
+    def collect(self) -> None:
+        """Nothing to wait for."""
+
+    def finish_first(self) -> None:
+        """Nothing to wait for."""
+
+
 @contextmanager
-def running_baselines(runner: Runner) -> Iterator[Baselines]:
-    """Fit the baselines beside the networks, and end their process whatever happens."""
+def running_baselines(runner: Runner) -> Iterator[Any]:
+    """Fit the baselines beside the networks, and end their process whatever happens.
+
+    Of several targets that share their networks each has its own later.
+    """
     problem = runner.problem
+    if problem.joint is not None:
+        yield NoBaselines()
+        return
     data, encoder = problem.data, problem.data.encoder
     words = (encoder.words, sum(text.length for text in encoder.texts), encoder.vector_width)
     BaselineRun.clear(runner.folder.path)

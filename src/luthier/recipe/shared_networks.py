@@ -1,0 +1,103 @@
+"""Several targets, one network: trained once under the loss of all, then judged and delivered target by target.
+
+Steps 1 to 4 are walked for all targets together, in a run of their own. Each target then has a run for its rows that
+takes the networks with its own head: weights of an ensemble, temperature, answer, threshold, intervals, baselines, the
+sealed rows that have it, and the report.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from luthier.data import TableEncoder
+from luthier.data.split import PARTS, Splits
+from luthier.errors import InputError
+from luthier.messages import Message
+from luthier.recipe.fold_bags import Bag
+from luthier.recipe.problem import Problem
+from luthier.recipe.reading import LoadedData
+from luthier.recipe.runner import Runner
+from luthier.recipe.setting import Setting
+from luthier.recipe.steps.judge import Verdict, judge
+from luthier.recipe.steps.run_baselines import Baselines
+from luthier.recipe.stored_splits import read_splits, write_splits
+from luthier.recipe.target_bags import TargetPart
+from luthier.saved import RunFolder
+
+
+@dataclass(frozen=True)
+class SharedNetworks:
+    """What steps 1 to 4 came to for several targets: the adopted setting and the bags that may be delivered."""
+
+    runner: Runner
+    read: LoadedData
+    setting: Setting
+    bags: Sequence[Bag]
+
+    def prepare(self, own: LoadedData, folder: RunFolder) -> LoadedData:
+        """One target's rows, in the parts that they are in for all targets, and encoded alike."""
+        assert self.read.places is not None
+        splits = read_splits(self.runner.folder.splits, len(self.read.places))
+        assert splits is not None
+        if not folder.splits.exists():
+            folder.path.mkdir(parents=True, exist_ok=True)
+            write_splits(folder.splits, splits_among(splits, self.read, own), own.frame.height)
+        encoder, kinds = self.runner.problem.data.encoder, {column.name: column for column in self.read.columns}
+        assert isinstance(encoder, TableEncoder)
+        columns = tuple(kinds.get(column.name, column) if column.used else column for column in own.columns)
+        return replace(own, encoder=encoder, columns=columns)
+
+    def deliver(self, runner: Runner, baselines: Baselines) -> Verdict:
+        """Step 5 for the target of a runner that has not followed a plan yet."""
+        part = self._part(runner.problem)
+        runner = replace(runner, problem=part.problem, device=self.runner.device).following(self.runner.plan)
+        baselines.collect()
+        bags = part.bags([bag for bag in self.bags if bag.setting.method == self.setting.method])
+        for population in {bag.population.name: bag.population for bag in bags}.values():
+            runner.keep(population)
+            self._copy_curves(runner.folder, population.name)
+        return judge(runner, part.setting(self.setting), baselines, bags=bags)
+
+    def _copy_curves(self, folder: RunFolder, name: str) -> None:
+        """The curves of networks that may be delivered: of the loss of all targets."""
+        folder.history.mkdir(exist_ok=True)
+        curves = self.runner.folder.history / f"{name}.parquet"
+        if curves.exists():
+            shutil.copyfile(curves, folder.history / curves.name)
+
+    def _part(self, own: Problem) -> TargetPart:
+        """Where the target of a problem lies: rows are in the table's order in both, part by part."""
+        shared, method = self.runner.problem, self.setting.method
+        assert shared.joint is not None
+        number = [task.target for task in shared.joint.tasks].index(own.task.target)
+        problem = Problem(own.data, shared.joint.transforms[number], own.asked, {method: shared.prepared(method)[0]})
+        problem = problem.cross_fitted() if shared.crossed else problem
+        rows = torch.nonzero(~shared.judged(method).targets[:, number].isnan()).flatten()
+        if len(rows) != sum(map(len, problem.judging.values())):
+            raise InputError(
+                Message(
+                    "the rows with `{target}` are not those that its network was trained with",
+                    target=problem.task.target,
+                ),
+                remedy=Message("start a new run with luthier fit"),
+            )
+        if shared.crossed:
+            problem = problem.with_folds(shared.dealt(0)[rows])
+        return TargetPart(problem, shared.joint.kind.places[number], rows)
+
+
+def splits_among(splits: Splits, read: LoadedData, own: LoadedData) -> Splits:
+    """The parts of all targets' rows as those of the rows that have one of them."""
+    assert read.places is not None
+    assert own.places is not None
+    rows = np.searchsorted(read.places, own.places)
+    parts = np.full(len(read.places), "", dtype=object)
+    for name in PARTS:
+        parts[getattr(splits, name)] = name
+    training, validation, test = (np.flatnonzero(parts[rows] == name) for name in PARTS)
+    return Splits(training, validation, test, splits.notes)
