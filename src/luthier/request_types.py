@@ -102,6 +102,8 @@ class FitOptions(TypedDict, total=False):
     text_model: str | Path | None
     """What gives columns of text their sentence vectors: static, the table that comes with Luthier; minilm, from its
     package; the folder of a sentence transformer, which is read as numbers alone; or none."""
+    separate: bool | None
+    """Of several targets train networks for each by itself, in place of networks that all of them share."""
     distil: bool | None
     """Distil the ensemble into one network."""
     warm_start: str | Path | None
