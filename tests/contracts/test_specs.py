@@ -16,13 +16,14 @@ from tests.serving.asking import ThreadServer
 from luthier.assess import Profile
 from luthier.data import Preprocess, TableEncoder, Task
 from luthier.data.columns import Column
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.engine.dense_rows import views
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
 from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, build, quantile_edges, spec_from_json
 from luthier.objective import loss_named
 from luthier.recipe.first_setting import TableShape, first_network
+from luthier.rows import Inputs, Rows
 from luthier.saved import Model
 
 ROWS, NUMBERS, CLASSES = 90, 2, ("p", "q", "r")
@@ -41,7 +42,7 @@ ENCODER = TableEncoder.fit(FRAME, COLUMNS)
 CELLS, CODES = ENCODER.encode(FRAME)
 PREPARE = Preprocess.fit(CELLS, "robust")
 FLAGS, LEVELS = PREPARE.width - NUMBERS, ENCODER.category_sizes
-PART = Part(PREPARE(CELLS).double(), CODES, torch.arange(ROWS) % len(CLASSES))
+PART = Rows(Inputs(numbers=PREPARE(CELLS).double(), codes=CODES), torch.arange(ROWS) % len(CLASSES))
 
 
 def spec(*hidden: int, **options: Any) -> DenseSpec:
@@ -59,7 +60,7 @@ SPECS = {
     "an output that is the same for all rows": spec(8, activation="tanh", constant_outputs=(1,)),
     "lines between quantiles, parametric activations": spec(
         *(8, 8), activation="selu", parametric=True, residual=True,
-        number_embedding=PiecewiseEmbedding(quantile_edges(PART.features[:, :NUMBERS], 5)),
+        number_embedding=PiecewiseEmbedding(quantile_edges(PART.numbers[:, :NUMBERS], 5)),
     ),
     "normed and parametric": spec(8, activation="mish", parametric=True, batch_norm=True, input_scale=True),
     "single neurons": spec(8, activation="leaky relu", neurons=((0, 1, "identity"),), initialiser="orthogonal"),
@@ -101,7 +102,7 @@ def test_a_stack_learns_what_autograd_learns(shape: DenseSpec) -> None:
     for k in range(2):
         net = build(shape, seed=k).double()
         net.load_state_dict(shape.fresh_parameters(k), strict=False)
-        loss = loss_named("softmax").mean(net(PART.features, PART.codes).unsqueeze(0), PART.targets, None).sum()
+        loss = loss_named("softmax").mean(net(PART.numbers, PART.codes).unsqueeze(0), PART.targets, None).sum()
         gradients = torch.autograd.grad(loss, list(net.parameters()))
         learnt = views(shape, outcome.parameters[k : k + 1])
         for (name, value), gradient in zip(net.named_parameters(), gradients, strict=True):

@@ -10,19 +10,20 @@ import torch
 from torch.nn import functional as F
 
 import luthier
-from luthier.engine import Member, Part, Population, Settings, train
+from luthier.engine import Member, Population, Settings, train
 from luthier.engine.feed import batches_for
 from luthier.errors import InputError
 from luthier.nets import ConvSpec, DenseSpec, TextSpec
+from luthier.rows import Inputs, Rows
 from luthier.seeds import derive, torch_generator
 
 SETTINGS = Settings("softmax", "sgd", 20, 40, 20, batch_seed=3)
 
 
-def part(rows: int = 100) -> Part:
+def part(rows: int = 100) -> Rows:
     generator = torch.Generator().manual_seed(0)
     X = torch.randn(rows, 4, generator=generator)
-    return Part(X, torch.zeros(rows, 0, dtype=torch.int64), (X[:, 0] > 0).long() + (X[:, 1] > 0).long())
+    return Rows(Inputs(numbers=X), (X[:, 0] > 0).long() + (X[:, 1] > 0).long())
 
 
 def population(**changes: float) -> Population:
@@ -59,7 +60,7 @@ def test_noise_has_its_deviation_and_is_new_at_each_step() -> None:
 
 def test_bytes_are_mixed_as_numbers_between_0_and_1() -> None:
     X = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8)
-    rows = Part(X, torch.zeros(40, 0, dtype=torch.int64), torch.arange(40) % 3)
+    rows = Rows(Inputs(numbers=X), torch.arange(40) % 3)
     member = Member(ConvSpec((1, 8, 8), (4,), 3), 0, 0.1, mixup=0.2)
     batch = batches_for(Population.of([member], SETTINGS, 40), rows).at(0)
     assert 0 <= float(batch.inputs.min()) <= float(batch.inputs.max()) <= 1

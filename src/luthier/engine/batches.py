@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from luthier.engine.devices import sent
-from luthier.engine.settings import Part
+from luthier.rows import Rows
 from luthier.seeds import torch_generator
 
 GATHERED_BYTES = 1 << 22  # of rows that are shuffled together: they stay in the processor's cache
@@ -113,7 +113,7 @@ class Batches:
 
     def __init__(
         self,
-        part: Part,
+        part: Rows,
         size: int,
         seed: int,
         *,
@@ -125,13 +125,13 @@ class Batches:
         self.size, self.seed, self._only_first, self._prepare = min(size, len(part)), seed, only_first, prepare
         self.epoch_steps = 1 if only_first else epoch_steps(len(part), self.size, least)
         self._rows, self._part = len(part), part
-        tensors = [t for t in (part.features, part.codes, part.targets, part.weights) if t is not None]
+        tensors = [t for t in (part.numbers, part.codes, part.targets, part.weights) if t is not None]
         row_bytes = sum(t[:1].numel() * t.element_size() for t in tensors)
         self._together = max(1, gathered_bytes(part) // max(1, row_bytes * self.size))  # batches of a piece
         self._epoch, self._piece = -1, -1
-        kept, shape = min(self._together * self.size, len(part)), part.features.shape[1:]
+        kept, shape = min(self._together * self.size, len(part)), part.numbers.shape[1:]
         self._inputs = (
-            part.features.new_ones(kept, shape[0] + 1) if has_bias_column else part.features.new_empty(kept, *shape)
+            part.numbers.new_ones(kept, shape[0] + 1) if has_bias_column else part.numbers.new_empty(kept, *shape)
         )
         self._features = self._inputs[:, :-1] if has_bias_column else self._inputs
         self._cuts = torch.split(self._inputs, self.size)
@@ -160,7 +160,7 @@ class Batches:
         part, size = self._part, self.size
         targets = part.targets[rows]
         prepared, weights = self._prepare(targets), None if part.weights is None else part.weights[rows]
-        torch.index_select(part.features, 0, rows, out=self._features[: len(rows)])
+        torch.index_select(part.numbers, 0, rows, out=self._features[: len(rows)])
         inputs = self._cuts if len(rows) == len(self._inputs) else torch.split(self._inputs[: len(rows)], size)
         codes = torch.split(part.codes[rows], size) if part.codes.shape[1] else [part.codes[:size]] * len(inputs)
         optional = [[None] * len(inputs) if t is None else torch.split(t, size) for t in (weights, prepared)]
@@ -183,7 +183,7 @@ class CarriedBatches:
         return self._batches.left(step)
 
 
-def gathered_bytes(part: Part) -> int:
+def gathered_bytes(part: Rows) -> int:
     """How much of a part is shuffled at a time, where it lies."""
     return GATHERED_BYTES if part.targets.device.type == "cpu" else GATHERED_ON_DEVICE
 
@@ -196,9 +196,9 @@ def exact(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype.itemsize < 4 and dtype.is_floating_point else dtype
 
 
-def cast(part: Part, dtype: torch.dtype) -> Part:
+def cast(part: Rows, dtype: torch.dtype) -> Rows:
     """A part in the numbers' type that a population trains in; whole numbers stay whole."""
-    features = part.features.to(dtype) if part.features.is_floating_point() else part.features
+    features = part.numbers.to(dtype) if part.numbers.is_floating_point() else part.numbers
     targets = part.targets.to(exact(dtype)) if part.targets.is_floating_point() else part.targets
     weights = None if part.weights is None else part.weights.to(exact(dtype))
-    return Part(features, part.codes, targets, weights)
+    return Rows(part.inputs.replaced(numbers=features), targets, weights)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from luthier.engine.batches import Batch, gathered_bytes
 from luthier.engine.devices import sent
-from luthier.engine.settings import Part
+from luthier.rows import Rows
 from luthier.seeds import torch_generator
 
 
@@ -25,7 +25,7 @@ class FoldBatches:
 
     def __init__(
         self,
-        part: Part,
+        part: Rows,
         size: int,
         seed: int,
         folds: Tensor,
@@ -36,7 +36,7 @@ class FoldBatches:
         self._learning = [torch.nonzero(folds != fold).flatten() for fold in range(int(folds.max()) + 1)]
         self.size, self._seed, self._part, self._prepare = min(size, min(map(len, self._learning))), seed, part, prepare
         self.epoch_steps = -(-max(map(len, self._learning)) // self.size)
-        features = part.features
+        features = part.numbers
         self._features = torch.cat([features, features.new_ones(len(part), 1)], 1) if has_bias_column else features
         tensors = [t for t in (self._features, part.codes, part.targets, part.weights) if t is not None]
         row_bytes = sum(t[:1].numel() * t.element_size() for t in tensors)

@@ -17,7 +17,7 @@ from luthier.engine.member import Member
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.modules import Modules
 from luthier.engine.outputs import as_rows, mean_of, one_tensor, running
-from luthier.engine.settings import Part, Settings
+from luthier.engine.settings import Settings
 from luthier.engine.state import Learner, TrainState
 from luthier.errors import InputError, in_a_line
 from luthier.identity import name_of
@@ -26,6 +26,7 @@ from luthier.messages import Message, joined
 from luthier.objective import Criterion, Loss, loss_named
 from luthier.optimise import is_optimiser
 from luthier.records import Finding
+from luthier.rows import Rows
 
 LAYOUTS = ("stacked", "vmapped", "looped")
 TRIED_MEMBERS, TRIED_ROWS = 2, 8
@@ -33,7 +34,7 @@ TIMED_MEMBERS, TIMED_STEPS = 16, 3
 AGREEMENT = 1e-3  # relative, between gradients of two layouts in float32
 
 
-def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
+def examine(spec: ModuleSpec, part: Rows, settings: Settings) -> str | None:
     """Run the module once: find out whether it draws random numbers by itself, and why `vmap` cannot train it.
 
     Raises InputError where the module fails on the data at all.
@@ -43,7 +44,7 @@ def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
     rows = torch.arange(count)
     if part.targets.ndim == 1 and count > 1:  # a label that is no class is found now, not in the middle of an epoch
         rows = torch.cat([rows, part.targets.int().argmin().view(1), part.targets.int().argmax().view(1)])
-    batch = Batch(part.features[rows], part.codes[rows], part.targets[rows]).to(settings.device)
+    batch = Batch(part.numbers[rows], part.codes[rows], part.targets[rows]).to(settings.device)
     with torch.random.fork_rng():
         learn_about(spec, batch, settings.loss, targets=part.targets, rest=len(part) % settings.batch_size)
         looped = _gradients(spec, "looped", few, batch)
@@ -113,11 +114,11 @@ def _gradients(spec: ModuleSpec, layout: str, settings: Settings, batch: Batch) 
     return learner.state.gradients
 
 
-def seconds(spec: ModuleSpec, layout: str, members: int, part: Part, settings: Settings) -> float:
+def seconds(spec: ModuleSpec, layout: str, members: int, part: Rows, settings: Settings) -> float:
     """Median seconds of a step of so many members together."""
     learner = _learner(spec, layout, members, settings)
     rows = slice(0, settings.batch_size)
-    batch = Batch(part.features[rows], part.codes[rows], part.targets[rows]).to(settings.device)
+    batch = Batch(part.numbers[rows], part.codes[rows], part.targets[rows]).to(settings.device)
     taken = []
     for number in range(1 + TIMED_STEPS):
         wait(settings.device)
@@ -130,7 +131,7 @@ def seconds(spec: ModuleSpec, layout: str, members: int, part: Part, settings: S
 
 @torch_settings()
 def choose(
-    spec: ModuleSpec, members: Sequence[Member] | int, part: Part, settings: Settings, layout: str | None
+    spec: ModuleSpec, members: Sequence[Member] | int, part: Rows, settings: Settings, layout: str | None
 ) -> tuple[ModuleSpec, list[Finding]]:
     """The spec in the layout asked for, or else in the fastest; findings say what was measured, or why not."""
     count = members if isinstance(members, int) else len(members)

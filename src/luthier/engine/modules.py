@@ -20,10 +20,11 @@ from luthier.engine.flat_rows import KINDS, fill, fixed_views, parameter_views, 
 from luthier.engine.module_learners import LoopedLearner, VmappedLearner, with_layout
 from luthier.engine.module_spec import ModuleSpec, bare
 from luthier.engine.outputs import one_tensor
-from luthier.engine.settings import Part, Settings
+from luthier.engine.settings import Settings
 from luthier.engine.state import TrainState
 from luthier.errors import InputError, users_code
 from luthier.objective import Criterion, Loss
+from luthier.rows import Rows
 
 EVALUATED_ROWS = 512
 
@@ -58,11 +59,11 @@ class Modules:
             fill(named, m, {**dropped, **state})
         return parameters, buffers
 
-    def inform(self, buffers: Tensor, training: Part) -> None:
+    def inform(self, buffers: Tensor, training: Rows) -> None:
         """Fill those buffers [M, Q] that modules work out from their training rows before the first step."""
         look = getattr(self.spec.module, "from_training_rows", None)
         views = fixed_views(self.spec.fixed, buffers)
-        for name, tensor in {} if look is None else look(training.features.cpu(), training.targets.cpu()).items():
+        for name, tensor in {} if look is None else look(training.numbers.cpu(), training.targets.cpu()).items():
             if name not in views or tensor.shape != views[name].shape[1:]:
                 there = "one of its buffers: " + ", ".join(f"{k} {list(view.shape[1:])}" for k, view in views.items())
                 raise InputError(f"from_training_rows returned {name!r} {list(tensor.shape)}", expected=there)
@@ -109,7 +110,7 @@ class Modules:
         named = parameter_views(self.spec.shapes, flat)
         return [named[name] for name in linear if named[name].ndim == 3][:-1]
 
-    def prepared(self, part: Part) -> Part:
+    def prepared(self, part: Rows) -> Rows:
         """A part as `evaluate` takes it."""
         return part
 
@@ -130,7 +131,7 @@ class Modules:
         kind = VmappedLearner if self.layout == "vmapped" else LoopedLearner
         return kind(self.spec, state, seeds, drops, loss, smoothing, bf16=settings.mixed_precision)
 
-    def evaluate(self, parameters: Tensor, buffers: Tensor, part: Part) -> Tensor:
+    def evaluate(self, parameters: Tensor, buffers: Tensor, part: Rows) -> Tensor:
         """Outputs [M, N, ...] in evaluation mode, as the modules give them."""
         spec = self.spec
         module = copy.deepcopy(spec.module).eval()
@@ -143,7 +144,7 @@ class Modules:
                     state = {name: value.clone() for name, value in state.items()}
                 pieces = [
                     one_tensor(functional_call(module, state, (with_layout(x, copied=spec.changes_inputs),)), len(x))
-                    for x in (piece.to(parameters.device) for piece in torch.split(part.features, EVALUATED_ROWS))
+                    for x in (piece.to(parameters.device) for piece in torch.split(part.numbers, EVALUATED_ROWS))
                 ]
                 result.append(torch.cat(pieces))
         return torch.stack(result)

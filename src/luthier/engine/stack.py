@@ -19,9 +19,9 @@ from luthier.engine.batches import Batch
 from luthier.engine.dense_rows import EVEN_ROWS, WIDE_WASTE, buffer_views, matrices, views
 from luthier.engine.learned_inputs import InputScale, LearnedInputs
 from luthier.engine.products import product, stays_small, take_product
-from luthier.engine.settings import Part
 from luthier.engine.sharing import mean_of_rows
 from luthier.nets import NORM_EPSILON, NORM_MEMORY, DenseSpec
+from luthier.rows import Rows
 
 Masks = Sequence[Tensor | None]
 Product = Callable[[Tensor, Tensor], Tensor]
@@ -29,7 +29,7 @@ EVALUATED_AT_ONCE, ON_DEVICE_AT_ONCE = 1 << 20, 1 << 27  # numbers of one layer'
 EVALUATED_MEMBERS = 32  # in blocks that a processor's cache holds
 
 
-def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Part) -> Tensor:
+def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Rows) -> Tensor:
     """Outputs [M, N, C] in evaluation mode, in blocks of members and rows so that memory stays bounded.
 
     On the networks' device; rows that lie elsewhere are sent block by block.
@@ -45,7 +45,7 @@ def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Part) -
         block = max(1, at_once // (len(stack) * widest))
         for row in range(0, len(part), block):
             rows = slice(row, row + block)
-            result[members, rows] = stack.logits(part.features[rows].to(device), part.codes[rows].to(device))
+            result[members, rows] = stack.logits(part.numbers[rows].to(device), part.codes[rows].to(device))
     return result
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from luthier.engine.batches import Batch
-from luthier.engine.settings import Part
+from luthier.rows import Rows
 from luthier.seeds import torch_generator
 
 BLOCK = 4096  # rows that lie together, about
@@ -29,7 +29,7 @@ class PiecewiseRows(Protocol):
         """N."""
         ...
 
-    def read(self, start: int, stop: int) -> Part:
+    def read(self, start: int, stop: int) -> Rows:
         """Rows from one number up to another."""
         ...
 
@@ -61,7 +61,7 @@ class StreamedBatches:
         self.epoch_steps = -(-len(stream) // self.size)
         self._stream, self._dtype, self._prepare, self._ones = stream, dtype, prepare, has_bias_column
         first = stream.rows.read(0, 1)
-        row_bytes = sum(t.numel() * t.element_size() for t in (first.features, first.codes, first.targets))
+        row_bytes = sum(t.numel() * t.element_size() for t in (first.numbers, first.codes, first.targets))
         self._block = max(1, BLOCK // self.size) * self.size  # whole batches, but for the last block of all
         self._blocks = -(-len(stream) // self._block)
         self._together = max(1, WINDOW_BYTES // max(1, row_bytes * self._block))
@@ -111,7 +111,7 @@ class StreamedBatches:
         held: tuple[Tensor | None, ...] = ()
         for there, (start, stop) in zip(places, spans, strict=True):  # each row at once where it goes: no second window
             part = self._stream.rows.read(start, stop)
-            pieces = (self._inputs(part.features), part.codes, part.targets, part.weights)
+            pieces = (self._inputs(part.numbers), part.codes, part.targets, part.weights)
             held = held or tuple(self._room(piece, rows) for piece in pieces)
             for whole, piece in zip(held, pieces, strict=True):
                 if whole is not None and piece is not None:
