@@ -129,7 +129,7 @@ def test_hand_written_backward_equals_autograd(option: str, loss: str) -> None:
     shape = stack_members[0].spec
     stack = Stack(shape, fresh_parameters(shape, range(4), torch.float64), fresh_buffers(shape, 4, torch.float64))
     weights = torch.rand(ROWS, generator=torch_generator(1), dtype=torch.float64)
-    batch = Batch(with_ones(shape, part.numbers), part.codes, part.targets, weights)
+    batch = Batch(part.inputs.replaced(numbers=with_ones(shape, part.numbers)), part.targets, weights)
     masks = [None] * len(shape.hidden)
     Z = stack.forward(batch, masks)
     stack.backward(batch, mean_gradient(LOSSES[loss].residual(Z, batch.targets), weights), masks)

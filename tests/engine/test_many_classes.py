@@ -39,9 +39,7 @@ def test_batches_hold_no_number_for_each_class(rows: Rows | Stream) -> None:
 
 
 def columns(batches: object, step: int) -> list[torch.Tensor]:
-    batch = batches.at(step)  # type: ignore[attr-defined]
-    every = (batch.inputs, batch.codes, batch.targets, batch.weights, batch.prepared_targets)
-    return [column for column in every if column is not None]
+    return list(batches.at(step).named().values())  # type: ignore[attr-defined]
 
 
 def test_class_numbers_and_written_out_shares_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,10 +52,10 @@ def test_the_loss_of_mixed_targets_is_the_mix_of_losses() -> None:
 
 def test_noise_has_its_deviation_and_is_new_at_each_step() -> None:
     plain, noisy = batches_for(population(), part()), batches_for(population(noise=0.3), part())
-    added = [noisy.at(step).inputs[:, :-1] - plain.at(step).inputs[:, :-1] for step in range(50)]
+    added = [noisy.at(step).inputs.numbers[:, :-1] - plain.at(step).inputs.numbers[:, :-1] for step in range(50)]
     assert float(torch.cat(added).std()) == pytest.approx(0.3, rel=0.05)
     assert not added[0].equal(added[5])
-    assert noisy.at(3).inputs.equal(batches_for(population(noise=0.3), part()).at(3).inputs)
+    assert noisy.at(3).inputs.numbers.equal(batches_for(population(noise=0.3), part()).at(3).inputs.numbers)
 
 
 def test_bytes_are_mixed_as_numbers_between_0_and_1() -> None:
@@ -63,7 +63,7 @@ def test_bytes_are_mixed_as_numbers_between_0_and_1() -> None:
     rows = Rows(Inputs(numbers=X), torch.arange(40) % 3)
     member = Member(ConvSpec((1, 8, 8), (4,), 3), 0, 0.1, mixup=0.2)
     batch = batches_for(Population.of([member], SETTINGS, 40), rows).at(0)
-    assert 0 <= float(batch.inputs.min()) <= float(batch.inputs.max()) <= 1
+    assert 0 <= float(batch.inputs.numbers.min()) <= float(batch.inputs.numbers.max()) <= 1
     assert np.isfinite(train([member], rows, rows, SETTINGS).best_validation_loss).all()
 
 

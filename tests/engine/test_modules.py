@@ -377,7 +377,7 @@ def test_a_module_that_draws_by_itself_gets_a_new_mask_each_step() -> None:
     parameters, buffers = Modules(spec).fresh([0], torch.float64)
     state = TrainState(parameters, buffers, torch.zeros_like(parameters), {})
     learner = LoopedLearner(spec, state, mask_seeds([0]), torch.zeros(1, 0), loss_named("softmax"))
-    batch = Batch(IMAGES[:32], torch.zeros(32, 0, dtype=torch.int64), LABELS[:32])
+    batch = Batch(Inputs(numbers=IMAGES[:32]), LABELS[:32])
     for number in range(2):
         learner.gradients(batch, number)
     first, second = learner._modules[0].seen[-2:]
@@ -415,9 +415,8 @@ def test_modules_with_memory_of_their_own_give_their_rows_the_same() -> None:
     )
     kind = Modules(ModuleSpec(net))
     generator = torch.Generator().manual_seed(0)
-    batch = Batch(
-        torch.rand(4, 1, 8, 8, generator=generator), torch.zeros(4, 0, dtype=torch.int64), torch.tensor([0, 1, 1, 0])
-    )
+    pictures = torch.rand(4, 1, 8, 8, generator=generator)
+    batch = Batch(Inputs(numbers=pictures), torch.tensor([0, 1, 1, 0]))
     states = []
     for apart in (False, True):
         parameters, buffers = kind.fresh([0, 1], torch.float32)

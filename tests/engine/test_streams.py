@@ -78,8 +78,8 @@ def test_a_window_mixes_blocks_from_everywhere() -> None:
 def test_inputs_and_targets_stay_together() -> None:
     stream = batches(has_bias_column=True)
     batch = stream.at(3)
-    assert batch.inputs[:, 0].equal(batch.targets)
-    assert batch.inputs[:, 1].eq(1).all()
+    assert batch.inputs.numbers[:, 0].equal(batch.targets)
+    assert batch.inputs.numbers[:, 1].eq(1).all()
 
 
 def test_a_network_learns_from_a_stream_as_from_memory() -> None:

@@ -130,7 +130,7 @@ def check_gradients(spec: Spec, part: Rows, loss: str, *, seed: int) -> dict[str
     rows = _shuffled(len(part))[:CHECKED_ROWS]
     features = part.numbers[rows].double()
     targets = part.targets[rows] if part.targets.dtype == torch.int64 else part.targets[rows].double()
-    batch = Batch(with_ones(spec, features), part.codes[rows], targets)
+    batch = Batch(part.rows(rows).inputs.replaced(numbers=with_ones(spec, features)), targets)
     stack = _fresh(spec, [seed], torch.float64)
     masks: list[Tensor | None] = [None] * len(spec.hidden)
     Z = stack.forward(batch, masks)

@@ -32,8 +32,7 @@ def stack_traces(
     assert isinstance(result, Loss)
     stack = Stack(spec, parameters.clone(), buffers.clone())
     batch = Batch(
-        with_ones(spec, part.numbers[:rows].to(parameters.dtype)),
-        part.codes[:rows],
+        part.span(0, rows).inputs.replaced(numbers=with_ones(spec, part.numbers[:rows].to(parameters.dtype))),
         part.targets[:rows].to(parameters.dtype) if part.targets.is_floating_point() else part.targets[:rows],
     )
     masks: Sequence[Tensor | None] = [None] * len(spec.hidden)

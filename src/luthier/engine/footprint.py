@@ -18,7 +18,7 @@ from luthier.errors import NetworkTooLargeError
 from luthier.messages import in_bytes
 from luthier.objective import Loss, loss_named
 from luthier.optimise import Rule, rule_named
-from luthier.rows import Rows
+from luthier.rows import Rows, arguments
 
 TRIED = 8  # rows of the pass by which activations are counted
 OPTIMISERS_KEEP = 2  # copies that an optimiser of PyTorch's keeps, as Adam does
@@ -68,7 +68,7 @@ def footprint(members: Sequence[Member], settings: Settings, part: Rows) -> Foot
         return tensor
 
     with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        module(part.numbers[rows], *([part.codes[rows]] if part.codes.shape[1] else []))
+        module(*arguments(module, part.rows(rows).inputs))
     return Footprint(
         kept, 2 * saved * settings.batch_size // max(1, len(rows)), kind.layout != "looped", settings.threads
     )

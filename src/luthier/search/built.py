@@ -188,7 +188,7 @@ class BuiltNetworks(Networks):
         text = self.architecture(values)
         if text not in self._known:
             spec, part = ModuleSpec(self._builder(values)), self.training.rows(torch.arange(min(8, len(self.training))))
-            learn_about(spec, Batch(part.numbers, part.codes, part.targets), self.loss, rest=1)
+            learn_about(spec, Batch(part.inputs, part.targets), self.loss, rest=1)
             self._known[text] = spec
         return self._known[text]
 
