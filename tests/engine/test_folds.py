@@ -44,10 +44,12 @@ def settings(loss: Any = "softmax", **changes: Any) -> Settings:
     return replace(Settings(loss, "adam", BATCH, 30, 5, dtype=torch.float64), **changes)
 
 
-def convnet() -> nn.Module:
+def convnet() -> Any:
     torch.manual_seed(0)
     layers = nn.Linear(5, 9), nn.BatchNorm1d(9), nn.Tanh(), nn.Dropout(0.3), nn.Linear(9, 3)
-    return nn.Sequential(*layers).double()
+    net: Any = nn.Sequential(*layers).double()
+    net.takes = ("numbers",)
+    return net
 
 
 DENSE = DenseSpec(5, (7, 6), 3, embeddings=((4, 2), (4, 3)))

@@ -36,10 +36,12 @@ def test_mixed_rows_and_targets_are_the_formulas() -> None:
     share = float(np.random.default_rng(derive(3, "mix", 7)).beta(0.4, 0.4))
     share = max(share, 1 - share)
     other = torch.randperm(20, generator=torch_generator(3, "changes", 7))
-    torch.testing.assert_close(mixed.inputs, share * plain.inputs + (1 - share) * plain.inputs[other])
+    torch.testing.assert_close(
+        mixed.inputs.numbers, share * plain.inputs.numbers + (1 - share) * plain.inputs.numbers[other]
+    )
     soft = F.one_hot(plain.targets, 3).float()
     torch.testing.assert_close(mixed.targets, share * soft + (1 - share) * soft[other])
-    assert mixed.inputs[:, -1].eq(1).all()  # the input of the biases
+    assert mixed.inputs.numbers[:, -1].eq(1).all()  # the input of the biases
 
 
 def test_the_loss_of_mixed_targets_is_the_mix_of_losses() -> None:
