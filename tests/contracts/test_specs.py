@@ -112,7 +112,7 @@ def test_heads_side_by_side_learn_what_autograd_learns(shape: DenseSpec) -> None
     for k in range(2):
         net = build(shape, seed=k).double()
         net.load_state_dict(shape.fresh_parameters(k), strict=False)
-        loss = HEADS.mean(net(part.features, part.codes).unsqueeze(0), SEVERAL, None).sum()
+        loss = HEADS.mean(net(part.numbers, part.codes).unsqueeze(0), SEVERAL, None).sum()
         gradients = torch.autograd.grad(loss, list(net.parameters()))
         learnt = views(shape, outcome.parameters[k : k + 1])
         for (name, value), gradient in zip(net.named_parameters(), gradients, strict=True):
@@ -124,17 +124,17 @@ def test_one_head_says_what_the_whole_network_says_of_its_target(shape: DenseSpe
     shape = with_heads(shape)
     members = [Member(shape, seed=k, learning_rate=0.01) for k in range(2)]
     outcome = train(members, replace_targets(SEVERAL), None, Settings(HEADS, "adam", 30, 5, 5, dtype=torch.float64))
-    whole = outcome.module(1).eval()(PART.features, PART.codes)
+    whole = outcome.module(1).eval()(PART.numbers, PART.codes)
     for place in PLACES:
         net = build(one_head(shape, place), seed=0).double()
         net.load_state_dict(state_of_head(shape, outcome.state_dict(1), place))
-        alone = net.eval()(PART.features, PART.codes)
+        alone = net.eval()(PART.numbers, PART.codes)
         # Products of other widths add up in another order.
         torch.testing.assert_close(alone, whole[:, place], rtol=1e-12, atol=1e-12)
 
 
-def replace_targets(targets: torch.Tensor) -> Part:
-    return Part(PART.features, PART.codes, targets)
+def replace_targets(targets: torch.Tensor) -> Rows:
+    return Rows(PART.inputs, targets)
 
 
 @pytest.fixture(scope="module")
