@@ -17,6 +17,7 @@ from torch import Tensor
 from luthier.averages import follow
 from luthier.engine.batches import Batch
 from luthier.engine.dense_rows import EVEN_ROWS, WIDE_WASTE, buffer_views, matrices, views
+from luthier.engine.devices import sent
 from luthier.engine.learned_inputs import InputScale, LearnedInputs
 from luthier.engine.products import product, stays_small, take_product
 from luthier.engine.sharing import mean_of_rows
@@ -45,8 +46,8 @@ def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Rows) -
         block = max(1, at_once // (len(stack) * widest))
         for row in range(0, len(part), block):
             rows = slice(row, row + block)
-            some = part.inputs.map(lambda value, rows=rows: value[rows].to(device))  # type: ignore[misc]
-            result[members, rows] = stack.logits(some)
+            inputs = part.span(row, row + block).inputs.map(partial(sent, device=device))
+            result[members, rows] = stack.logits(inputs)
     return result
 
 
