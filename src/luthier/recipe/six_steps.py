@@ -1,0 +1,77 @@
+"""The six steps of the recipe as a list, and the other lists: a warm start, and a network that has learnt elsewhere.
+
+A step is a function of a runner, which is of one problem and one plan, and of what the steps before it came to. It says
+its decisions, findings and notes as it goes, and returns what it came to; `recipe/run.py` alone writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from luthier.recipe.runner import Runner
+from luthier.recipe.so_far import SoFar
+from luthier.recipe.steps.designed import fit_training, fit_validation
+from luthier.recipe.steps.judge import judge
+from luthier.recipe.steps.loss import choose_loss
+from luthier.recipe.steps.sanity_checks import choose_network
+from luthier.recipe.steps.transferring import use_backbone
+from luthier.recipe.steps.warm_start import warm_start
+from luthier.records import Said
+
+
+def compare_baselines(runner: Runner, so_far: SoFar) -> Said[SoFar]:
+    """How simple models do, which were fitted meanwhile: the bar to clear."""
+    yield from so_far.baselines.collect()
+    return so_far
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the recipe, by its number.
+
+    What it came to is remembered under `kept`, so that another run may begin after it; `each_time` it is taken in such
+    a run too.
+    """
+
+    number: int
+    take: Callable[[Runner, SoFar], Said[SoFar]]
+    kept: str = ""
+    each_time: bool = False
+
+
+SIX_STEPS = (  # the sixth, the real world, is `luthier check`
+    Step(1, choose_loss),
+    Step(2, choose_network, kept="method"),
+    Step(3, fit_training, kept="fitted"),
+    Step(3, compare_baselines, each_time=True),
+    Step(4, fit_validation, kept="closed"),
+    Step(5, judge),
+)
+WARM_START = (
+    Step(1, choose_loss),
+    Step(4, warm_start, kept="closed"),
+    Step(4, compare_baselines),
+    Step(5, judge),
+)
+BACKBONE = (
+    Step(1, choose_loss),
+    Step(4, use_backbone),
+    Step(4, compare_baselines),
+    Step(5, judge),
+)
+
+
+def walked(runner: Runner, steps: Sequence[Step], so_far: SoFar, begin_at: int, until: int) -> Said[SoFar]:
+    """The steps from `begin_at` up to `until`; what those before came to is recalled."""
+    for step in steps:
+        if step.number > until:
+            break
+        if step.number >= begin_at or step.each_time:
+            so_far = yield from step.take(runner, so_far)
+        elif step.kept:
+            so_far = so_far.recalled(step.kept, runner.memo.recalled(step.kept))
+        if step.kept:
+            runner.memo.json(step.kept, partial(so_far.remembered, step.kept))
+    return so_far
