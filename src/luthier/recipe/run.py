@@ -6,9 +6,9 @@ what was decided or computed before is recalled where it is needed (see docs/dec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from luthier.assess import Register
@@ -29,13 +29,13 @@ from luthier.recipe.prepare import Prepared, prepare
 from luthier.recipe.problem import Problem
 from luthier.recipe.reading import LoadedData
 from luthier.recipe.runner import Runner
-from luthier.recipe.six_steps import BACKBONE, SIX_STEPS, WARM_START, walked
+from luthier.recipe.six_steps import BACKBONE, SIX_STEPS, WARM_START, Step
 from luthier.recipe.so_far import SoFar, Verdict
 from luthier.recipe.steps.plan_budget import THREADS, plan_budget
 from luthier.recipe.steps.run_baselines import running_baselines
 from luthier.recipe.unsealed import require_estimate
 from luthier.recipe.warm_run import Earlier, earlier_run
-from luthier.records import Said, noted
+from luthier.records import noted
 from luthier.request import RunRequest
 from luthier.saved import RunFolder, machine_facts, timestamp
 from luthier.storage import home_folder
@@ -76,6 +76,13 @@ class Run:
     def earlier(self) -> Earlier | None:
         """The run that a warm start goes on from."""
         return earlier_run(self.asked) if self.asked.warm_start else None
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """The list of steps that it takes."""
+        if self.earlier is not None:
+            return WARM_START
+        return BACKBONE if self.asked.backbone else SIX_STEPS
 
     def start(self) -> tuple[Ledger, Runner]:
         """Open ledger and memory, write what was asked, prepare the data."""
@@ -180,16 +187,16 @@ class Run:
             runner = replace(runner, device=settle(runner, plan.device)).following(plan)
             self.folder.update_facts(machine=machine_facts(plan.threads, str(runner.device))["machine"])
             self.tell("begin", steps=runner.plan.total_steps, run=str(self.folder.path))
-            so_far = ledger.write(self._steps(runner, SoFar(baselines, self.earlier)))
+            so_far = SoFar(baselines, self.earlier)
+            begin_at = ledger.write(take_over(self.asked)) if self.steps is SIX_STEPS else 1
+            for step in self.steps:
+                if step.number > self.until:
+                    break
+                if step.number >= begin_at or step.each_time:
+                    so_far = ledger.write(step.take(runner, so_far))
+                elif step.kept:
+                    so_far = so_far.recalled(step.kept, runner.memo.recalled(step.kept))
+                if step.kept:
+                    runner.memo.json(step.kept, partial(so_far.remembered, step.kept))
         write_recipe(self.folder.recipe, recipe_from(self.asked, ledger.records))  # now with cuts and rounds
         return so_far.verdict
-
-    def _steps(self, runner: Runner, so_far: SoFar) -> Said[SoFar]:
-        begin_at = 1
-        if self.earlier is not None:
-            steps = WARM_START
-        elif self.asked.backbone:
-            steps = BACKBONE
-        else:
-            steps, begin_at = SIX_STEPS, (yield from take_over(self.asked))
-        return (yield from walked(runner, steps, so_far, begin_at, self.until))

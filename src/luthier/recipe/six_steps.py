@@ -6,16 +6,15 @@ its decisions, findings and notes as it goes, and returns what it came to; `reci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from luthier.recipe.runner import Runner
 from luthier.recipe.so_far import SoFar
 from luthier.recipe.steps.designed import fit_training, fit_validation
 from luthier.recipe.steps.judge import judge
 from luthier.recipe.steps.loss import choose_loss
-from luthier.recipe.steps.sanity_checks import choose_network
+from luthier.recipe.steps.sanity_checks import check_before_training, choose_network
 from luthier.recipe.steps.transferring import use_backbone
 from luthier.recipe.steps.warm_start import warm_start
 from luthier.records import Said
@@ -44,6 +43,7 @@ class Step:
 SIX_STEPS = (  # the sixth, the real world, is `luthier check`
     Step(1, choose_loss),
     Step(2, choose_network, kept="method"),
+    Step(2, check_before_training),
     Step(3, fit_training, kept="fitted"),
     Step(3, compare_baselines, each_time=True),
     Step(4, fit_validation, kept="closed"),
@@ -61,17 +61,3 @@ BACKBONE = (
     Step(4, compare_baselines),
     Step(5, judge),
 )
-
-
-def walked(runner: Runner, steps: Sequence[Step], so_far: SoFar, begin_at: int, until: int) -> Said[SoFar]:
-    """The steps from `begin_at` up to `until`; what those before came to is recalled."""
-    for step in steps:
-        if step.number > until:
-            break
-        if step.number >= begin_at or step.each_time:
-            so_far = yield from step.take(runner, so_far)
-        elif step.kept:
-            so_far = so_far.recalled(step.kept, runner.memo.recalled(step.kept))
-        if step.kept:
-            runner.memo.json(step.kept, partial(so_far.remembered, step.kept))
-    return so_far

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from luthier.diagnosis import check_gradients, loss_at_start, overfit_batch
 from luthier.recipe.decisions.decision import Evidence, decided
@@ -24,30 +23,27 @@ CHECKS: dict[str, type[Evidence[bool]]] = {
 
 
 def choose_network(runner: Runner, so_far: SoFar) -> Said[SoFar]:
-    """The first architecture and how numbers enter it at first, which the experiments vary; then the checks."""
+    """The first architecture, and how numbers enter it at first: the experiments vary both."""
     modality = modality_of(runner.problem)
-    method = modality.first_setting(runner.problem).method
     yield from modality.choose_network(runner)
-    yield from _check_before_training(runner, method)
-    return replace(so_far, method=method)
+    return replace(so_far, method=modality.first_setting(runner.problem).method)
 
 
-def _check_before_training(runner: Runner, method: str) -> Said[None]:
+def check_before_training(runner: Runner, so_far: SoFar) -> Said[SoFar]:
     """Loss at the start near its expected value, one batch overfitted, gradients checked numerically."""
-    measured = runner.memo.json("before-training", lambda: _measure(runner, method))
+    problem, known = runner.problem, runner.memo.known("before-training")
+    if known is None:
+        _, training, _ = problem.prepared(so_far.method)
+        spec = modality_of(problem).bare_network(problem, so_far.method, runner.plan.width)
+        seeds = [derive(problem.seed, "start", k) for k in range(SEEDS)]
+        measured = {
+            "start": loss_at_start(spec, training, problem.loss, seeds=seeds),
+            "overfit": overfit_batch(spec, training, problem.loss, seed=seeds[0], steps=OVERFIT_STEPS),
+            "gradients": check_gradients(spec, training, problem.loss, seed=seeds[0]),
+        }
+        known = runner.memo.noted("before-training", measured)
     for key, kind in CHECKS.items():
-        result = measured[key]
+        result = known[key]
         if not (yield from decided(2, kind(**result["evidence"]))):
             yield found(2, Finding(key, "warning", result["sentence"], result["evidence"], result["remedy"], "S2-07"))
-
-
-def _measure(runner: Runner, method: str) -> dict[str, Any]:
-    problem = runner.problem
-    _, training, _ = problem.prepared(method)
-    spec = modality_of(problem).bare_network(problem, method, runner.plan.width)
-    seeds = [derive(problem.seed, "start", k) for k in range(SEEDS)]
-    return {
-        "start": loss_at_start(spec, training, problem.loss, seeds=seeds),
-        "overfit": overfit_batch(spec, training, problem.loss, seed=seeds[0], steps=OVERFIT_STEPS),
-        "gradients": check_gradients(spec, training, problem.loss, seed=seeds[0]),
-    }
+    return so_far
