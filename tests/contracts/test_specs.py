@@ -20,8 +20,17 @@ from luthier.engine import Member, Part, Settings, train
 from luthier.engine.dense_rows import views
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
-from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, build, quantile_edges, spec_from_json
-from luthier.objective import loss_named
+from luthier.nets import (
+    DenseSpec,
+    NumberEmbedding,
+    PiecewiseEmbedding,
+    build,
+    one_head,
+    quantile_edges,
+    spec_from_json,
+    state_of_head,
+)
+from luthier.objective import TargetHead, loss_named, several, shared_outputs
 from luthier.recipe.first_setting import TableShape, first_network
 from luthier.saved import Model
 
@@ -73,6 +82,58 @@ def trained(shape: DenseSpec, steps: int = 20) -> tuple[torch.Tensor, Any]:
     settings = Settings("softmax", "adam", 30, steps, steps, dtype=torch.float64)
     outcome = train(members, PART, None, settings)
     return outcome.parameters, outcome
+
+
+def with_gaps() -> torch.Tensor:
+    """A number, a count, three classes and three ordered levels, a quarter of each missing."""
+    rng = np.random.default_rng(1)
+    columns = [rng.normal(size=ROWS), rng.poisson(2.0, ROWS), rng.integers(0, 3, ROWS), rng.integers(0, 3, ROWS)]
+    values = np.stack([np.asarray(column, dtype=float) for column in columns], 1)
+    return torch.from_numpy(np.where(rng.random(values.shape) < 0.25, np.nan, values))
+
+
+SEVERAL = with_gaps()
+HEADS = several(["mse", "poisson", TargetHead("softmax", weight=2.0), "ordinal"], SEVERAL)
+PLACES = [slice(0, 1), slice(1, 2), slice(2, 5), slice(5, 7)]
+
+
+def with_heads(shape: DenseSpec) -> DenseSpec:
+    neurons = {"neurons": ()} if any(layer == len(shape.hidden) for layer, _, _ in shape.neurons) else {}
+    return replace(shape, outputs=7, constant_outputs=shared_outputs(HEADS, 7), **neurons)
+
+
+@every_spec
+def test_heads_side_by_side_learn_what_autograd_learns(shape: DenseSpec) -> None:
+    """A step of plain descent of rate 1, by hand in a stack and by autograd, under a loss of four targets with gaps."""
+    shape, part = with_heads(shape), replace_targets(SEVERAL)
+    members = [Member(shape, seed=k, learning_rate=1.0, momentum=0.0) for k in range(2)]
+    outcome = train(members, part, None, Settings(HEADS, "sgd", ROWS, 1, 1, dtype=torch.float64))
+    for k in range(2):
+        net = build(shape, seed=k).double()
+        net.load_state_dict(shape.fresh_parameters(k), strict=False)
+        loss = HEADS.mean(net(part.features, part.codes).unsqueeze(0), SEVERAL, None).sum()
+        gradients = torch.autograd.grad(loss, list(net.parameters()))
+        learnt = views(shape, outcome.parameters[k : k + 1])
+        for (name, value), gradient in zip(net.named_parameters(), gradients, strict=True):
+            torch.testing.assert_close(learnt[name][0], value - gradient, rtol=1e-9, atol=1e-11, msg=name)
+
+
+@every_spec
+def test_one_head_says_what_the_whole_network_says_of_its_target(shape: DenseSpec) -> None:
+    shape = with_heads(shape)
+    members = [Member(shape, seed=k, learning_rate=0.01) for k in range(2)]
+    outcome = train(members, replace_targets(SEVERAL), None, Settings(HEADS, "adam", 30, 5, 5, dtype=torch.float64))
+    whole = outcome.module(1).eval()(PART.features, PART.codes)
+    for place in PLACES:
+        net = build(one_head(shape, place), seed=0).double()
+        net.load_state_dict(state_of_head(shape, outcome.state_dict(1), place))
+        alone = net.eval()(PART.features, PART.codes)
+        # Products of other widths add up in another order.
+        torch.testing.assert_close(alone, whole[:, place], rtol=1e-12, atol=1e-12)
+
+
+def replace_targets(targets: torch.Tensor) -> Part:
+    return Part(PART.features, PART.codes, targets)
 
 
 @pytest.fixture(scope="module")
