@@ -28,7 +28,8 @@ def fit() -> Any:
 
 def tune() -> Any:
     X = torch.randn(40, 3)
-    return luthier.tune(DenseSpec(3, (4,), 2), (X, (X[:, 0] > 0).long()), {"learning_rate": (1e-3, 1e-1)}, trials=1, workers=1)
+    data, space = (X, (X[:, 0] > 0).long()), {"learning_rate": (1e-3, 1e-1)}
+    return luthier.tune(DenseSpec(3, (4,), 2), data, space, trials=1, workers=1)
 
 
 @pytest.mark.parametrize(("call", "most"), [(fit, 10), (tune, 11)])
