@@ -29,7 +29,7 @@ from luthier.recipe.prepare import Prepared, prepare
 from luthier.recipe.problem import Problem
 from luthier.recipe.reading import LoadedData
 from luthier.recipe.runner import Runner
-from luthier.recipe.six_steps import BACKBONE, SIX_STEPS, WARM_START, Step
+from luthier.recipe.six_steps import BACKBONE, SIX_STEPS, WARM_START, RecipeStep
 from luthier.recipe.so_far import SoFar, Verdict
 from luthier.recipe.steps.plan_budget import THREADS, plan_budget
 from luthier.recipe.steps.run_baselines import running_baselines
@@ -78,7 +78,7 @@ class Run:
         return earlier_run(self.asked) if self.asked.warm_start else None
 
     @property
-    def steps(self) -> Sequence[Step]:
+    def steps(self) -> Sequence[RecipeStep]:
         """The list of steps that it takes."""
         if self.earlier is not None:
             return WARM_START

@@ -27,7 +27,7 @@ def compare_baselines(runner: Runner, so_far: SoFar) -> Said[SoFar]:
 
 
 @dataclass(frozen=True)
-class Step:
+class RecipeStep:
     """A step of the recipe, by its number.
 
     What it came to is remembered under `kept`, so that another run may begin after it; `each_time` it is taken in such
@@ -41,23 +41,23 @@ class Step:
 
 
 SIX_STEPS = (  # the sixth, the real world, is `luthier check`
-    Step(1, choose_loss),
-    Step(2, choose_network, kept="method"),
-    Step(2, check_before_training),
-    Step(3, fit_training, kept="fitted"),
-    Step(3, compare_baselines, each_time=True),
-    Step(4, fit_validation, kept="closed"),
-    Step(5, judge),
+    RecipeStep(1, choose_loss),
+    RecipeStep(2, choose_network, kept="method"),
+    RecipeStep(2, check_before_training),
+    RecipeStep(3, fit_training, kept="fitted"),
+    RecipeStep(3, compare_baselines, each_time=True),
+    RecipeStep(4, fit_validation, kept="closed"),
+    RecipeStep(5, judge),
 )
 WARM_START = (
-    Step(1, choose_loss),
-    Step(4, warm_start, kept="closed"),
-    Step(4, compare_baselines),
-    Step(5, judge),
+    RecipeStep(1, choose_loss),
+    RecipeStep(4, warm_start, kept="closed"),
+    RecipeStep(4, compare_baselines),
+    RecipeStep(5, judge),
 )
 BACKBONE = (
-    Step(1, choose_loss),
-    Step(4, use_backbone),
-    Step(4, compare_baselines),
-    Step(5, judge),
+    RecipeStep(1, choose_loss),
+    RecipeStep(4, use_backbone),
+    RecipeStep(4, compare_baselines),
+    RecipeStep(5, judge),
 )
