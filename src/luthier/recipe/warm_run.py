@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from luthier.data import Dataset
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.messages import Message
 from luthier.nets import DenseSpec
@@ -16,6 +15,7 @@ from luthier.recipe.reading import model_of
 from luthier.recipe.run_data import reread
 from luthier.recipe.setting import Setting
 from luthier.request import RunRequest
+from luthier.rows import Rows
 from luthier.saved import Model, open_run
 
 
@@ -26,8 +26,8 @@ class Earlier:
     run: str
     model: Model
     setting: Setting
-    training: Dataset | None = None
-    validation: Dataset | None = None
+    training: Rows | None = None
+    validation: Rows | None = None
     missing: str = ""  # why its rows cannot be had
 
 

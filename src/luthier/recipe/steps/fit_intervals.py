@@ -11,7 +11,7 @@ from torch import Tensor
 from luthier.assess import RowIntervals
 from luthier.assess.row_intervals import PINBALL, correction_of, interval_score, moved, quantiles_of, with_prediction
 from luthier.data import TableEncoder
-from luthier.engine import Member, Part, Schedule, Settings, train
+from luthier.engine import Member, Schedule, Settings, train
 from luthier.engine.outcome import Outcome
 from luthier.nets import DenseNet, DenseSpec
 from luthier.recipe.budget import Budget
@@ -22,6 +22,7 @@ from luthier.recipe.runner import Runner
 from luthier.recipe.steps.calibrated import left_out, units_of, weights_of
 from luthier.recipe.steps.deliverable import Deliverable
 from luthier.records import Said
+from luthier.rows import Rows
 from luthier.saved import Model
 from luthier.seeds import derive
 
@@ -46,7 +47,7 @@ def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method
         return model
     folded = choice.held_out is not None
     part = problem.open_rows(method) if folded else problem.prepared(method)[2]
-    steps = steps_of(len(part), part.features.shape[1], runner.budget_clock.budget)
+    steps = steps_of(len(part), part.numbers.shape[1], runner.budget_clock.budget)
     if not steps:
         return model
     counting, units = weights_of(problem, folded), units_of(problem, folded)
@@ -55,10 +56,9 @@ def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method
     scale = float(np.sqrt(np.average(residuals**2, weights=counting)))
     if not scale > 0:
         return model
-    rows = Part(
-        with_prediction(part.features, torch.from_numpy(averaged[:, 0])),
-        part.codes,
-        torch.from_numpy(residuals / scale).to(part.features.dtype),
+    rows = Rows(
+        part.inputs.replaced(numbers=with_prediction(part.numbers, torch.from_numpy(averaged[:, 0]))),
+        torch.from_numpy(residuals / scale).to(part.numbers.dtype),
         part.weights,
     )
     folds = (problem.cross_fitted() if folded else problem.judged_by_validation()).dealt(PARTITION)
@@ -94,10 +94,10 @@ def steps_of(rows: int, columns: int, budget: Budget) -> int:
     return max(FEWEST_STEPS, min(wanted, allowed or 0))
 
 
-def _trained(rows: Part, steps: int, seeds: list[int], model: Model, folds: Tensor | None = None) -> Outcome:
+def _trained(rows: Rows, steps: int, seeds: list[int], model: Model, folds: Tensor | None = None) -> Outcome:
     """A network for each seed, which leaves out the fold of its number, or learns from all rows."""
     spec = DenseSpec(
-        inputs=rows.features.shape[1],
+        inputs=rows.numbers.shape[1],
         hidden=(UNITS,),
         outputs=2,
         activation="selu",
@@ -121,7 +121,7 @@ def _trained(rows: Part, steps: int, seeds: list[int], model: Model, folds: Tens
     return train(members, rows, None, settings, folds=folds)
 
 
-def _out_of_fold(trained: Outcome, rows: Part, folds: Tensor) -> np.ndarray:
+def _out_of_fold(trained: Outcome, rows: Rows, folds: Tensor) -> np.ndarray:
     """The quantiles [N, 2] of each row by the network that had left it out."""
-    outputs = trained.logits(rows.features, rows.codes)
+    outputs = trained.logits(rows.numbers, rows.codes)
     return quantiles_of(outputs[folds, torch.arange(len(folds))])

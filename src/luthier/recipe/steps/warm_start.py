@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from luthier.assess import paired_difference
-from luthier.engine import Part
 from luthier.messages import Message
 from luthier.nets import DenseNet
 from luthier.recipe.decisions.decision import decided, finite
@@ -30,6 +29,7 @@ from luthier.recipe.so_far import SoFar
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.warm_run import Earlier
 from luthier.records import Finding, Said, found, noted
+from luthier.rows import Rows
 from luthier.saved import Model, activate
 from luthier.seeds import derive
 from luthier.statistics.paired import SeedSpread, paired
@@ -105,7 +105,7 @@ def _option(setting: Setting, rows: str, factor: float | None) -> Setting:
     )
 
 
-def _rows(runner: Runner, earlier: Earlier, method: str) -> dict[str, tuple[Part, Part]]:
+def _rows(runner: Runner, earlier: Earlier, method: str) -> dict[str, tuple[Rows, Rows]]:
     """Rows to learn from, by name, each with the new validation rows."""
     problem = runner.problem
     _, training, validation = problem.prepared(method)
@@ -116,7 +116,7 @@ def _rows(runner: Runner, earlier: Earlier, method: str) -> dict[str, tuple[Part
 
 
 def _trained(
-    runner: Runner, option: Setting, nets: Sequence[DenseNet] | None, parts: tuple[Part, Part], count: int
+    runner: Runner, option: Setting, nets: Sequence[DenseNet] | None, parts: tuple[Rows, Rows], count: int
 ) -> Said[TrainedPopulation | None]:
     planned = runner.plan.fit_validation.for_batches(option.batch_size, runner.plan.batch_size)
     members = seeded(
@@ -135,7 +135,7 @@ def _as_they_were(runner: Runner, setting: Setting, nets: Sequence[DenseNet]) ->
     problem = runner.problem
     _, training, validation = problem.prepared(setting.method)
     kind = problem.task.kind
-    logits = [torch.stack([net(part.features, part.codes) for net in nets]) for part in (training, validation)]
+    logits = [torch.stack([net(part.numbers, part.codes) for net in nets]) for part in (training, validation)]
     losses = [
         row_losses(activate(result, kind), part.targets, kind, part.weights).mean(1).numpy()
         for result, part in zip(logits, (training, validation), strict=True)
