@@ -16,7 +16,7 @@ from tests.serving.asking import ThreadServer
 from luthier.assess import Profile
 from luthier.data import Preprocess, TableEncoder, Task
 from luthier.data.columns import Column
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.engine.dense_rows import views
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
@@ -32,6 +32,7 @@ from luthier.nets import (
 )
 from luthier.objective import TargetHead, loss_named, several, shared_outputs
 from luthier.recipe.first_setting import TableShape, first_network
+from luthier.rows import Inputs, Rows
 from luthier.saved import Model
 
 ROWS, NUMBERS, CLASSES = 90, 2, ("p", "q", "r")
@@ -50,7 +51,7 @@ ENCODER = TableEncoder.fit(FRAME, COLUMNS)
 CELLS, CODES = ENCODER.encode(FRAME)
 PREPARE = Preprocess.fit(CELLS, "robust")
 FLAGS, LEVELS = PREPARE.width - NUMBERS, ENCODER.category_sizes
-PART = Part(PREPARE(CELLS).double(), CODES, torch.arange(ROWS) % len(CLASSES))
+PART = Rows(Inputs(numbers=PREPARE(CELLS).double(), codes=CODES), torch.arange(ROWS) % len(CLASSES))
 
 
 def spec(*hidden: int, **options: Any) -> DenseSpec:
@@ -68,7 +69,7 @@ SPECS = {
     "an output that is the same for all rows": spec(8, activation="tanh", constant_outputs=(1,)),
     "lines between quantiles, parametric activations": spec(
         *(8, 8), activation="selu", parametric=True, residual=True,
-        number_embedding=PiecewiseEmbedding(quantile_edges(PART.features[:, :NUMBERS], 5)),
+        number_embedding=PiecewiseEmbedding(quantile_edges(PART.numbers[:, :NUMBERS], 5)),
     ),
     "normed and parametric": spec(8, activation="mish", parametric=True, batch_norm=True, input_scale=True),
     "single neurons": spec(8, activation="leaky relu", neurons=((0, 1, "identity"),), initialiser="orthogonal"),
@@ -111,7 +112,7 @@ def test_heads_side_by_side_learn_what_autograd_learns(shape: DenseSpec) -> None
     for k in range(2):
         net = build(shape, seed=k).double()
         net.load_state_dict(shape.fresh_parameters(k), strict=False)
-        loss = HEADS.mean(net(part.features, part.codes).unsqueeze(0), SEVERAL, None).sum()
+        loss = HEADS.mean(net(part.numbers, part.codes).unsqueeze(0), SEVERAL, None).sum()
         gradients = torch.autograd.grad(loss, list(net.parameters()))
         learnt = views(shape, outcome.parameters[k : k + 1])
         for (name, value), gradient in zip(net.named_parameters(), gradients, strict=True):
@@ -123,17 +124,17 @@ def test_one_head_says_what_the_whole_network_says_of_its_target(shape: DenseSpe
     shape = with_heads(shape)
     members = [Member(shape, seed=k, learning_rate=0.01) for k in range(2)]
     outcome = train(members, replace_targets(SEVERAL), None, Settings(HEADS, "adam", 30, 5, 5, dtype=torch.float64))
-    whole = outcome.module(1).eval()(PART.features, PART.codes)
+    whole = outcome.module(1).eval()(PART.numbers, PART.codes)
     for place in PLACES:
         net = build(one_head(shape, place), seed=0).double()
         net.load_state_dict(state_of_head(shape, outcome.state_dict(1), place))
-        alone = net.eval()(PART.features, PART.codes)
+        alone = net.eval()(PART.numbers, PART.codes)
         # Products of other widths add up in another order.
         torch.testing.assert_close(alone, whole[:, place], rtol=1e-12, atol=1e-12)
 
 
-def replace_targets(targets: torch.Tensor) -> Part:
-    return Part(PART.features, PART.codes, targets)
+def replace_targets(targets: torch.Tensor) -> Rows:
+    return Rows(PART.inputs, targets)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +163,7 @@ def test_a_stack_learns_what_autograd_learns(shape: DenseSpec) -> None:
     for k in range(2):
         net = build(shape, seed=k).double()
         net.load_state_dict(shape.fresh_parameters(k), strict=False)
-        loss = loss_named("softmax").mean(net(PART.features, PART.codes).unsqueeze(0), PART.targets, None).sum()
+        loss = loss_named("softmax").mean(net(PART.numbers, PART.codes).unsqueeze(0), PART.targets, None).sum()
         gradients = torch.autograd.grad(loss, list(net.parameters()))
         learnt = views(shape, outcome.parameters[k : k + 1])
         for (name, value), gradient in zip(net.named_parameters(), gradients, strict=True):

@@ -23,8 +23,7 @@ from luthier.recipe.problem import Problem
 from luthier.recipe.reading import LoadedData
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
-from luthier.recipe.steps.judge import Verdict, judge
-from luthier.recipe.steps.run_baselines import Baselines
+from luthier.recipe.so_far import SoFar
 from luthier.recipe.stored_splits import read_splits, write_splits
 from luthier.recipe.target_bags import TargetPart
 from luthier.saved import RunFolder
@@ -52,16 +51,15 @@ class SharedNetworks:
         columns = tuple(kinds.get(column.name, column) if column.used else column for column in own.columns)
         return replace(own, encoder=encoder, columns=columns)
 
-    def deliver(self, runner: Runner, baselines: Baselines) -> Verdict:
-        """Step 5 for the target of a runner that has not followed a plan yet."""
+    def handed_to(self, runner: Runner, so_far: SoFar) -> tuple[Runner, SoFar]:
+        """The runner of one target's run, and what step 5 takes: the setting and the bags with its head."""
         part = self._part(runner.problem)
         runner = replace(runner, problem=part.problem, device=self.runner.device).following(self.runner.plan)
-        baselines.collect()
         bags = part.bags([bag for bag in self.bags if bag.setting.method == self.setting.method])
         for population in {bag.population.name: bag.population for bag in bags}.values():
             runner.keep(population)
             self._copy_curves(runner.folder, population.name)
-        return judge(runner, part.setting(self.setting), baselines, bags=bags)
+        return runner, replace(so_far, setting=part.setting(self.setting), bags=bags)
 
     def _copy_curves(self, folder: RunFolder, name: str) -> None:
         """The curves of networks that may be delivered: of the loss of all targets."""

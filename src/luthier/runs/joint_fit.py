@@ -37,7 +37,6 @@ def can_share(source: Any, names: Sequence[str], config: FitConfig, each: Sequen
     tasks = [read.task for read, _ in each]
     parts = parts_of(read_as_asked(source, asked, tasks), asked)
     opened = parts.training.joined(parts.validation)
-    assert opened.targets is not None
     JointTargets.fit(tasks, opened.targets, opened.weights)
     return True
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from luthier.messages import Message
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.loss_choice import LossEvidence
 from luthier.recipe.runner import Runner
+from luthier.recipe.so_far import SoFar
+from luthier.records import Said, noted
 
 
-def choose_loss(runner: Runner) -> None:
-    """Decide the loss, and write why."""
+def choose_loss(runner: Runner, so_far: SoFar) -> Said[SoFar]:
+    """The loss, and why."""
     task, joint = runner.problem.task, runner.problem.joint
-    if joint is not None:
-        sentence = Message(
-            "loss: the mean over {count} targets of each one's loss, divided by that of its best constant",
-            count=len(joint.tasks),
-        )
-        runner.ledger.add("note", {"step": 1, "sentence": sentence})
-        return
-    runner.ledger.decide(1, LossEvidence(task.kind, len(task.classes), task.log_scale))
+    if joint is None:
+        yield from decided(1, LossEvidence(task.kind, len(task.classes), task.log_scale))
+        return so_far
+    template = "loss: the mean over {count} targets of each one's loss, divided by that of its best constant"
+    yield noted(1, Message(template, count=len(joint.tasks)))
+    return so_far
