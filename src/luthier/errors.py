@@ -114,11 +114,13 @@ def users_code(problem: str, *, expected: str = "", remedy: str = "") -> Iterato
 
 
 def in_a_line(error: BaseException) -> str:
-    """The first line of what an error says, or its type's name where it says nothing.
+    """The first line of what an error says, of settings all mistakes, or its type's name where it says nothing.
 
     >>> in_a_line(ValueError("no\\nidea")), in_a_line(EOFError())
     ('no', 'EOFError')
     """
+    if isinstance(error, ConfigError):
+        return "; ".join(map(spoken, error.mistakes))
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 

@@ -1,4 +1,4 @@
-"""Several targets of one table: a run for each, one table of predictions."""
+"""Several targets of one table: networks that all share, a run for each, one table of predictions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 import luthier
 from luthier.cli import app
 from luthier.errors import InputError, LuthierError
-from luthier.request import FitConfig
 from luthier.runs import resume_several
 from luthier.runs.screen import SilentScreen
 
@@ -53,6 +52,52 @@ def test_each_target_has_a_run_of_its_own(found: luthier.MultiTargetResult) -> N
         if r.get("topic") == "split"
     ]
     assert rows == [300, 300, 225]  # a row without one target serves the others
+
+
+def test_all_targets_share_their_networks(found: luthier.MultiTargetResult) -> None:
+    """Each target's model is a head of the same networks: layers below the last are the same numbers."""
+    one, other = found["value of it"].model, found["warm"].model
+    assert [column.name for column in one.encoder.columns] == [column.name for column in other.encoder.columns]
+    trunks = [{net.layers[0].weight.detach().numpy().tobytes() for net in model.nets} for model in (one, other)]
+    assert trunks[0] & trunks[1]
+    assert (found.path / "networks" / "ledger.jsonl").exists()
+    parts = [{part: set(rows) for part, rows in _rows_of(found, target).items()} for target in TARGETS]
+    for part in ("training", "validation", "test"):
+        assert parts[0][part] == parts[1][part] >= parts[2][part]
+
+
+def _rows_of(found: luthier.MultiTargetResult, target: str) -> dict[str, list[int]]:
+    """The rows of the table in each part."""
+    known = np.flatnonzero(table()[target].is_not_null().to_numpy())
+    parts = pl.read_parquet(found[target].folder.splits)["part"].to_numpy()
+    return {part: known[parts == part].tolist() for part in ("training", "validation", "test")}
+
+
+def test_what_is_asked_of_a_target_is_said_by_its_name(tmp_path: Path) -> None:
+    options: Any = {"budget": "60steps", "screen": SilentScreen(), "run": tmp_path / "run"}
+    result = luthier.fit_several(table(), ["warm", "wet"], metric={"warm": "auc"}, positive="wet=no", **options)
+    assert [result[target].scores["metric"] for target in ("warm", "wet")] == ["auc", "accuracy"]
+    assert result["wet"].model.task.positive_name == "no"
+    with pytest.raises(InputError, match="not repeated"):
+        luthier.rerun(result["warm"].path / "recipe.toml", screen=SilentScreen())
+    with pytest.raises(InputError, match="not refitted"):
+        luthier.refit(result["warm"].path)
+
+
+def test_targets_may_have_networks_of_their_own(tmp_path: Path) -> None:
+    options: Any = {"budget": "120steps", "screen": SilentScreen(), "run": tmp_path / "run", "separate": True}
+    result = luthier.fit_several(table(), ["warm", "wet"], **options)
+    assert not (result.path / "networks").exists()
+    assert [luthier.load(result[target].path).task.target for target in ("warm", "wet")] == ["warm", "wet"]
+
+
+def test_copies_are_refused(tmp_path: Path) -> None:
+    frame = table().with_columns(again=pl.col("warm"))
+    with pytest.raises(InputError, match="`warm` and `again` are copies"):
+        luthier.fit_several(frame, ["warm", "again"], run=tmp_path / "run", screen=SilentScreen())
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="--metric rmse: not one of accuracy"):
+        luthier.fit_several(frame, ["warm", "wet"], metric="wet=rmse", run=tmp_path / "run", screen=SilentScreen())
 
 
 def test_predictions_come_in_one_table(found: luthier.MultiTargetResult, tmp_path: Path) -> None:
@@ -99,7 +144,8 @@ def test_the_commands_know_such_a_folder(found: luthier.MultiTargetResult, tmp_p
         assert wanted in message.output
     page = (found.path / "report.html").read_text()
     assert all(target in page for target in TARGETS)
-    assert page.count("/report.html") == 3
+    assert page.count("/report.html") == 4  # and of the networks that they share
+    assert page.count("gradient-boosted trees, ") + page.count("regression, ") + page.count("(RBF), ") >= 1
 
 
 def test_a_target_that_cannot_be_is_refused_before_the_first_is_trained(tmp_path: Path) -> None:
@@ -114,15 +160,15 @@ def test_what_is_finished_serves_and_the_rest_is_tried_again(
     found: luthier.MultiTargetResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A target whose run fails keeps neither the targets after it nor their predictions."""
-    real = luthier.runs.multi_target.fit_as_asked
+    real = luthier.runs.joint_fit._delivering
 
-    def broken(source: Any, config: FitConfig, call: Any) -> Any:
-        if config.target == "warm":
+    def broken(trained: Any, source: str, path: Path, target: str, *rest: Any) -> Any:
+        if target == "warm":
             raise LuthierError("the disk is full")
-        return real(source, config, call)
+        return real(trained, source, path, target, *rest)
 
     run, quiet = tmp_path / "run", SilentScreen()
-    monkeypatch.setattr("luthier.runs.multi_target.fit_as_asked", broken)
+    monkeypatch.setattr("luthier.runs.joint_fit._delivering", broken)
     with pytest.raises(InputError, match="1 of 3 targets could not be fitted"):
         luthier.fit_several(table(), TARGETS, budget="900steps", run=run, screen=quiet)
     monkeypatch.undo()
@@ -149,6 +195,6 @@ def test_what_is_for_one_target_says_so(found: luthier.MultiTargetResult, tmp_pa
     command = ["fit", str(tmp_path / "rows.csv"), "--target", "warm", "--target", "wet", "--metric", "auc"]
     message = CliRunner().invoke(app, command)
     assert isinstance(message.exception, InputError)
-    assert "--metric works with one target only" in str(message.exception)
+    assert "--metric auc: it is not said of which target" in str(message.exception)
     with pytest.raises(InputError, match="several targets"):
         luthier.tune_table(found.path, trials=1)

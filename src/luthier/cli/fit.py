@@ -49,7 +49,7 @@ def fit(
     source: Source = None,
     target: Annotated[
         list[str] | None,
-        typer.Option(help="Column to predict; repeat it for several targets, one run each.", show_default=False),
+        typer.Option(help="Column to predict; repeat it for several targets at once.", show_default=False),
     ] = None,
     config: ConfigFile = None,
     *,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from luthier import storage
+from luthier.objective import metric_named
 from luthier.report.contents import read_contents
 from luthier.report.html import whole_page
 from luthier.report.terminal import number
@@ -25,18 +27,32 @@ def _body(run: Path) -> Iterator[str]:
     facts = open_run(run).facts()
     source = escape(Path(facts["source"]).name)
     yield f"<header><p class=eyebrow>{source}</p><h1>{len(facts['folders'])} targets</h1></header>"
+    if "networks" in facts:
+        yield f'<p>All targets share their networks: <a href="./{quote(facts["networks"])}/report.html">how they were '
+        yield "trained</a>. Each has an ensemble of their heads, its own sealed rows and its own report.</p>"
     yield "<section><div class=scroll><table><thead><tr><th>target</th><th>score</th><th>on unseen rows</th>"
-    yield "<th>next</th></tr></thead><tbody>"
+    yield "<th>best baseline</th><th>next</th></tr></thead><tbody>"
     for target, place in facts["folders"].items():
         path = run / place
         if not (path / "run.json").exists():
-            yield f"<tr><td>{escape(target)}</td><td colspan=3>not started</td></tr>"
+            yield f"<tr><td>{escape(target)}</td><td colspan=4>not started</td></tr>"
             continue
         result = read_contents(path)
         link = f'<a href="./{quote(place)}/report.html">{escape(target)}</a>'
         if not result.scores:
-            yield f"<tr><td>{link}</td><td colspan=3>no test score yet</td></tr>"
+            yield f"<tr><td>{link}</td><td colspan=4>no test score yet</td></tr>"
             continue
-        cells = (result.scores["metric"], number(result.scores["headline"]), result.scores["next_step"])
+        best = _best_baseline(result.scores["metric"], result.scores["baselines"])
+        cells = (result.scores["metric"], number(result.scores["headline"]), best, result.scores["next_step"])
         yield f"<tr><td>{link}</td>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
     yield "</tbody></table></div></section>"
+
+
+def _best_baseline(metric: str, baselines: Sequence[Mapping[str, Any]]) -> str:
+    """The baseline with the best score on unseen rows, and that score; empty where there is none."""
+    known = [row for row in baselines if row["test"]["value"] is not None]
+    if not known:
+        return ""
+    sign = -1 if metric_named(metric).larger_is_better else 1
+    best = min(known, key=lambda row: sign * row["test"]["value"])
+    return f"{best['name']}, {number(best['test'])}"

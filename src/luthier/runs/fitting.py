@@ -12,8 +12,9 @@ from luthier.data import BUNDLED
 from luthier.data.sentences import whole_name
 from luthier.data.sources import default_name
 from luthier.engine.devices import AUTO, resolve
+from luthier.errors import InputError
 from luthier.machine import default_memory
-from luthier.messages import spoken
+from luthier.messages import Message, spoken
 from luthier.nets.backbone import allow
 from luthier.recipe import (
     Budget,
@@ -147,6 +148,13 @@ def rerun_as_asked(recipe: str | Path, output: OutputSection, call: Call, *, bac
     """The same for a request."""
     script, before = read_recipe(Path(recipe)), RunFolder(Path(recipe).parent)
     asked = script.asked
+    if asked.heads:
+        raise InputError(
+            Message("networks that several targets share are not repeated from one recipe.toml"),
+            expected=Message("the recipe of a run with networks of its own"),
+            received=Message("one of the targets {names}", names=", ".join(asked.heads)),
+            remedy=Message("luthier fit with the same --target, --seed and --budget, or with --separate"),
+        )
     allow_backbone(asked, backbone)
     source = source_of(before, asked)
     read = read_as_in(before, source, asked)

@@ -9,7 +9,7 @@ from typing import Any
 
 from luthier.data import TableEncoder
 from luthier.engine.devices import AUTO, resolve
-from luthier.errors import InputError
+from luthier.errors import InputError, LuthierError, TerminatedError
 from luthier.messages import Message
 from luthier.recipe import Budget, LoadedData, Recipe, Run, read_as_asked, read_ledger, recipe_from
 from luthier.recipe.joint_targets import JointTargets
@@ -41,12 +41,15 @@ def can_share(source: Any, names: Sequence[str], config: FitConfig, each: Sequen
     return True
 
 
-def fit_jointly(folder: RunFolder, config: FitConfig, call: Call, device: str) -> None:
-    """Train the networks of all targets, or go on with them, and deliver each target that is left."""
-    facts = folder.facts()
+def fit_jointly(folder: RunFolder, config: FitConfig, call: Call, device: str) -> dict[str, LuthierError]:
+    """Train the networks of all targets, or go on with them, and deliver each target that is left.
+
+    Returns those that could not be, and why.
+    """
+    facts, failed = folder.facts(), dict[str, LuthierError]()
     left = [target for target, place in facts["folders"].items() if not _is_done(folder.path / place)]
     if not left:
-        return
+        return failed
     names, source = list(facts["folders"]), facts["source"]
     call.screen.event("target", name=", ".join(names))
     training = call.again()
@@ -54,15 +57,23 @@ def fit_jointly(folder: RunFolder, config: FitConfig, call: Call, device: str) -
     status = training.finish(walk).folder.facts()["status"]
     write_overview(folder.path)
     if status == "cut" or walk.trained is None:
-        return
+        return failed
     for target in left:
         call.screen.event("target", name=target)
         each = call.again()
         path = folder.path / facts["folders"][target]
-        result = each.finish(_delivering(walk.trained, source, path, target, config, each))
+        try:
+            result = each.finish(_delivering(walk.trained, source, path, target, config, each))
+        except TerminatedError:
+            raise
+        except LuthierError as error:
+            failed[target] = error  # the others are not to blame
+            continue
         write_overview(folder.path)
         if result.folder.facts()["status"] == "cut":
-            return  # the user wants to stop; what is left can be resumed
+            break  # the user wants to stop; what is left can be resumed
+    write_overview(folder.path)
+    return failed
 
 
 def _training(source: str, path: Path, names: Sequence[str], config: FitConfig, call: Call, device: str) -> Run:

@@ -18,7 +18,7 @@ from typing_extensions import Unpack
 from luthier.data import read_source
 from luthier.data.sources import default_name
 from luthier.engine.devices import AUTO, is_there
-from luthier.errors import InputError, LuthierError, TerminatedError, in_a_line, nearest
+from luthier.errors import ConfigError, InputError, LuthierError, TerminatedError, in_a_line, nearest
 from luthier.messages import Message
 from luthier.recipe import Budget, Clock, LoadedData, read_as_asked
 from luthier.recipe.parts import Parts, parts_of
@@ -187,12 +187,19 @@ def _check_all(source: Any, names: Sequence[str], config: FitConfig) -> list[tup
 
 
 def _refused(wrong: Mapping[str, LuthierError], count: int, what: str, remedy: str) -> InputError:
-    reasons = "; ".join(f"`{target}`: {in_a_line(error)}" for target, error in wrong.items())
+    reasons = "; ".join(f"`{target}`: {_in_full(error)}" for target, error in wrong.items())
     return InputError(
         Message("{count} of {targets} targets {what}", count=len(wrong), targets=count, what=what),
         received=reasons,
         remedy=remedy,
     )
+
+
+def _in_full(error: LuthierError) -> str:
+    """What an error says, what was expected and what came, without a break."""
+    if isinstance(error, ConfigError):
+        return in_a_line(error)
+    return ", ".join(line.strip() for line in str(error).splitlines() if line.strip())
 
 
 def resume_several(
@@ -214,11 +221,9 @@ def resume_several_as_asked(run: str | Path, call: Call, *, device: str = AUTO) 
 
 def _walk(folder: RunFolder, call: Call, device: str = AUTO) -> MultiTargetResult:
     facts, shared = folder.facts(), _shared(folder)
-    if "networks" in facts:
-        fit_jointly(folder, shared, call, device)
-        return MultiTargetResult(folder.path)
-    names, failed = list(facts["folders"]), {}
-    for target, place in facts["folders"].items():
+    names = list(facts["folders"])
+    failed = fit_jointly(folder, shared, call, device) if "networks" in facts else {}
+    for target, place in facts["folders"].items() if "networks" not in facts else ():
         path = folder.path / place
         call.screen.event("target", name=target)
         each, result = call.again(), None

@@ -77,6 +77,12 @@ def _lines(folder: RunFolder, kept: Mapping[str, Any]) -> list[str]:
 def _refit(folder: RunFolder) -> None:
     bags = _delivered(folder)
     asked, read = reread(folder, "test")
+    if asked.heads:
+        raise InputError(
+            Message("networks that several targets share are not refitted for one of them"),
+            expected=Message("a run with networks of its own"),
+            remedy=Message("fit the targets with --separate"),
+        )
     model = Model.load(folder.bundle)
     require_model_of(read, model)
     parts, ledger = parts_of(read, asked, folder), Ledger.reopen(folder.ledger)
