@@ -35,11 +35,14 @@ def literals(node: ast.AST) -> set[str]:
 
 def templates(node: ast.AST) -> set[str]:
     """What a node of the program puts into words: arguments of `tr` and `Message`, and what is named `template`."""
-    if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["template"]:
-        return literals(node.value)
+    if isinstance(node, ast.Assign):
+        pairs = [(node.targets[0], node.value)]
+        if isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Tuple):
+            pairs = list(zip(node.targets[0].elts, node.value.elts, strict=False))
+        return {text for name, value in pairs if ast.unparse(name) == "template" for text in literals(value)}
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         return set()
-    place = {"tr": 0, "Message": 0, "joined": 1}.get(node.func.id, len(node.args))
+    place = {"tr": 0, "Message": 0, "_said": 0, "in_a_line": 0, "joined": 1}.get(node.func.id, len(node.args))
     return literals(node.args[place]) if place < len(node.args) else set()
 
 
