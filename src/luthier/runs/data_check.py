@@ -13,7 +13,6 @@ from luthier.data.target_transform import TargetTransform
 from luthier.diagnosis import check_gradients, check_rows, loss_at_start, overfit_batch
 from luthier.diagnosis.controls import label_noise, signal, with_codes
 from luthier.diagnosis.findings import found_in_words
-from luthier.engine import Part
 from luthier.messages import Message, as_message, spoken, tr
 from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES, shared_outputs
@@ -24,6 +23,7 @@ from luthier.recipe.reading import LoadedData
 from luthier.records import Finding
 from luthier.request import Config, DataConfig, RunRequest
 from luthier.request_types import DataOptions
+from luthier.rows import Inputs, Rows
 from luthier.runs.own_rows import with_test_file
 from luthier.seeds import derive, torch_generator
 from luthier.task import costs_as_text
@@ -141,7 +141,7 @@ def doctor(
     return DataReport(read.source.name, read.frame.height, what, known, *found)
 
 
-def _encoded(read: LoadedData, parts: Parts) -> tuple[Part, Part]:
+def _encoded(read: LoadedData, parts: Parts) -> tuple[Rows, Rows]:
     """Both open parts as a network sees them: standardised, a regression's target too."""
     words = parts.encoder.words
     fitted = Preprocess.fit(flat(parts.training.numbers, 16), words=words, vectors=parts.encoder.vector_width)
@@ -154,26 +154,26 @@ def _encoded(read: LoadedData, parts: Parts) -> tuple[Part, Part]:
     result = []
     for part, wanted in zip((parts.training, parts.validation), targets, strict=True):
         assert wanted is not None
-        result.append(Part(seen(flat(part.numbers, 16)), part.codes, wanted, part.weights))
+        result.append(Rows(Inputs(numbers=seen(flat(part.numbers, 16)), codes=part.codes), wanted, part.weights))
     return result[0], result[1]
 
 
-def _names(parts: Parts, training: Part) -> list[str]:
+def _names(parts: Parts, training: Rows) -> list[str]:
     names = list(parts.encoder.number_names)
-    return names + [f"missing {i}" for i in range(training.features.shape[1] - len(names))]
+    return names + [f"missing {i}" for i in range(training.numbers.shape[1] - len(names))]
 
 
-def _spec(read: LoadedData, parts: Parts, training: Part) -> DenseSpec:
+def _spec(read: LoadedData, parts: Parts, training: Rows) -> DenseSpec:
     sizes = parts.encoder.category_sizes
     outputs = read.task.outputs
-    width = first_width(len(training), input_count(parts.encoder, training.features.shape[1]), outputs)
+    width = first_width(len(training), input_count(parts.encoder, training.numbers.shape[1]), outputs)
     embeddings = tuple((levels, embedding_width(levels)) for levels in sizes)
     constant = shared_outputs(read.task.traits.loss, outputs)
-    inputs = training.features.shape[1]
+    inputs = training.numbers.shape[1]
     return DenseSpec(inputs, (width,), outputs, embeddings=embeddings, constant_outputs=constant)
 
 
-def _checks(spec: DenseSpec, training: Part, loss: str, seed: int) -> list[tuple[str, bool, str]]:
+def _checks(spec: DenseSpec, training: Rows, loss: str, seed: int) -> list[tuple[str, bool, str]]:
     seeds = [derive(seed, "start", k) for k in range(5)]
     found = {
         Message("initial loss"): loss_at_start(spec, training, loss, seeds=seeds),
@@ -192,7 +192,7 @@ def _column_in_words(column: dict[str, Any]) -> str:
     return tr("  `{name}`: {what} ({reason})", name=column["name"], what=what, reason=as_message(column["reason"]))
 
 
-def _some(part: Part, rows: int, seed: int) -> tuple[Part, torch.Tensor]:
+def _some(part: Rows, rows: int, seed: int) -> tuple[Rows, torch.Tensor]:
     index = torch.arange(len(part))
     if len(part) > rows:
         index = torch.randperm(len(part), generator=torch_generator(seed, "rows for the checks"))[:rows].sort().values
