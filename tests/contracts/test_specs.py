@@ -17,10 +17,19 @@ from luthier.assess import Profile
 from luthier.data import Preprocess, TableEncoder, Task
 from luthier.data.columns import Column
 from luthier.engine import Member, Part, Settings, train
+from luthier.engine.crossed_means import CrossedMeans
 from luthier.engine.dense_rows import views
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
-from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, build, quantile_edges, spec_from_json
+from luthier.nets import (
+    DenseSpec,
+    NumberEmbedding,
+    PiecewiseEmbedding,
+    TargetEncoding,
+    build,
+    quantile_edges,
+    spec_from_json,
+)
 from luthier.objective import loss_named
 from luthier.recipe.first_setting import TableShape, first_network
 from luthier.saved import Model
@@ -62,6 +71,10 @@ SPECS = {
         number_embedding=PiecewiseEmbedding(quantile_edges(PART.features[:, :NUMBERS], 5)),
     ),
     "normed and parametric": spec(8, activation="mish", parametric=True, batch_norm=True, input_scale=True),
+    "means of the target by level, functions of numbers": spec(
+        *(8,), activation="tanh", input_scale=True, number_embedding=NumberEmbedding(NUMBERS, 3, 3),
+        target_encoding=TargetEncoding((0,), LEVELS, len(CLASSES)),
+    ),
     "single neurons": spec(8, activation="leaky relu", neurons=((0, 1, "identity"),), initialiser="orthogonal"),
 }
 # fmt: on
@@ -98,10 +111,14 @@ def test_a_stack_learns_what_autograd_learns(shape: DenseSpec) -> None:
     """A step of plain descent of rate 1 is the gradient, by hand for two members and by autograd for their modules."""
     members = [Member(shape, seed=k, learning_rate=1.0, momentum=0.0) for k in range(2)]
     outcome = train(members, PART, None, Settings("softmax", "sgd", ROWS, 1, 1, dtype=torch.float64))
+    crossed = CrossedMeans.of(members, PART, None, None)
+    part, learning, tables = (PART, shape, {}) if crossed is None else (
+        crossed.training, crossed.members[0].dense, crossed.tables[0]
+    )  # fmt: skip
     for k in range(2):
-        net = build(shape, seed=k).double()
-        net.load_state_dict(shape.fresh_parameters(k), strict=False)
-        loss = loss_named("softmax").mean(net(PART.features, PART.codes).unsqueeze(0), PART.targets, None).sum()
+        net = build(learning, seed=k).double()
+        net.load_state_dict({**shape.fresh_parameters(k), **tables}, strict=False)
+        loss = loss_named("softmax").mean(net(part.features, part.codes).unsqueeze(0), part.targets, None).sum()
         gradients = torch.autograd.grad(loss, list(net.parameters()))
         learnt = views(shape, outcome.parameters[k : k + 1])
         for (name, value), gradient in zip(net.named_parameters(), gradients, strict=True):

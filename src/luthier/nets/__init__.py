@@ -16,6 +16,7 @@ from luthier.nets.recurrent import RecurrentNet
 from luthier.nets.sequential import Chain, chain
 from luthier.nets.spec import DeferredSpec, DenseSpec
 from luthier.nets.summary import Summary, summary
+from luthier.nets.target_means import LevelSums, TargetEncoding, many_levelled
 from luthier.nets.text import TextNet, TextSpec
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "DeferredSpec",
     "DenseNet",
     "DenseSpec",
+    "LevelSums",
     "Licence",
     "Net",
     "NumberEmbedding",
@@ -43,12 +45,14 @@ __all__ = [
     "RecurrentNet",
     "Spec",
     "Summary",
+    "TargetEncoding",
     "TextNet",
     "TextSpec",
     "add_activation",
     "build",
     "chain",
     "licences_of",
+    "many_levelled",
     "quantile_edges",
     "spec_from_json",
     "summary",
