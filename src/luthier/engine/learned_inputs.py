@@ -19,7 +19,7 @@ class LearnedInputs:
     """Embeddings of codes, means of the target by code, functions of numbers, side by side [M, B, D]."""
 
     def __init__(self, spec: DenseSpec, parameters: Tensor, buffers: Tensor, gradients: Tensor) -> None:
-        self._means = None if spec.target_encoding is None else Means(spec, buffers)
+        self._means = None if spec.target_encoding is None else LevelMeans(spec, buffers)
         self._learnt_from = spec.learned_width - (
             0 if spec.number_embedding is None else spec.number_embedding.features
         )
@@ -135,7 +135,7 @@ class PiecewiseLines(_Lines):
         self._learn(gradient, self._e)
 
 
-class Means:
+class LevelMeans:
     """Every column's means of the target at once, which nobody learns: rows of buffers [M, Q], gathered once."""
 
     def __init__(self, spec: DenseSpec, buffers: Tensor) -> None:
