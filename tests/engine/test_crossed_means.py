@@ -10,10 +10,11 @@ import torch
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import TargetEncoder
 
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.engine.crossed_means import CrossedMeans
 from luthier.errors import ConfigError, InputError
 from luthier.nets import DenseSpec, LevelSums, TargetEncoding
+from luthier.rows import Inputs, Rows
 
 ROWS, LEVELS, FOLDS = 300, 12, 5
 RNG = np.random.default_rng(1)
@@ -24,8 +25,8 @@ DEALT = torch.arange(ROWS) % FOLDS
 CLOSE = {"rtol": 0, "atol": 1e-9}
 
 
-def part(targets: torch.Tensor, codes: torch.Tensor = CODES) -> Part:
-    return Part(torch.zeros(len(codes), 1, dtype=torch.float64), codes, targets)
+def part(targets: torch.Tensor, codes: torch.Tensor = CODES) -> Rows:
+    return Rows(Inputs(numbers=torch.zeros(len(codes), 1, dtype=torch.float64), codes=codes), targets)
 
 
 def spec(outputs: int = 1, levels: int = LEVELS, **options: object) -> DenseSpec:
@@ -119,7 +120,7 @@ def test_what_is_kept_is_over_all_rows_that_were_learnt_from() -> None:
         # The network that is delivered says of the rows left out what was measured of them.
         net, some = outcome.module(k), part(VALUES).rows(own)
         with torch.no_grad():
-            loss = (net(some.features, some.codes)[:, 0] - some.targets).square().mean()
+            loss = (net(some.numbers, some.codes)[:, 0] - some.targets).square().mean()
         assert float(loss) == pytest.approx(outcome.best_validation_loss[k], rel=1e-9)
     again = train(members, part(VALUES), None, replace(settings, blocks=3), folds=DEALT)
     np.testing.assert_allclose(again.parameters.numpy(), outcome.parameters.numpy(), rtol=1e-9, atol=1e-12)
@@ -156,7 +157,7 @@ def test_means_over_all_rows_would_leak(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_it_says_what_it_cannot_do() -> None:
-    several = Part(torch.zeros(4, 1), torch.zeros(4, 2, dtype=torch.int64), torch.zeros(4, 2))
+    several = Rows(Inputs(numbers=torch.zeros(4, 1), codes=torch.zeros(4, 2, dtype=torch.int64)), torch.zeros(4, 2))
     with pytest.raises(InputError, match="one target"):
         train([Member(spec(), seed=0, learning_rate=0.1)], several, None, Settings("mse", "sgd", 2, 1, 1))
     with pytest.raises(ConfigError, match="12 levels, not 3"):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from luthier.engine import Member
@@ -59,12 +60,19 @@ def test_factors_have_words() -> None:
 def test_means_of_the_target_are_a_choice_where_a_category_has_many_levels() -> None:
     spec = DenseSpec(2, (4,), 3, embeddings=((4, 2), (52, 6)))
     problem: Any = SimpleNamespace(
-        data=SimpleNamespace(encoder=SimpleNamespace(category_sizes=(4, 52))), outputs=3, loss="softmax"
+        outputs=3,
+        loss="softmax",
+        data=SimpleNamespace(
+            encoder=SimpleNamespace(category_sizes=(4, 52)), training=SimpleNamespace(targets=np.zeros(3))
+        ),
     )
     (choice,) = of_categories(problem, spec)
     assert choice.levels == (None, TargetEncoding((1,), (52,), 3))
     adopted = replace(spec, target_encoding=choice.levels[1])
     assert of_categories(problem, adopted)[0].levels[0] == adopted.target_encoding  # where the step starts
+    problem.data.training.targets = np.zeros((3, 2))
+    assert of_categories(problem, spec) == []
+    problem.data.training.targets = np.zeros(3)
     problem.data.encoder.category_sizes = (4, 9)
     assert of_categories(problem, spec) == []
     assert factor_name("categories") == "how categories enter"

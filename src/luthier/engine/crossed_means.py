@@ -17,10 +17,10 @@ from torch import Tensor
 from luthier.engine.dense_rows import buffer_views
 from luthier.engine.member import Member
 from luthier.engine.outcome import Outcome
-from luthier.engine.settings import Part
 from luthier.engine.streams import Stream
 from luthier.errors import InputError
 from luthier.nets import DenseSpec, LevelSums
+from luthier.rows import Rows
 from luthier.seeds import torch_generator
 
 INNER = 5  # folds of the rows that all members learn from; the rows that they do not learn from are fold 0
@@ -31,16 +31,16 @@ class CrossedMeans:
     """The members with tables of fold and level, the rows with codes for them, and the tables [F L, T] by fold."""
 
     members: tuple[Member, ...]
-    training: Part
-    validation: Part | None
+    training: Rows
+    validation: Rows | None
     tables: Mapping[int, Mapping[str, Tensor]]
 
     @classmethod
     def of(
         cls,
         members: Sequence[Member],
-        training: Part | Stream,
-        validation: Part | None,
+        training: Rows | Stream,
+        validation: Rows | None,
         folds: Tensor | None,
         seed: int = 0,
     ) -> CrossedMeans | None:
@@ -109,11 +109,10 @@ class CrossedMeans:
         return outcome
 
 
-def _coded(part: Part, spec: DenseSpec, folds: Tensor) -> Part:
+def _coded(rows: Rows, spec: DenseSpec, folds: Tensor) -> Rows:
     """The rows with codes [N, K + E] of fold and level together after their own."""
-    encoding = spec.target_encoding
+    encoding, codes = spec.target_encoding, rows.codes
     assert encoding is not None
-    own = part.codes[:, list(encoding.columns)].long()
-    levels = own.new_tensor(encoding.levels)
-    more = folds.to(own.device).unsqueeze(1) * levels + own
-    return replace(part, codes=torch.cat([part.codes, more.to(part.codes.dtype)], 1))
+    own = codes[:, list(encoding.columns)].long()
+    more = folds.to(own.device).unsqueeze(1) * own.new_tensor(encoding.levels) + own
+    return rows.with_inputs(codes=torch.cat([codes, more.to(codes.dtype)], 1))
