@@ -58,6 +58,8 @@ SAMPLES: dict[str, Any] = {  # a value of each option that is not its default
     "test": "/new.csv",
     "test_share": 0.1,
     "text_model": "none",
+    "separate": True,
+    "heads": ("y", "z"),
 }
 COMMAND: Any = typer.main.get_command(app)
 
