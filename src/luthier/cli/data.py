@@ -76,6 +76,7 @@ def info(
             typer.echo(tr(template, name=column.name, count=frame[column.name].n_unique()))
         elif column.name != result.picture:
             reason, kind = as_message(column.reason), Message(column.kind)
+            kind = kind if column.used else Message("{kind}, dropped", kind=kind)
             typer.echo(tr("  `{name}`: {kind}, because {reason}", name=column.name, kind=kind, reason=reason))
 
 
