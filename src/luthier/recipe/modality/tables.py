@@ -10,7 +10,7 @@ from typing import Any
 from luthier.engine import ModuleSpec
 from luthier.machine import default_memory
 from luthier.messages import Message
-from luthier.nets import AnyEmbedding, DenseSpec, NumberEmbedding, Spec
+from luthier.nets import AnyEmbedding, DenseSpec, NumberEmbedding, Spec, TargetEncoding, many_levelled
 from luthier.objective import shared_outputs
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.experiment import FirstSettingEvidence
@@ -41,6 +41,7 @@ from luthier.records import Said
 from luthier.statistics.designs import Factor, ShapeFactor
 
 FEWEST_UNITS = 4
+CATEGORIES = "categories"  # how they enter
 PLENTY = 150.0  # seconds of training
 LAYER_COST = 40.0  # products that the calls around a layer's products cost beside them, a row and unit
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
@@ -127,7 +128,7 @@ class TableModality:
         return FactorSpace(choices, first_levels(choices), TRAINING_FACTORS, values, build, network_in_words)
 
     def validation_space(self, runner: Runner, now: Setting) -> FactorSpace:
-        """How numbers enter, norms, units, layers, noise and mix-up; what regularises."""
+        """How numbers and categories enter, norms, units, layers, noise and mix-up; what regularises."""
         problem, member, spec = runner.problem, now.member, now.member.dense
         inputs = encodings(problem, runner.plan.methods)
         known = next((name for name, one in inputs.items() if one == (now.method, spec.number_embedding)), now.method)
@@ -138,6 +139,7 @@ class TableModality:
             ShapeFactor("units", (1.0, 0.5, 2.0)),
             ShapeFactor("architecture", (0, 1, -1) if len(spec.hidden) > 1 else (0, 1)),
             ShapeFactor("augmentation", tuple(name for name in AUGMENTATIONS if problem.mixes or name != "mix-up")),
+            *of_categories(problem, spec),
         )
         factors = (
             RATE_AGAIN,
@@ -154,7 +156,12 @@ class TableModality:
             last, others = values["dropout, last layer"], values["dropout, other layers"]
             changed_member = replace(
                 shaped.member,
-                spec=replace(shaped.member.dense, batch_norm=batch_norm, layer_norm=layer_norm),
+                spec=replace(
+                    shaped.member.dense,
+                    batch_norm=batch_norm,
+                    layer_norm=layer_norm,
+                    target_encoding=shape.get(CATEGORIES, spec.target_encoding),
+                ),
                 dropout=(others,) * (len(hidden) - 1) + (last,) if max(last, others) > 0 else (),
                 **regularised(member, values, rows),
                 **AUGMENTATIONS[shape["augmentation"]],
@@ -220,6 +227,15 @@ def encodings(problem: Problem, methods: Sequence[str]) -> dict[str, tuple[str, 
     return {**embedded, **{method: (method, None) for method in (METHOD, *others)}}
 
 
+def of_categories(problem: Problem, spec: DenseSpec) -> list[ShapeFactor]:
+    """Whether means of the target enter beside the embeddings, where a category has many levels."""
+    if problem.data.training.targets.ndim > 1:
+        return []  # of several targets each level would have several means
+    known = many_levelled(problem.data.encoder.category_sizes, problem.outputs, problem.loss)
+    ways: dict[TargetEncoding | None, None] = dict.fromkeys((spec.target_encoding, None, known))
+    return [ShapeFactor(CATEGORIES, tuple(ways))] if known is not None else []
+
+
 def _is_light(problem: Problem, method: str) -> bool:
     """Whether the rows behind a way of preprocessing take no more than their part of the memory."""
     rows = len(problem.data.training) + len(problem.data.validation)
@@ -259,5 +275,6 @@ def network_in_words(setting: Setting) -> list[str]:
     spec, method = setting.member.dense, Message(setting.method)
     parts: list[str] = ["x".join(map(str, spec.hidden)) or Message("linear")]
     parts.append(Message("{method} with learned functions", method=method) if spec.number_embedding else method)
+    parts += [Message("means of the target")] if spec.target_encoding else []
     norm = Message("batch norm") if spec.batch_norm else Message("layer norm") if spec.layer_norm else ""
     return [*parts, *([norm] if norm else [])]
