@@ -23,8 +23,7 @@ VERSION = 1
 MOST_ROWS = 1_000_000  # of a run with more of them only the sealed ones are kept
 # A run's own rows, sealed or open; rows that were open, or sealed and read, in a run that it comes from; open groups.
 SEALED, OPEN, WAS_OPEN, WAS_READ, GROUP = range(5)
-COLUMNS = {"cells": pl.UInt64, "inputs": pl.UInt64, "state": pl.UInt8, "before": pl.UInt16}
-NEAR = {"near": pl.UInt64}  # which earlier records do not have
+COLUMNS = {"cells": pl.UInt64, "inputs": pl.UInt64, "state": pl.UInt8, "before": pl.UInt16, "near": pl.UInt64}
 _NAME = "luthier rows"
 
 
@@ -92,8 +91,7 @@ class RowRecord:
             name: getattr(self, name) for name in ("run", "key", "line", "unknown", "readings", "complete", "widths")
         }
         facts["near_grid"] = None if self.near_grid is None else self.near_grid.to_json()
-        schema = COLUMNS | NEAR
-        table, content = pl.DataFrame(dict(zip(schema, columns, strict=True)), schema=schema), BytesIO()
+        table, content = pl.DataFrame(dict(zip(COLUMNS, columns, strict=True)), schema=COLUMNS), BytesIO()
         table.write_parquet(content, metadata={_NAME: json.dumps({"version": VERSION, **facts})})
         return content.getvalue()
 
@@ -106,12 +104,12 @@ class RowRecord:
             if facts["version"] != VERSION:
                 raise InputError("the record of rows has another version", received=str(facts["version"])[:20])
             table = pl.read_parquet(BytesIO(content))
-            if "near" not in table.columns:
+            if "near" not in table.columns:  # as in earlier records
                 table = table.with_columns(pl.col("inputs").alias("near"))
-            table = table.select(list(COLUMNS | NEAR))
-            if dict(table.schema) != COLUMNS | NEAR or any(table[name].null_count() for name in table.columns):
+            table = table.select(list(COLUMNS))
+            if dict(table.schema) != COLUMNS or any(table[name].null_count() for name in COLUMNS):
                 raise TypeError
-            cells, inputs, state, before, near = (table[name].to_numpy() for name in table.columns)
+            cells, inputs, state, before, near = (table[name].to_numpy() for name in COLUMNS)
             line, unknown = (tuple(str(one) for one in facts[name]) for name in ("line", "unknown"))
             counts = max(0, int(facts["readings"])), bool(facts["complete"])
             widths = {str(name): float(width) for name, width in dict(facts.get("widths", {})).items()}

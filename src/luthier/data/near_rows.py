@@ -61,7 +61,8 @@ class Rounding:
             return result
         digits = min(filter(None, (self.digits, other.digits)))
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.maximum(result, np.nan_to_num(10.0 ** (np.floor(np.log10(np.abs(values))) + 1 - digits)))
+            least = np.nan_to_num(10.0 ** (np.floor(np.log10(np.abs(values))) + 1 - digits))
+        return np.asarray(np.maximum(result, least))
 
     def rougher(self, other: Rounding) -> Rounding:
         """The rougher of both."""
