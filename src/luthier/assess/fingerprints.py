@@ -43,9 +43,8 @@ class Fingerprints:
     def joined(self, *others: Fingerprints) -> Fingerprints:
         """With those of other rows after them."""
         every = (self, *others)
-        return Fingerprints(
-            *(np.concatenate([getattr(f, name) for f in every]) for name in ("cells", "inputs", "near"))
-        )
+        cells, inputs = np.concatenate([one.cells for one in every]), np.concatenate([one.inputs for one in every])
+        return Fingerprints(cells, inputs, np.concatenate([one.near for one in every]))
 
     def known_in(self, others: Fingerprints, *, exactly: bool = False) -> np.ndarray:
         """Which rows are among others, by one of the three, or by one of the two that are exact [N]."""

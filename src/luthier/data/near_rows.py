@@ -100,7 +100,8 @@ class NearGrid:
 
     def hashes(self, frame: pl.DataFrame) -> np.ndarray:
         """A hash of the cells of each row, uint64 [N]."""
-        return row_hashes(on_grid(frame, self.widths), self._names_in(frame), spelt=False) + self._salt
+        known = frame.select(name for name in self.names if name in frame.columns)
+        return row_hashes(on_grid(known, self.widths), spelt=False) + self._salt
 
     def others(self, frame: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """The other cells in which rows may have been as the grid's table was written: rows [P], and a hash of each."""
@@ -145,9 +146,6 @@ class NearGrid:
     def _salt(self) -> np.uint64:
         """That cells of other grids are not taken for these."""
         return text_hash(repr((self.names, sorted(self.widths.items()))))
-
-    def _names_in(self, frame: pl.DataFrame) -> list[str]:
-        return [name for name in self.names if name in frame.columns]
 
     def _steps(self, name: str, cells: pl.Series) -> Iterator[np.ndarray]:
         """What is added to the hashes of rows for another cell that their number may have been in, 0 for none [N]."""

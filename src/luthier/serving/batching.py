@@ -18,8 +18,8 @@ from luthier.serving.limits import SLICE
 T = TypeVar("T")
 Predict = Callable[[Sequence[Any]], Sequence[Any]]
 JOINED, MOST = 32, 4096  # rows of a turn: of small requests, however long it takes; of all, however little
-# Seconds of the processor that a turn may take where requests are read. A thread that predicts waits for the interpreter
-# at every product, half a millisecond each while a large body is read: 1 ms became 12.
+# Seconds of the processor that a turn may take where requests are read. A thread that predicts waits for the
+# interpreter at every product, half a millisecond each while a large body is read: 1 ms became 12.
 AT_HAND = 0.002
 TURN = 0.006  # seconds that a turn takes at most: its rows are halved and doubled until it takes a third or more
 FAULTS = (Exception, pl.exceptions.PanicException)  # what a prediction may end in; Polars' panics are no Exception

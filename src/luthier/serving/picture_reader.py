@@ -55,8 +55,8 @@ class _Begun:
 class PictureReader:
     """Requests of a model of pictures.
 
-    Requests of a few tiny pictures are unpacked at once, those of small ones by one thread and all others by another, so
-    that a small one never waits for a large picture or for many, and memory holds one large picture at a time.
+    Requests of a few tiny pictures are unpacked at once, those of small ones by one thread and all others by another,
+    so that a small one never waits for a large picture or for many, and memory holds one large picture at a time.
     """
 
     quick = False
