@@ -12,10 +12,12 @@ from luthier.nets.dense import NORM_EPSILON, NORM_MEMORY, DenseNet
 from luthier.nets.initialise import INITIALISERS
 from luthier.nets.licences import Licence, licences_of
 from luthier.nets.numbers import AnyEmbedding, NumberEmbedding, PiecewiseEmbedding, quantile_edges
+from luthier.nets.one_head import one_head, state_of_head
 from luthier.nets.recurrent import RecurrentNet
 from luthier.nets.sequential import Chain, chain
 from luthier.nets.spec import DeferredSpec, DenseSpec
 from luthier.nets.summary import Summary, summary
+from luthier.nets.target_means import LevelSums, TargetEncoding, many_levelled
 from luthier.nets.text import TextNet, TextSpec
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "DeferredSpec",
     "DenseNet",
     "DenseSpec",
+    "LevelSums",
     "Licence",
     "Net",
     "NumberEmbedding",
@@ -43,13 +46,17 @@ __all__ = [
     "RecurrentNet",
     "Spec",
     "Summary",
+    "TargetEncoding",
     "TextNet",
     "TextSpec",
     "add_activation",
     "build",
     "chain",
     "licences_of",
+    "many_levelled",
+    "one_head",
     "quantile_edges",
     "spec_from_json",
+    "state_of_head",
     "summary",
 ]

@@ -91,7 +91,7 @@ def tune_table_as_asked(
         screen = TrackedSearch(screen, tracker_for(config.track))
     before = _run_of(source)
     if before is None:
-        base: dict[str, Any] = {}
+        base: Mapping[str, Any] = {}
         asked = kept_for("tune RUN", _described(source, config))
         read = read_as_asked(source, asked)
     else:
@@ -198,7 +198,8 @@ def _tune_table(
         facts={"kind": SEARCH, "options": options, "search": _said(space, effort)},
         registered=registered,
     )
-    work = walk.start().problem
+    _, runner = walk.start()
+    work = runner.problem
     if work.medium != "table":
         raise InputError(
             f"'{read.source.name}' holds {work.medium}",
@@ -207,7 +208,7 @@ def _tune_table(
             "NAME=identifier",
         )
     _, training, validation = work.prepared(options["inputs"])
-    width = first_width(len(training), input_count(work.data.encoder, training.features.shape[1]), work.outputs)
+    width = first_width(len(training), input_count(work.data.encoder, training.numbers.shape[1]), work.outputs)
     width = min((16, 32, 64, 128, 256), key=lambda units: abs(units - width))
     base, numbers = work.spec(options["inputs"], (width,)), work.data.training.numbers.shape[1]
     networks = DenseNetworks(training, validation, work.loss, base, numbers=numbers, seed=asked.seed)
@@ -269,9 +270,9 @@ def _refuse_another_problem(run: RunFolder, config: TuneConfig) -> None:
         )
 
 
-def _base_of(folder: RunFolder) -> dict[str, Any]:
+def _base_of(folder: RunFolder) -> Mapping[str, Any]:
     """The best setting of a run, once it is finished: its way of preparing inputs, and defaults of the space."""
-    scores = Result(folder).scores if folder.scores.exists() else {}
+    scores: Mapping[str, Any] = Result(folder).scores if folder.scores.exists() else {}
     trials = [t for t in scores.get("trials", []) if t["validation_loss"] is not None]
     best = min(trials, key=lambda trial: float(trial["validation_loss"]), default=None)
     defaults = {}

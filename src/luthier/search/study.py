@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from luthier.errors import LuthierError
+from luthier.messages import Message, restored, with_messages
 from luthier.search.effort import Effort
 from luthier.search.jobs import Executor
 from luthier.search.journal import Journal
@@ -57,7 +58,15 @@ class Search:
         """Search, tune the length, refit, and say what was found; where it is interrupted, what there is."""
         outcome = self.outcome
         try:
-            self._search()
+            stages, notes = make_stages(self.space, tiers=self.effort.tiers, trials=self.effort.trials)
+            for sentence in notes:
+                self._note(sentence)
+            for place, stage in enumerate(stages):
+                if self._over():
+                    break
+                self._stage(stage, stages[place:])
+                if self.effort.tiers and len(stages) > 1:
+                    self._sensitivity(stage)
             outcome.others = [] if self.store is None else self.store.others()
             outcome.best = best_of(outcome.candidates)
             if outcome.best is not None:
@@ -97,18 +106,6 @@ class Search:
             received=trials[0].reason if trials else "no trial",
             remedy="lower the learning rates in the space; check the data for values that are not finite",
         )
-
-    def _search(self) -> None:
-        """All stages, as far as trials and time reach."""
-        stages, notes = make_stages(self.space, tiers=self.effort.tiers, trials=self.effort.trials)
-        for sentence in notes:
-            self._note(sentence)
-        for place, stage in enumerate(stages):
-            if self._over():
-                break
-            self._stage(stage, stages[place:])
-            if self.effort.tiers and len(stages) > 1:
-                self._sensitivity(stage)
 
     def _note(self, sentence: str) -> None:
         self.outcome.notes.append(sentence)
@@ -151,10 +148,10 @@ class Search:
             self._unseen.seen |= {self.space.key(trial.values) for trial in trials}
             if result["box"]:
                 self.outcome.boxes.append({"stage": stage.name, "box": result["box"]})
-            for sentence in result["notes"]:
+            for sentence in restored(result)["notes"]:
                 self._note(sentence)
             if not trials:
-                self._note(f"every setting of {', '.join(space.dimensions)} has been tried")
+                self._note(Message("every setting of {names} has been tried", names=", ".join(space.dimensions)))
                 break
             self._searched += len(trials)
             mine += self.training.train(key, trials, bracket, until=self.until(final=False))
@@ -230,12 +227,13 @@ class Search:
             Trial(number, values, derive(self.effort.seed, "trial", number), stage.name)
             for number, values in zip(numbers, settings, strict=True)
         ]
-        return {
+        asked: dict[str, Any] = {
             "trials": [trial.to_json() for trial in trials],
             "used": max(used, 1),
             "notes": list(proposal.notes) if proposal else [],
             "box": proposal.box if proposal else {},
         }
+        return dict(with_messages(asked))
 
     def _sensitivity(self, stage: SearchStage) -> None:
         """What each dimension of a stage explains of its trials."""

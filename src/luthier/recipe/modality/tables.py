@@ -9,8 +9,9 @@ from typing import Any
 
 from luthier.engine import ModuleSpec
 from luthier.machine import default_memory
-from luthier.nets import AnyEmbedding, DenseSpec, NumberEmbedding, Spec
+from luthier.nets import AnyEmbedding, DenseSpec, NumberEmbedding, Spec, TargetEncoding, many_levelled
 from luthier.objective import shared_outputs
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.experiment import FirstSettingEvidence
 from luthier.recipe.decisions.starting_network import WidthEvidence, first_width
 from luthier.recipe.factor_space import (
@@ -35,9 +36,11 @@ from luthier.recipe.problem import Problem, input_count
 from luthier.recipe.questions import DROPPED, Question, changed, of_batches, of_clipping, of_penalties, of_rates
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.records import Said
 from luthier.statistics.designs import Factor, ShapeFactor
 
 FEWEST_UNITS = 4
+CATEGORIES = "categories"  # how they enter
 PLENTY = 150.0  # seconds of training
 LAYER_COST = 40.0  # products that the calls around a layer's products cost beside them, a row and unit
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
@@ -71,7 +74,7 @@ class TableModality:
         """Two hidden layers behind scaled inputs (see `first_setting`)."""
         training = problem.data.training
         numbers = training.numbers.shape[1]
-        flags = problem.prepared(METHOD)[1].features.shape[1] - numbers
+        flags = problem.prepared(METHOD)[1].numbers.shape[1] - numbers
         rows, sizes = learnt_rows(problem), problem.data.encoder.category_sizes
         constant = shared_outputs(problem.loss, problem.outputs)
         shape = TableShape(problem.task.family, rows, numbers, sizes, problem.outputs, flags, constant)
@@ -81,14 +84,14 @@ class TableModality:
         """One hidden layer."""
         return problem.spec(method, (width,))
 
-    def choose_network(self, runner: Runner) -> None:
-        """Write both heuristics of the width, and the strong setting that the experiments start from."""
+    def choose_network(self, runner: Runner) -> Said[None]:
+        """Say both heuristics of the width, and the strong setting that the experiments start from."""
         problem, space = runner.problem, self.training_space(runner)
         numbers, categories = problem.data.training.numbers.shape[1], len(problem.data.encoder.category_sizes)
         inputs = input_count(problem.data.encoder, numbers)
-        runner.ledger.decide(2, WidthEvidence(inputs, problem.outputs, len(problem.data.training)))
+        yield from decided(2, WidthEvidence(inputs, problem.outputs, len(problem.data.training)))
         label = space.setting(space.first_shape, space.first_point).label
-        runner.ledger.decide(2, FirstSettingEvidence(label, learnt_rows(problem), numbers, categories))
+        yield from decided(2, FirstSettingEvidence(label, learnt_rows(problem), numbers, categories))
 
     def work(self, spec: Spec | ModuleSpec, batch_size: int) -> float:
         """Products, and what comes with each layer's."""
@@ -124,7 +127,7 @@ class TableModality:
         return FactorSpace(choices, first_levels(choices), TRAINING_FACTORS, values, build, network_in_words)
 
     def validation_space(self, runner: Runner, now: Setting) -> FactorSpace:
-        """How numbers enter, norms, units, layers, noise and mix-up; what regularises."""
+        """How numbers and categories enter, norms, units, layers, noise and mix-up; what regularises."""
         problem, member, spec = runner.problem, now.member, now.member.dense
         inputs = encodings(problem, runner.plan.methods)
         known = next((name for name, one in inputs.items() if one == (now.method, spec.number_embedding)), now.method)
@@ -135,6 +138,7 @@ class TableModality:
             ShapeFactor("units", (1.0, 0.5, 2.0)),
             ShapeFactor("architecture", (0, 1, -1) if len(spec.hidden) > 1 else (0, 1)),
             ShapeFactor("augmentation", tuple(name for name in AUGMENTATIONS if problem.mixes or name != "mix-up")),
+            *of_categories(problem, spec),
         )
         factors = (
             RATE_AGAIN,
@@ -151,7 +155,12 @@ class TableModality:
             last, others = values["dropout, last layer"], values["dropout, other layers"]
             changed_member = replace(
                 shaped.member,
-                spec=replace(shaped.member.dense, batch_norm=batch_norm, layer_norm=layer_norm),
+                spec=replace(
+                    shaped.member.dense,
+                    batch_norm=batch_norm,
+                    layer_norm=layer_norm,
+                    target_encoding=shape.get(CATEGORIES, spec.target_encoding),
+                ),
                 dropout=(others,) * (len(hidden) - 1) + (last,) if max(last, others) > 0 else (),
                 **regularised(member, values, rows),
                 **AUGMENTATIONS[shape["augmentation"]],
@@ -217,6 +226,15 @@ def encodings(problem: Problem, methods: Sequence[str]) -> dict[str, tuple[str, 
     return {**embedded, **{method: (method, None) for method in (METHOD, *others)}}
 
 
+def of_categories(problem: Problem, spec: DenseSpec) -> list[ShapeFactor]:
+    """Whether means of the target enter beside the embeddings, where a category has many levels."""
+    if problem.data.training.targets.ndim > 1:
+        return []  # of several targets each level would have several means
+    known = many_levelled(problem.data.encoder.category_sizes, problem.outputs, problem.loss)
+    ways: dict[TargetEncoding | None, None] = dict.fromkeys((spec.target_encoding, None, known))
+    return [ShapeFactor(CATEGORIES, tuple(ways))] if known is not None else []
+
+
 def _is_light(problem: Problem, method: str) -> bool:
     """Whether the rows behind a way of preprocessing take no more than their part of the memory."""
     rows = len(problem.data.training) + len(problem.data.validation)
@@ -236,7 +254,7 @@ def with_hidden(now: Setting, hidden: tuple[int, ...], *, residual: bool | None 
 def with_inputs(problem: Problem, now: Setting, encoding: tuple[str, AnyEmbedding | None]) -> Setting:
     """The setting behind another way of preprocessing, with or without learned functions of numbers."""
     method, embedding = encoding
-    inputs = problem.prepared(method)[1].features.shape[1]
+    inputs = problem.prepared(method)[1].numbers.shape[1]
     spec = replace(now.member.dense, inputs=inputs, number_embedding=embedding)
     return replace(now, method=method, member=replace(now.member, spec=spec))
 
@@ -256,5 +274,6 @@ def network_in_words(setting: Setting) -> str:
     spec = setting.member.dense
     words = ["x".join(map(str, spec.hidden)) or "linear"]
     words.append(setting.method + (" with learned functions" if spec.number_embedding else ""))
+    means = "means of the target" if spec.target_encoding else ""
     norm = "batch norm" if spec.batch_norm else "layer norm" if spec.layer_norm else ""
-    return ", ".join([*words, *([norm] if norm else [])])
+    return ", ".join([*words, *(word for word in (means, norm) if word)])
