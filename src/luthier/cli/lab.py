@@ -46,13 +46,17 @@ def register(app: typer.Typer) -> None:
 
 
 def list_labs() -> None:
-    """List every lab by the document of its claim, with about how long it takes when it is quick."""
+    """List every lab by the document of its claim, with about how long it takes quickly and with --full."""
     from luthier.labs.gallery import by_document
+    from luthier.labs.lab import in_time
+    from luthier.labs.recorded import seconds_of
 
     for place, (document, labs) in enumerate(by_document().items()):
         typer.echo(f"{chr(10) if place else ''}{document}")
+        typer.echo(f"  {'':<24} {'quickly':>8} {'in full':>8}")
         for lab in labs:
-            typer.echo(f"  {lab.name:<24} {lab.minutes:>8}  {lab.claim}")
+            fully = seconds_of(lab, quick=False)
+            typer.echo(f"  {lab.name:<24} {lab.minutes:>8} {in_time(fully) if fully else '':>8}  {lab.claim}")
 
 
 def run(
@@ -136,23 +140,27 @@ def exercise(
         raise typer.Exit(1)
 
 
+def _aside(line: str) -> None:
+    typer.echo(f"  {line}", err=True)
+
+
 def _run(names: list[str], full: bool, json: bool, output: Path | None) -> None:
     from luthier import storage
     from luthier.labs.gallery import gallery, lab_named, lines, pages_beside
     from luthier.labs.lab import in_time, run_lab
     from luthier.labs.pages import write_pages
+    from luthier.labs.recorded import against_recorded, seconds_of
 
     labs = [lab_named(name) for name in names]
+    seconds = [seconds_of(lab, quick=not full) for lab in labs]
     outcomes = []
     for place, lab in enumerate(labs):
-        left = sum(one.seconds for one in labs[place:])
-        about = "" if full else f", about {in_time(left)} left"
-        typer.echo(f"{place + 1} of {len(labs)}: {lab.name}{about}", err=True)
-        outcomes.append(run_lab(lab, quick=not full, said=lambda line: typer.echo(f"  {line}", err=True)))
+        typer.echo(f"{place + 1} of {len(labs)}: {lab.name}, about {in_time(sum(seconds[place:]))} left", err=True)
+        outcomes.append(run_lab(lab, quick=not full, said=_aside, about=seconds[place]))
         if json:
             typer.echo(storage.json_text(outcomes[-1].to_json()))
         else:
-            typer.echo("\n".join(lines(outcomes[-1])))
+            typer.echo("\n".join((*lines(outcomes[-1]), *against_recorded(outcomes[-1]))))
     if output is not None:
         folder, played = output.with_name(f"{output.stem}-pages"), pages_beside(outcomes)
         storage.write_text(output, gallery(outcomes, folder.name))
