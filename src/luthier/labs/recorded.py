@@ -78,7 +78,8 @@ class RecordedLab:
         """How a new full run differs, a line for each figure; nothing is said of digits other than MNIST's."""
         if outcome.lab.needs_mnist and not mnist_is_there():
             return []
-        now, kept = ({one.what: one for one in figures} for figures in (outcome.bench.comparisons, self.figures))
+        now = {one.what: one for one in outcome.bench.comparisons}
+        kept = {one.what: one for one in self.figures}
         lines = [kept[what].difference(now[what]) for what in kept if what in now]
         lines += [f"{what}: recorded, and no longer measured" for what in kept if what not in now]
         lines += [f"{what}: measured, and not recorded" for what in now if what not in kept]
