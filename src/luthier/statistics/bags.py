@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luthier.kinds import JointKind
 from luthier.statistics.paired import interval
 from luthier.statistics.row_losses import of_target, row_losses
 
@@ -41,7 +42,7 @@ class Ensemble:
 def greedy_weights(
     outputs: Tensor,
     targets: Tensor,
-    kind: str,
+    kind: str | JointKind,
     rounds: int = ROUNDS,
     weights: Tensor | None = None,
     most: int | None = None,
@@ -60,7 +61,7 @@ def greedy_weights(
 def ensemble(
     outputs: Tensor | np.ndarray,
     targets: Tensor | np.ndarray,
-    kind: str,
+    kind: str | JointKind,
     folds: np.ndarray,
     weights: Tensor | None = None,
     most: int = 8,
@@ -132,13 +133,16 @@ def _gained_nothing(before: np.ndarray, after: np.ndarray) -> bool:
 
 
 def of_loss(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """What a loss depends on, of outputs [P, N, C]: the target's probability [P, N, 1], as class 0's; or values."""
-    one = outputs.shape[-1] == 1
-    return (outputs, targets) if one else (of_target(outputs, targets), torch.zeros_like(targets))
+    """What a loss depends on, of outputs [P, N, C]: the target's probability [P, N, 1], as class 0's; or values.
+
+    Of several targets [N, T] it is all of them.
+    """
+    as_they_are = outputs.shape[-1] == 1 or targets.ndim == 2  # numbers, and several targets
+    return (outputs, targets) if as_they_are else (of_target(outputs, targets), torch.zeros_like(targets))
 
 
 def _greedy(
-    outputs: Tensor, targets: Tensor, kind: str, most: int, weights: Tensor | None, rounds: int = ROUNDS
+    outputs: Tensor, targets: Tensor, kind: str | JointKind, most: int, weights: Tensor | None, rounds: int = ROUNDS
 ) -> np.ndarray:
     """Weights [most, P] of greedy ensembles of at most 1, 2, ... components.
 
@@ -165,7 +169,9 @@ def _greedy(
     return np.stack(sizes) / rounds
 
 
-def _best(outputs: Tensor, total: Tensor, done: int, targets: Tensor, kind: str, weights: Tensor | None) -> int:
+def _best(
+    outputs: Tensor, total: Tensor, done: int, targets: Tensor, kind: str | JointKind, weights: Tensor | None
+) -> int:
     """The component [P, N, C] that the sum [N, C] of so many gains most from; one without a loss never."""
     blocks = torch.split(outputs, max(1, BLOCK // max(1, total.numel())))
     losses = [row_losses((total + some) / (done + 1), targets, kind, weights).mean(-1) for some in blocks]

@@ -8,35 +8,37 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from luthier.engine import Part
+from luthier.messages import Message
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.delivered import DistilledEvidence
 from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import FINAL_SEEDS
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.deliverable import Component, Deliverable
+from luthier.records import Said, noted
+from luthier.rows import Rows
 from luthier.saved import activate
 from luthier.seeds import derive
 from luthier.statistics.row_losses import row_losses
 
 
-def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable:
+def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Said[Deliverable]:
     """The best of five networks trained on what the choice says of the training rows; the choice where time is up."""
     problem = runner.problem
     if not problem.mixes:
-        sentence = "ordered levels are not distilled; --task multiclass can be"
-        runner.ledger.add("note", {"step": 5, "sentence": sentence})
+        yield noted(5, Message("ordered levels are not distilled; --task multiclass can be"))
         return choice
     if len(choice.components) < 2:
         return choice
     _, training, validation = problem.prepared(setting.method)
-    taught = Part(training.features, training.codes, _teaching(runner, choice, training), training.weights)
+    taught = Rows(training.inputs, _teaching(runner, choice, training), training.weights)
     planned = runner.plan.final.for_batches(setting.batch_size, runner.plan.batch_size)
     seeds = [derive(problem.seed, "distilled", k) for k in range(FINAL_SEEDS)]
     members = seeded(setting, seeds, planned.steps, "distilled")
     last = list(runner.plan.shares)[-1]
     training_plan = TrainingPlan(last, planned, setting.method, setting.rule, setting.batch_size, (taught, validation))
-    trained = runner.run("distilled", members, training_plan)
+    trained = yield from runner.run("distilled", members, training_plan)
     if trained is None:
         return choice
     best = trained.usable()[0]
@@ -44,12 +46,12 @@ def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable
     losses = row_losses(activate(trained.logits[best], kind), validation.targets, kind, validation.weights)
     alone, own = choice.losses["one"], float(losses.mean())
     offered = choice.kind, len(choice.components)
-    runner.ledger.decide(5, DistilledEvidence(alone, choice.losses[choice.kind], *offered, own))
+    yield from decided(5, DistilledEvidence(alone, choice.losses[choice.kind], *offered, own))
     return Deliverable("distilled", (Component(trained, best),), {**choice.losses, "distilled": own})
 
 
 @torch.no_grad()
-def _teaching(runner: Runner, choice: Deliverable, training: Part) -> Tensor:
+def _teaching(runner: Runner, choice: Deliverable, training: Rows) -> Tensor:
     """What the mean says of the training rows: probabilities [N, C], of two classes [N, 1], or values [N]."""
     problem = runner.problem
     kind = problem.task.kind
@@ -57,7 +59,7 @@ def _teaching(runner: Runner, choice: Deliverable, training: Part) -> Tensor:
     for component in choice.components:
         net = component.trained.net(component.member)
         rows = torch.split(torch.arange(len(training)), 8192)
-        outputs = torch.cat([activate(net(training.features[r], training.codes[r]), kind) for r in rows])
+        outputs = torch.cat([activate(net(training.numbers[r], training.codes[r]), kind) for r in rows])
         total += component.weight * outputs
     if not problem.task.is_classes:
         return total[:, 0].float()

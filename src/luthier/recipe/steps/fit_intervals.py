@@ -11,15 +11,18 @@ from torch import Tensor
 from luthier.assess import RowIntervals
 from luthier.assess.row_intervals import PINBALL, correction_of, interval_score, moved, quantiles_of, with_prediction
 from luthier.data import TableEncoder
-from luthier.engine import Member, Part, Schedule, Settings, train
+from luthier.engine import Member, Schedule, Settings, train
 from luthier.engine.outcome import Outcome
 from luthier.nets import DenseNet, DenseSpec
 from luthier.recipe.budget import Budget
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.interval_choice import IntervalEvidence
 from luthier.recipe.problem import embedding_width
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.calibrated import left_out, units_of, weights_of
 from luthier.recipe.steps.deliverable import Deliverable
+from luthier.records import Said
+from luthier.rows import Rows
 from luthier.saved import Model
 from luthier.seeds import derive
 
@@ -30,7 +33,7 @@ STEPS_A_SECOND = 20  # of the budget: a step of five networks takes about a mill
 PARTITION = 1000  # a dealing of folds that nothing else uses
 
 
-def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method: str) -> Model:
+def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method: str) -> Said[Model]:
     """The model with intervals whose width depends on the row, where these are the better ones on rows left out.
 
     A network for each fold of these rows learns the quantiles of the residuals of the others; the conformal correction
@@ -44,7 +47,7 @@ def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method
         return model
     folded = choice.held_out is not None
     part = problem.open_rows(method) if folded else problem.prepared(method)[2]
-    steps = steps_of(len(part), part.features.shape[1], runner.budget_clock.budget)
+    steps = steps_of(len(part), part.numbers.shape[1], runner.budget_clock.budget)
     if not steps:
         return model
     counting, units = weights_of(problem, folded), units_of(problem, folded)
@@ -53,10 +56,9 @@ def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method
     scale = float(np.sqrt(np.average(residuals**2, weights=counting)))
     if not scale > 0:
         return model
-    rows = Part(
-        with_prediction(part.features, torch.from_numpy(averaged[:, 0])),
-        part.codes,
-        torch.from_numpy(residuals / scale).to(part.features.dtype),
+    rows = Rows(
+        part.inputs.replaced(numbers=with_prediction(part.numbers, torch.from_numpy(averaged[:, 0]))),
+        torch.from_numpy(residuals / scale).to(part.numbers.dtype),
         part.weights,
     )
     folds = (problem.cross_fitted() if folded else problem.judged_by_validation()).dealt(PARTITION)
@@ -72,7 +74,7 @@ def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method
         rows=len(residuals),
         out_of_fold=folded,
     )
-    if not runner.ledger.decide(5, evidence):
+    if not (yield from decided(5, evidence)):
         return model
     net = _trained(rows, steps, seeds[-1:], model).module()
     assert isinstance(net, DenseNet)
@@ -92,10 +94,10 @@ def steps_of(rows: int, columns: int, budget: Budget) -> int:
     return max(FEWEST_STEPS, min(wanted, allowed or 0))
 
 
-def _trained(rows: Part, steps: int, seeds: list[int], model: Model, folds: Tensor | None = None) -> Outcome:
+def _trained(rows: Rows, steps: int, seeds: list[int], model: Model, folds: Tensor | None = None) -> Outcome:
     """A network for each seed, which leaves out the fold of its number, or learns from all rows."""
     spec = DenseSpec(
-        inputs=rows.features.shape[1],
+        inputs=rows.numbers.shape[1],
         hidden=(UNITS,),
         outputs=2,
         activation="selu",
@@ -119,7 +121,7 @@ def _trained(rows: Part, steps: int, seeds: list[int], model: Model, folds: Tens
     return train(members, rows, None, settings, folds=folds)
 
 
-def _out_of_fold(trained: Outcome, rows: Part, folds: Tensor) -> np.ndarray:
+def _out_of_fold(trained: Outcome, rows: Rows, folds: Tensor) -> np.ndarray:
     """The quantiles [N, 2] of each row by the network that had left it out."""
-    outputs = trained.logits(rows.features, rows.codes)
+    outputs = trained.logits(rows.numbers, rows.codes)
     return quantiles_of(outputs[folds, torch.arange(len(folds))])

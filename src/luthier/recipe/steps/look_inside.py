@@ -10,18 +10,19 @@ import torch
 
 from luthier.diagnosis import Evaluated, Trace, diagnosis_of, stack_traces
 from luthier.diagnosis.controls import trivial_loss
-from luthier.engine import Part
 from luthier.engine.architecture import architecture
 from luthier.nets import DenseSpec
 from luthier.recipe.runner import Runner, TrainedPopulation
+from luthier.records import Said, found
+from luthier.rows import Rows
 from luthier.saved.run_files import HISTORY
 from luthier.untrusted import read_frame
 
 SAID_ELSEWHERE = ("still-improving",)  # the next step says it
 
 
-def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> dict[str, Any] | None:
-    """Probe every kept network of the final population; findings of the best one go into the ledger.
+def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> Said[dict[str, Any] | None]:
+    """Probe every kept network of the final population; findings of the best one are said.
 
     Returns the six questions of optimisation with their numbers, and in how many networks each finding was seen.
     """
@@ -33,7 +34,7 @@ def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> dict[str, An
     _, training, _ = problem.prepared(seeds.method)
     traces = stack_traces(seeds.spec, *_stacked(seeds, kept), training, problem.loss)
     curves = read_frame(runner.folder.history / f"{seeds.name}.parquet", HISTORY)
-    features = training.features.double()
+    features = training.numbers.double()
     inputs = float(features.mean()), float(features.std())
     result = []
     for member, trace in zip(kept, traces, strict=True):
@@ -45,7 +46,7 @@ def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> dict[str, An
             counts[finding.code] = counts.get(finding.code, 0) + 1
     for finding in result[0].findings:
         if finding.code not in SAID_ELSEWHERE:
-            runner.ledger.find(finding, step=5)
+            yield found(5, finding)
     return {"questions": [list(item) for item in result[0].checklist], "findings": counts, "networks": len(kept)}
 
 
@@ -54,7 +55,7 @@ def _stacked(seeds: TrainedPopulation, kept: list[int]) -> tuple[torch.Tensor, t
     return architecture(seeds.spec).filled([seeds.weights[member] for member in kept], torch.float32)
 
 
-def _add_curves(trace: Trace, curve: pl.DataFrame, training: Part, runner: Runner) -> None:
+def _add_curves(trace: Trace, curve: pl.DataFrame, training: Rows, runner: Runner) -> None:
     problem = runner.problem
     classes = bool(problem.task.classes)
     trace.trivial = trivial_loss(training.targets, problem.loss)
