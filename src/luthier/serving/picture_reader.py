@@ -173,7 +173,7 @@ def _from_json(body: bytes, most: int) -> Iterator[bytes]:
         limited(count + 1, most, "pictures")
         following = _FOLLOWING.match(body, end + 1) if end >= 0 else None
         try:
-            yield _decoded(text)
+            yield decoded(text)
         except ValueError:
             raise _not_base64(count, shown(text[:100].decode("utf-8", "replace"))) from None
         if following is None:
@@ -187,7 +187,7 @@ def _from_json(body: bytes, most: int) -> Iterator[bytes]:
     raise _not_base64(count, begins)
 
 
-def _decoded(text: bytes) -> bytes:
+def decoded(text: bytes) -> bytes:
     """The bytes that base64 stands for, a stretch at a time, so that other threads have the interpreter in between.
 
     ValueError for anything else.
