@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from luthier.objective import metric_named
-from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.experiment import BagsEvidence, EnsembleSize
 from luthier.recipe.fold_bags import Bag, judging_units
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.by_metric import ByMetric
 from luthier.recipe.steps.deliverable import Component, Deliverable
+from luthier.records import Said
 from luthier.statistics.bags import Ensemble, ensemble, greedy_weights
 
 MOST_BAGS, MOST_CANDIDATES, MOST_BYTES = 8, 60, 2**28  # of all candidates' outputs
@@ -40,7 +41,7 @@ def ensemble_of(runner: Runner, bags: Sequence[Bag]) -> tuple[Ensemble, Tensor]:
     return ensemble(outputs, whole.targets, kind, folds, weights=whole.weights, most=MOST_BAGS), outputs
 
 
-def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
+def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Said[Deliverable]:
     """The smallest ensemble that is as good as the best, with what its networks say of the rows that judge.
 
     Where a metric was asked for, the number of bags goes by it.
@@ -56,7 +57,7 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
     metric = problem.asked_metric if values and all(one.value is not None for one in sizes) else ""
     larger = bool(metric) and metric_named(metric).larger_is_better
     evidence = BagsEvidence(sizes, len(bags), design.folds, metric=metric, larger_is_better=larger)
-    count = runner.ledger.decide(5, evidence)
+    count = yield from decided(5, evidence)
     whole, kind = problem.judged(bags[0].setting.method), problem.task.kind
     chosen = (
         greedy_weights(outputs, whole.targets, kind, weights=whole.weights, most=count) if metric else found.weights

@@ -15,11 +15,13 @@ from luthier.engine import Member, Schedule, Settings, train
 from luthier.engine.outcome import Outcome
 from luthier.nets import DenseNet, DenseSpec
 from luthier.recipe.budget import Budget
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.interval_choice import IntervalEvidence
 from luthier.recipe.problem import embedding_width
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.calibrated import left_out, units_of, weights_of
 from luthier.recipe.steps.deliverable import Deliverable
+from luthier.records import Said
 from luthier.rows import Rows
 from luthier.saved import Model
 from luthier.seeds import derive
@@ -31,7 +33,7 @@ STEPS_A_SECOND = 20  # of the budget: a step of five networks takes about a mill
 PARTITION = 1000  # a dealing of folds that nothing else uses
 
 
-def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method: str) -> Model:
+def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method: str) -> Said[Model]:
     """The model with intervals whose width depends on the row, where these are the better ones on rows left out.
 
     A network for each fold of these rows learns the quantiles of the residuals of the others; the conformal correction
@@ -72,7 +74,7 @@ def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method
         rows=len(residuals),
         out_of_fold=folded,
     )
-    if not runner.ledger.decide(5, evidence):
+    if not (yield from decided(5, evidence)):
         return model
     net = _trained(rows, steps, seeds[-1:], model).module()
     assert isinstance(net, DenseNet)
