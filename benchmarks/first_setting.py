@@ -108,7 +108,7 @@ def trained(rows: Table, setting: Setting, steps: int) -> dict[str, Any]:
     began = time.process_time()
     outcome = train(seeded(setting, range(SEEDS), steps), training, validation, settings)
     seconds = time.process_time() - began
-    outputs = outcome.logits(test.numbers, test.codes)
+    outputs = outcome.logits(test.inputs)
     outputs = rows.transform.bounded(outputs) if rows.kind == "regression" else outputs
     losses = loss_named(settings.loss).mean(outputs, test.targets, None).double().numpy()
     best = float(np.mean(outcome.best_step)) / steps

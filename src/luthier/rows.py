@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from luthier.errors import InputError
 
-
 Place = Mapping[str, list[int]]  # where a column of a table lies: its columns of each of the inputs
 
 

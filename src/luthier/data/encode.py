@@ -145,7 +145,7 @@ class TableEncoder:
             numbers += [vectors.encode(written) for vectors in self.vectors]
         codes = [self._codes(frame[c.name], c, unread) for c in self.columns if c.kind == "category"]
         rows = frame.height
-        tokens = {"tokens": torch.from_numpy(words.encode(written)) for words in self.texts}
+        tokens = {"tokens": torch.from_numpy(self.texts[0].encode(written))} if self.texts else {}
         return Inputs(
             numbers=torch.from_numpy(np.concatenate(numbers, 1, dtype=np.float64) if numbers else np.zeros((rows, 0))),
             codes=torch.from_numpy(np.stack(codes, 1) if codes else np.zeros((rows, 0), np.int64)),

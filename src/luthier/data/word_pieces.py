@@ -74,7 +74,7 @@ class Words:
         return 2 * self.length - 1
 
     def encode(self, frame: pl.DataFrame) -> np.ndarray:
-        """Ids int32 [N, L] of the rows' pieces, and after them those [N, L - 1] of their pairs; 0 where there is none."""
+        """Ids int32 [N, L] of the rows' pieces, after them those [N, L - 1] of their pairs; 0 where there is none."""
         pieces = self._pieces(frame)
         keys, known = self._keys(pieces), np.array(self.pairs, dtype=np.int64)
         if not len(known):

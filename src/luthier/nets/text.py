@@ -156,9 +156,7 @@ class TextNet(nn.Module):
         result: Tensor = self.head(torch.cat(parts, 1))
         return result
 
-    def from_training_rows(
-        self, numbers: Features, tokens: Codes, codes: Codes, targets: Targets
-    ) -> dict[str, Tensor]:
+    def from_training_rows(self, numbers: Features, tokens: Codes, codes: Codes, targets: Targets) -> dict[str, Tensor]:
         """How much each word and pair tells of the targets [N], by these rows, as the buffer that weighs them.
 
         It is the logarithm of its share among the words of one class, over its share in all others; of several classes

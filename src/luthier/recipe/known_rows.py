@@ -257,7 +257,7 @@ def _hashes_of(read: LoadedData, grid: Mapping[str, float]) -> Hashes:
 def _hashes_of_others(cells: pl.DataFrame, values: pl.DataFrame, read: LoadedData, grid: Mapping[str, float]) -> Hashes:
     """Hashes of rows of another table [N], as they came and with their values."""
     if read.pictures is not None:
-        pixels = PictureEncoder(read.columns, read.pictures.shape, read.pictures).encode(values)[0]
+        pixels = PictureEncoder(read.columns, read.pictures.shape, read.pictures).encode(values)["pixels"]
         seen = checksums(pixels.numpy())
         return _with_target(seen, seen, values, read, grid)
     return _with_target(row_hashes(cells), None, values, read, grid)
