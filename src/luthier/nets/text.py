@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from luthier.errors import ConfigError
 from luthier.nets.recurrent import CELLS, POOLS, read_sequence
 from luthier.seeds import derive
-from luthier.shapes import Codes, Features, Outputs, Targets
+from luthier.shapes import Codes, Features, Outputs, Targets, Tokens
 
 READERS = ("bag", *CELLS)
 READS = ("both", "words", "vectors")
@@ -140,7 +140,7 @@ class TextNet(nn.Module):
             self.register_buffer("telling", torch.ones(spec.pieces + spec.pairs + 1))
         return spec.width
 
-    def forward(self, numbers: Features, tokens: Codes, codes: Codes) -> Outputs:
+    def forward(self, numbers: Features, tokens: Tokens, codes: Codes) -> Outputs:
         """Logits [B, outputs] of rows; see TextSpec."""
         spec = self.spec
         plain, vectors = numbers[:, : spec.numbers], numbers[:, spec.numbers :]
@@ -156,7 +156,9 @@ class TextNet(nn.Module):
         result: Tensor = self.head(torch.cat(parts, 1))
         return result
 
-    def from_training_rows(self, numbers: Features, tokens: Codes, codes: Codes, targets: Targets) -> dict[str, Tensor]:
+    def from_training_rows(
+        self, numbers: Features, tokens: Tokens, codes: Codes, targets: Targets
+    ) -> dict[str, Tensor]:
         """How much each word and pair tells of the targets [N], by these rows, as the buffer that weighs them.
 
         It is the logarithm of its share among the words of one class, over its share in all others; of several classes

@@ -128,7 +128,7 @@ def _judged(runner: Runner, so_far: SoFar, setting: Setting) -> Said[Verdict]:
     scores |= error_analysis(runner, model, test, predictions, problem.data.test_rows)
     scores["forgotten"] = None if earlier is None else (yield from forgotten(runner, model, earlier))
     scores["inside"] = inside
-    scores["sheets"] = image_grids(runner, setting, model, test.inputs.only, scores["worst"])
+    scores["sheets"] = image_grids(runner, setting, model, test.inputs, scores["worst"])
     write_stored_predictions(runner.folder.judged, test, problem.data.test_rows, predictions, problem.task)
     scores["seal"], scores["openings"] = history.to_json(), history.readings
     if (finding := seen_before(history)) is not None:
