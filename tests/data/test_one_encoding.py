@@ -345,7 +345,8 @@ def test_the_exported_program(door: str, exported: tuple[Model, Path], tmp_path:
         with pytest.raises(ValueError, match="is not a number"):  # rows by themselves do not say how they are written
             plain.encode(rows)
         return
-    check(model.encoder, plain.encode(rows), frame)
+    numbers, codes = plain.encode(rows)
+    check(model.encoder, Inputs(numbers=numbers, codes=codes), frame)
     result = np.array([list(row.values()) for row in plain.predict_proba(rows)])
     np.testing.assert_allclose(result, model.predict_proba(frame).to_numpy(), atol=1e-6)  # float32 networks
     assert plain.predict([]) == []

@@ -330,7 +330,7 @@ def _familiarity(bundle: Bundle, encoder: Encoder, prepare: Prepare) -> Familiar
 def _plain_width(prepare: Prepare) -> int:
     with torch.no_grad():
         assert isinstance(prepare, Preprocess)
-        return prepare.plain(torch.zeros(0, prepare.columns + prepare.passing)).shape[1]
+        return prepare.plain(_one_row(encoder)).shape[1]
 
 
 def _named(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
