@@ -319,7 +319,7 @@ def _familiarity(bundle: Bundle, encoder: Encoder, prepare: Prepare) -> Familiar
         return None
     _require(set(stored) == {"mean", "whitening"}, "the tensors of familiarity", ", ".join(stored)[:100])
     mean, whitening = (stored[name].numpy() for name in ("mean", "whitening"))
-    width = FEATURES_OF_PICTURES if isinstance(encoder, PictureEncoder) else _plain_width(prepare)
+    width = FEATURES_OF_PICTURES if isinstance(encoder, PictureEncoder) else _plain_width(prepare, encoder)
     fits = mean.shape == (width,) and whitening.ndim == 2 and whitening.shape[0] == width
     _require(fits, f"familiarity of {width} features", f"{mean.shape} and {whitening.shape}")
     known = all(part.dtype == np.float64 and np.isfinite(part).all() for part in (mean, whitening))
@@ -327,7 +327,7 @@ def _familiarity(bundle: Bundle, encoder: Encoder, prepare: Prepare) -> Familiar
     return Familiarity(mean, whitening, bundle.model["familiar_within"])
 
 
-def _plain_width(prepare: Prepare) -> int:
+def _plain_width(prepare: Prepare, encoder: Encoder) -> int:
     with torch.no_grad():
         assert isinstance(prepare, Preprocess)
         return prepare.plain(_one_row(encoder)).shape[1]
