@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import math
 import re
 import tempfile
@@ -24,7 +25,7 @@ from luthier.data.numerals import MAGNITUDES, alike, grouped_in
 from luthier.data.parsing import CellParser
 from luthier.data.target_transform import TargetTransform
 from luthier.errors import LuthierError
-from luthier.exporting import plain_model, plain_pictures
+from luthier.exporting import plain_answers, plain_model, plain_pictures
 from luthier.exporting.graph import exportable
 from luthier.nets import NORM_EPSILON, ConvSpec, DenseSpec
 from luthier.nets.numbers import SCALE, PiecewiseEmbedding, pieces
@@ -82,7 +83,7 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
         "temperature": float(model.temperature),
     }
     content = save({k: v.contiguous() for k, v in weights.items()}, metadata={"model": storage.json_text(facts)})
-    files = {"model.safetensors": content, "model.py": Path(str(program.__file__)).read_bytes()}
+    files = {"model.safetensors": content, "model.py": _in_one_file(program).encode()}
     with tempfile.TemporaryDirectory() as trial:
         for name, written in files.items():
             (Path(trial) / name).write_bytes(written)
@@ -99,11 +100,22 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
     return gap
 
 
+def _in_one_file(program: ModuleType) -> str:
+    """A program's text with what programs have in common in place of the line that imports it."""
+    text, shared = inspect.getsource(program), inspect.getsource(plain_answers)
+    line = next(line for line in text.splitlines(keepends=True) if line.startswith(f"from {plain_answers.__name__} "))
+    return text.replace(line, shared.partition("from __future__ import annotations\n\n")[2])
+
+
 def _folded(net: nn.Module) -> dict[str, Tensor]:
     """A network's weights, what is known before any row worked into them: inputs' factors, batch norm, turns, edges."""
     state, spec = dict(net.state_dict()), getattr(net, "spec", None)
     if not isinstance(spec, DenseSpec):
         return state
+    for k, name in enumerate(
+        () if spec.target_encoding is None else spec.target_encoding.shapes(), len(spec.embeddings)
+    ):
+        state[f"embeddings.{k}.weight"] = state.pop(name)
     if SCALE in state:
         state["layers.0.weight"] = state["layers.0.weight"] * state.pop(SCALE)
     for i in range(len(spec.hidden) if spec.batch_norm else 0):
@@ -124,7 +136,9 @@ def _of_a_table(model: Model, encoder: TableEncoder) -> dict[str, Any]:
     specs = [net.spec for net in model.nets if isinstance(net.spec, DenseSpec)]
     return {
         "method": model.preprocess.method,
-        "specs": [{**spec.to_json(), "activations": list(spec.activations)} for spec in specs],
+        "specs": [
+            {**spec.to_json(), "activations": list(spec.activations), "tables": spec.coded_columns} for spec in specs
+        ],
         "columns": [
             {
                 "name": c.name,

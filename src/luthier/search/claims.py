@@ -1,57 +1,17 @@
-"""What a search may claim: paired differences with intervals, and findings about the search itself."""
+"""What a search may claim: findings about the search itself."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
-import numpy as np
-
+from luthier.messages import Message
 from luthier.records import Finding
 from luthier.search.space import Choice, Space
 from luthier.search.trials import COMPLETE, Trial
-from luthier.statistics.paired import of_mean
+from luthier.statistics.paired import by_seed
 
 EDGE = 0.03  # of a range, counted as its edge
-
-
-@dataclass(frozen=True)
-class Paired:
-    """The mean of paired differences with its 95 % interval (Student's t); `clear` when that leaves out 0."""
-
-    mean: float
-    low: float
-    high: float
-    pairs: int
-
-    @property
-    def clear(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low > 0 or self.high < 0
-
-    def __str__(self) -> str:
-        return f"{self.mean:+.4g} [{self.low:+.4g}, {self.high:+.4g}]"
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {**asdict(self), "clear": self.clear}
-
-
-def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
-    """The differences first minus second, seed by seed.
-
-    >>> paired([0.5, 0.6, 0.4], [0.4, 0.5, 0.3]).clear
-    True
-    """
-    differences = np.array([a - b for a, b in zip(first, second, strict=True) if math.isfinite(a) and math.isfinite(b)])
-    n = len(differences)
-    if n < 2:
-        return Paired(float(differences.mean()) if n else math.nan, -math.inf, math.inf, n)
-    known = of_mean(differences)
-    half = known.half_width()
-    return Paired(known.mean, known.mean - half, known.mean + half, n)
 
 
 def at_edges(space: Space, best: Trial) -> list[Finding]:
@@ -63,16 +23,21 @@ def at_edges(space: Space, best: Trial) -> list[Finding]:
         share, value = dimension.share(best.values[name]), best.values[name]
         if EDGE <= share <= 1 - EDGE and not (dimension.integer and value in (dimension.low, dimension.high)):
             continue
-        side, bound = ("lower", dimension.low) if share < 0.5 else ("upper", dimension.high)
+        bound = dimension.low if share < 0.5 else dimension.high
         if bound in dimension.limits:
             continue  # there is nothing beyond
+        template = "the best {name}, {value:.4g}, lies at the upper edge of its range, {bound:g}"
+        remedy = "widen the range of {name} above {bound:g} and search again"
+        if share < 0.5:
+            template = "the best {name}, {value:.4g}, lies at the lower edge of its range, {bound:g}"
+            remedy = "widen the range of {name} below {bound:g} and search again"
         result.append(
             Finding(
                 code="best-at-edge",
                 severity="warning",
-                sentence=f"the best {name}, {value:.4g}, lies at the {side} edge of its range, {bound:g}",
+                sentence=Message(template, name=name, value=value, bound=bound),
                 evidence={"name": name, "value": value, "share": share, "bound": bound},
-                remedy=f"widen the range of {name} {'below' if share < 0.5 else 'above'} {bound:g} and search again",
+                remedy=Message(remedy, name=name, bound=bound),
                 source="S0-04",
             )
         )
@@ -92,11 +57,19 @@ def convergence(trials: Sequence[Trial], noise: float) -> Finding | None:
     half = len(values) // 2
     before, after = min(values[:half]), min(values)
     converged = before - after <= 2 * noise
+    template = (
+        "the search has converged: its second half improved the best by {gain:.3g}, within twice the noise of a "
+        "seed ({noise:.2g})"
+    )
+    if not converged:
+        template = (
+            "the search has not converged: its second half improved the best by {gain:.3g}, beyond twice the noise of "
+            "a seed ({noise:.2g})"
+        )
     return Finding(
         code="converged" if converged else "not-converged",
         severity="note",
-        sentence=f"the search has {'' if converged else 'not '}converged: its second half improved the best by "
-        f"{before - after:.3g}, {'within' if converged else 'beyond'} twice the noise of a seed ({noise:.2g})",
+        sentence=Message(template, gain=before - after, noise=noise),
         evidence={"before": before, "after": after, "noise": noise},
         remedy="" if converged else "more trials may find better settings",
     )
@@ -105,15 +78,19 @@ def convergence(trials: Sequence[Trial], noise: float) -> Finding | None:
 def same_within_noise(values: Mapping[int, Sequence[float]], best: int) -> Finding | None:
     """Whether the best candidate cannot be told from any other by refits with the same seeds."""
     others = [number for number in values if number != best]
-    gains = {number: paired(values[number], values[best]) for number in others}
+    gains = {number: by_seed(values[number], values[best]) for number in others}
     unclear = [number for number, gain in gains.items() if not gain.clear]
     if not others or len(unclear) < len(others):
         return None
     return Finding(
         code="top-is-noise",
         severity="note",
-        sentence=f"the top {len(values)} settings are equal within the noise: refitted with "
-        f"{len(values[best])} seeds, none differs clearly from the best",
+        sentence=Message(
+            "the top {count} settings are equal within the noise: refitted with {seeds} seeds, none differs clearly "
+            "from the best",
+            count=len(values),
+            seeds=len(values[best]),
+        ),
         evidence={str(number): gain.to_json() for number, gain in gains.items()},
         remedy="choose among them by cost or simplicity; more seeds are needed to distinguish them",
     )

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from luthier.messages import Message
 from luthier.records import Finding
-from luthier.search.claims import at_edges, convergence, paired, same_within_noise, still_improving
+from luthier.search.claims import at_edges, convergence, same_within_noise, still_improving
 from luthier.search.search_outcome import SearchOutcome
 from luthier.search.sensitivity import contradictions
 from luthier.search.space import Values
@@ -21,6 +22,7 @@ from luthier.search.stages import Bracket
 from luthier.search.training import Training
 from luthier.search.trials import Trial, best_first
 from luthier.seeds import derive
+from luthier.statistics.paired import by_seed
 
 CANDIDATES, CHOOSING_SEEDS, LENGTH_SEEDS = 5, 3, 5
 MOST_DOUBLINGS = 4
@@ -78,10 +80,15 @@ def _tune_length(outcome: SearchOutcome, again: _Again, tell: Callable[..., None
         if longer <= now or not any(map(still_improving, before)) or used > room:
             break
         (after,) = again("length", [{**values, "epochs": longer}], LENGTH_SEEDS)
-        gain = paired([t.value for t in before], [t.value for t in after])
+        gain = by_seed([t.value for t in before], [t.value for t in after])
         helped = gain.clear and gain.mean > 0
-        sentence = f"{longer} epochs instead of {now}: validation loss {-gain.mean:+.4g}, "
-        sentence += "kept" if helped else "inside the noise, so the shorter training is kept"
+        template = "{longer} epochs instead of {now}: validation loss {gain:+.4g}, kept"
+        if not helped:
+            template = (
+                "{longer} epochs instead of {now}: validation loss {gain:+.4g}, inside the noise, so the shorter "
+                "training is kept"
+            )
+        sentence = Message(template, longer=longer, now=now, gain=-gain.mean)
         outcome.notes.append(sentence)
         tell("note", sentence=sentence)
         if not helped:
@@ -97,7 +104,7 @@ def _confirm(outcome: SearchOutcome, again: _Again, tell: Callable[..., None], r
     few = min(CANDIDATES, (room - 2 * seeds) // CHOOSING_SEEDS)
     if seeds < min(2, outcome.effort.confirm):
         outcome.notes.append(
-            "there was no time for refits: the best loss is that of the selected trial, and optimistic"
+            Message("there was no time for refits: the best loss is that of the selected trial, and optimistic")
         )
         tell("note", sentence=outcome.notes[-1])
         return
@@ -117,7 +124,7 @@ def _confirm(outcome: SearchOutcome, again: _Again, tell: Callable[..., None], r
     outcome.states = [kept[trial.number] for trial in outcome.final if trial.number in kept]
     if len(measured) > 1:
         outcome.final_default = measured[0]
-        gain = paired(*([trial.value for trial in trials] for trials in measured))
+        gain = by_seed(*([trial.value for trial in trials] for trials in measured))
         outcome.gain = gain if gain.pairs > 1 else None  # a single difference has no interval
 
 
@@ -153,7 +160,7 @@ def findings(outcome: SearchOutcome, best: Trial) -> list[Finding]:
             Finding(
                 code="gain-is-noise",
                 severity="warning",
-                sentence=f"the gain over the default setting, {outcome.gain}, is inside the noise",
+                sentence=Message("the gain over the default setting, {gain}, is inside the noise", gain=outcome.gain),
                 evidence=outcome.gain.to_json(),
                 remedy="keep the default, or search a wider space",
             )
