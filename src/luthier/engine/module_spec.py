@@ -29,8 +29,9 @@ class ModuleSpec:
     program, by `torch.func.vmap`; `stacked` is the dense path, for chains of dense layers. `variants` are
     functions of single members, by seed, whose modules have the same shapes but other dropout or first weights.
     A module is called with the one tensor of the inputs, or with those that its attribute `takes` names, in that order:
-    `takes = ("numbers", "tokens")`. Its own method `from_training_rows` is asked once, before the first step and with
-    the same tensors and the targets, for what its buffers of those names hold: frequencies, prototypes, whatever is counted rather than learnt.
+    `takes = ("numbers", "tokens")`. Its own method `from_training_rows`, called with the same and the targets, is asked
+    once, before the first step, for what its buffers of those names hold: frequencies, prototypes, whatever is counted
+    rather than learnt.
     `built_by(seed=...)` builds a member's module in place of `start`. `groups` are names of submodules that may have
     rates of their own (else the module's children do).
     """
