@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from torch import Tensor
 
 from luthier import storage
 from luthier.assess import PREDICTION, PRIMARY, Units, drift, measure, told_apart
@@ -275,8 +274,7 @@ def _as_bytes(inputs: Inputs) -> list[bytes]:
 def _score(
     model: Model,
     frame: pl.DataFrame,
-    numbers: Tensor,
-    codes: Tensor,
+    inputs: Inputs,
     metric: str,
     units: Units,
     weights: np.ndarray | None,
@@ -296,13 +294,14 @@ def _score(
     if not scored.any():
         return None, note
     index, some = np.flatnonzero(scored.to_numpy()), frame.filter(scored)
+    rows = inputs.map(lambda value: value[index])
     beside: Any = {"task": task, "units": units.kept(index)}
     beside["weights"] = None if weights is None else weights[index]
     if not task.is_classes:
-        y, prediction = values.filter(scored).to_numpy(), model.values(numbers[index], codes[index])
+        y, prediction = values.filter(scored).to_numpy(), model.values(rows)
     else:
         y = encode_target(some[task.target], task).numpy()
-        prediction = model.seen_by(metric, model.probabilities(numbers[index], codes[index]))
+        prediction = model.seen_by(metric, model.probabilities(rows))
     return measure(metric, y, prediction, **beside).to_json(), note
 
 

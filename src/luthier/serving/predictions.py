@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from luthier.errors import ConfigError
 from luthier.exporting.to_onnx import in_runtime
@@ -15,8 +14,7 @@ from luthier.saved import Model
 from luthier.serving.requests import Reader
 
 DIGITS = 9  # of a probability
-# numbers [N, F] and codes [N, K] to probabilities [N, C], or values [N]
-Compute = Callable[[Tensor, Tensor], np.ndarray]
+Compute = Callable[[Inputs], np.ndarray]  # to probabilities [N, C], or values [N]
 
 
 def by_torch(model: Model) -> Compute:
