@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from luthier.engine import Member, ModuleSpec, Schedule
+from luthier.messages import Message
 from luthier.nets import Augment, ConvSpec, Spec
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.input_encoding import InputsEvidence
@@ -74,7 +75,7 @@ class PictureModality:
 
     def bare_network(self, problem: Problem, method: str, width: int) -> ConvSpec:
         """Small 3x3 convolutions with batch norm, pixels centred by the training pictures."""
-        pixels = problem.data.training.numbers
+        pixels = problem.data.training.inputs["pixels"]
         channels, height, width = pixels.shape[1:]
         some = pixels[: min(LOOKED_AT, len(pixels))].float() / 255
         mean, std = some.mean((0, 2, 3)), some.std((0, 2, 3), correction=0)
@@ -185,15 +186,17 @@ def with_stages(spec: ConvSpec, convolutions: int) -> ConvSpec:
     return replace(spec, convolutions=convolutions, residual=convolutions > 1)
 
 
-def network_in_words(setting: Setting) -> str:
-    """A setting's network, and how its pictures are changed."""
-    spec = setting.member.conv
-    each = "one convolution" if spec.convolutions == 1 else f"{spec.convolutions} convolutions"
-    stages = f"{len(spec.channels)} stage{'s' if len(spec.channels) > 1 else ''}"
-    words = [f"{stages} of {each}", f"{' - '.join(map(str, spec.channels))} filters"]
-    words += [] if spec.batch_norm else ["no batch norm"]
-    words += [f"dropout {spec.dropout:g}"] if spec.dropout else []
-    return ", ".join([*words, *(f"{kind} {strength:g}" for kind, strength in spec.augment)])
+def network_in_words(setting: Setting) -> list[str]:
+    """A setting's network, and how its pictures are changed, in parts."""
+    spec, several = setting.member.conv, Message("{count} convolutions", count=setting.member.conv.convolutions)
+    each = Message("one convolution") if spec.convolutions == 1 else several
+    template = "{count} stages of {each}" if len(spec.channels) > 1 else "{count} stage of {each}"
+    parts: list[str] = [Message(template, count=len(spec.channels), each=each)]
+    parts.append(Message("{filters} filters", filters=" - ".join(map(str, spec.channels))))
+    parts += [] if spec.batch_norm else [Message("no batch norm")]
+    parts += [Message("dropout {share:g}", share=spec.dropout)] if spec.dropout else []
+    changes = (Message("{kind} {strength:g}", kind=Message(kind), strength=strength) for kind, strength in spec.augment)
+    return [*parts, *changes]
 
 
 @torch.no_grad()
@@ -201,7 +204,7 @@ def originals_and_changed(problem: Problem, spec: ConvSpec, count: int = 10) -> 
     """Training pictures and four changes of each, bytes [5, count, C, H, W]; None without augmentation."""
     if not spec.augment:
         return None
-    some = problem.data.training.numbers[:count].float() / 255
+    some = problem.data.training.inputs["pixels"][:count].float() / 255
     with torch.random.fork_rng():
         torch.manual_seed(problem.seed)
         augment = Augment(spec.augment).train()
