@@ -12,6 +12,7 @@ from luthier.recipe import wording_of
 from luthier.records import Measure, figure, signed
 from luthier.report.contents import Contents, read_contents
 from luthier.report.terminal import WORDS, history_of
+from luthier.saved.score_schemas import Scores
 
 MOST = 8
 SHOWN = (*("first-width", "first-convnet", "first-text-network", "inputs", "backbone", "deliverable", "calibration"),)
@@ -22,16 +23,16 @@ def model_card(path: str | Path) -> str:
     run = read_contents(Path(path))
     if not run.scores:
         raise InputError(f"the run '{path}' has no scores yet", remedy=f"finish it: luthier resume {path}")
-    return "\n".join(_lines(run)) + "\n"
+    return "\n".join(_lines(run, run.scores)) + "\n"
 
 
-def _lines(run: Contents) -> Iterator[str]:
-    facts, scores = run.facts, run.scores
+def _lines(run: Contents, scores: Scores) -> Iterator[str]:
+    facts = run.facts
     source, task = facts["source"], facts["task"]
     yield tr("# Model card: {name}", name=_cell(facts["name"])) + "\n"
     yield f"{_cell(run.headline)}\n"
-    if scores.get("no_better_than_constant"):
-        yield f"**{_cell(scores['no_better_than_constant']['sentence'])}.**\n"
+    if nothing := scores.get("no_better_than_constant"):
+        yield f"**{_cell(nothing['sentence'])}.**\n"
     yield tr("## Model") + "\n"
     what = {
         "regression": Message("a value"),
@@ -79,16 +80,16 @@ def _lines(run: Contents) -> Iterator[str]:
     yield from _limits(run, scores)
 
 
-def _limits(run: Contents, scores: dict[str, Any]) -> Iterator[str]:
+def _limits(run: Contents, scores: Scores) -> Iterator[str]:
     yield "\n" + tr("## Limitations") + "\n"
     for row in [one for one in scores.get("subgroups") or [] if one["worse"]][:MOST]:
         known = {"column": _cell(row["column"]), "value": _cell(row["value"]), "score": figure(row["score"])}
         yield tr("- worse where {column} is {value}: {score} on {rows} rows", **known, rows=row["rows"])
     for finding in run.findings()[:MOST]:
         yield f"- {_cell(finding['sentence'])}"
-    if scores.get("unlike"):
+    if unlike := scores.get("unlike"):
         template = "- {share:.1%} of the sealed test rows are unlike the training rows (see --abstain)"
-        yield tr(template, share=scores["unlike"]["share"])
+        yield tr(template, share=unlike["share"])
     yield tr("- valid for data like the training rows: check new rows with `luthier check`")
     yield tr("- next step: {step}", step=_cell(scores["next_step"]))
 

@@ -13,6 +13,7 @@ from luthier.recipe import Record, follows
 from luthier.records import Measure, signed
 from luthier.report.contents import Contents, read_contents
 from luthier.request import NO_TEST
+from luthier.saved.score_schemas import BaselineFacts, Measured, Scores, SeedFacts
 
 STEPS = (
     "data",
@@ -39,8 +40,8 @@ def summary_lines(path: Path) -> list[str]:
             for name, why in failed.items()
         ]
         lines.append(in_a_line("test rows", spoken(history_of(scores).in_words)))
-    if scores and scores.get("no_better_than_constant"):
-        lines.append(in_a_line("warning", scores["no_better_than_constant"]["sentence"]))
+    if scores and (nothing := scores.get("no_better_than_constant")):
+        lines.append(in_a_line("warning", nothing["sentence"]))
     lines.append(in_a_line("report", str(run.path / "report.html")))
     return [*lines, in_a_line("next", scores["next_step"] if scores else _unfinished(run))]
 
@@ -50,7 +51,7 @@ def in_a_line(title: str, text: str) -> str:
     return f"  {padded(tr(title), 14)} {text}"
 
 
-def _beside(row: dict[str, Any]) -> str:
+def _beside(row: BaselineFacts) -> str:
     """A baseline's line: its score, and what the network is beside it."""
     gain = signed(Measure.from_json(row["difference"]))
     verdict = tr("the network is {verdict}: {gain}", verdict=tr(WORDS[row["verdict"]]), gain=gain)
@@ -64,7 +65,7 @@ def _unfinished(run: Contents) -> str:
     return tr(template, path=run.path)
 
 
-def history_of(scores: dict[str, Any]) -> SealHistory:
+def history_of(scores: Scores) -> SealHistory:
     """What was known of the test rows when they were read; runs of earlier versions counted their own readings."""
     kept = scores.get("seal")
     return (
@@ -134,12 +135,12 @@ def _unfounded(record: Record) -> str:
     return "" if "wording" in record or follows(record) else tr(" (does not follow from its stored evidence)")
 
 
-def number(measure: dict[str, Any]) -> str:
+def number(measure: Measured) -> str:
     """A measure with its interval, or why it has none."""
     return Measure.from_json(measure).figures
 
 
-def seeds_in_words(seeds: list[dict[str, Any]]) -> list[str]:
+def seeds_in_words(seeds: list[SeedFacts]) -> list[str]:
     """How the single seeds do, in a sentence; none where the score is not defined."""
     values = [row["value"] for row in seeds if row["value"] is not None]
     if len(values) < 2:
@@ -154,7 +155,7 @@ def notebook_card(path: Path) -> str:
     rows = "".join(
         f"<tr><td>{escape(row['name'])}</td><td style='text-align:right'>{escape(number(row['test']))}</td>"
         f"<td>{escape(row['verdict'])}</td></tr>"
-        for row in run.scores.get("baselines", [])
+        for row in (run.scores["baselines"] if run.scores else ())
     )
     table = f"<table><tr><th>baseline</th><th>test</th><th>the network is</th></tr>{rows}</table>" if rows else ""
     following = f"<p>Next: {escape(run.scores['next_step'])}</p>" if run.scores else ""
