@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from luthier.engine import Member, Settings, train
+from luthier.engine import Member, Settings, Stream, train
 from luthier.nets import DenseSpec, build
 from luthier.objective import best_constant
 from luthier.rows import Inputs, Rows
@@ -67,3 +67,25 @@ def test_normed_layers_have_no_bias_to_write() -> None:
     _, states = started("softmax", batch_norm=True)
     assert "layers.0.bias" not in states[0]
     assert bool(states[0]["norms.0.shift"].eq(0).all())
+
+
+class Kept:
+    """Rows that are read piece by piece."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def read(self, start: int, stop: int) -> Rows:
+        return self._rows.span(start, stop)
+
+
+def test_rows_on_the_disk_are_read_in_a_few_spans() -> None:
+    spec = DenseSpec(4, (8,), 1, biases_from_data=True)
+    rows = Rows(Inputs(numbers=X), TARGETS["mse"])
+    settings = Settings("mse", "sgd", 30, 1, 1, dtype=torch.float64)
+    outcome = train([Member(spec, seed=0, learning_rate=0.0)], Stream(Kept(rows)), None, settings)
+    read = torch.cat([torch.arange(start, start + 7) for start in (place * 113 // 15 for place in range(16))])
+    torch.testing.assert_close(outcome.state_dict(0)["layers.1.bias"], TARGETS["mse"][read].mean().view(1))

@@ -33,7 +33,7 @@ def write_first_biases(population: Population, training: Rows | Stream, folds: T
     known = dict[int | None, tuple[Tensor, Tensor]]()
     for m, member in enumerate(population.members):
         if member.fold not in known:
-            learnt = torch.arange(len(rows)) if folds is None else torch.nonzero(folds.cpu() != member.fold).flatten()
+            learnt = _learnt(len(rows), folds, member.fold)
             answer = torch.zeros(kind.spec.outputs, dtype=torch.float64)
             if isinstance(loss, Loss) and loss.constant is not None:
                 own = rows.rows(learnt)
@@ -51,10 +51,17 @@ def write_first_biases(population: Population, training: Rows | Stream, folds: T
             named[name][m] = state[name]
 
 
+def _learnt(rows: int, folds: Tensor | None, fold: int | None) -> Tensor:
+    """The numbers of those of N rows that are outside of a fold."""
+    if folds is None or fold is None:
+        return torch.arange(rows)
+    return torch.nonzero(folds.cpu().ne(fold)).flatten()
+
+
 def _spread(stream: Stream) -> Rows:
     """A few spans of a table on the disk."""
     length = max(1, min(len(stream) // SPANS, LOOKED_AT))
-    starts = torch.linspace(0, len(stream) - length, SPANS).long().unique().tolist()
+    starts = dict.fromkeys(place * (len(stream) - length) // (SPANS - 1) for place in range(SPANS))
     first, *others = [stream.rows.read(start, start + length) for start in starts]
     for other in others:
         first = first.joined(other)
