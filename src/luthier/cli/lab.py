@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from luthier.messages import Message, spoken, tr
+
 _EPILOG = """\b
 Examples:
   luthier lab list
@@ -46,13 +48,17 @@ def register(app: typer.Typer) -> None:
 
 
 def list_labs() -> None:
-    """List every lab by the document of its claim, with about how long it takes when it is quick."""
+    """List every lab by the document of its claim, with about how long it takes quickly and with --full."""
     from luthier.labs.gallery import by_document
+    from luthier.labs.lab import in_time
+    from luthier.labs.recorded import seconds_of
 
     for place, (document, labs) in enumerate(by_document().items()):
-        typer.echo(f"{chr(10) if place else ''}{document}")
+        typer.echo(f"{chr(10) if place else ''}{spoken(document)}")
+        typer.echo(f"  {'':<24} {tr('quickly'):>8} {tr('in full'):>8}")
         for lab in labs:
-            typer.echo(f"  {lab.name:<24} {lab.minutes:>8}  {lab.claim}")
+            fully = seconds_of(lab, quick=False)
+            typer.echo(f"  {lab.name:<24} {lab.minutes:>8} {in_time(fully) if fully else '':>8}  {spoken(lab.claim)}")
 
 
 def run(
@@ -86,7 +92,7 @@ def write_notebook(
     made = notebook(file_of(lab_named(name)))
     path = output or Path(f"{name}.ipynb")
     storage.write_text(path, storage.json_text(executed(made) if execute else made, indent=1) + "\n")
-    typer.echo(f"written to {path}")
+    typer.echo(tr("written to {path}", path=path))
 
 
 def write_page(
@@ -101,7 +107,7 @@ def write_page(
     if bool(names) == everything:
         raise ConfigError([f"name one or more pages, or give --all; the pages are {', '.join(page_names())}"])
     for path in write_pages(page_names() if everything else tuple(names or ()), output, gallery=everything):
-        typer.echo(f"written to {path}")
+        typer.echo(tr("written to {path}", path=path))
 
 
 def exercise(
@@ -122,18 +128,24 @@ def exercise(
 
     if name is None:
         for one in EXERCISES.values():
-            typer.echo(f"{one.name:<12} {one.title} ({one.source})")
+            typer.echo(f"{one.name:<12} {spoken(one.title)} ({one.source})")
         return
     asked = exercise_named(name)
     if check is None:
         path = output or Path(f"{asked.name.replace('-', '_')}.py")
         hand_out(asked, path)
-        typer.echo(f"written to {path}: fill in `...`, then luthier lab exercise {asked.name} --check {path}")
+        template = "written to {path}: fill in `...`, then luthier lab exercise {name} --check {path}"
+        typer.echo(tr(template, path=path, name=asked.name))
         return
     judgement = judged_apart(asked, check)
-    typer.echo(judgement.sentence if judgement.right else f"not yet: {judgement.sentence}")
+    sentence = judgement.sentence
+    typer.echo(sentence.spoken() if judgement.right else tr("not yet: {sentence}", sentence=sentence))
     if not judgement.right:
         raise typer.Exit(1)
+
+
+def _aside(line: str) -> None:
+    typer.echo(f"  {line}", err=True)
 
 
 def _run(names: list[str], full: bool, json: bool, output: Path | None) -> None:
@@ -141,24 +153,27 @@ def _run(names: list[str], full: bool, json: bool, output: Path | None) -> None:
     from luthier.labs.gallery import gallery, lab_named, lines, pages_beside
     from luthier.labs.lab import in_time, run_lab
     from luthier.labs.pages import write_pages
+    from luthier.labs.recorded import against_recorded, seconds_of
 
     labs = [lab_named(name) for name in names]
+    seconds = [seconds_of(lab, quick=not full) for lab in labs]
     outcomes = []
     for place, lab in enumerate(labs):
-        left = sum(one.seconds for one in labs[place:])
-        about = "" if full else f", about {in_time(left)} left"
-        typer.echo(f"{place + 1} of {len(labs)}: {lab.name}{about}", err=True)
-        outcomes.append(run_lab(lab, quick=not full, said=lambda line: typer.echo(f"  {line}", err=True)))
+        left = sum(seconds[place:])
+        about = Message(", about {time} left", time=in_time(left)) if left else ""
+        template = "{number} of {count}: {name}{about}"
+        typer.echo(tr(template, number=place + 1, count=len(labs), name=lab.name, about=about), err=True)
+        outcomes.append(run_lab(lab, quick=not full, said=_aside, about=seconds[place]))
         if json:
             typer.echo(storage.json_text(outcomes[-1].to_json()))
         else:
-            typer.echo("\n".join(lines(outcomes[-1])))
+            typer.echo("\n".join((*lines(outcomes[-1]), *against_recorded(outcomes[-1]))))
     if output is not None:
         folder, played = output.with_name(f"{output.stem}-pages"), pages_beside(outcomes)
         storage.write_text(output, gallery(outcomes, folder.name))
         write_pages(played, folder, gallery=bool(played))
-        typer.echo(f"written to {output}", err=True)
+        typer.echo(tr("written to {path}", path=output), err=True)
     failed = [outcome.lab.name for outcome in outcomes if not outcome.good]
     if failed:
-        typer.echo(f"not reproduced: {', '.join(failed)}", err=True)
+        typer.echo(tr("not reproduced: {names}", names=", ".join(failed)), err=True)
         raise typer.Exit(1)
