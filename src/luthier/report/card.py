@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import InputError
+from luthier.kinds import KINDS
 from luthier.messages import Message, spoken, tr
 from luthier.recipe import wording_of
 from luthier.records import Measure, figure, signed
@@ -39,8 +40,8 @@ def _lines(run: Contents, scores: Scores) -> Iterator[str]:
         "binary": Message("one of two classes"),
         "multiclass": Message("one of {count} classes", count=len(task["classes"])),
     }
-    template = "- predicts `{target}`, {what}{classes}"
-    yield tr(template, target=_cell(facts["target"]), what=what[task["kind"]], classes=_named(task["classes"]))
+    known = {"target": _cell(facts["target"]), "classes": _named(task["classes"])}
+    yield tr("- predicts `{target}`, {what}{classes}", what=what[KINDS[task["kind"]].family], **known)
     if task.get("positive"):
         yield tr("- positive class (of thresholds, costs and F1): {name}", name=_cell(task["positive"]))
     versions = facts["versions"]
@@ -56,7 +57,9 @@ def _lines(run: Contents, scores: Scores) -> Iterator[str]:
         known = {name: _cell(one[name]) for name in ("of", "name", "written")}
         yield tr("- licence of `{of}`: {name} ({written})", **known)
     yield "\n" + tr("## Training data") + "\n"
-    known = {name: _cell(source[name]) for name in ("name", "origin", "fingerprint")}
+    known = {name: _cell(source[name]) for name in ("name", "fingerprint")} | {
+        "origin": _cell(spoken(source["origin"]))
+    }
     template = "- `{name}` ({origin}), {rows:,} rows and {columns:,} columns"
     yield tr(template, **known, rows=source["rows"], columns=source["columns"])
     yield tr("- fingerprint of the data: `{fingerprint}`", **known)

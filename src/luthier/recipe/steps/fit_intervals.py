@@ -123,5 +123,5 @@ def _trained(rows: Rows, steps: int, seeds: list[int], model: Model, folds: Tens
 
 def _out_of_fold(trained: Outcome, rows: Rows, folds: Tensor) -> np.ndarray:
     """The quantiles [N, 2] of each row by the network that had left it out."""
-    outputs = trained.logits(rows.numbers, rows.codes)
+    outputs = trained.logits(rows.inputs)
     return quantiles_of(outputs[folds, torch.arange(len(folds))])
