@@ -71,10 +71,7 @@ class LoadedData:
     heads: tuple[Task, ...] = ()  # all targets, where several share their networks: a row may lack some
     encoder: TableEncoder | None = None  # of networks that were trained before, where these are delivered
 
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        """What is predicted, by target."""
-        return self.heads or (self.task,)
+    tasks = property(lambda self: self.heads or (self.task,), doc="What is predicted, by target.")
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -143,10 +140,7 @@ class LoadedData:
 
 
 def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) -> LoadedData:
-    """Read a source as a request says; InputError for a group, time, metric or costs that cannot be meant.
-
-    Several targets that share their networks come as `heads`, the request's own first.
-    """
+    """Read a source as a request says, and `heads`, several targets; InputError for what cannot be meant."""
     if asked.warm_start:
         read = read_as_before(source, asked)
     else:
@@ -344,10 +338,7 @@ def read_and_infer(
 
 
 def _usable(rows: CountedRows, tasks: Sequence[Task]) -> tuple[pl.DataFrame, np.ndarray]:
-    """The rows that have a target, with its values, and their numbers in the table [N].
-
-    InputError where they are too few, or have impossible weights.
-    """
+    """The rows that have a target, and their numbers in the table [N]; InputError for too few, or for weights."""
     known, there = with_any_target(rows.frame, tasks)
     places = rows.places[there.to_numpy()]
     if rows.weight:
