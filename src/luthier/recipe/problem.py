@@ -25,7 +25,7 @@ from luthier.recipe.plan import FOLDS
 from luthier.recipe.prepare import Prepared
 from luthier.request import RunRequest
 from luthier.seeds import numpy_generator
-from luthier.task import deciding_metric
+from luthier.task import deciding_metric, losses_asked
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,17 @@ class Problem:
     def loss(self) -> str:
         """The engine's name of the loss."""
         return USUAL_LOSSES[self.task.kind]
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The losses that the experiments ask about; one alone where the metric that decides asks for no other."""
+        asked = self.task.kind == "regression" and self.medium == "table" and self.asked_metric
+        return (losses_asked(self.asked_metric) if asked else ()) or (self.loss,)
+
+    @property
+    def asks_losses(self) -> bool:
+        """Whether settings learn by several losses, so that none of them compares them."""
+        return len(self.losses) > 1
 
     @property
     def mixes(self) -> bool:

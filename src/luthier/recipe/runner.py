@@ -224,7 +224,7 @@ class Runner:
         complete = training.complete
         every = max(1, steps // CURVE_POINTS) if complete else self.plan.evaluate_every(steps)
         settings = Settings(
-            loss=self.problem.loss,
+            loss=training.loss or self.problem.loss,
             rule=training.rule,
             batch_size=training.batch_size,
             steps=steps,

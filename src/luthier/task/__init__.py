@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from luthier.task.best_answers import ANSWERS, answer_for, answer_named, baseline_loss
+from luthier.task.best_answers import ANSWERS, answer_for, answer_named, baseline_loss, losses_asked
 from luthier.task.class_answers import ClassAnswer, fitted_classes, fitted_decision, likeliest, of_costs, of_cuts
 from luthier.task.cost_matrix import cheapest, costs_as_text, is_matrix, matrix_of
 from luthier.task.metrics_asked import asked_metrics, deciding_metric, reported_metrics, require_metrics
@@ -25,6 +25,7 @@ __all__ = [
     "is_matrix",
     "law_around",
     "likeliest",
+    "losses_asked",
     "matrix_of",
     "of_costs",
     "of_cuts",

@@ -15,6 +15,7 @@ from luthier.recipe.decisions.experiment import FirstSettingEvidence
 from luthier.recipe.decisions.starting_network import WidthEvidence, first_width
 from luthier.recipe.factor_space import (
     LENGTH,
+    LOSS,
     RATE_AGAIN,
     TRAINING_FACTORS,
     FactorSpace,
@@ -23,6 +24,7 @@ from luthier.recipe.factor_space import (
     first_levels,
     first_regularisers,
     first_training,
+    losses_first,
     regularised,
     regularisers,
     trained_by,
@@ -32,7 +34,16 @@ from luthier.recipe.fold_bags import learnt_rows
 from luthier.recipe.modality.modality import WholeTraining
 from luthier.recipe.plan import CODED, ENCODINGS, MOST_CODED, WIDEST, Method, PlanSize
 from luthier.recipe.problem import Problem, input_count
-from luthier.recipe.questions import DROPPED, Question, changed, of_batches, of_clipping, of_penalties, of_rates
+from luthier.recipe.questions import (
+    DROPPED,
+    Question,
+    changed,
+    of_batches,
+    of_clipping,
+    of_losses,
+    of_penalties,
+    of_rates,
+)
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.statistics.designs import Factor, ShapeFactor
@@ -108,6 +119,7 @@ class TableModality:
             ShapeFactor("layers", (0, -1, 1)),
             ShapeFactor("activation", ("selu", "relu")),
             batch_sizes(problem, start.batch_size),
+            *losses_first(problem),
         )
 
         def build(shape: Shape, values: Mapping[str, float]) -> Setting:
@@ -118,7 +130,8 @@ class TableModality:
                 spec=replace(encoded.member.dense, activation=shape["activation"]),
                 **trained_by(start.member, values),
             )
-            return replace(encoded, member=member, batch_size=shape["batch size"], length=shape.get(LENGTH, 1.0))
+            length, loss = shape.get(LENGTH, 1.0), shape.get(LOSS, "")
+            return replace(encoded, member=member, batch_size=shape["batch size"], length=length, loss=loss)
 
         values = first_training(start.member)
         return FactorSpace(choices, first_levels(choices), TRAINING_FACTORS, values, build, network_in_words)
@@ -135,6 +148,7 @@ class TableModality:
             ShapeFactor("units", (1.0, 0.5, 2.0)),
             ShapeFactor("architecture", (0, 1, -1) if len(spec.hidden) > 1 else (0, 1)),
             ShapeFactor("augmentation", tuple(name for name in AUGMENTATIONS if problem.mixes or name != "mix-up")),
+            *losses_first(problem, now),
         )
         factors = (
             RATE_AGAIN,
@@ -157,7 +171,8 @@ class TableModality:
                 **AUGMENTATIONS[shape["augmentation"]],
             )
             length = now.length * shape.get(LENGTH, 1.0)
-            return replace(shaped, member=changed_member, length=length, averaging=values["averaging"])
+            loss = shape.get(LOSS, now.loss)
+            return replace(shaped, member=changed_member, length=length, averaging=values["averaging"], loss=loss)
 
         norm = next(name for name, norms in NORMS.items() if norms == (spec.batch_norm, spec.layer_norm))
         start = {
@@ -170,13 +185,14 @@ class TableModality:
         )
 
     def questions(self, runner: Runner, now: Setting, rates: Mapping[str, float]) -> Iterator[Question]:
-        """All sixteen."""
+        """All sixteen, and the loss where the metric makes it a question."""
         hidden, deeper = now.member.spec.hidden, len(now.member.spec.hidden) > 1
         yield from of_rates(now, rates)
         yield Question("units", True, with_hidden(now, reshaped(hidden, 0.5, 0)))
         yield of_batches(now)
         yield Question("layers", deeper, with_hidden(now, reshaped(hidden, 1.0, -1 if deeper else 1)))
         yield from _of_validation(runner, now)
+        yield from of_losses(now, runner.problem.losses)
 
 
 def _of_validation(runner: Runner, now: Setting) -> Iterator[Question]:

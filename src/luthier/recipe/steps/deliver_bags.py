@@ -14,11 +14,12 @@ from torch import Tensor
 from luthier.objective import metric_named
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import BagsEvidence, EnsembleSize
-from luthier.recipe.fold_bags import Bag, judging_units
+from luthier.recipe.fold_bags import Bag, choosing_folds, judging_units
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.by_metric import ByMetric
 from luthier.recipe.steps.deliverable import Component, Deliverable
+from luthier.recipe.yardstick import comparable, yardstick_of
 from luthier.statistics.bags import Ensemble, ensemble, greedy_weights
 
 MOST_BAGS, MOST_CANDIDATES, MOST_BYTES = 8, 60, 2**28  # of all candidates' outputs
@@ -31,13 +32,25 @@ def candidates(bags: Sequence[Bag], method: str) -> list[Bag]:
     return sorted(result, key=lambda bag: bag.loss)[: min(MOST_CANDIDATES, max(MOST_BAGS, MOST_BYTES // outputs))]
 
 
-def ensemble_of(runner: Runner, bags: Sequence[Bag]) -> tuple[Ensemble, Tensor]:
-    """Weights of bags, and their outputs for the rows that judge [P, N, C]."""
-    problem, kind = runner.problem, runner.problem.task.kind
-    whole = problem.judged(bags[0].setting.method)
-    outputs = torch.stack([bag.outputs(kind) for bag in bags])
-    folds = choosing_folds(problem).numpy()
-    return ensemble(outputs, whole.targets, kind, folds, weights=whole.weights, most=MOST_BAGS), outputs
+def ensemble_of(runner: Runner, bags: Sequence[Bag]) -> Ensemble:
+    """Weights of bags, by the yardstick."""
+    problem = runner.problem
+    whole, folds = problem.judged(bags[0].setting.method), choosing_folds(problem).numpy()
+    known, judge = compared(problem, bags, _outputs(problem, bags)), yardstick_of(problem)
+    return ensemble(known, whole.targets, judge, folds, weights=whole.weights, most=MOST_BAGS)
+
+
+def _outputs(problem: Problem, bags: Sequence[Bag]) -> Tensor:
+    """What bags say of the rows that judge [P, N, C]."""
+    return torch.stack([bag.outputs(problem.task.kind) for bag in bags])
+
+
+def compared(problem: Problem, bags: Sequence[Bag], outputs: Tensor) -> Tensor:
+    """Outputs of bags [P, N, C] as the yardstick takes them."""
+    if not problem.asks_losses:
+        return outputs
+    whole, folds = problem.judged(bags[0].setting.method), choosing_folds(problem)
+    return torch.stack([comparable(problem, one, whole, folds) for one in outputs])
 
 
 def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
@@ -47,7 +60,7 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
     """
     problem, design = runner.problem, runner.plan.design
     assert design is not None
-    found, outputs = ensemble_of(runner, bags)
+    found, outputs = ensemble_of(runner, bags), _outputs(problem, bags)
     values = _by_metric(runner, bags, outputs, [count for count, _, _ in found.curve]) if problem.asked_metric else {}
     sizes = tuple(
         EnsembleSize(count, round(loss, 6), round(error, 6), finite(values.get(count)))
@@ -57,10 +70,10 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
     larger = bool(metric) and metric_named(metric).larger_is_better
     evidence = BagsEvidence(sizes, len(bags), design.folds, metric=metric, larger_is_better=larger)
     count = runner.ledger.decide(5, evidence)
-    whole, kind = problem.judged(bags[0].setting.method), problem.task.kind
-    chosen = (
-        greedy_weights(outputs, whole.targets, kind, weights=whole.weights, most=count) if metric else found.weights
-    )
+    whole, chosen = problem.judged(bags[0].setting.method), found.weights
+    if metric:
+        known, judge = compared(problem, bags, outputs), yardstick_of(problem)
+        chosen = greedy_weights(known, whole.targets, judge, weights=whole.weights, most=count)
     held_out = torch.einsum("p,pnc->nc", torch.as_tensor(chosen, dtype=torch.float64), outputs)
     components = tuple(
         Component(bag.population, place, float(weight) / len(bag.places))
@@ -74,7 +87,8 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
 
 def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Sequence[int]) -> dict[int, float]:
     """The metric of ensembles of so many bags, each row by weights and an answer from other folds."""
-    problem, kind = runner.problem, runner.problem.task.kind
+    problem = runner.problem
+    known, judge = compared(problem, bags, outputs), yardstick_of(problem)
     judged, result = by_metric(problem), dict[int, float]()
     whole, folds = problem.judged(bags[0].setting.method), choosing_folds(problem)
     for count in counts:
@@ -82,7 +96,7 @@ def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Seq
         for fold in range(int(folds.max()) + 1):
             rest, own = folds != fold, folds == fold
             some = None if whole.weights is None else whole.weights[rest]
-            shares = greedy_weights(outputs[:, rest], whole.targets[rest], kind, weights=some, most=count)
+            shares = greedy_weights(known[:, rest], whole.targets[rest], judge, weights=some, most=count)
             mixed[own] = torch.einsum("p,pnc->nc", torch.as_tensor(shares), outputs[:, own])
         result[count] = judged.value(judged.prediction_in_folds(mixed.numpy(), folds.numpy()))
     return result
@@ -91,9 +105,3 @@ def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Seq
 def by_metric(problem: Problem) -> ByMetric:
     """The metric that was asked for, on the rows that judge."""
     return ByMetric.on(problem, problem.judging.values(), judging_units(problem))
-
-
-def choosing_folds(problem: Problem) -> Tensor:
-    """The folds of the rows that judge [N], of which weights are chosen without one and scored on it."""
-    folds = problem.dealt(0)
-    return folds if folds.any() else torch.arange(len(folds)) % 2  # of one unit, which cannot be left out

@@ -12,10 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luthier.engine import Part
 from luthier.recipe.decisions.delivered import DeliverableEvidence, Kind, Offered
 from luthier.recipe.fold_bags import Bag
+from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.steps.by_metric import ByMetric
+from luthier.recipe.yardstick import comparable, yardstick_of
 from luthier.saved import activate
 from luthier.seeds import numpy_generator
 from luthier.statistics.bags import greedy_weights, of_loss
@@ -64,7 +67,6 @@ def choose_deliverable(runner: Runner, seeds: TrainedPopulation | None, method: 
     """The option with the lowest validation loss, or with the best metric where one was asked for."""
     problem = runner.problem
     validation, kind = problem.prepared(method)[2], problem.task.kind
-    targets, weights = validation.targets, validation.weights
     options: dict[Kind, tuple[list[Component], Tensor]] = {}  # outputs [N, C] of rows not learnt from
     everyone = _best_members(runner, method)
     family = [Component(seeds, i) for i in seeds.usable()] if seeds is not None else everyone[:1]
@@ -72,8 +74,8 @@ def choose_deliverable(runner: Runner, seeds: TrainedPopulation | None, method: 
     if len(family) > 1:
         options["seeds"] = (family, _averaged(family, kind))
     if len(everyone) > 1:
-        options["best members"] = _greedy(everyone, targets, kind, problem.seed, weights)
-    losses = {name: row_losses(outputs, targets, kind, weights) for name, (_, outputs) in options.items()}
+        options["best members"] = _greedy(problem, everyone, validation)
+    losses = {name: _rows(problem, outputs, validation) for name, (_, outputs) in options.items()}
     by_metric = ByMetric.on(problem, [problem.data.validation], problem.data.units["validation"])
     predictions = {}
     if problem.asked_metric:
@@ -124,8 +126,16 @@ def _best_members(runner: Runner, method: str) -> list[Component]:
         for i in trained.usable()
         if i in trained.weights
     ]
-    result.sort(key=lambda component: float(component.trained.validation_loss[component.member]))
-    return result[:CANDIDATES]
+    loss = {id(one): float(one.trained.validation_loss[one.member]) for one in result}
+    if runner.problem.asks_losses:
+        problem, part = runner.problem, runner.problem.prepared(method)[2]
+        loss = {id(one): float(_rows(problem, _averaged([one], problem.task.kind), part).mean()) for one in result}
+    return sorted(result, key=lambda component: loss[id(component)])[:CANDIDATES]
+
+
+def _rows(problem: Problem, outputs: Tensor, part: Part) -> Tensor:
+    """The loss of each row of a part by the yardstick [N]."""
+    return row_losses(comparable(problem, outputs, part), part.targets, yardstick_of(problem), part.weights)
 
 
 def _outputs(components: Sequence[Component], kind: str) -> Tensor:
@@ -144,20 +154,19 @@ def _averaged(components: Sequence[Component], kind: str) -> Tensor:
     return torch.einsum("p,pnc->nc", weights / weights.sum(), _outputs(components, kind))
 
 
-def _greedy(
-    components: list[Component], targets: Tensor, kind: str, seed: int, weights: Tensor | None
-) -> tuple[list[Component], Tensor]:
+def _greedy(problem: Problem, components: list[Component], part: Part) -> tuple[list[Component], Tensor]:
     """The greedy ensemble on all validation rows, and its outputs for them, on folds that it was not chosen on."""
-    outputs = _outputs(components, kind)
-    rows = numpy_generator(seed, "ensemble folds").permutation(outputs.shape[1])
-    mixed, (known, places) = torch.empty_like(outputs[0]), of_loss(outputs, targets)
+    outputs, weights, judge = _outputs(components, problem.task.kind), part.weights, yardstick_of(problem)
+    rows = numpy_generator(problem.seed, "ensemble folds").permutation(outputs.shape[1])
+    compared = torch.stack([comparable(problem, one, part) for one in outputs]) if problem.asks_losses else outputs
+    mixed, (known, places) = torch.empty_like(outputs[0]), of_loss(compared, part.targets)
     for fold in np.array_split(rows, min(FOLDS, len(rows))):
         held_out = torch.as_tensor(np.sort(fold))
         rest = torch.as_tensor(np.sort(np.setdiff1d(rows, fold)))
         some = None if weights is None else weights[rest]
-        shares = torch.as_tensor(greedy_weights(known[:, rest], places[rest], kind, weights=some))
+        shares = torch.as_tensor(greedy_weights(known[:, rest], places[rest], judge, weights=some))
         mixed[held_out] = torch.einsum("p,pnc->nc", shares, outputs[:, held_out])
-    shares_of_all = greedy_weights(known, places, kind, weights=weights)
+    shares_of_all = greedy_weights(known, places, judge, weights=weights)
     chosen = [
         Component(component.trained, component.member, float(weight))
         for component, weight in zip(components, shares_of_all, strict=True)

@@ -17,11 +17,11 @@ import numpy as np
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.experiment import Effect, ExperimentEvidence, Tried, adopted_place
 from luthier.recipe.factor_space import LENGTH, FactorSpace, Shape
-from luthier.recipe.fold_bags import Bag, BagPlan, train_bags
+from luthier.recipe.fold_bags import Bag, BagPlan, choosing_folds, train_bags
 from luthier.recipe.rounds import SCREEN, there_is_time
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
-from luthier.recipe.steps.deliver_bags import by_metric, choosing_folds
+from luthier.recipe.steps.deliver_bags import by_metric
 from luthier.seeds import derive
 from luthier.statistics.designs import Box, sobol_settings, spread_shapes
 from luthier.statistics.effects import Effects, ShapeEffects
@@ -284,5 +284,6 @@ class Experiment:
             ),
             tried=tuple(tried),
             metric=self.runner.problem.asked_metric if any(one.value is not None for one in tried) else "",
+            yardstick=self.runner.problem.asked_metric if self.runner.problem.asks_losses else "",
             shaped=tuple(name for name in self.space.first_shape if len({one.shape[name] for one in everyone}) > 1),
         )

@@ -202,7 +202,9 @@ def _five_seeds(runner: Runner, setting: Setting) -> TrainedPopulation | None:
     planned = runner.plan.final.for_batches(setting.batch_size, runner.plan.batch_size)
     members = seeded(setting, [derive(problem.seed, "final", k) for k in range(FINAL_SEEDS)], planned.steps)
     parts = problem.full_training_rows(setting.method)
-    training = TrainingPlan("seeds", planned, setting.method, setting.rule, setting.batch_size, parts)
+    training = TrainingPlan(
+        "seeds", planned, setting.method, setting.rule, setting.batch_size, parts, loss=setting.loss
+    )
     return runner.run("seeds", members, training)
 
 
@@ -220,7 +222,7 @@ def _at_least(runner: Runner, setting: Setting) -> TrainedPopulation | None:
     runner.ledger.add("note", {"step": 5, "sentence": sentence})
     members = seeded(replace(setting, member=member), [derive(runner.problem.seed, "final", 0)], steps)
     batch_size = runner.plan.batch_size
-    training = TrainingPlan("seeds", Stage(steps=steps), setting.method, setting.rule, batch_size)
+    training = TrainingPlan("seeds", Stage(steps=steps), setting.method, setting.rule, batch_size, loss=setting.loss)
     return runner.run(AT_LEAST, members, training)
 
 

@@ -8,5 +8,6 @@ from luthier.recipe.runner import Runner
 
 def choose_loss(runner: Runner) -> None:
     """Decide the loss, and write why."""
-    task = runner.problem.task
-    runner.ledger.decide(1, LossEvidence(task.kind, len(task.classes), task.log_scale))
+    problem, task = runner.problem, runner.problem.task
+    asked = (problem.losses, problem.asked_metric) if problem.asks_losses else ()
+    runner.ledger.decide(1, LossEvidence(task.kind, len(task.classes), task.log_scale, *asked))

@@ -53,6 +53,7 @@ def _trained(runner: Runner, setting: Setting, count: int) -> TrainedPopulation 
         kept=1,
         outputs=False,
         complete=True,
+        loss=setting.loss,
     )
     trained = runner.run(f"more-rows-{count}", seeded(setting, seeds, steps, f"{count} rows"), plan)
     return None if trained is None or "cut" in trained.statuses or len(trained.usable()) < FOLDS else trained

@@ -178,7 +178,7 @@ def _trained(
     name = f"warm-{option.label.replace(' ', '-').replace(',', '')}"
     initial = None if nets is None else [net.state_dict() for net in nets]
     batch = min(option.batch_size, len(parts[0]))
-    plan = TrainingPlan("fit validation", planned, option.method, option.rule, batch, parts, initial)
+    plan = TrainingPlan("fit validation", planned, option.method, option.rule, batch, parts, initial, loss=option.loss)
     return runner.run(name, members, plan)
 
 
