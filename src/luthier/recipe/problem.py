@@ -25,7 +25,7 @@ from luthier.recipe.plan import FOLDS
 from luthier.recipe.prepare import Prepared
 from luthier.request import RunRequest
 from luthier.seeds import numpy_generator
-from luthier.task import deciding_metric, losses_asked
+from luthier.task import deciding_metric, losses_asked, quantile_levels
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,11 @@ class Problem:
     def loss(self) -> str:
         """The engine's name of the loss."""
         return USUAL_LOSSES[self.task.kind]
+
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        """The quantiles of each row's value that were asked for."""
+        return quantile_levels(self.asked.quantiles)
 
     @property
     def losses(self) -> tuple[str, ...]:

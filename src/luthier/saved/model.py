@@ -17,6 +17,7 @@ from luthier.assess import (
     Familiarity,
     Profile,
     RowIntervals,
+    RowQuantiles,
     of_second,
     partial_dependence,
     prediction_sets,
@@ -92,6 +93,7 @@ class Model:
     profile: Profile | None = None
     licences: tuple[Licence, ...] = ()
     row_intervals: RowIntervals | None = None
+    row_quantiles: RowQuantiles | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, frame: Any) -> pl.Series:
@@ -242,15 +244,45 @@ class Model:
 
     def intervals(self, values: np.ndarray, numbers: Tensor, codes: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """The ends of the 90 % intervals around the predicted values [N] of encoded rows."""
-        if self.transform.rounds:  # answers do not say where the predictions lie
-            middle = self.transform.modelled(self._in_pieces(self.averaged, numbers, codes)[:, 0])
-        else:
-            middle = self.transform.centre(values)
+        middle = self._middle(values, numbers, codes)
         if self.row_intervals is None:
             return self.transform.around(middle, -self.half_width, self.half_width)
         outputs = torch.from_numpy(self.transform.standardise(middle))
         low, high = self._in_pieces(partial(self._offsets, self.row_intervals), numbers, codes, outputs).T
         return self.transform.around(middle, low, high)
+
+    def _middle(self, values: np.ndarray, numbers: Tensor, codes: Tensor) -> np.ndarray:
+        """Where predictions lie on the modelled scale [N], of encoded rows with these values [N]."""
+        if self.transform.rounds:  # answers do not say where the predictions lie
+            return self.transform.modelled(self._in_pieces(self.averaged, numbers, codes)[:, 0])
+        return self.transform.centre(values)
+
+    def predict_quantiles(self, frame: Any) -> pl.DataFrame:
+        """The quantiles that the run was asked for, for each row of a table: columns such as `q0.1`, `q0.9`.
+
+        InputError where it was asked for none.
+        """
+        encoded = self.encode(frame)
+        found = self.quantiles(self.answers(*encoded), *encoded)
+        return pl.DataFrame({name: found[:, q] for q, name in enumerate(self.quantile_names)})
+
+    @property
+    def quantile_names(self) -> tuple[str, ...]:
+        """The quantiles that the model knows, as answers: q0.1, q0.9."""
+        return () if self.row_quantiles is None else tuple(f"q{level:g}" for level in self.row_quantiles.levels)
+
+    def quantiles(self, values: np.ndarray, numbers: Tensor, codes: Tensor) -> np.ndarray:
+        """The quantiles [N, Q] of encoded rows with the predicted values [N]."""
+        if self.row_quantiles is None:
+            raise InputError("this model knows no quantiles of a row", remedy="fit it with --quantiles 0.1,0.5,0.9")
+        middle = self._middle(values, numbers, codes)
+        outputs = torch.from_numpy(self.transform.standardise(middle))
+        residuals = self._in_pieces(partial(self._quantiles, self.row_quantiles), numbers, codes, outputs)
+        found = self.transform.beside(middle[:, None], residuals)
+        return np.asarray(np.round(found) if self.task.traits.whole else found)
+
+    def _quantiles(self, of: RowQuantiles, numbers: Tensor, codes: Tensor, outputs: Tensor) -> np.ndarray:
+        return of.residuals(*inputs_of(self.preprocess(numbers), codes, self.encoder), outputs)
 
     def _offsets(self, of: RowIntervals, numbers: Tensor, codes: Tensor, outputs: Tensor) -> np.ndarray:
         """By how much the ends of rows' intervals lie beside their predictions, on the modelled scale [N, 2]."""

@@ -139,6 +139,16 @@ class CoverageFacts(TypedDict):
     thirds: NotRequired[list[ThirdFacts]]
 
 
+class QuantileFacts(TypedDict):
+    """A quantile of test rows: the share of values below, its pinball loss, and that of boosted trees."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    level: Number
+    below: Number
+    loss: Number
+    trees: Number | None
+
+
 class ImportanceFacts(TypedDict):
     """What shuffling a column costs."""
 
@@ -289,6 +299,7 @@ class _Scores(TypedDict):
     confusion: ConfusionFacts | None
     predicted: PointFacts | None
     calibration: CalibrationFacts | CoverageFacts
+    quantiles: NotRequired[list[QuantileFacts]]
     next_step: Sentence
     no_better_than_constant: NotRequired[ConstantFacts | None]
     failed_baselines: NotRequired[dict[Text, Text]]

@@ -20,6 +20,7 @@ from luthier.assess import (
     seen_before,
     tempered,
 )
+from luthier.assess.baseline_process import of_quantile
 from luthier.assess.row_intervals import interval_figures
 from luthier.data import Dataset
 from luthier.messages import Message, with_messages
@@ -42,6 +43,7 @@ from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.error_analysis import error_analysis
 from luthier.recipe.steps.estimate import answer_of, estimate
 from luthier.recipe.steps.fit_intervals import with_row_intervals
+from luthier.recipe.steps.fit_quantiles import quantile_scores, with_quantiles
 from luthier.recipe.steps.image_grids import image_grids
 from luthier.recipe.steps.look_inside import look_inside
 from luthier.recipe.steps.opening import history_at_opening
@@ -106,6 +108,7 @@ def judge(
     )
     _explain_calibration(runner, choice, model)
     model = with_row_intervals(runner, model, choice, setting.method)
+    model = with_quantiles(runner, model, choice, setting.method)
     model.save(runner.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
     if not problem.asked.seals:
         return _estimated(runner, setting, baselines, choice, model, found, inside)
@@ -122,17 +125,21 @@ def judge(
         )
         for label, one in _singles(runner, seeds, choice, model)
     }
+    simple = baselines.test(test)
     scores = scores_of(
         runner,
         deliverable=deliverable,
         seeds=list(singles.items()),
         baselines={
-            name: Predictions(baselines.validation[name], result) for name, result in baselines.test(test).items()
+            name: Predictions(baselines.validation[name], result)
+            for name, result in simple.items()
+            if not of_quantile(name)
         },
         test=test,
         failed=baselines.failed,
     )
     scores["calibration"] = _calibration(model, test, predictions)
+    scores["quantiles"] = quantile_scores(model, test, predictions, simple)
     scores |= error_analysis(runner, model, test, predictions, problem.data.test_rows)
     scores["forgotten"] = None if earlier is None else forgotten(runner, model, earlier)
     scores["inside"] = inside
@@ -181,7 +188,9 @@ def _estimated(
         runner,
         deliverable=deliverable,
         seeds=[(label, replace(deliverable, test=p, taken=None)) for label, p in alone.items() if found.part == "open"],
-        baselines={name: Predictions(result, result) for name, result in baselines.validation.items()},
+        baselines={
+            name: Predictions(result, result) for name, result in baselines.validation.items() if not of_quantile(name)
+        },
         test=found.rows,
         failed=baselines.failed,
         part=found.part,
