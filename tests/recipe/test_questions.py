@@ -38,7 +38,7 @@ def runner() -> Any:
     part = Part(torch.zeros(100, 3), torch.zeros(100, 0, dtype=torch.int64), torch.zeros(100))
     data = SimpleNamespace(training=Rows(), validation=Rows())
     return SimpleNamespace(
-        problem=SimpleNamespace(data=data, crossed=False, prepared=lambda method: (None, part, part))
+        problem=SimpleNamespace(data=data, crossed=False, losses=("mse",), prepared=lambda method: (None, part, part))
     )
 
 
