@@ -35,6 +35,8 @@ def contents_of(parts: Mapping[str, Any]) -> Bundle:
         "threshold": model.threshold,
         "set_threshold": model.set_threshold,
     }
+    if model.transform.dispersion is not None:
+        facts["dispersion"] = model.transform.dispersion
     if model.residuals:
         facts |= {"answer": model.answer, "residuals": list(model.residuals)}
     if model.decision is not None:

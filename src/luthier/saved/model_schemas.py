@@ -282,6 +282,7 @@ class ModelFacts(TypedDict):
     set_threshold: NotRequired[Number]
     decision: NotRequired[_Decision]
     answer: NotRequired[Name]
+    dispersion: NotRequired[Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]]
     residuals: NotRequired[Annotated[list[Number], Field(min_length=1, max_length=1000)]]
     licences: NotRequired[list[_Licence]]
     familiar_within: NotRequired[Number]

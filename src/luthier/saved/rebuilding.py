@@ -96,7 +96,9 @@ def _answer(facts: Mapping[str, Any], task: Task) -> dict[str, Any]:
         facts["lowest"],
         facts["highest"],
         kind=task.traits,
+        dispersion=facts.get("dispersion"),
     )
+    _require(transform.dispersion is None or task.traits.law is not None, "a dispersion of a kind that has a law only")
     result: dict[str, Any] = {"transform": transform}
     if "residuals" in facts:
         _require(not task.is_classes, "residuals of a model of numbers only")

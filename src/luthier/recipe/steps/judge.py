@@ -239,8 +239,11 @@ def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> N
     problem = runner.problem
     out_of_fold = choice.held_out is not None
     if not problem.task.is_classes:
-        unit: Literal["deviations", "interval"] = "deviations" if problem.task.traits.is_linked else "interval"
-        runner.ledger.decide(5, CalibrationEvidence(unit, model.half_width, out_of_fold))
+        unit: Literal["deviations", "interval", "scores"]
+        unit = "deviations" if problem.task.traits.is_linked else "interval"
+        dispersion = model.transform.dispersion
+        unit = unit if dispersion is None else "scores"
+        runner.ledger.decide(5, CalibrationEvidence(unit, model.half_width, out_of_fold, dispersion or 0.0))
     else:
         runner.ledger.decide(5, CalibrationEvidence("temperature", model.temperature, out_of_fold))
     if is_matrix(problem.asked.costs):
