@@ -17,6 +17,7 @@ from torch import Tensor
 from luthier.assess import Units
 from luthier.engine import ModuleSpec
 from luthier.errors import NetworkTooLargeError
+from luthier.kinds import KINDS
 from luthier.messages import Message
 from luthier.nets import DenseSpec, Spec, build
 from luthier.objective import loss_by_name
@@ -70,11 +71,15 @@ class Bag:
         for fold, place in enumerate(self.places):
             rows = torch.nonzero(self.folds == fold).flatten()
             kept = self.population.row_of(place)
-            some = activate(self.population.logits[kept : kept + 1, : len(rows)], kind)[0]
+            some = activate(self.population.logits[kept : kept + 1, : len(rows)], self._read_as(kind))[0]
             result = some.new_empty(len(self.folds), some.shape[1]) if result is None else result
             result[rows] = some
         assert result is not None
         return result
+
+    def _read_as(self, kind: str) -> str:
+        """The kind by which its networks' outputs are read."""
+        return "multiclass" if self.setting.loss == KINDS["multiclass"].loss else kind
 
     def row_losses(self, problem: Problem) -> np.ndarray:
         """The loss of each row that judges [N], by the problem's yardstick."""
@@ -85,7 +90,7 @@ class Bag:
     def own_rows(self, problem: Problem) -> np.ndarray:
         """The loss of each row that judges [N], as its networks learn it."""
         whole, kind = problem.judged(self.setting.method), problem.task.kind
-        learnt = loss_by_name(self.setting.loss).rows if self.setting.loss else kind
+        learnt = loss_by_name(self.setting.loss).rows if self.setting.loss and not problem.task.is_classes else kind
         return np.asarray(row_losses(self.outputs(kind), whole.targets.double(), learnt, whole.weights))
 
     def alone(self) -> TrainedPopulation:

@@ -18,6 +18,7 @@ from luthier.data import Dataset, Encoder, PictureEncoder, Prepare, Task, inputs
 from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Part, Stream
+from luthier.kinds import KINDS
 from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES, loss_by_name, shared_outputs
 from luthier.recipe.full_training_rows import StreamedInputs
@@ -74,7 +75,10 @@ class Problem:
 
     @property
     def losses(self) -> tuple[str, ...]:
-        """The losses that the experiments ask about; one alone where the metric that decides asks for no other."""
+        """The losses that the experiments ask about: those that the metric that decides calls for, or of levels whose
+        order was inferred that of classes too; else one alone."""
+        if self.task.traits.is_ordered and self.medium == "table" and not (self.asked.order or self.asked.task):
+            return self.loss, KINDS["multiclass"].loss
         asked = self.task.kind == "regression" and self.medium == "table" and self.asked_metric
         return (losses_asked(self.asked_metric) if asked else ()) or (self.loss,)
 
@@ -82,6 +86,11 @@ class Problem:
     def asks_losses(self) -> bool:
         """Whether settings learn by several losses, so that none of them compares them."""
         return len(self.losses) > 1
+
+    def outputs_for(self, loss: str) -> int:
+        """How many outputs a network has that learns by one of the losses."""
+        of_classes = self.task.traits.is_ordered and loss == KINDS["multiclass"].loss
+        return len(self.task.classes) if of_classes else self.outputs
 
     @property
     def mixes(self) -> bool:

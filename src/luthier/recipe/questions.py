@@ -5,7 +5,7 @@ Here are those that every modality asks alike, in the order of the recipe.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
@@ -58,14 +58,6 @@ def of_clipping(now: Setting) -> Question:
     """Gradients clipped by their norm."""
     used = now.member.clip_norm < inf
     return Question("clipping", used, changed(now, clip_norm=inf if used else CLIP), "" if used else f"{CLIP:g}")
-
-
-def of_losses(now: Setting, losses: Sequence[str]) -> Iterator[Question]:
-    """What networks learn by, where the metric that decides asks for more than one loss."""
-    if len(losses) > 1:
-        used = now.loss == losses[0]
-        other = losses[1] if used else losses[0]
-        yield Question("loss", used, replace(now, loss=other), other)
 
 
 def changed(now: Setting, **changes: Any) -> Setting:

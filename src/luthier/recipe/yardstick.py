@@ -1,7 +1,8 @@
 """By what settings are compared that learn by different losses: the deciding metric of their answers out of fold.
 
 Outputs are first brought to where the answer that the metric asks for lies, by a way that was fitted on other folds;
-then the metric of each row is its loss. Where all settings learn by one loss that is the yardstick. N rows, C outputs.
+then the metric of each row is its loss. Where all settings learn by one loss that is the yardstick, and of classes it
+is their negative log probability. N rows, C outputs.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def _of_answers(metric: RowLosses, transform: TargetTransform, outputs: Tensor, 
 
 def comparable(problem: Problem, outputs: Tensor, rows: Part, folds: Tensor | None = None) -> Tensor:
     """Outputs [N, C] of these rows, each moved to the answer that the rows of the other folds [N] call for."""
-    if not problem.asks_losses:
+    if not problem.asks_losses or problem.task.is_classes:
         return outputs
     transform, result = problem.target, outputs.clone()
     numbers = np.arange(len(outputs)) % FOLDS if folds is None else folds.numpy()

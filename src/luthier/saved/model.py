@@ -40,7 +40,7 @@ from luthier.data.values import styles_of
 from luthier.errors import ConfigError, InputError, LuthierError, in_a_line
 from luthier.messages import Message
 from luthier.nets import Licence, Net
-from luthier.saved.blend import Blend, activate
+from luthier.saved.blend import Blend, activate, read_as
 from luthier.saved.bundle import read_bundle, write_bundle
 from luthier.saved.bundled_parts import contents_of
 from luthier.saved.explanation import (
@@ -311,7 +311,7 @@ class Model:
             rows = slice(start, start + at_once)
             features, coded = inputs_of(self.preprocess(numbers[rows]), codes[rows], self.encoder)
             parts = [
-                weight * activate(net(features, coded), self.task.kind)
+                weight * activate(net(features, coded), self.reading)
                 for net, weight in zip(self.nets, self.weights, strict=True)
             ]
             mean = torch.stack(parts).sum(0).numpy()
@@ -320,7 +320,12 @@ class Model:
     @property
     def blend(self) -> Blend:
         """From the networks' logits to the answer, in differentiable operations."""
-        return Blend(self.task.kind, self.weights, self.temperature, self.transform)
+        return Blend(self.reading, self.weights, self.temperature, self.transform)
+
+    @property
+    def reading(self) -> str:
+        """The kind by which the networks' outputs are read."""
+        return read_as(self.task, self.nets[0].spec.outputs)
 
     def explain(self, frame: Any, of: str | None = None) -> Explanation:
         """Feature attributions of each row's prediction, for columns or pixels, by integrated gradients.

@@ -68,6 +68,7 @@ def parts_of(bundle: Bundle) -> dict[str, Any]:
         for i, value in enumerate(facts["specs"])
     )
     _require(len(facts["weights"]) == len(nets), "as many weights as networks")
+    _require(len({net.spec.outputs for net in nets}) == 1, "networks of as many outputs")
     _require(facts["lowest"] <= facts["highest"], "a lowest value below the highest")
     return {
         "task": task,
@@ -197,7 +198,8 @@ def _prepared(config: Mapping[str, Any], encoder: Encoder, weights: Mapping[str,
 
 def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder, prepare: Prepare) -> Net:
     """A network of the stored tensors; nothing is allocated before their shapes are known to be the spec's."""
-    _require(spec.outputs == task.outputs, f"networks of {task.outputs} outputs", str(spec.outputs))
+    known = {task.outputs, *([len(task.classes)] if task.traits.is_ordered else [])}
+    _require(spec.outputs in known, f"networks of {task.outputs} outputs", str(spec.outputs))
     numbers = prepare.width - encoder.words - encoder.vector_width
     if isinstance(spec, DenseSpec):
         return _dense_net(spec, stored, encoder, numbers)

@@ -175,7 +175,12 @@ def loss_name(loss: str) -> str:
     """A loss that settings learn by, in words."""
     if loss.startswith("quantiles "):
         return tr("pinball loss of the quantile {q}", q=loss.removeprefix("quantiles "))
-    return {"mae": tr("absolute error"), "mse": tr("squared error")}.get(loss, loss)
+    return {
+        "mae": tr("absolute error"),
+        "mse": tr("squared error"),
+        "ordinal": tr("cross-entropy of cumulative logits"),
+        "softmax": tr("softmax cross-entropy"),
+    }.get(loss, loss)
 
 
 def factor_name(name: str) -> str:

@@ -58,9 +58,8 @@ class LossEvidence(Evidence[str]):
         if self.log_scale:
             reason += tr(", and the model predicts its logarithm, so that errors are relative")
         if self.asked:
-            reason += tr("; ") + tr(
-                "since {metric} decides, the experiments try {losses}",
-                metric=tr(self.metric),
-                losses=", ".join(loss_name(one) for one in self.asked),
-            )
+            losses = ", ".join(loss_name(one) for one in self.asked)
+            by = tr("since {metric} decides, the experiments try {losses}", metric=tr(self.metric), losses=losses)
+            inferred = tr("since the order was inferred, the experiments try {losses}", losses=losses)
+            reason += tr("; ") + (by if self.metric else inferred)
         return Wording(tr("loss"), names[choice], reason, override="--task")

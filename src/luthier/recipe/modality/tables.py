@@ -40,7 +40,6 @@ from luthier.recipe.questions import (
     changed,
     of_batches,
     of_clipping,
-    of_losses,
     of_penalties,
     of_rates,
 )
@@ -131,7 +130,8 @@ class TableModality:
                 **trained_by(start.member, values),
             )
             length, loss = shape.get(LENGTH, 1.0), shape.get(LOSS, "")
-            return replace(encoded, member=member, batch_size=shape["batch size"], length=length, loss=loss)
+            sized = replace(encoded, member=member, batch_size=shape["batch size"], length=length)
+            return learning_by(problem, sized, loss)
 
         values = first_training(start.member)
         return FactorSpace(choices, first_levels(choices), TRAINING_FACTORS, values, build, network_in_words)
@@ -172,7 +172,8 @@ class TableModality:
             )
             length = now.length * shape.get(LENGTH, 1.0)
             loss = shape.get(LOSS, now.loss)
-            return replace(shaped, member=changed_member, length=length, averaging=values["averaging"], loss=loss)
+            changed_setting = replace(shaped, member=changed_member, length=length, averaging=values["averaging"])
+            return learning_by(problem, changed_setting, loss)
 
         norm = next(name for name, norms in NORMS.items() if norms == (spec.batch_norm, spec.layer_norm))
         start = {
@@ -192,7 +193,7 @@ class TableModality:
         yield of_batches(now)
         yield Question("layers", deeper, with_hidden(now, reshaped(hidden, 1.0, -1 if deeper else 1)))
         yield from _of_validation(runner, now)
-        yield from of_losses(now, runner.problem.losses)
+        yield from of_losses(runner.problem, now)
 
 
 def _of_validation(runner: Runner, now: Setting) -> Iterator[Question]:
@@ -221,6 +222,23 @@ def _of_validation(runner: Runner, now: Setting) -> Iterator[Question]:
     alike = spec.hidden if len(spec.hidden) > 1 else spec.hidden * 2  # one layer has nothing to skip
     other = with_hidden(now, alike, residual=not used)
     yield Question("architecture", used, other)
+
+
+def of_losses(problem: Problem, now: Setting) -> Iterator[Question]:
+    """What networks learn by, where that is a question."""
+    if problem.asks_losses:
+        used = now.loss == problem.losses[0]
+        other = problem.losses[1] if used else problem.losses[0]
+        yield Question("loss", used, learning_by(problem, now, other), other)
+
+
+def learning_by(problem: Problem, now: Setting, loss: str) -> Setting:
+    """The setting with networks that learn by a loss, and have the outputs that it takes."""
+    if not loss:
+        return now
+    outputs = problem.outputs_for(loss)
+    spec = replace(now.member.dense, outputs=outputs, constant_outputs=shared_outputs(loss, outputs))
+    return replace(now, loss=loss, member=replace(now.member, spec=spec))
 
 
 def encodings(problem: Problem, methods: Sequence[str]) -> dict[str, tuple[str, AnyEmbedding | None]]:

@@ -26,8 +26,13 @@ MOST_BAGS, MOST_CANDIDATES, MOST_BYTES = 8, 60, 2**28  # of all candidates' outp
 
 
 def candidates(bags: Sequence[Bag], method: str) -> list[Bag]:
-    """The bags that may be delivered: their networks were kept, and their inputs enter alike; best first."""
+    """The bags that may be delivered: their networks were kept, and their inputs enter alike; best first.
+
+    Outputs that are read in two ways are not mixed: those of the best bag's are taken.
+    """
     result = [bag for bag in bags if bag.is_kept and bag.setting.method == method and np.isfinite(bag.loss)]
+    best = min(result, key=lambda bag: bag.loss, default=None)
+    result = [bag for bag in result if best is not None and bag.population.spec.outputs == best.population.spec.outputs]
     outputs = 8 * len(bags[0].folds) * (1 + bags[0].population.logits.shape[-1]) if bags else 1
     return sorted(result, key=lambda bag: bag.loss)[: min(MOST_CANDIDATES, max(MOST_BAGS, MOST_BYTES // outputs))]
 

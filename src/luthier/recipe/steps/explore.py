@@ -264,6 +264,12 @@ class Experiment:
             for k, some in outputs.items()
         }
 
+    @property
+    def _yardstick(self) -> str:
+        """The metric that losses are in terms of, where settings learn by several that cannot be compared."""
+        problem = self.runner.problem
+        return problem.asked_metric if problem.asks_losses and not problem.task.is_classes else ""
+
     def _evidence(self, whole: Sequence[TriedShape], tried: Sequence[Tried]) -> ExperimentEvidence:
         everyone, design = self._all(whole), self.runner.plan.design
         assert design is not None
@@ -284,6 +290,6 @@ class Experiment:
             ),
             tried=tuple(tried),
             metric=self.runner.problem.asked_metric if any(one.value is not None for one in tried) else "",
-            yardstick=self.runner.problem.asked_metric if self.runner.problem.asks_losses else "",
+            yardstick=self._yardstick,
             shaped=tuple(name for name in self.space.first_shape if len({one.shape[name] for one in everyone}) > 1),
         )

@@ -10,7 +10,6 @@ import torch
 
 from luthier.diagnosis import Evaluated, Trace, diagnosis_of, stack_traces
 from luthier.diagnosis.controls import trivial_loss
-from luthier.engine import Part
 from luthier.engine.architecture import architecture
 from luthier.nets import DenseSpec
 from luthier.recipe.runner import Runner, TrainedPopulation
@@ -31,13 +30,14 @@ def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> dict[str, An
     best = seeds.usable()[0]
     kept = [best, *(i for i in seeds.weights if i != best)]
     _, training, _ = problem.prepared(seeds.method)
-    traces = stack_traces(seeds.spec, *_stacked(seeds, kept), training, problem.loss)
+    traces = stack_traces(seeds.spec, *_stacked(seeds, kept), training, seeds.loss or problem.loss)
     curves = read_frame(runner.folder.history / f"{seeds.name}.parquet", HISTORY)
     features = training.features.double()
     inputs = float(features.mean()), float(features.std())
     result = []
     for member, trace in zip(kept, traces, strict=True):
-        _add_curves(trace, curves.filter(pl.col("member") == member), training, runner)
+        trace.trivial = trivial_loss(training.targets, seeds.loss or problem.loss)
+        _add_curves(trace, curves.filter(pl.col("member") == member), runner)
         result.append(diagnosis_of(trace, inputs=inputs))
     counts: dict[str, int] = {}
     for one in result:
@@ -54,10 +54,8 @@ def _stacked(seeds: TrainedPopulation, kept: list[int]) -> tuple[torch.Tensor, t
     return architecture(seeds.spec).filled([seeds.weights[member] for member in kept], torch.float32)
 
 
-def _add_curves(trace: Trace, curve: pl.DataFrame, training: Part, runner: Runner) -> None:
-    problem = runner.problem
-    classes = bool(problem.task.classes)
-    trace.trivial = trivial_loss(training.targets, problem.loss)
+def _add_curves(trace: Trace, curve: pl.DataFrame, runner: Runner) -> None:
+    classes = bool(runner.problem.task.classes)
     trace.step = int(curve["step"].max() or 0)  # type: ignore[arg-type]
     for row in curve.sort("step").iter_rows(named=True):
         if row["validation_loss"] is not None and np.isfinite(row["validation_loss"]):
