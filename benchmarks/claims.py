@@ -29,9 +29,10 @@ from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import Tensor
 
-from luthier.engine import Member, Part, Schedule, Settings, train
+from luthier.engine import Member, Schedule, Settings, train
 from luthier.nets import DenseSpec
 from luthier.recipe.rounds import MOST_PARTITIONS
+from luthier.rows import Inputs, Rows
 from luthier.seeds import derive, numpy_generator
 from luthier.statistics.confirming import FIRST, WIDENING, Asked, answers, still_open
 from luthier.statistics.row_losses import row_losses
@@ -55,7 +56,7 @@ UNDONE: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def drawn(table: str, seed: int, rows: int) -> tuple[Part, Part, str]:
+def drawn(table: str, seed: int, rows: int) -> tuple[Rows, Rows, str]:
     """A draw of so many rows and up to 8,000 others, encoded by what the draw shows; the kind of the task."""
     frame = pl.read_csv(Path(os.environ["LUTHIER_DATA"]) / "tables" / f"{table}.csv")
     order = numpy_generator(seed, "draw", table).permutation(len(frame))[: rows + OTHERS]
@@ -74,7 +75,7 @@ def drawn(table: str, seed: int, rows: int) -> tuple[Part, Part, str]:
         targets, kind = torch.from_numpy(values).float(), "regression"
     else:
         targets, kind = torch.from_numpy((y == y.max()).to_numpy().astype(np.float32)), "binary"
-    part = Part(features, torch.zeros(len(features), 0, dtype=torch.int64), targets)
+    part = Rows(Inputs(numbers=features), targets)
     places = torch.arange(len(features))
     return part.rows(places[:rows]), part.rows(places[rows:]), kind
 
@@ -97,9 +98,9 @@ def outputs_of(logits: Tensor, kind: str) -> Tensor:
     return torch.cat([1 - one, one], -1)
 
 
-def trained(part: Part, other: Part, kind: str, seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def trained(part: Rows, other: Rows, kind: str, seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Out-of-fold outputs [partitions, N, C] of each setting, and those for other rows [networks, N, C]."""
-    spec = replace(REFERENCE.dense, inputs=part.features.shape[1])
+    spec = replace(REFERENCE.dense, inputs=part.numbers.shape[1])
     changes: dict[str, Mapping[str, Any]] = {"reference": {}, **UNDONE, NOTHING: {}}
     inside: dict[str, list[Tensor]] = {name: [] for name in changes}
     outside: dict[str, list[Tensor]] = {name: [] for name in changes}
@@ -115,7 +116,7 @@ def trained(part: Part, other: Part, kind: str, seed: int) -> tuple[dict[str, Te
         loss = "mse" if kind == "regression" else "binary"
         settings = Settings(loss, "adam", batch, STEPS, STEPS, keep_last=True, batch_seed=number)
         outcome = train(members, part, None, settings, folds=folds)
-        own, rest = (outputs_of(outcome.logits(rows.features), kind) for rows in (part, other))
+        own, rest = (outputs_of(outcome.logits(rows.numbers), kind) for rows in (part, other))
         for k, name in enumerate(changes):
             mine = slice(k * FOLDS, (k + 1) * FOLDS)
             inside[name].append(own[mine][folds, torch.arange(len(part))])

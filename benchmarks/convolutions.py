@@ -19,10 +19,11 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from luthier.engine import Member, Part, Settings
+from luthier.engine import Member, Settings
 from luthier.engine.feed import batches_for
 from luthier.engine.population import Population
 from luthier.nets import ConvSpec
+from luthier.rows import Inputs, Rows
 
 ROWS, BATCH, STEPS = 4096, 128, 60
 SPEC = ConvSpec((1, 28, 28), (16, 32, 64), 10)
@@ -32,7 +33,7 @@ def ours(X: torch.Tensor, y: torch.Tensor) -> Callable[[], None]:
     """So many steps by the engine."""
     settings = Settings(loss="softmax", rule="adam", batch_size=BATCH, steps=10_000, evaluate_every=10_000)
     population = Population.of([Member(SPEC, 0, 1e-3)], settings, len(X))
-    batches = batches_for(population, Part(X, torch.zeros(len(X), 0, dtype=torch.int64), y))
+    batches = batches_for(population, Rows(Inputs(numbers=X), y))
     done = 0
 
     def steps() -> None:

@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from scipy import stats
 
-from luthier.engine import Part
 from luthier.labs.augmenting import AFFINE, ELASTIC, accuracy, as_pictures
 from luthier.labs.mnist import MISSING, digits
 
@@ -34,11 +32,7 @@ def main() -> None:
     data = digits()
     if not data.is_mnist:
         sys.exit(MISSING)
-    both = [
-        torch.cat([getattr(data.training, name), getattr(data.validation, name)])
-        for name in ("features", "codes", "targets")
-    ]
-    training, test = as_pictures(Part(*both)), as_pictures(data.test)
+    training, test = as_pictures(data.training.joined(data.validation)), as_pictures(data.test)
     done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     for seed in range(int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS):
         for name, chosen in SETTINGS.items():

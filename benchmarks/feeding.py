@@ -21,15 +21,16 @@ import numpy as np
 import polars as pl
 import torch
 
-from luthier.data import Dataset, TableEncoder, infer_columns
+from luthier.data import TableEncoder, infer_columns
 from luthier.data.encoded import encoded
 from luthier.data.large import scan_parquet, table_files
 from luthier.data.pieces import Pieces
-from luthier.engine import Member, Part, Settings, Stream
+from luthier.engine import Member, Settings, Stream
 from luthier.engine.feed import batches_for
 from luthier.engine.population import Population
 from luthier.nets import ConvSpec, DenseSpec
 from luthier.recipe.full_training_rows import StreamedInputs
+from luthier.rows import Inputs, Rows
 
 ROWS, EACH, STEPS = 20_000_000, 1_000_000, 1500
 TABLE = Path(tempfile.gettempdir()) / "luthier-feeding"
@@ -56,15 +57,17 @@ def from_disk() -> Stream:
     kinds = {"shop": "category", "day": "category"}
     encoder = TableEncoder.fit(sample, infer_columns(sample, target="bought", overrides=kinds))
 
-    def dataset(frame: pl.DataFrame) -> Dataset:
-        return Dataset(*encoder.encode(frame), torch.from_numpy(frame["bought"].to_numpy().astype(np.int64)))
+    def dataset(frame: pl.DataFrame) -> Rows:
+        numbers, codes = encoder.encode(frame)
+        targets = torch.from_numpy(frame["bought"].to_numpy().astype(np.int64))
+        return Rows(Inputs(numbers=numbers, codes=codes), targets)
 
     pieces = Pieces(tuple(table_files(TABLE / "rows")), np.zeros(0, dtype=np.int64))
     rows = encoded(TABLE / "encoded", lambda: map(dataset, pieces.frames()), classes=True, weighted=False)
-    return Stream(StreamedInputs(rows, lambda some: Part(some.numbers, some.codes, some.targets)))  # type: ignore[arg-type]
+    return Stream(StreamedInputs(rows, lambda some: some))  # type: ignore[arg-type]
 
 
-def in_memory() -> Part:
+def in_memory() -> Rows:
     """All of it as tensors."""
     stream = from_disk()
     return stream.rows.read(0, len(stream))
@@ -116,7 +119,7 @@ def compare_pictures(turns: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, bytes_.numpy())
     mapped = torch.from_numpy(np.load(path, mmap_mode="c"))
-    y, none = torch.randint(0, 10, (rows,), generator=generator), torch.zeros(rows, 0, dtype=torch.int64)
+    y = torch.randint(0, 10, (rows,), generator=generator)
     sides = {}
     for name, X in (("mapped", mapped), ("memory", bytes_)):
         population = Population.of(
@@ -124,7 +127,7 @@ def compare_pictures(turns: int) -> None:
             Settings("softmax", "adam", 128, 10**6, 10**6),
             rows,
         )
-        sides[name] = (population, batches_for(population, Part(X, none, y)))
+        sides[name] = (population, batches_for(population, Rows(Inputs(numbers=X), y)))
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(turns + 1):
         for name, (population, batches) in sides.items():

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from benchmarks.ranks import TARGETS
-from luthier.data import Dataset, TableEncoder, inputs_of, preprocess_of, read_source
+from luthier.data import TableEncoder, inputs_of, preprocess_of, read_source
 from luthier.data.target_transform import TargetTransform
-from luthier.engine import Member, Part, Schedule, Settings, step_time, train
+from luthier.engine import Member, Schedule, Settings, step_time, train
 from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES, loss_named
 from luthier.recipe import read_as_asked
@@ -35,6 +35,7 @@ from luthier.recipe.plan import PlanSize
 from luthier.recipe.problem import embedding_width
 from luthier.recipe.setting import Setting, seeded
 from luthier.request import RunRequest
+from luthier.rows import Inputs, Rows
 
 ROWS, SPLITS, SEEDS, EVALUATIONS = 10_000, 3, 5, 40
 JUDGED = ("diamonds", "default", "penguins", "stackoverflow")
@@ -49,7 +50,7 @@ class Table:
     kind: str
     outputs: int
     encoder: TableEncoder
-    parts: tuple[Dataset, Dataset, Dataset]
+    parts: tuple[Rows, Rows, Rows]
     transform: TargetTransform
 
     @property
@@ -57,14 +58,14 @@ class Table:
         """F: columns of numbers."""
         return self.parts[0].numbers.shape[1]
 
-    def prepared(self, method: str) -> list[Part]:
+    def prepared(self, method: str) -> list[Rows]:
         """Training, validation and test rows as networks take them."""
         fitted, result = preprocess_of(self.parts[0].numbers, method, self.encoder), []
         for part in self.parts:
-            assert part.targets is not None
             regression = self.kind == "regression"
             targets = self.transform.standardise(part.targets).float() if regression else part.targets
-            result.append(Part(*inputs_of(fitted(part.numbers), part.codes, self.encoder), targets))
+            features, codes = inputs_of(fitted(part.numbers), part.codes, self.encoder)
+            result.append(Rows(Inputs(numbers=features, codes=codes), targets))
         return result
 
 
@@ -91,7 +92,7 @@ def table(name: str, seed: int) -> Table:
 
 def reference(rows: Table) -> Setting:
     """What `fit` falls back on: the documents' first architecture with Adam."""
-    inputs, levels = rows.prepared("standardise")[0].features.shape[1], rows.encoder.category_sizes
+    inputs, levels = rows.prepared("standardise")[0].numbers.shape[1], rows.encoder.category_sizes
     embeddings = tuple((size, embedding_width(size)) for size in levels)
     count, seen = len(rows.parts[0]), rows.numbers + sum(width for _, width in embeddings)
     width = first_width(count, max(1, seen), rows.outputs)
@@ -107,7 +108,7 @@ def trained(rows: Table, setting: Setting, steps: int) -> dict[str, Any]:
     began = time.process_time()
     outcome = train(seeded(setting, range(SEEDS), steps), training, validation, settings)
     seconds = time.process_time() - began
-    outputs = outcome.logits(test.features, test.codes)
+    outputs = outcome.logits(test.numbers, test.codes)
     outputs = rows.transform.bounded(outputs) if rows.kind == "regression" else outputs
     losses = loss_named(settings.loss).mean(outputs, test.targets, None).double().numpy()
     best = float(np.mean(outcome.best_step)) / steps
@@ -123,7 +124,7 @@ def trained(rows: Table, setting: Setting, steps: int) -> dict[str, Any]:
 def one_split(name: str, seed: int) -> dict[str, Any]:
     """Both settings on one outer split."""
     rows = table(name, seed)
-    features = rows.prepared("robust")[0].features.shape[1]
+    features = rows.prepared("robust")[0].numbers.shape[1]
     sizes = rows.encoder.category_sizes
     shape = TableShape(rows.kind, len(rows.parts[0]), rows.numbers, sizes, rows.outputs, flags=features - rows.numbers)
     first, old = first_setting(shape), reference(rows)

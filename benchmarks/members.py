@@ -17,18 +17,19 @@ import torch
 
 from benchmarks.engine import machine, write
 from benchmarks.works import WORKS, data
-from luthier.engine import FileCheckpoint, Member, Part, Population, Settings, train
+from luthier.engine import FileCheckpoint, Member, Population, Settings, train
 from luthier.engine.feed import batches_for
+from luthier.rows import Inputs, Rows
 
 COUNTS = tuple(2**k for k in range(11))
 MEASURED_STEPS = 120_000  # networks' steps of one turn
 WORK = WORKS[0]
 
 
-def part() -> Part:
+def part() -> Rows:
     """The rows of the work."""
     X, y = data(WORK)
-    return Part(X, torch.zeros(len(X), 0, dtype=torch.int64), y)
+    return Rows(Inputs(numbers=X), y)
 
 
 def population(count: int, steps: int, momentum: float = 0.9) -> tuple[list[Member], Settings]:
@@ -61,7 +62,7 @@ def peak(count: int) -> int:
     return _resident("VmHWM") - before
 
 
-def _arguments(count: int, rows: Part) -> tuple[list[Member], Part, None, Settings]:
+def _arguments(count: int, rows: Rows) -> tuple[list[Member], Rows, None, Settings]:
     members, settings = population(count, 60)
     return members, rows, None, settings
 
@@ -80,7 +81,7 @@ def expected_bytes(count: int) -> float:
 def bookkeeping(count: int, steps: int, turns: int) -> float:
     """What history, validation each epoch and checkpoints cost over the bare steps, as a share of them."""
     rows = part()
-    check = Part(rows.features[:500], rows.codes[:500], rows.targets[:500])
+    check = rows.span(0, 500)
     members, settings = population(count, steps, momentum=0.0)
     kept, bare = [], []
     for _ in range(turns):

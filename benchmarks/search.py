@@ -382,12 +382,12 @@ def table_loop(networks: Any, values: dict[str, Any], epochs: int) -> float:
             for group in rule.param_groups:
                 group["lr"] = rate * schedule.factor(step, total)
             rule.zero_grad()
-            loss_of(net(part.features[rows], part.codes[rows]), part.targets[rows]).backward()
+            loss_of(net(part.numbers[rows], part.codes[rows]), part.targets[rows]).backward()
             rule.step()
             step += 1
         net.eval()
         with torch.no_grad():
-            loss = float(loss_of(net(held.features, held.codes), held.targets))
+            loss = float(loss_of(net(held.numbers, held.codes), held.targets))
         best = min(best, loss) if math.isfinite(loss) else best
     return best if math.isfinite(best) else 1e9
 

@@ -13,9 +13,10 @@ import time
 import torch
 from torch import nn
 
-from luthier.engine import Member, ModuleSpec, Part, Settings, train
+from luthier.engine import Member, ModuleSpec, Settings, train
 from luthier.engine.layouts import choose
 from luthier.nets import DenseSpec
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 STEPS, SHORT = 40, 10
@@ -33,17 +34,17 @@ def main(turns: int = 5) -> None:
         everyone = [Member(spec, seed=k, learning_rate=1e-3) for k in range(members)]
         X = torch.randn(8 * batch, inputs, generator=torch_generator(0, "threads"))
         targets = (X[:, 0] > 0).long() if outputs > 1 else X[:, 0]
-        part = Part(X, torch.zeros(len(X), 0, dtype=torch.int64), targets)
+        part = Rows(Inputs(numbers=X), targets)
         shown(name, everyone, part, Settings("softmax" if outputs > 1 else "mse", "adam", batch, 1, 1), turns)
     net = lambda: nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 26 * 26, 10))  # noqa: E731
     X = torch.randn(512, 1, 28, 28, generator=torch_generator(0, "threads"))
-    part = Part(X, torch.zeros(len(X), 0, dtype=torch.int64), torch.arange(512) % 10)
+    part = Rows(Inputs(numbers=X), torch.arange(512) % 10)
     settings = Settings("softmax", "adam", 64, 1, 1)
     spec, _ = choose(ModuleSpec(net), 4, part, settings, "looped")
     shown("convolutions 28 x 28, batch 64, 4 looped", [Member(spec, k, 1e-3) for k in range(4)], part, settings, turns)
 
 
-def shown(name: str, members: list[Member], part: Part, settings: Settings, turns: int) -> None:
+def shown(name: str, members: list[Member], part: Rows, settings: Settings, turns: int) -> None:
     """Time a work in turns with one thread and with two."""
     best, least, bits = {1: float("inf"), 2: float("inf")}, {1: float("inf"), 2: float("inf")}, {}
     for _ in range(turns):

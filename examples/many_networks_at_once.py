@@ -3,8 +3,9 @@
 import torch
 from sklearn.datasets import load_digits
 
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.nets import DenseSpec
+from luthier.rows import Inputs, Rows
 
 
 def main() -> None:
@@ -12,9 +13,8 @@ def main() -> None:
     order = torch.randperm(len(digits.target), generator=torch.Generator().manual_seed(0))
     features = torch.tensor(digits.data, dtype=torch.float32)[order] / 16
     targets = torch.tensor(digits.target)[order]
-    codes = torch.zeros(len(features), 0, dtype=torch.int64)
     training, validation = (
-        Part(features[part], codes[part], targets[part]) for part in (slice(1300), slice(1300, None))
+        Rows(Inputs(numbers=features[part]), targets[part]) for part in (slice(1300), slice(1300, None))
     )
 
     spec = DenseSpec(inputs=64, hidden=(30,), outputs=10)

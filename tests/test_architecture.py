@@ -27,6 +27,7 @@ FOUNDATION = (
     "seeds",
     "optional",
     "parquet_pages",
+    "rows",
     "storage",
     "tensors",
     "server_address",

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from luthier.engine import Member, ModuleSpec, Outcome, Part, Settings, train
+from luthier.engine import Member, ModuleSpec, Outcome, Settings, train
 from luthier.engine.member import Spec
 from luthier.nets import ConvSpec, DenseSpec, NumberEmbedding, TextSpec
 from luthier.objective import LOSSES
 from luthier.optimise import RULES, Schedule
+from luthier.rows import Inputs, Rows
 
 ROWS, INPUTS, CLASSES, MEMBERS = 120, 6, 3, 3
 RATES = {"sgd": 0.05, "nesterov": 0.05, "nesterov-velocity": 0.05, "adadelta": 0.5, "adagrad": 0.05, "lion": 1e-3}
@@ -52,7 +53,7 @@ class Case:
 
     def asked(
         self, device: torch.device, *, steps: int, dtype: torch.dtype = torch.float64, cuda_graphs: bool = False
-    ) -> tuple[list[Member], tuple[Part, Part], Settings]:
+    ) -> tuple[list[Member], tuple[Rows, Rows], Settings]:
         """The members, their rows to learn from and to be measured on, and what they share."""
         dtype = torch.float32 if self.single else dtype
         spec, rate = self.spec(dtype), RATES.get(self.rule, 3e-3)
@@ -64,15 +65,15 @@ class Case:
         known |= {"device": device, "cuda_graphs": cuda_graphs}
         settings = Settings(self.loss, self.rule, steps=steps, dtype=dtype, **known)
         rows = drawn(self.of, self.loss, weighted=self.weighted)
-        numbers = rows.features if rows.features.dtype == torch.uint8 else rows.features.to(dtype)
+        numbers = rows.numbers if rows.numbers.dtype == torch.uint8 else rows.numbers.to(dtype)
         targets = rows.targets.to(dtype) if rows.targets.is_floating_point() else rows.targets
-        rows = replace(rows, features=numbers, targets=targets)
+        rows = replace(rows, inputs=rows.inputs.replaced(numbers=numbers), targets=targets)
         cut = torch.arange(len(rows)) < ROWS * 3 // 4
         return members, (rows.rows(cut), rows.rows(~cut)), settings
 
 
 @cache
-def drawn(of: str, loss: str, *, weighted: bool = False) -> Part:
+def drawn(of: str, loss: str, *, weighted: bool = False) -> Rows:
     """Rows whose targets follow from their inputs, and noise."""
     generator = torch.Generator().manual_seed(1)
 
@@ -91,7 +92,7 @@ def drawn(of: str, loss: str, *, weighted: bool = False) -> Part:
     indicators = loss in ("binary", "quadratic")
     targets = scores if loss in ("mse", "mae", "huber") else (scores > 0).double() if indicators else scores.argmax(1)
     weights = torch.rand(ROWS, generator=generator, dtype=torch.float64) + 0.5 if weighted else None
-    return Part(features, codes, targets, weights)
+    return Rows(Inputs(numbers=features, codes=codes), targets, weights)
 
 
 def conv() -> nn.Module:

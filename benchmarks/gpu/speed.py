@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.engine.devices import wait
 from luthier.nets import DenseSpec
+from luthier.rows import Inputs, Rows
 
 ROWS = 12_800
 
@@ -30,12 +31,12 @@ class Work:
     loss: str
     wanted: float  # networks' steps a second of 1,024
 
-    def rows(self, count: int = ROWS) -> Part:
+    def rows(self, count: int = ROWS) -> Rows:
         """Rows that are drawn: the time does not depend on them."""
         generator = torch.Generator().manual_seed(0)
         X = torch.rand(count, self.spec.inputs, generator=generator)
         classes = torch.randint(0, self.spec.outputs, (count,), generator=generator)
-        return Part(X, torch.zeros(count, 0, dtype=torch.int64), classes if self.loss == "softmax" else X.sum(1))
+        return Rows(Inputs(numbers=X), classes if self.loss == "softmax" else X.sum(1))
 
     def module(self) -> nn.Module:
         """The network as anyone would write it."""
@@ -78,7 +79,7 @@ def population_steps(work: Work, count: int, device: torch.device, *, graphs: bo
 def one_by_one_steps(work: Work, device: torch.device, *, networks: int, steps: int) -> float:
     """Steps a second of a plain loop over networks, each an nn.Module with an optimiser of torch.optim."""
     rows = work.rows(10 * work.batch)
-    X, y = rows.features.to(device), rows.targets.to(device)
+    X, y = rows.numbers.to(device), rows.targets.to(device)
     kind = torch.optim.SGD if work.rule == "sgd" else torch.optim.Adam
     rates = []
     for _ in range(networks + 1):

@@ -30,8 +30,8 @@ from luthier.assess import (
     within_noise,
 )
 from luthier.assess.drift import KEPT_IN_ALL
-from luthier.data import Dataset
 from luthier.errors import SealError
+from luthier.rows import Inputs, Rows
 from luthier.untrusted import LARGEST_JSON, MOST_VALUES
 
 rng = np.random.default_rng(0)
@@ -110,7 +110,7 @@ def test_conformal_intervals_cover() -> None:
 
 
 def sealed() -> SealedTest:
-    return SealedTest(Dataset(torch.zeros(3, 1), torch.zeros(3, 0, dtype=torch.long), torch.ones(3)))
+    return SealedTest(Rows(Inputs(numbers=torch.zeros(3, 1)), torch.ones(3)))
 
 
 def test_the_opening_is_written_before_the_rows_are_seen() -> None:

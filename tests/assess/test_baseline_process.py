@@ -17,13 +17,14 @@ from sklearn.svm import SVC
 
 from luthier.assess import BaselineRun, baseline_process
 from luthier.assess.baseline_process import TooManyClassesError, _fitted, _in_pieces, _inputs, _model, names_for
-from luthier.data import Dataset, infer_task
+from luthier.data import infer_task
 from luthier.kinds import KINDS
+from luthier.rows import Inputs, Rows
 
 
 def test_baselines_that_come_too_late_are_not_begun(tmp_path: Path) -> None:
     values = torch.arange(60.0, dtype=torch.float64) + 0.5
-    rows = Dataset(values[:, None], torch.zeros(60, 0, dtype=torch.int64), values)
+    rows = Rows(Inputs(numbers=values[:, None]), values)
     run = BaselineRun(rows, rows, infer_task(pl.Series("y", values.numpy())), (), place=tmp_path)
     try:
         assert not run.wait(lambda: True)  # it has only just begun to import

@@ -15,11 +15,12 @@ import torch
 import luthier
 from luthier.assess import RowQuantiles
 from luthier.assess.row_quantiles import corrections, pinball_of, rising
-from luthier.engine import Member, Part, Schedule, Settings, train
+from luthier.engine import Member, Schedule, Settings, train
 from luthier.errors import ConfigError, InputError
 from luthier.nets import DenseSpec, build
 from luthier.objective import loss_by_name
 from luthier.recipe.decisions import follows, wording_of
+from luthier.rows import Inputs, Rows
 from luthier.runs.screen import SilentScreen
 from luthier.saved import Model, predict_file
 from luthier.saved.predict import predictions
@@ -58,9 +59,9 @@ def test_the_best_constants_are_the_sorted_sample_s_quantiles() -> None:
     np.testing.assert_allclose(rising(loss.constant(values, None, 3), LEVELS), wanted, atol=1e-12)
     spec = DenseSpec(1, (), 3)
     settings = Settings("quantiles 0.1 0.5 0.9", "adam", 999, 3000, 3000, dtype=torch.float64, keep_last=True)
-    part = Part(torch.zeros(999, 1, dtype=torch.float64), torch.zeros(999, 0, dtype=torch.int64), values)
+    part = Rows(Inputs(numbers=torch.zeros(999, 1, dtype=torch.float64)), values)
     outcome = train([Member(spec, 0, 0.02, schedule=Schedule("cosine"))], part, None, settings)
-    found = rising(outcome.logits(part.features, part.codes)[0, :1], LEVELS)[0]
+    found = rising(outcome.logits(part.numbers, part.codes)[0, :1], LEVELS)[0]
     # The loss is flat between two neighbours, which lie up to 0.02 apart here.
     np.testing.assert_allclose(found, wanted, atol=0.03)
 

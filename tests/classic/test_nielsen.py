@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from luthier.classic import mnist_loader, network, network2
-from luthier.engine import Member, Part, Population, Settings
+from luthier.engine import Member, Population, Settings
 from luthier.engine.feed import batches_for
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
+from luthier.rows import Inputs, Rows
 
 
 def samples(count: int, sizes: tuple[int, ...] = (4, 5, 3), seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -142,7 +143,7 @@ def test_the_engine_makes_the_same_steps() -> None:
     spec = DenseSpec(inputs=4, hidden=(5,), outputs=1, activation="sigmoid")
     X = torch.tensor(np.hstack([x for x, _ in batch]).T)
     y = torch.tensor([int(y[0, 0]) for _, y in batch])
-    part = Part(X, torch.zeros(20, 0, dtype=torch.int64), y)
+    part = Rows(Inputs(numbers=X), y)
     settings = Settings("binary", "sgd", 20, 20, 20, dtype=torch.float64)
     names = ("layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias")
     state = {

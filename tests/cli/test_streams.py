@@ -15,9 +15,10 @@ import torch
 
 from luthier.assess import BaselineRun
 from luthier.cli import streams
-from luthier.data import Dataset, infer_task, read_batches, read_source
+from luthier.data import infer_task, read_batches, read_source
 from luthier.errors import InputError, LuthierError, TerminatedError
 from luthier.recipe.interrupted import Interrupted
+from luthier.rows import Inputs, Rows
 from luthier.runs.signals import ended_by_signals
 from luthier.saved.predict import _destination
 
@@ -123,7 +124,7 @@ def test_where_nothing_is_trained_a_signal_to_end_is_obeyed_at_once() -> None:
 
 def test_no_disk_holds_rows_for_the_baselines(tmp_path: Path) -> None:
     values = torch.arange(60.0, dtype=torch.float64) + 0.5
-    rows = Dataset(values[:, None] ** 0.5, torch.zeros(60, 0, dtype=torch.int64), values)
+    rows = Rows(Inputs(numbers=values[:, None] ** 0.5), values)
     run = BaselineRun(rows, rows, infer_task(pl.Series("y", values.numpy())), (), place=tmp_path)
     try:
         assert "mean" in run.wait(lambda: False)

@@ -16,13 +16,23 @@ from tests.serving.asking import ThreadServer
 from luthier.assess import Profile
 from luthier.data import Preprocess, TableEncoder, Task
 from luthier.data.columns import Column
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.engine.dense_rows import views
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
-from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, build, quantile_edges, spec_from_json
-from luthier.objective import loss_named
+from luthier.nets import (
+    DenseSpec,
+    NumberEmbedding,
+    PiecewiseEmbedding,
+    build,
+    one_head,
+    quantile_edges,
+    spec_from_json,
+    state_of_head,
+)
+from luthier.objective import TargetHead, loss_named, several, shared_outputs
 from luthier.recipe.first_setting import TableShape, first_network
+from luthier.rows import Inputs, Rows
 from luthier.saved import Model
 
 ROWS, NUMBERS, CLASSES = 90, 2, ("p", "q", "r")
@@ -41,7 +51,7 @@ ENCODER = TableEncoder.fit(FRAME, COLUMNS)
 CELLS, CODES = ENCODER.encode(FRAME)
 PREPARE = Preprocess.fit(CELLS, "robust")
 FLAGS, LEVELS = PREPARE.width - NUMBERS, ENCODER.category_sizes
-PART = Part(PREPARE(CELLS).double(), CODES, torch.arange(ROWS) % len(CLASSES))
+PART = Rows(Inputs(numbers=PREPARE(CELLS).double(), codes=CODES), torch.arange(ROWS) % len(CLASSES))
 
 
 def spec(*hidden: int, **options: Any) -> DenseSpec:
@@ -59,7 +69,7 @@ SPECS = {
     "an output that is the same for all rows": spec(8, activation="tanh", constant_outputs=(1,)),
     "lines between quantiles, parametric activations": spec(
         *(8, 8), activation="selu", parametric=True, residual=True,
-        number_embedding=PiecewiseEmbedding(quantile_edges(PART.features[:, :NUMBERS], 5)),
+        number_embedding=PiecewiseEmbedding(quantile_edges(PART.numbers[:, :NUMBERS], 5)),
     ),
     "normed and parametric": spec(8, activation="mish", parametric=True, batch_norm=True, input_scale=True),
     "single neurons": spec(8, activation="leaky relu", neurons=((0, 1, "identity"),), initialiser="orthogonal"),
@@ -73,6 +83,58 @@ def trained(shape: DenseSpec, steps: int = 20) -> tuple[torch.Tensor, Any]:
     settings = Settings("softmax", "adam", 30, steps, steps, dtype=torch.float64)
     outcome = train(members, PART, None, settings)
     return outcome.parameters, outcome
+
+
+def with_gaps() -> torch.Tensor:
+    """A number, a count, three classes and three ordered levels, a quarter of each missing."""
+    rng = np.random.default_rng(1)
+    columns = [rng.normal(size=ROWS), rng.poisson(2.0, ROWS), rng.integers(0, 3, ROWS), rng.integers(0, 3, ROWS)]
+    values = np.stack([np.asarray(column, dtype=float) for column in columns], 1)
+    return torch.from_numpy(np.where(rng.random(values.shape) < 0.25, np.nan, values))
+
+
+SEVERAL = with_gaps()
+HEADS = several(["mse", "poisson", TargetHead("softmax", weight=2.0), "ordinal"], SEVERAL)
+PLACES = [slice(0, 1), slice(1, 2), slice(2, 5), slice(5, 7)]
+
+
+def with_heads(shape: DenseSpec) -> DenseSpec:
+    neurons = {"neurons": ()} if any(layer == len(shape.hidden) for layer, _, _ in shape.neurons) else {}
+    return replace(shape, outputs=7, constant_outputs=shared_outputs(HEADS, 7), **neurons)
+
+
+@every_spec
+def test_heads_side_by_side_learn_what_autograd_learns(shape: DenseSpec) -> None:
+    """A step of plain descent of rate 1, by hand in a stack and by autograd, under a loss of four targets with gaps."""
+    shape, part = with_heads(shape), replace_targets(SEVERAL)
+    members = [Member(shape, seed=k, learning_rate=1.0, momentum=0.0) for k in range(2)]
+    outcome = train(members, part, None, Settings(HEADS, "sgd", ROWS, 1, 1, dtype=torch.float64))
+    for k in range(2):
+        net = build(shape, seed=k).double()
+        net.load_state_dict(shape.fresh_parameters(k), strict=False)
+        loss = HEADS.mean(net(part.numbers, part.codes).unsqueeze(0), SEVERAL, None).sum()
+        gradients = torch.autograd.grad(loss, list(net.parameters()))
+        learnt = views(shape, outcome.parameters[k : k + 1])
+        for (name, value), gradient in zip(net.named_parameters(), gradients, strict=True):
+            torch.testing.assert_close(learnt[name][0], value - gradient, rtol=1e-9, atol=1e-11, msg=name)
+
+
+@every_spec
+def test_one_head_says_what_the_whole_network_says_of_its_target(shape: DenseSpec) -> None:
+    shape = with_heads(shape)
+    members = [Member(shape, seed=k, learning_rate=0.01) for k in range(2)]
+    outcome = train(members, replace_targets(SEVERAL), None, Settings(HEADS, "adam", 30, 5, 5, dtype=torch.float64))
+    whole = outcome.module(1).eval()(PART.numbers, PART.codes)
+    for place in PLACES:
+        net = build(one_head(shape, place), seed=0).double()
+        net.load_state_dict(state_of_head(shape, outcome.state_dict(1), place))
+        alone = net.eval()(PART.numbers, PART.codes)
+        # Products of other widths add up in another order.
+        torch.testing.assert_close(alone, whole[:, place], rtol=1e-12, atol=1e-12)
+
+
+def replace_targets(targets: torch.Tensor) -> Rows:
+    return Rows(PART.inputs, targets)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +163,7 @@ def test_a_stack_learns_what_autograd_learns(shape: DenseSpec) -> None:
     for k in range(2):
         net = build(shape, seed=k).double()
         net.load_state_dict(shape.fresh_parameters(k), strict=False)
-        loss = loss_named("softmax").mean(net(PART.features, PART.codes).unsqueeze(0), PART.targets, None).sum()
+        loss = loss_named("softmax").mean(net(PART.numbers, PART.codes).unsqueeze(0), PART.targets, None).sum()
         gradients = torch.autograd.grad(loss, list(net.parameters()))
         learnt = views(shape, outcome.parameters[k : k + 1])
         for (name, value), gradient in zip(net.named_parameters(), gradients, strict=True):

@@ -10,12 +10,13 @@ import polars as pl
 import pytest
 import torch
 
-from luthier.data import Dataset, Preprocess, read_batches, read_source
+from luthier.data import Preprocess, read_batches, read_source
 from luthier.data.encoded import encoded
 from luthier.data.large import measured, too_large
 from luthier.data.row_bytes import row_bytes
 from luthier.errors import InputError
 from luthier.machine import parse_memory
+from luthier.rows import Inputs, Rows
 from luthier.storage import cached
 
 ROWS, MEMORY = 5000, 100_000
@@ -109,9 +110,8 @@ def test_preprocessing_by_what_was_measured_is_that_of_all_rows() -> None:
 
 def test_encoded_rows_come_back(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
-    whole = Dataset(
-        torch.randn(50, 3, generator=generator),
-        torch.randint(9, (50, 2), generator=generator),
+    whole = Rows(
+        Inputs(numbers=torch.randn(50, 3, generator=generator), codes=torch.randint(9, (50, 2), generator=generator)),
         torch.randint(4, (50,), generator=generator),
         torch.rand(50, generator=generator),
     )
@@ -122,15 +122,16 @@ def test_encoded_rows_come_back(tmp_path: Path) -> None:
         weighted=True,
     )
     result = kept.read(7, 33)
-    for name, value in vars(whole.rows(torch.arange(7, 33))).items():
-        assert getattr(result, name).equal(value), name
+    wanted = whole.rows(torch.arange(7, 33))
+    for name in ("numbers", "codes", "targets", "weights"):
+        assert getattr(result, name).equal(getattr(wanted, name)), name
     again = encoded(tmp_path / "rows", lambda: pytest.fail("they lie there"), classes=True, weighted=True)
     assert len(again) == 50
 
 
 def test_what_broke_off_is_written_again(tmp_path: Path) -> None:
     def broken() -> object:
-        yield Dataset(torch.zeros(2, 1), torch.zeros(2, 0, dtype=torch.int64), torch.zeros(2))
+        yield Rows(Inputs(numbers=torch.zeros(2, 1)), torch.zeros(2))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

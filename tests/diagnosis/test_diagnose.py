@@ -16,6 +16,7 @@ from luthier.diagnosis import CHECKS, ROWS, Evaluated, Trace, gap_gate, in_train
 from luthier.errors import InputError
 from luthier.labs.faults import FAULTS, planted
 from luthier.labs.trainings import KNOWN, diagnosed, healthy, learns
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 X = torch.randn(300, 5, generator=torch.Generator().manual_seed(0))
@@ -133,11 +134,15 @@ def test_a_real_table_with_shuffled_targets() -> None:
 def test_a_batch_learnt_to_a_loss_of_nothing_has_passed() -> None:
     """Far apart rows reach a loss of exactly 0, which is the best there is."""
     from luthier.diagnosis import overfit_batch
-    from luthier.engine import Part
     from luthier.nets import DenseSpec
 
     y = torch.arange(64) % 2
-    far = Part((200.0 * y - 100).unsqueeze(1) + torch.arange(64).unsqueeze(1) / 64, torch.zeros(64, 0).long(), y)
+    far = Rows(
+        Inputs(
+            numbers=(200.0 * y - 100).unsqueeze(1) + torch.arange(64).unsqueeze(1) / 64, codes=torch.zeros(64, 0).long()
+        ),
+        y,
+    )
     result = overfit_batch(DenseSpec(1, (32,), 2), far, "softmax", seed=0, steps=100)
     assert result["evidence"]["loss"] == 0
     assert result["passed"]
@@ -146,11 +151,10 @@ def test_a_batch_learnt_to_a_loss_of_nothing_has_passed() -> None:
 def test_noisy_labels_of_one_input_take_longer_and_are_overfitted() -> None:
     """A sound network gets there with more steps; one without hidden units does not, and is not tried for long."""
     from luthier.diagnosis import overfit_batch
-    from luthier.engine import Part
     from luthier.nets import DenseSpec
 
     x = torch.linspace(-2, 2, 300).unsqueeze(1)
-    part = Part(x, torch.zeros(300, 0).long(), ((x[:, 0] > -1) ^ (x[:, 0] > 0) ^ (x[:, 0] > 1)).long())
+    part = Rows(Inputs(numbers=x), ((x[:, 0] > -1) ^ (x[:, 0] > 0) ^ (x[:, 0] > 1)).long())
     sound = overfit_batch(DenseSpec(1, (32,), 2), part, "softmax", seed=0, steps=60)
     assert sound["passed"]
     assert "after 60 steps" not in sound["sentence"]
@@ -159,12 +163,11 @@ def test_noisy_labels_of_one_input_take_longer_and_are_overfitted() -> None:
 
 def test_equal_rows_of_several_classes_are_not_to_be_overfitted() -> None:
     from luthier.diagnosis import overfit_batch
-    from luthier.engine import Part
     from luthier.nets import DenseSpec
 
     x = (torch.arange(120) % 3).unsqueeze(1).float()
     labels = torch.randint(0, 2, (120,), generator=torch.Generator().manual_seed(0))
-    part = Part(x, torch.zeros(120, 0).long(), labels)
+    part = Rows(Inputs(numbers=x), labels)
     result = overfit_batch(DenseSpec(1, (32,), 2), part, "softmax", seed=0, steps=200)
     assert result["passed"]
     assert result["evidence"]["rows"] == 2  # 0 and 2; 1 lies close to both
@@ -172,12 +175,12 @@ def test_equal_rows_of_several_classes_are_not_to_be_overfitted() -> None:
 
 def test_padding_does_not_learn_and_is_no_wrong_gradient() -> None:
     from luthier.diagnosis import check_gradients
-    from luthier.engine import Part
     from luthier.nets.text import TextSpec
 
     spec = TextSpec(numbers=0, pieces=3, length=3, outputs=1, reader="bag", width=32, pairs=0)
-    part = Part(
-        torch.tensor([[1.0, 0, 0, 0, 0], [2, 1, 0, 0, 0]] * 8), torch.zeros(16, 0).long(), torch.tensor([0.0, 1.0] * 8)
+    part = Rows(
+        Inputs(numbers=torch.tensor([[1.0, 0, 0, 0, 0], [2, 1, 0, 0, 0]] * 8)),
+        torch.tensor([0.0, 1.0] * 8),
     )
     for seed in range(3):
         assert check_gradients(spec, part, "binary", seed=seed)["passed"]

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 import luthier
 from luthier.diagnosis import TrainingMonitor, look, stack_traces
 from luthier.diagnosis.checks import CHECKS
-from luthier.engine import Part
 from luthier.engine.dense_rows import fresh_buffers, fresh_parameters
 from luthier.errors import InputError
 from luthier.nets import DenseSpec, build
+from luthier.rows import Inputs, Rows
 
 X = torch.randn(64, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.randint(0, 3, (64,), generator=torch.Generator().manual_seed(1))
@@ -119,8 +119,8 @@ def test_a_stack_is_seen_as_its_members_are() -> None:
             assert row.gradient == pytest.approx(gradient.square().mean().sqrt().item(), rel=1e-4)
 
 
-def _part() -> Part:
-    return Part(X, torch.zeros(64, 0, dtype=torch.int64), Y)
+def _part() -> Rows:
+    return Rows(Inputs(numbers=X), Y)
 
 
 class Born(nn.Module):

@@ -12,10 +12,11 @@ import torch
 from torch import distributed, nn
 
 import luthier
-from luthier.engine import FileCheckpoint, Member, Outcome, Part, Schedule, Settings, Snapshot, train
+from luthier.engine import FileCheckpoint, Member, Outcome, Schedule, Settings, Snapshot, train
 from luthier.engine.distributed import run_distributed
 from luthier.errors import LuthierError
 from luthier.nets import DenseSpec
+from luthier.rows import Inputs, Rows
 
 STEPS, ROWS, BATCH = 50, 203, 37
 
@@ -59,7 +60,7 @@ def dense(checkpoint: Path | None = None, stop_at: int = STEPS + 1) -> Outcome:
     X = torch.randn(ROWS, 5, generator=generator, dtype=torch.float64)
     codes = torch.randint(4, (ROWS, 1), generator=generator)
     weights = torch.rand(ROWS, generator=generator, dtype=torch.float64)
-    part = Part(X, codes, (X[:, 0] + codes[:, 0] > 1).long(), weights)
+    part = Rows(Inputs(numbers=X, codes=codes), (X[:, 0] + codes[:, 0] > 1).long(), weights)
     spec = DenseSpec(inputs=5, hidden=(8, 8), outputs=3, batch_norm=True, embeddings=((4, 2),))
     members = [Member(spec, seed, 0.01, schedule=Schedule("constant"), dropout=(0.2, 0.2), l2=0.1) for seed in (0, 1)]
     settings = Settings("softmax", "adam", BATCH, STEPS, 10, dtype=torch.float64, every_step=True, accumulate=2)

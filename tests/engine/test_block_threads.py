@@ -11,17 +11,18 @@ import torch
 from torch import Tensor, nn
 
 import luthier
-from luthier.engine import FileCheckpoint, Member, ModuleSpec, Outcome, Part, Settings, train
+from luthier.engine import FileCheckpoint, Member, ModuleSpec, Outcome, Settings, train
 from luthier.engine.layouts import choose
 from luthier.engine.population import Population
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 g = torch_generator(0, "block threads")
 X, LABELS = torch.randn(90, 7, generator=g), torch.randint(0, 3, (90,), generator=g)
 CODES = torch.randint(0, 4, (90, 1), generator=g)
-PART = Part(X, torch.zeros(90, 0, dtype=torch.int64), LABELS)
+PART = Rows(Inputs(numbers=X), LABELS)
 SETTINGS = Settings("softmax", "adam", 20, 14, 4, blocks=3)
 
 
@@ -54,13 +55,13 @@ def same(one: Outcome, other: Outcome) -> None:
     [
         (dense(), PART, {}),
         (dense(batch_norm=True), PART, {"rungs": ((5, 4), (9, 2))}),
-        (dense(embeddings=((4, 2),)), Part(X, CODES, LABELS), {"accumulate": 2}),
+        (dense(embeddings=((4, 2),)), Rows(Inputs(numbers=X, codes=CODES), LABELS), {"accumulate": 2}),
         (dense(), PART, {"rule": "sgd", "mixed_precision": True}),
         ([replace(member, momentum=0.0) for member in dense()], PART, {"rule": "sgd"}),
     ],
     ids=["plain", "norms and rungs", "embeddings", "bfloat16", "descent"],
 )
-def test_numbers_are_the_same_for_any_number_of_threads(members: Any, part: Part, changes: dict[str, Any]) -> None:
+def test_numbers_are_the_same_for_any_number_of_threads(members: Any, part: Rows, changes: dict[str, Any]) -> None:
     outcomes = [train(members, part, part, replace(SETTINGS, **changes, threads=threads)) for threads in (1, 2, 3, 8)]
     for other in outcomes[1:]:
         same(outcomes[0], other)

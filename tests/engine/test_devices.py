@@ -11,13 +11,14 @@ import torch
 from torch import nn
 
 import luthier
-from luthier.engine import Member, Part, Settings, devices, feed, placing, timing
+from luthier.engine import Member, Settings, devices, feed, placing, timing
 from luthier.engine.batches import CarriedBatches
 from luthier.engine.devices import CPU, home_of, resolve, within_memory
 from luthier.engine.placing import candidates, carried
 from luthier.errors import InputError, LuthierError
 from luthier.nets import DenseSpec
 from luthier.objective import Criterion
+from luthier.rows import Inputs, Rows
 
 GPUS = ["cpu", "cuda:0", "cuda:1"]
 GENERATOR = torch.Generator().manual_seed(0)
@@ -129,7 +130,7 @@ def test_what_does_not_fit_is_timed_in_part(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(timing, "_steps", steps)
     members = [Member(DenseSpec(4, (8,), 2), seed, 0.01) for seed in range(6)]
-    part = Part(X, torch.zeros(90, 0, dtype=torch.int64), ROWS[1])
+    part = Rows(Inputs(numbers=X), ROWS[1])
     found = timing.seconds_by_device(members, part, Settings("softmax", "adam", 8, 1, 1), [CPU])
     assert taken == [6, 3, 2]
     assert found == {"cpu": 3.0}

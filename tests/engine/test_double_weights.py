@@ -7,14 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.nets import DenseSpec
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 ROWS, SEEDS = 200, 8
 
 
-def rows(dtype: torch.dtype) -> tuple[Part, Part]:
+def rows(dtype: torch.dtype) -> tuple[Rows, Rows]:
     """Rows with weights 1 and 2, and the same with the latter twice."""
     X = torch.randn(ROWS, 4, generator=torch_generator(0, "rows"), dtype=dtype)
     noise = torch.randn(ROWS, generator=torch_generator(0, "noise"), dtype=dtype)
@@ -23,8 +24,8 @@ def rows(dtype: torch.dtype) -> tuple[Part, Part]:
     return _part(X, y, weights), _part(X[twice], y[twice], None)
 
 
-def _part(X: Tensor, y: Tensor, weights: Tensor | None) -> Part:
-    return Part(X, torch.zeros(len(X), 0, dtype=torch.int64), y, weights=weights)
+def _part(X: Tensor, y: Tensor, weights: Tensor | None) -> Rows:
+    return Rows(Inputs(numbers=X), y, weights=weights)
 
 
 @pytest.mark.parametrize("rule", ["sgd", "adam"])

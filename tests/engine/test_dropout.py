@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from luthier.engine import Batch, Member, ModuleSpec, Population, Settings
 from luthier.engine.dense_rows import with_ones
 from luthier.nets import DenseSpec
+from luthier.rows import Inputs
 
 UNITS, ROWS, RATES = 60, 200, (0.1, 0.5, 0.8)
 X = torch.ones(ROWS, 3, dtype=torch.float64)
@@ -54,7 +55,7 @@ def kept_shares(layout: str, rates: list[tuple[float, ...]]) -> Tensor:
     population = Population.of(members, Settings("mse", "sgd", 1, 1, 1, dtype=torch.float64), ROWS)
     dense = population.kind.spec
     x = with_ones(dense, X[:1]) if isinstance(dense, DenseSpec) else X[:1]
-    batch = Batch(x, torch.zeros(1, 0, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.float64))
+    batch = Batch(Inputs(numbers=x), torch.zeros(1, 1, dtype=torch.float64))
     prefix = "" if layout == "stacked" else "net."
     shares = torch.zeros(len(rates), len(RATES))
     for number in range(ROWS):

@@ -9,23 +9,24 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from luthier.engine import Batch, Member, Part, Schedule, Settings, Snapshot, Stack, train
+from luthier.engine import Batch, Member, Schedule, Settings, Snapshot, Stack, train
 from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, views, with_ones
 from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, build
 from luthier.objective import LOSSES, mean_gradient, outputs_for
 from luthier.optimise import RULES
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 ROWS, NUMBERS, LEVELS, CLASSES = 70, 5, 4, 3
 
 
-def data(loss: str, rows: int = ROWS) -> Part:
+def data(loss: str, rows: int = ROWS) -> Rows:
     g = torch_generator(0, "data", loss)
     X = torch.randn(rows, NUMBERS, generator=g, dtype=torch.float64)
     codes = torch.randint(0, LEVELS, (rows, 2), generator=g)
     score = X @ torch.randn(NUMBERS, CLASSES, generator=g, dtype=torch.float64) + codes[:, :1]
     targets = {"softmax": score.argmax(1), "binary": (score[:, 0] > 0).long(), "mse": score[:, 0]}[loss]
-    return Part(X, codes, targets)
+    return Rows(Inputs(numbers=X, codes=codes), targets)
 
 
 def spec(loss: str = "softmax", **changes: object) -> DenseSpec:
@@ -95,11 +96,11 @@ def settings(loss: str = "softmax", **changes: object) -> Settings:
     return replace(base, **changes)
 
 
-def by_autograd(shape: DenseSpec, row: torch.Tensor, part: Part, rows: torch.Tensor | slice) -> torch.Tensor:
+def by_autograd(shape: DenseSpec, row: torch.Tensor, part: Rows, rows: torch.Tensor | slice) -> torch.Tensor:
     """Logits [B, C] of one member's row of parameters, from the ordinary module in training mode."""
     named = {name: value[0] for name, value in views(shape, row.unsqueeze(0)).items()}
     net = build(shape, seed=0).to(row.dtype).train()
-    return torch.func.functional_call(net, named, (part.features[rows], part.codes[rows]))
+    return torch.func.functional_call(net, named, (part.numbers[rows], part.codes[rows]))
 
 
 @pytest.mark.parametrize("loss", ["softmax", "binary", "mse"])
@@ -128,7 +129,7 @@ def test_hand_written_backward_equals_autograd(option: str, loss: str) -> None:
     shape = stack_members[0].spec
     stack = Stack(shape, fresh_parameters(shape, range(4), torch.float64), fresh_buffers(shape, 4, torch.float64))
     weights = torch.rand(ROWS, generator=torch_generator(1), dtype=torch.float64)
-    batch = Batch(with_ones(shape, part.features), part.codes, part.targets, weights)
+    batch = Batch(part.inputs.replaced(numbers=with_ones(shape, part.numbers)), part.targets, weights)
     masks = [None] * len(shape.hidden)
     Z = stack.forward(batch, masks)
     stack.backward(batch, mean_gradient(LOSSES[loss].residual(Z, batch.targets), weights), masks)
@@ -242,15 +243,13 @@ def test_resume_from_any_step_is_bit_exact(step: int, rule: str) -> None:
 def test_best_weights_are_kept_and_cut_out_as_a_module() -> None:
     part = data("softmax")
     outcome = train(members("batch norm"), part, part, settings(steps=60, dtype=torch.float32))
-    logits = outcome.logits(part.features.float(), part.codes)
+    logits = outcome.logits(part.numbers.float(), part.codes)
     for k in range(4):
         rows = outcome.history.to_frame().filter(member=k)
         assert outcome.best_validation_loss[k] == rows["validation_loss"].min()
         result = F.cross_entropy(logits[k].double(), part.targets).item()
         assert result == pytest.approx(outcome.best_validation_loss[k], rel=1e-5)  # float32
-        torch.testing.assert_close(
-            outcome.module(k)(part.features.float(), part.codes), logits[k], rtol=1e-5, atol=1e-5
-        )
+        torch.testing.assert_close(outcome.module(k)(part.numbers.float(), part.codes), logits[k], rtol=1e-5, atol=1e-5)
 
 
 def test_early_stopping_waits_for_its_patience_and_its_tolerance() -> None:
@@ -288,10 +287,10 @@ def test_l1_pulls_weights_towards_zero_and_leaves_biases() -> None:
     # The optimum of a penalised least-squares fit: |gradient of the loss| = lambda / n on weights, 0 on the bias.
     state = outcome.state_dict(1)
     W, b = state["layers.0.weight"][0], state["layers.0.bias"][0]
-    residual = part.features @ W + b - part.targets
+    residual = part.numbers @ W + b - part.targets
     assert (2 * residual.mean()).abs() < 1e-2
     active = W.abs() > 0.05
-    gradient = 2 * (residual.unsqueeze(1) * part.features).mean(0)
+    gradient = 2 * (residual.unsqueeze(1) * part.numbers).mean(0)
     torch.testing.assert_close(gradient[active], -W[active].sign(), atol=0.05, rtol=0)
 
 
@@ -343,13 +342,13 @@ def test_dense_networks_never_need_autograd(loss: str, monkeypatch: pytest.Monke
         monkeypatch.setattr(torch.autograd, "grad", refused)
     monkeypatch.setattr(torch.Tensor, "backward", refused)
     part = data("softmax")
-    values = part.features[:, 0]
+    values = part.numbers[:, 0]
     of_values = {"fractional": values.sigmoid(), "gamma": values.exp(), "tweedie": values.exp()}
     targets = of_values.get(loss, values if loss in ("mse", "mae", "huber") else part.targets)
     for option in SHAPES:
         for rule in RULES:
             shape = replace(members(option)[0].spec, outputs=outputs_for(loss, targets))
-            rows = Part(part.features, part.codes, targets)
+            rows = replace(part, targets=targets)
             result = luthier.train(shape, rows, validation=rows, loss=loss, rule=rule, steps=3, seeds=2, l2=0.1)
             assert result.layout == "stacked"
             assert np.isfinite(result.best_validation_loss).all()
@@ -370,7 +369,7 @@ def test_rates_by_depth_and_frozen_layers_equal_parameter_groups(layout: str) ->
         start = {name: value.clone() for name, value in net.state_dict().items()}
         result = luthier.train(
             net,
-            (part.features, part.targets),
+            (part.numbers, part.targets),
             rule=rule,
             learning_rate=0.02,
             layer_rates=rates,
@@ -387,7 +386,7 @@ def test_rates_by_depth_and_frozen_layers_equal_parameter_groups(layout: str) ->
                 optimiser.add_param_group(groups[0])
             order = torch.randperm(ROWS, generator=torch_generator(0, "order", step))
             net.zero_grad()
-            F.cross_entropy(net(part.features[order]), part.targets[order]).backward()
+            F.cross_entropy(net(part.numbers[order]), part.targets[order]).backward()
             optimiser.step()
         for name, value in result.state_dict(0).items():
             torch.testing.assert_close(value, net.state_dict()[name], rtol=1e-9, atol=1e-11)
@@ -422,7 +421,7 @@ def test_biases_are_penalised_where_asked() -> None:
     part = data("mse")
     base = Member(spec("mse", hidden=(), embeddings=()), seed=0, learning_rate=0.05, momentum=0.0, l2=ROWS * 100.0)
     both = [base, replace(base, penalise_biases=True)]
-    shifted = Part(part.features, part.codes, part.targets + 3)
+    shifted = replace(part, targets=part.targets + 3)
     rates = [replace(member, learning_rate=0.005) for member in both]
     outcome = train(rates, shifted, None, settings("mse", rule="sgd", steps=2000, batch_size=ROWS))
     free, bound = (outcome.state_dict(k)["layers.0.bias"].item() for k in range(2))
@@ -447,7 +446,7 @@ def test_batch_norms_averages_come_to_those_of_the_rows() -> None:
     """And a single row is told by them, whatever it is evaluated with."""
     generator = torch.Generator().manual_seed(0)
     X = torch.randn(400, 6, generator=generator, dtype=torch.float64) * 2 + 3
-    part = Part(X, torch.zeros(400, 0, dtype=torch.int64), torch.randint(2, (400,), generator=generator))
+    part = Rows(Inputs(numbers=X), torch.randint(2, (400,), generator=generator))
     spec = DenseSpec(inputs=6, hidden=(5,), outputs=2, batch_norm=True)
     settings = Settings("softmax", "sgd", 100, 200, 200, dtype=torch.float64)
     result = train([Member(spec, 0, 1e-9)], part, None, settings)

@@ -10,22 +10,25 @@ import pytest
 import torch
 from torch import nn
 
-from luthier.engine import FileCheckpoint, Member, ModuleSpec, Outcome, Part, Settings, train
+from luthier.engine import FileCheckpoint, Member, ModuleSpec, Outcome, Settings, train
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
 from luthier.objective import Criterion
+from luthier.rows import Inputs, Rows
 
 ROWS, FOLDS, BATCH = 60, 3, 8  # a batch divides the 40 rows that each fold learns from
 FOLD_OF = torch.arange(ROWS) % FOLDS
 
 
-def data(*, weighted: bool = False, loss: str = "softmax") -> Part:
+def data(*, weighted: bool = False, loss: str = "softmax") -> Rows:
     g = torch.Generator().manual_seed(3)
     X = torch.randn(ROWS, 5, generator=g, dtype=torch.float64)
     codes = torch.randint(0, 4, (ROWS, 2), generator=g)
     weights = torch.rand(ROWS, generator=g, dtype=torch.float64) + 0.1 if weighted else None
     score = X[:, 0] + X[:, 1] * X[:, 2] + codes[:, 0]
-    return Part(X, codes, score if loss == "mse" else (score > 1).long() + (score > 2).long(), weights)
+    return Rows(
+        Inputs(numbers=X, codes=codes), score if loss == "mse" else (score > 1).long() + (score > 2).long(), weights
+    )
 
 
 def members(spec: Any, **changes: Any) -> list[Member]:
@@ -41,10 +44,12 @@ def settings(loss: Any = "softmax", **changes: Any) -> Settings:
     return replace(Settings(loss, "adam", BATCH, 30, 5, dtype=torch.float64), **changes)
 
 
-def convnet() -> nn.Module:
+def convnet() -> Any:
     torch.manual_seed(0)
     layers = nn.Linear(5, 9), nn.BatchNorm1d(9), nn.Tanh(), nn.Dropout(0.3), nn.Linear(9, 3)
-    return nn.Sequential(*layers).double()
+    net: Any = nn.Sequential(*layers).double()
+    net.takes = ("numbers",)
+    return net
 
 
 DENSE = DenseSpec(5, (7, 6), 3, embeddings=((4, 2), (4, 3)))
@@ -63,7 +68,7 @@ CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def one_by_one(member: Member, part: Part, chosen: Settings) -> Outcome:
+def one_by_one(member: Member, part: Rows, chosen: Settings) -> Outcome:
     fold = member.fold
     return train([replace(member, fold=None)], part.rows(fold != FOLD_OF), part.rows(fold == FOLD_OF), chosen)
 

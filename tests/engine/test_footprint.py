@@ -11,17 +11,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from luthier.engine import Member, ModuleSpec, Part, Settings, footprint, in_memory_groups, train
+from luthier.engine import Member, ModuleSpec, Settings, footprint, in_memory_groups, train
 from luthier.engine.dense_rows import row_length
 from luthier.engine.footprint import COPIES
 from luthier.errors import LuthierError
 from luthier.nets import ConvSpec, DenseSpec
+from luthier.rows import Inputs, Rows
 
 
-def part(inputs: int = 20, rows: int = 64) -> Part:
+def part(inputs: int = 20, rows: int = 64) -> Rows:
     draw = torch.Generator().manual_seed(0)
     X = torch.randn(rows, inputs, generator=draw)
-    return Part(X, torch.zeros(rows, 0, dtype=torch.int64), (X[:, 0] > 0).long())
+    return Rows(Inputs(numbers=X), (X[:, 0] > 0).long())
 
 
 def settings(rule: str = "adam", batch: int = 16) -> Settings:
@@ -43,9 +44,7 @@ def test_activations_grow_with_the_batch_and_belong_to_one_network_where_they_ar
     small, large = (footprint(members(2), settings(batch=batch), part()) for batch in (16, 32))
     assert large.activations == 2 * small.activations > 0
     assert large.of(5) == 5 * (large.weights + large.activations)
-    pictures = Part(
-        torch.zeros(9, 1, 8, 8, dtype=torch.uint8), torch.zeros(9, 0, dtype=torch.int64), torch.arange(9) % 2
-    )
+    pictures = Rows(Inputs(numbers=torch.zeros(9, 1, 8, 8, dtype=torch.uint8)), torch.arange(9) % 2)
     looped = footprint([Member(ConvSpec((1, 8, 8), (4,), 2), 0, 1e-3)], settings(), pictures)
     assert not looped.together
     assert looped.of(5) == 5 * looped.weights + looped.activations
@@ -123,10 +122,10 @@ def test_a_population_is_freed_as_soon_as_it_is_done_with(spec: DenseSpec | Modu
 PEAKS = r"""
 import re, torch
 from luthier.nets import DenseSpec
-from luthier.engine import Member, Part, Settings, footprint, in_memory_groups, train
+from luthier.engine import Inputs, Member, Rows, Settings, footprint, in_memory_groups, train
 torch.set_num_threads(1)
 X = torch.randn(256, 64)
-part = Part(X, torch.zeros(256, 0, dtype=torch.int64), (X[:, 0] > 0).long())
+part = Rows(Inputs(numbers=X), (X[:, 0] > 0).long())
 settings = Settings("softmax", "adam", 64, steps=4, evaluate_every=2)
 narrow, wide = ([Member(DenseSpec(64, (width, width), 2), seed, 1e-3) for seed in range(12)] for width in (8, 1024))
 foretold = footprint(wide, settings, part).of(12)

@@ -10,19 +10,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from luthier.engine import Member, Part, Population, Settings
+from luthier.engine import Member, Population, Settings
 from luthier.engine.feed import batches_for
 from luthier.engine.graphs import CudaRecorder, StepGraphs
 from luthier.engine.loss_buffer import LossBuffer
 from luthier.nets import DenseSpec
 from luthier.objective import loss_named
 from luthier.optimise import RULES, Schedule
+from luthier.rows import Inputs, Rows
 
 ROWS, STEPS = 60, 45  # an epoch of 7 whole batches of 8 and one of 4
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(ROWS, 5, generator=GENERATOR)
 CODES = torch.randint(0, 3, (ROWS, 2), generator=GENERATOR)
-PART = Part(X, CODES[:, :0], (X[:, 0] > 0).long())
+PART = Rows(Inputs(numbers=X), (X[:, 0] > 0).long())
 PLAIN = DenseSpec(5, (8, 6), 2, activation="tanh")
 
 
@@ -32,7 +33,7 @@ def repeated(steps: Callable[[], None]) -> Callable[[], None]:
 
 
 def trained(
-    part: Part, members: list[Member], settings: Settings, *, recorder: Any, folds: Tensor | None = None
+    part: Rows, members: list[Member], settings: Settings, *, recorder: Any, folds: Tensor | None = None
 ) -> tuple[Tensor, Tensor, StepGraphs | None]:
     """Weights [M, P] and losses [S, M] of some steps, a few at a time as the loop asks for them."""
     own = None if folds is None else torch.tensor([member.fold for member in members])
@@ -84,9 +85,16 @@ def test_replayed_steps_are_those_that_run(rule: str, variant: str) -> None:
 def test_whatever_batches_hold_is_replayed(what: str) -> None:
     spec, part, folds, sizes = PLAIN, PART, None, {}
     if what == "embeddings":
-        spec, part = DenseSpec(5, (8,), 2, embeddings=((3, 2), (3, 2))), Part(X, CODES, PART.targets)
+        spec, part = (
+            DenseSpec(5, (8,), 2, embeddings=((3, 2), (3, 2))),
+            Rows(Inputs(numbers=X, codes=CODES), PART.targets),
+        )
     elif what == "weights":
-        part = Part(X, PART.codes, PART.targets, torch.rand(ROWS, generator=GENERATOR, dtype=torch.float64))
+        part = Rows(
+            PART.inputs,
+            PART.targets,
+            torch.rand(ROWS, generator=GENERATOR, dtype=torch.float64),
+        )
     elif what == "folds":
         folds, sizes = torch.arange(ROWS) % 3, {}
     else:

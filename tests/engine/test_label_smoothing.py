@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.engine.api import train_networks
 from luthier.errors import ConfigError
 from luthier.nets import DenseSpec, build
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 ROWS, SMOOTHINGS = 24, (0.0, 0.1, 0.4)
@@ -46,7 +47,7 @@ def test_a_stack_of_different_smoothings(kind: str, weights: Tensor | None, fold
         Member(spec, k, 1.0, momentum=0.0, label_smoothing=s, fold=k if folded else None)
         for k, s in enumerate(SMOOTHINGS)
     ]
-    part = Part(X, NO_CODES, CLASSES if kind == "softmax" else SIDES, weights)
+    part = Rows(Inputs(numbers=X), CLASSES if kind == "softmax" else SIDES, weights)
     outcome = train(members, part, None, Settings(kind, "sgd", ROWS, 1, 1, dtype=torch.float64), folds=folds)
     for k, s in enumerate(SMOOTHINGS):
         net = build(spec, seed=k).double()
@@ -75,6 +76,11 @@ def test_every_layout_learns_from_smoothed_labels(layout: str) -> None:
 def test_it_is_refused_where_targets_are_no_classes() -> None:
     member = Member(DenseSpec(4, (3,), 1), 0, 0.1, label_smoothing=0.1)
     with pytest.raises(ConfigError, match="softmax and binary"):
-        train([member], Part(X.float(), NO_CODES, X[:, 0].float()), None, Settings("mse", "sgd", 8, 1, 1))
+        train(
+            [member],
+            Rows(Inputs(numbers=X.float()), X[:, 0].float()),
+            None,
+            Settings("mse", "sgd", 8, 1, 1),
+        )
     with pytest.raises(ConfigError, match="below 1"):
         Member(DenseSpec(4, (3,), 1), 0, 0.1, label_smoothing=1.0)

@@ -53,10 +53,10 @@ def test_inputs_of_every_type_train_as_numbers_do(kind: torch.dtype, chain: bool
 def test_numbers_that_torch_does_not_have_are_read(kind: Any) -> None:
     array = WHOLE.numpy().astype(kind)
     for X in (array, np.asfortranarray(array), array[::-1][::-1], array.tolist()):
-        torch.testing.assert_close(part_of((X, Y)).features.float(), WHOLE.float())
+        torch.testing.assert_close(part_of((X, Y)).numbers.float(), WHOLE.float())
     fixed = array.copy()
     fixed.setflags(write=False)
-    torch.testing.assert_close(part_of((fixed, Y)).features.float(), WHOLE.float())
+    torch.testing.assert_close(part_of((fixed, Y)).numbers.float(), WHOLE.float())
 
 
 class Bytes(nn.Module):

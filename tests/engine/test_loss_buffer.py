@@ -8,8 +8,9 @@ from torch.nn import functional as F
 from luthier.engine.batches import Batch
 from luthier.engine.loss_buffer import PUT, LossBuffer
 from luthier.objective import loss_named
+from luthier.rows import Inputs
 
-BATCH = Batch(torch.zeros(1, 1), torch.zeros(1, 0, dtype=torch.int64), torch.zeros(1))
+BATCH = Batch(Inputs(numbers=torch.zeros(1, 1)), torch.zeros(1))
 
 
 def test_known_losses_come_back_in_order_whenever_they_are_asked_for() -> None:
@@ -32,7 +33,7 @@ def test_losses_of_logits_are_pytorchs() -> None:
     buffer = LossBuffer(loss_named("softmax"), torch.zeros(0, 2))
     logits, targets = torch.randn(9, 2, 5, 3), torch.randint(3, (9, 5))
     for Z, y in zip(logits, targets, strict=True):
-        buffer.add(Z, Batch(torch.zeros(5, 1), torch.zeros(5, 0, dtype=torch.int64), y))
+        buffer.add(Z, Batch(Inputs(numbers=torch.zeros(5, 1)), y))
     wanted = torch.stack(
         [torch.stack([F.cross_entropy(z, y) for z in Z]) for Z, y in zip(logits, targets, strict=True)]
     )

@@ -7,20 +7,21 @@ import pytest
 import torch
 from tests.engine.test_streams import Held
 
-from luthier.engine import Member, Part, Settings, Stream, train
+from luthier.engine import Member, Settings, Stream, train
 from luthier.engine.feed import batches_for
 from luthier.engine.population import Population
 from luthier.nets import DenseSpec
 from luthier.objective import losses
+from luthier.rows import Inputs, Rows
 
 ROWS, CLASSES = 2000, 1000
 SETTINGS = Settings("softmax", "sgd", 100, 40, 20)
 
 
-def part() -> Part:
+def part() -> Rows:
     generator = torch.Generator().manual_seed(0)
     X = torch.randn(ROWS, 3, generator=generator)
-    return Part(X, torch.zeros(ROWS, 0, dtype=torch.int64), torch.arange(ROWS) % CLASSES)
+    return Rows(Inputs(numbers=X), torch.arange(ROWS) % CLASSES)
 
 
 def members() -> list[Member]:
@@ -28,7 +29,7 @@ def members() -> list[Member]:
 
 
 @pytest.mark.parametrize("rows", [part(), Stream(Held(part()))], ids=["memory", "disk"])
-def test_batches_hold_no_number_for_each_class(rows: Part | Stream) -> None:
+def test_batches_hold_no_number_for_each_class(rows: Rows | Stream) -> None:
     batches = batches_for(Population.of(members(), SETTINGS, ROWS), rows)
     held = {
         id(column): column.untyped_storage() for step in range(batches.left(0)) for column in columns(batches, step)
@@ -38,9 +39,7 @@ def test_batches_hold_no_number_for_each_class(rows: Part | Stream) -> None:
 
 
 def columns(batches: object, step: int) -> list[torch.Tensor]:
-    batch = batches.at(step)  # type: ignore[attr-defined]
-    every = (batch.inputs, batch.codes, batch.targets, batch.weights, batch.prepared_targets)
-    return [column for column in every if column is not None]
+    return list(batches.at(step).named().values())  # type: ignore[attr-defined]
 
 
 def test_class_numbers_and_written_out_shares_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,19 +10,20 @@ import torch
 from torch.nn import functional as F
 
 import luthier
-from luthier.engine import Member, Part, Population, Settings, train
+from luthier.engine import Member, Population, Settings, train
 from luthier.engine.feed import batches_for
 from luthier.errors import InputError
 from luthier.nets import ConvSpec, DenseSpec, TextSpec
+from luthier.rows import Inputs, Rows
 from luthier.seeds import derive, torch_generator
 
 SETTINGS = Settings("softmax", "sgd", 20, 40, 20, batch_seed=3)
 
 
-def part(rows: int = 100) -> Part:
+def part(rows: int = 100) -> Rows:
     generator = torch.Generator().manual_seed(0)
     X = torch.randn(rows, 4, generator=generator)
-    return Part(X, torch.zeros(rows, 0, dtype=torch.int64), (X[:, 0] > 0).long() + (X[:, 1] > 0).long())
+    return Rows(Inputs(numbers=X), (X[:, 0] > 0).long() + (X[:, 1] > 0).long())
 
 
 def population(**changes: float) -> Population:
@@ -35,10 +36,12 @@ def test_mixed_rows_and_targets_are_the_formulas() -> None:
     share = float(np.random.default_rng(derive(3, "mix", 7)).beta(0.4, 0.4))
     share = max(share, 1 - share)
     other = torch.randperm(20, generator=torch_generator(3, "changes", 7))
-    torch.testing.assert_close(mixed.inputs, share * plain.inputs + (1 - share) * plain.inputs[other])
+    torch.testing.assert_close(
+        mixed.inputs.numbers, share * plain.inputs.numbers + (1 - share) * plain.inputs.numbers[other]
+    )
     soft = F.one_hot(plain.targets, 3).float()
     torch.testing.assert_close(mixed.targets, share * soft + (1 - share) * soft[other])
-    assert mixed.inputs[:, -1].eq(1).all()  # the input of the biases
+    assert mixed.inputs.numbers[:, -1].eq(1).all()  # the input of the biases
 
 
 def test_the_loss_of_mixed_targets_is_the_mix_of_losses() -> None:
@@ -51,18 +54,18 @@ def test_the_loss_of_mixed_targets_is_the_mix_of_losses() -> None:
 
 def test_noise_has_its_deviation_and_is_new_at_each_step() -> None:
     plain, noisy = batches_for(population(), part()), batches_for(population(noise=0.3), part())
-    added = [noisy.at(step).inputs[:, :-1] - plain.at(step).inputs[:, :-1] for step in range(50)]
+    added = [noisy.at(step).inputs.numbers[:, :-1] - plain.at(step).inputs.numbers[:, :-1] for step in range(50)]
     assert float(torch.cat(added).std()) == pytest.approx(0.3, rel=0.05)
     assert not added[0].equal(added[5])
-    assert noisy.at(3).inputs.equal(batches_for(population(noise=0.3), part()).at(3).inputs)
+    assert noisy.at(3).inputs.numbers.equal(batches_for(population(noise=0.3), part()).at(3).inputs.numbers)
 
 
 def test_bytes_are_mixed_as_numbers_between_0_and_1() -> None:
     X = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8)
-    rows = Part(X, torch.zeros(40, 0, dtype=torch.int64), torch.arange(40) % 3)
+    rows = Rows(Inputs(numbers=X), torch.arange(40) % 3)
     member = Member(ConvSpec((1, 8, 8), (4,), 3), 0, 0.1, mixup=0.2)
     batch = batches_for(Population.of([member], SETTINGS, 40), rows).at(0)
-    assert 0 <= float(batch.inputs.min()) <= float(batch.inputs.max()) <= 1
+    assert 0 <= float(batch.inputs.numbers.min()) <= float(batch.inputs.numbers.max()) <= 1
     assert np.isfinite(train([member], rows, rows, SETTINGS).best_validation_loss).all()
 
 

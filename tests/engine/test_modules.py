@@ -23,6 +23,7 @@ from luthier.engine.state import TrainState
 from luthier.errors import InputError, LuthierError
 from luthier.objective import custom_loss, loss_named
 from luthier.optimise import RULES
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 g = torch_generator(0, "modules")
@@ -155,12 +156,12 @@ def test_modules_that_vmap_cannot_run_are_looped_and_it_is_said() -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_resume_is_exact(layout: str, tmp_path: Path) -> None:
-    from luthier.engine import FileCheckpoint, Member, ModuleSpec, Part, Settings
+    from luthier.engine import FileCheckpoint, Member, ModuleSpec, Settings
     from luthier.engine import train as loop
 
     spec = ModuleSpec(convnet, layout=layout)
     members = [Member(spec, seed=k, learning_rate=0.01) for k in range(2)]
-    part = Part(IMAGES, torch.zeros(150, 0, dtype=torch.int64), LABELS)
+    part = Rows(Inputs(numbers=IMAGES), LABELS)
     settings = Settings("softmax", "adam", 32, 12, 5, dtype=torch.float64)
     whole = loop(members, part, part, settings)
     saved = FileCheckpoint(tmp_path / "state", seconds=0.0)
@@ -299,12 +300,12 @@ def test_processes_go_on_from_their_checkpoints(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["vmapped", "looped", "stacked"])
 def test_dropping_members_changes_no_survivor(layout: str) -> None:
-    from luthier.engine import Member, ModuleSpec, Part, Settings
+    from luthier.engine import Member, ModuleSpec, Settings
     from luthier.engine import train as loop
 
     spec = ModuleSpec(dense if layout == "stacked" else convnet, layout=layout)
     features = IMAGES.flatten(1) if layout == "stacked" else IMAGES
-    part = Part(features, torch.zeros(150, 0, dtype=torch.int64), LABELS)
+    part = Rows(Inputs(numbers=features), LABELS)
     members = [Member(spec, seed=k, learning_rate=0.01 * 3.0**-k) for k in range(5)]
     settings = Settings("softmax", "adam", 32, 20, 4, dtype=torch.float64)
     whole = loop(members, part, part, settings)
@@ -376,7 +377,7 @@ def test_a_module_that_draws_by_itself_gets_a_new_mask_each_step() -> None:
     parameters, buffers = Modules(spec).fresh([0], torch.float64)
     state = TrainState(parameters, buffers, torch.zeros_like(parameters), {})
     learner = LoopedLearner(spec, state, mask_seeds([0]), torch.zeros(1, 0), loss_named("softmax"))
-    batch = Batch(IMAGES[:32], torch.zeros(32, 0, dtype=torch.int64), LABELS[:32])
+    batch = Batch(Inputs(numbers=IMAGES[:32]), LABELS[:32])
     for number in range(2):
         learner.gradients(batch, number)
     first, second = learner._modules[0].seen[-2:]
@@ -414,9 +415,8 @@ def test_modules_with_memory_of_their_own_give_their_rows_the_same() -> None:
     )
     kind = Modules(ModuleSpec(net))
     generator = torch.Generator().manual_seed(0)
-    batch = Batch(
-        torch.rand(4, 1, 8, 8, generator=generator), torch.zeros(4, 0, dtype=torch.int64), torch.tensor([0, 1, 1, 0])
-    )
+    pictures = torch.rand(4, 1, 8, 8, generator=generator)
+    batch = Batch(Inputs(numbers=pictures), torch.tensor([0, 1, 1, 0]))
     states = []
     for apart in (False, True):
         parameters, buffers = kind.fresh([0, 1], torch.float32)

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import luthier
-from luthier.engine import FileCheckpoint, Member, ModuleSpec, Part, Settings
+from luthier.engine import FileCheckpoint, Member, ModuleSpec, Settings
 from luthier.engine import train as loop
 from luthier.errors import ConfigError, InputError, LuthierError
 from luthier.identity import identity, name_of
 from luthier.objective import METRICS, Metric
 from luthier.optimise import RULES, Rule, Schedule, hyper_parameters_of
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 g = torch_generator(0, "objects")
@@ -98,7 +99,7 @@ def test_a_training_by_an_optimiser_resumes_exactly(make: Any, step: int, tmp_pa
     """Its moments are in the checkpoint; members that were cut at a rung are not."""
     spec = ModuleSpec(net)
     members = [Member(spec, seed=k, learning_rate=0.05) for k in range(3)]
-    part = Part(X, torch.zeros(60, 0, dtype=torch.int64), LABELS)
+    part = Rows(Inputs(numbers=X), LABELS)
     settings = Settings("softmax", make, 20, 9, 2, rungs=((4, 2),), dtype=torch.float64)
     whole, saved = loop(members, part, part, settings), FileCheckpoint(tmp_path / "state", seconds=0.0)
     loop(members, part, part, settings, checkpoint=saved, stop=lambda done: done >= step)

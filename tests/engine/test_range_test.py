@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from luthier.engine import Part, Settings, confirm, range_test, suggest
+from luthier.engine import Settings, confirm, range_test, suggest
 from luthier.engine.range_test import smooth
 from luthier.nets import DenseSpec
+from luthier.rows import Inputs, Rows
 
 
 def test_rules_on_a_curve_with_a_known_answer() -> None:
@@ -27,7 +28,7 @@ def test_a_loss_that_is_gone_tells_no_rate_from_another() -> None:
     rates = np.geomspace(1e-6, 10, 141)
     assert suggest(rates, smooth(1.0 * (rates < 1e-3)))["minimum / 10"] == pytest.approx(1e-4, rel=0.2)
     X = torch.cat([torch.ones(100, 1), -torch.ones(100, 1)])
-    part = Part(X, torch.zeros(200, 0, dtype=torch.long), (X[:, 0] > 0).long())
+    part = Rows(Inputs(numbers=X), (X[:, 0] > 0).long())
     settings = Settings("softmax", "adam", batch_size=20, steps=100, evaluate_every=100)
     result = range_test(DenseSpec(1, (), 2), part, settings, seeds=range(3), high=1e4)
     assert not result.widened
@@ -44,7 +45,7 @@ def test_smoothing_is_debiased_and_ends_where_the_loss_diverges() -> None:
 def test_the_range_is_widened_until_something_diverges() -> None:
     g = torch.Generator().manual_seed(0)
     X = torch.randn(200, 4, generator=g)
-    part = Part(X, torch.zeros(200, 0, dtype=torch.long), X[:, 0] * 2)
+    part = Rows(Inputs(numbers=X), X[:, 0] * 2)
     settings = Settings("mse", "sgd", batch_size=20, steps=100, evaluate_every=100)
     narrow = range_test(DenseSpec(4, (8,), 1), part, settings, seeds=range(3), steps=60, low=1e-9, high=1e-7)
     assert narrow.widened
@@ -60,7 +61,7 @@ def test_short_runs_leave_rates_that_change_nothing() -> None:
     rate, runs at ever higher rates follow until they differ, and the best of them is one that learns."""
     g = torch.Generator().manual_seed(0)
     X = torch.randn(400, 4, generator=g)
-    part = Part(X, torch.zeros(400, 0, dtype=torch.long), X[:, 0] + 3 * torch.randn(400, generator=g))
+    part = Rows(Inputs(numbers=X), X[:, 0] + 3 * torch.randn(400, generator=g))
     settings = Settings("mse", "sgd", batch_size=20, steps=60, evaluate_every=60)
     spec = DenseSpec(4, (), 1)
     good, low = (confirm(pick, spec, part, settings, seeds=range(3), steps=60) for pick in (0.01, 1e-8))

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.engine.module_spec import ModuleSpec
 from luthier.errors import ConfigError
 from luthier.nets import DenseSpec, NumberEmbedding, build
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 ROWS, STEPS = 40, 60
@@ -28,9 +29,9 @@ SPEC = DenseSpec(
 FACTORS = {"biases": 0.1, "numbers": 0.2, "embeddings": 0.5, "norms": 3.0, "scales": 6.0}
 
 
-def part(dtype: torch.dtype = torch.float64) -> Part:
+def part(dtype: torch.dtype = torch.float64) -> Rows:
     X = torch.randn(ROWS, 3, generator=torch_generator(0), dtype=dtype)
-    return Part(X, torch.arange(ROWS).unsqueeze(1) % 4, (X[:, 0] * X[:, 1] > 0).long())
+    return Rows(Inputs(numbers=X, codes=torch.arange(ROWS).unsqueeze(1) % 4), (X[:, 0] * X[:, 1] > 0).long())
 
 
 def settings(rule: str, **more: Any) -> Settings:
@@ -48,7 +49,7 @@ def by_hand(net: nn.Module, groups: list[dict[str, Any]], rule: str) -> None:
     for step in range(STEPS):
         order = torch.randperm(ROWS, generator=torch_generator(0, "order", step))
         made.zero_grad()
-        F.cross_entropy(net(rows.features[order], rows.codes[order]), rows.targets[order]).backward()
+        F.cross_entropy(net(rows.numbers[order], rows.codes[order]), rows.targets[order]).backward()
         made.step()
 
 
@@ -77,7 +78,7 @@ def test_rates_by_width_are_those_of_weights_divided_by_the_root_of_their_inputs
     made = torch.optim.SGD(V.values(), lr=rate) if rule == "sgd" else torch.optim.Adam(V.values(), lr=rate, eps=1e-30)
     for step in range(STEPS):
         order = torch.randperm(ROWS, generator=torch_generator(0, "order", step))
-        a = rows.features[order]
+        a = rows.numbers[order]
         for i in range(3):
             W = V[f"layers.{i}.weight"]
             z = a @ W.T / W.shape[1] ** 0.5 + V[f"layers.{i}.bias"]
@@ -103,7 +104,7 @@ def test_modules_tell_the_same_kinds_apart() -> None:
     torch.manual_seed(0)
     start, rate = Net(), 0.1
     x, y = torch.arange(ROWS).unsqueeze(1) % 5, torch.arange(ROWS) % 2
-    rows = Part(x, torch.zeros(ROWS, 0, dtype=torch.int64), y)
+    rows = Rows(Inputs(numbers=x), y)
     factors = {"embeddings": 0.0, "norms": 0.0, "biases": 0.0}
     member = Member(ModuleSpec(start), 0, rate, momentum=0.0, rate_factors=tuple(factors.items()))
     moved = train([member], rows, None, Settings("softmax", "sgd", ROWS, 3, 3)).state_dict(0)

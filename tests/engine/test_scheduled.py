@@ -10,18 +10,19 @@ from torch import nn
 from torch.nn import functional as F
 
 import luthier
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.engine.masks import LayerMasks, mask_seeds
 from luthier.engine.scheduled import SCHEDULED
 from luthier.errors import ConfigError
 from luthier.nets import DenseSpec, build
 from luthier.optimise import Schedule
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 N, STEPS, RATE = 40, 10, 0.05
 X = torch.randn(N, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] + X[:, 1] > 0).long() + (X[:, 2] > 0.5).long()
-PART = Part(X, torch.zeros(N, 0, dtype=torch.int64), Y)
+PART = Rows(Inputs(numbers=X), Y)
 SPEC = DenseSpec(3, (16,), 3, "tanh")
 FALLING = Schedule("linear")
 

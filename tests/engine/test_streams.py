@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from luthier.engine import Member, Part, Settings, Stream, train
+from luthier.engine import Member, Settings, Stream, train
 from luthier.engine import streams as module
 from luthier.engine.streams import StreamedBatches
 from luthier.nets import DenseSpec
+from luthier.rows import Inputs, Rows
 
 ROWS = 1000
 
@@ -20,24 +21,24 @@ ROWS = 1000
 class Held:
     """Rows in memory that are read like those on a disk."""
 
-    part: Part
+    part: Rows
 
     def __len__(self) -> int:
         return len(self.part)
 
-    def read(self, start: int, stop: int) -> Part:
+    def read(self, start: int, stop: int) -> Rows:
         return self.part.rows(torch.arange(start, stop))
 
 
-def part(rows: int = ROWS) -> Part:
+def part(rows: int = ROWS) -> Rows:
     generator = torch.Generator().manual_seed(0)
     X = torch.randn(rows, 3, generator=generator)
-    return Part(X, torch.zeros(rows, 0, dtype=torch.int64), X.sum(1) + torch.arange(rows) * 0)
+    return Rows(Inputs(numbers=X), X.sum(1) + torch.arange(rows) * 0)
 
 
-def numbered(rows: int = ROWS) -> Part:
+def numbered(rows: int = ROWS) -> Rows:
     place = torch.arange(rows, dtype=torch.float32)
-    return Part(place[:, None], torch.zeros(rows, 0, dtype=torch.int64), place)
+    return Rows(Inputs(numbers=place[:, None]), place)
 
 
 @pytest.fixture(autouse=True)
@@ -77,8 +78,8 @@ def test_a_window_mixes_blocks_from_everywhere() -> None:
 def test_inputs_and_targets_stay_together() -> None:
     stream = batches(has_bias_column=True)
     batch = stream.at(3)
-    assert batch.inputs[:, 0].equal(batch.targets)
-    assert batch.inputs[:, 1].eq(1).all()
+    assert batch.inputs.numbers[:, 0].equal(batch.targets)
+    assert batch.inputs.numbers[:, 1].eq(1).all()
 
 
 def test_a_network_learns_from_a_stream_as_from_memory() -> None:

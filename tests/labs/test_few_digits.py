@@ -18,22 +18,23 @@ from sklearn.svm import SVC
 from torch import nn
 
 from luthier.assess.learning_curve import fit_power_law
-from luthier.engine import Member, ModuleSpec, Outcome, Part, Settings, train
+from luthier.engine import Member, ModuleSpec, Outcome, Settings, train
 from luthier.labs.augmenting import fives
 from luthier.labs.batch_norm import drift_of_means
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench
 from luthier.labs.nielsen import output_errors
 from luthier.nets import Augment, DenseSpec
+from luthier.rows import Inputs, Rows
 
 FEW, ALL, EPOCHS, SEEDS = 60, 1200, 400, range(4)
 
 
-def part(first: int, last: int) -> Part:
+def part(first: int, last: int) -> Rows:
     digits = load_digits()
     rows = np.random.default_rng(0).permutation(len(digits.data))[first:last]
     X, y = torch.tensor(digits.data[rows] / 16).float(), torch.tensor(digits.target[rows]).long()
-    return Part(X, torch.zeros(len(rows), 0, dtype=torch.int64), y)
+    return Rows(Inputs(numbers=X), y)
 
 
 NEW = part(ALL, 1797)
@@ -54,7 +55,7 @@ class Learnt(NamedTuple):
     training: np.ndarray
 
 
-def learn(members: Sequence[Member], rows: Part, epochs: int, *, loss: str = "binary", every: int = 1) -> Learnt:
+def learn(members: Sequence[Member], rows: Rows, epochs: int, *, loss: str = "binary", every: int = 1) -> Learnt:
     steps = -(-len(rows) // 10)
     settings = Settings(loss, "sgd", 10, epochs * steps, every * steps, metrics=("accuracy",))
     outcome = train(members, rows, NEW, settings)
@@ -66,9 +67,9 @@ def learn(members: Sequence[Member], rows: Part, epochs: int, *, loss: str = "bi
     return Learnt(outcome, 100 * accuracy, cost, training)
 
 
-def right(outcome: Outcome, rows: Part) -> np.ndarray:
+def right(outcome: Outcome, rows: Rows) -> np.ndarray:
     """How many of the rows each network has right, in % [M]."""
-    hits = outcome.logits(rows.features).argmax(-1) == rows.targets
+    hits = outcome.logits(rows.numbers).argmax(-1) == rows.targets
     return np.asarray(100 * hits.double().mean(1))
 
 
@@ -111,15 +112,15 @@ def test_a_penalty_on_weights_helps(few: Learnt) -> None:
 
 def test_penalised_networks_of_other_seeds_say_nearly_the_same(few: Learnt) -> None:
     """How far the outputs of two networks lie from each other: with the penalty less than two thirds as far."""
-    outputs = torch.sigmoid(few.outcome.logits(NEW.features)).flatten(1)
+    outputs = torch.sigmoid(few.outcome.logits(NEW.numbers)).flatten(1)
     free, held = (float(torch.pdist(outputs[cut]).mean()) for cut in (slice(4), slice(4, None)))
     assert held < free * 2 / 3
 
 
 def test_small_weights_mind_noise_less(few: Learnt) -> None:
     generator = torch.Generator().manual_seed(0)
-    noisy = NEW.features + 0.1 * torch.randn(NEW.features.shape, generator=generator)
-    clean, other = (torch.sigmoid(few.outcome.logits(X)) for X in (NEW.features, noisy))
+    noisy = NEW.numbers + 0.1 * torch.randn(NEW.numbers.shape, generator=generator)
+    clean, other = (torch.sigmoid(few.outcome.logits(X)) for X in (NEW.numbers, noisy))
     moved = (clean - other).abs().mean((1, 2))
     assert (moved[4:] < 0.9 * moved[:4]).all()
 
@@ -221,7 +222,7 @@ def test_networks_and_support_vector_machines_by_their_gamma(by_size: dict[tuple
     """With gamma "auto" networks win, with "scale" machines do."""
     few, many = part(0, 100), part(0, ALL)
     machines = {
-        (gamma, len(rows)): 100 * SVC(gamma=gamma).fit(rows.features, rows.targets).score(NEW.features, NEW.targets)
+        (gamma, len(rows)): 100 * SVC(gamma=gamma).fit(rows.numbers, rows.targets).score(NEW.numbers, NEW.targets)
         for gamma in ("auto", "scale")
         for rows in (few, many)
     }
@@ -233,7 +234,7 @@ def test_networks_and_support_vector_machines_by_their_gamma(by_size: dict[tuple
 def test_which_is_better_depends_on_how_many_pictures_each_has(by_size: dict[tuple[int, int], np.ndarray]) -> None:
     """The worse algorithm with more pictures beats the better one with fewer; with as many it does not."""
     rows = part(0, ALL)
-    machine = 100 * SVC(gamma="auto").fit(rows.features, rows.targets).score(NEW.features, NEW.targets)
+    machine = 100 * SVC(gamma="auto").fit(rows.numbers, rows.targets).score(NEW.numbers, NEW.targets)
     assert by_size[100, 30][0] < machine < by_size[ALL, 30][0]
 
 
@@ -262,7 +263,7 @@ def thinned() -> dict[tuple[float, float], Outcome]:
 def leaning(outcome: Outcome, member: int) -> float:
     """How much probabilities change, on average, when one hidden unit falls silent."""
     W, b, V, c = outcome.state_dict(member).values()
-    H = torch.relu(NEW.features @ W.T + b)
+    H = torch.relu(NEW.numbers @ W.T + b)
     Z = H @ V.T + c
     silent = Z.unsqueeze(0) - H.T.unsqueeze(2) * V.T.unsqueeze(1)  # [units, rows, classes]
     return float((torch.softmax(silent, -1) - torch.softmax(Z, -1)).abs().sum(-1).mean())
@@ -282,8 +283,8 @@ def test_dropout_helps_and_a_penalty_beside_it_does_no_harm(thinned: dict[tuple[
 def changed(chosen: Sequence[tuple[str, float]], rows: int = 40) -> float:
     """The mean cost on new pictures after learning from few that are changed anew for every batch."""
 
-    def pictures(some: Part) -> Part:
-        return Part(some.features.view(-1, 1, 8, 8), some.codes, some.targets)
+    def pictures(some: Rows) -> Rows:
+        return some.with_inputs(numbers=some.numbers.view(-1, 1, 8, 8))
 
     losses = []
     for seed in (0, 1):
@@ -298,11 +299,11 @@ def changed(chosen: Sequence[tuple[str, float]], rows: int = 40) -> float:
 def test_a_five_is_drawn_as_it_is_and_changed() -> None:
     """Rotated it keeps its ink, elastically changed nearly; no two tiles are alike but the first of each row."""
     rows = part(0, FEW)
-    tiles = fives(Part(rows.features.view(-1, 1, 8, 8), rows.codes, rows.targets))
+    tiles = fives(rows.with_inputs(numbers=rows.numbers.view(-1, 1, 8, 8)))
     assert tiles.shape == (8, 64)
     assert (tiles[0] == tiles[4]).all()
     assert len(np.unique(tiles, axis=0)) == 7
-    assert tiles[0] in rows.features[rows.targets == 5].numpy()
+    assert tiles[0] in rows.numbers[rows.targets == 5].numpy()
     np.testing.assert_allclose(tiles.sum(1), tiles[0].sum(), rtol=0.25)
 
 

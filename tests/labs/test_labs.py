@@ -70,8 +70,8 @@ def test_support_vector_machines_by_matrix_products_are_scikit_learns() -> None:
     training, validation = data.training, data.validation
     result = machine_accuracies(data, 1000)
     for gamma, accuracy in result.items():
-        machine = SVC(gamma=gamma).fit(training.features.numpy(), training.targets.numpy())
-        assert accuracy == pytest.approx(100 * machine.score(validation.features.numpy(), validation.targets.numpy()))
+        machine = SVC(gamma=gamma).fit(training.numbers.numpy(), training.targets.numpy())
+        assert accuracy == pytest.approx(100 * machine.score(validation.numbers.numpy(), validation.targets.numpy()))
 
 
 def test_verdicts() -> None:

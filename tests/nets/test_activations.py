@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.errors import ConfigError
 from luthier.nets import ACTIVATIONS, DenseSpec, add_activation, build
 from luthier.nets.activations import BUILT_IN
+from luthier.rows import Inputs, Rows
 
 TORCH = {
     "sigmoid": torch.sigmoid,
@@ -36,9 +37,9 @@ def test_an_activation_and_its_derivative(name: str) -> None:
     torch.testing.assert_close(ACTIVATIONS[name].derivative(z.detach(), a.detach()), slope, rtol=1e-12, atol=1e-15)
 
 
-def part(rows: int = 40) -> Part:
+def part(rows: int = 40) -> Rows:
     X = torch.randn(rows, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return Part(X, torch.zeros(rows, 0, dtype=torch.int64), X[:, 0] * X[:, 1])
+    return Rows(Inputs(numbers=X), X[:, 0] * X[:, 1])
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_a_function_of_the_users_trains_in_the_stack(softsign: str) -> None:
     for k in range(2):
         net = build(spec, seed=k).double()
         net.load_state_dict(spec.fresh_parameters(k))
-        loss = F.mse_loss(net(data.features)[:, 0], data.targets)
+        loss = F.mse_loss(net(data.numbers)[:, 0], data.targets)
         loss.backward()
         for name, parameter in net.named_parameters():
             stepped = parameter.detach() - rate * parameter.grad

@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.errors import ConfigError
 from luthier.nets import INITIALISERS, DenseSpec, build
+from luthier.rows import Inputs, Rows
 
 
-def part(rows: int = 40) -> Part:
+def part(rows: int = 40) -> Rows:
     X = torch.randn(rows, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return Part(X, torch.zeros(rows, 0, dtype=torch.int64), X[:, 0] * X[:, 1])
+    return Rows(Inputs(numbers=X), X[:, 0] * X[:, 1])
 
 
 FANS = {  # standard deviation of a hidden weight [300, 200] behind ReLU
@@ -63,12 +64,12 @@ def test_a_single_neuron_has_a_function_of_its_own() -> None:
     outcome = train([Member(spec, seed=0, learning_rate=0.1, momentum=0.0)], data, None, settings)
     net = build(spec, seed=0).double()
     net.load_state_dict(spec.fresh_parameters(0))
-    z = data.features @ net.layers[0].weight.T + net.layers[0].bias
+    z = data.numbers @ net.layers[0].weight.T + net.layers[0].bias
     a = torch.sigmoid(z)
     torch.testing.assert_close(
         torch.cat([a[:, :2], z[:, 2:3], a[:, 3:5], z[:, 5:].tanh()], 1), spec.functions[0].f(z), rtol=1e-12, atol=0
     )
-    F.mse_loss(net(data.features)[:, 0], data.targets).backward()
+    F.mse_loss(net(data.numbers)[:, 0], data.targets).backward()
     for name, parameter in net.named_parameters():
         stepped = parameter.detach() - 0.1 * parameter.grad
         torch.testing.assert_close(outcome.state_dict(0)[name], stepped, rtol=1e-10, atol=1e-12)

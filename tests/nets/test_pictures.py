@@ -8,18 +8,19 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
-from luthier.engine import Member, ModuleSpec, Part, Settings, train
+from luthier.engine import Member, ModuleSpec, Settings, train
 from luthier.errors import ConfigError
 from luthier.nets import AUGMENTATIONS, Augment, ConvSpec, build, spec_from_json
+from luthier.rows import Inputs, Rows
 
 SPEC = ConvSpec((2, 8, 8), (4, 6), 3, convolutions=2, residual=True, mean=(0.4, 0.5), std=(0.2, 0.3))
 
 
-def pictures(rows: int = 40, channels: int = 2, side: int = 8, seed: int = 0) -> Part:
+def pictures(rows: int = 40, channels: int = 2, side: int = 8, seed: int = 0) -> Rows:
     generator = torch.Generator().manual_seed(seed)
     X = torch.randint(0, 256, (rows, channels, side, side), generator=generator, dtype=torch.uint8)
     y = torch.randint(0, 3, (rows,), generator=generator)
-    return Part(X, torch.zeros(rows, 0, dtype=torch.int64), y)
+    return Rows(Inputs(numbers=X), y)
 
 
 def test_a_spec_comes_back() -> None:
@@ -40,7 +41,7 @@ def test_a_member_trains_as_plain_pytorch_does() -> None:
         optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
         for _ in range(8):
             optimiser.zero_grad()
-            F.cross_entropy(net(part.features), part.targets).backward()
+            F.cross_entropy(net(part.numbers), part.targets).backward()
             optimiser.step()
         state = result.state_dict(place)
         for name, value in net.state_dict().items():

@@ -9,16 +9,17 @@ import pytest
 import torch
 
 from luthier.diagnosis import check_gradients
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.errors import ConfigError
 from luthier.nets import TextSpec, build, spec_from_json
 from luthier.nets.text import TextNet
+from luthier.rows import Inputs, Rows
 
 BAG = TextSpec(numbers=1, pieces=20, length=6, outputs=2, width=4, pairs=9, embeddings=((3, 2),), layers_of_units=(5,))
 LSTM = TextSpec(numbers=0, pieces=20, length=6, outputs=2, reader="lstm", width=4)
 
 
-def rows(spec: TextSpec, count: int = 30, seed: int = 0) -> Part:
+def rows(spec: TextSpec, count: int = 30, seed: int = 0) -> Rows:
     generator = torch.Generator().manual_seed(seed)
 
     def whole(high: int, columns: int) -> torch.Tensor:
@@ -28,7 +29,7 @@ def rows(spec: TextSpec, count: int = 30, seed: int = 0) -> Part:
     codes = [whole(levels, 1) for levels, _ in spec.embeddings]
     numbers = torch.randn(count, spec.numbers, generator=generator)
     X = torch.cat([numbers, whole(spec.pieces, spec.length), pairs, *codes], 1)
-    return Part(X, torch.zeros(count, 0, dtype=torch.int64), torch.randint(0, 2, (count,), generator=generator))
+    return Rows(Inputs(numbers=X), torch.randint(0, 2, (count,), generator=generator))
 
 
 @pytest.mark.parametrize("spec", [BAG, replace(BAG, weighted=True), LSTM], ids=["bag", "weighted", "lstm"])
@@ -75,9 +76,9 @@ def test_words_count_by_how_much_they_tell(targets: str) -> None:
     y = torch.randn(30, generator=draw) if targets == "numbers" else torch.arange(30) % (2 if targets == "two" else 3)
     net = build(WEIGHTED, seed=0)
     assert isinstance(net, TextNet)
-    result = net.from_training_rows(part.features, y)["telling"]
+    result = net.from_training_rows(part.numbers, y)["telling"]
     classes = [int(value > y.mean()) if targets == "numbers" else int(value) for value in y]
-    message = [{int(one) for one in row[1:7]} | {20 + int(two) for two in row[7:12] if two} for row in part.features]
+    message = [{int(one) for one in row[1:7]} | {20 + int(two) for two in row[7:12] if two} for row in part.numbers]
     counts = {
         one: [sum(c == one and word in words for c, words in zip(classes, message, strict=True)) for word in range(30)]
         for one in sorted(set(classes))
@@ -95,7 +96,7 @@ def test_words_count_by_how_much_they_tell(targets: str) -> None:
     task = Settings("mse" if targets == "numbers" else "softmax", "adam", 10, steps=4, evaluate_every=2)
     spec = replace(WEIGHTED, outputs={"two": 2, "three": 3, "numbers": 1}[targets])
     member = [replace(one, spec=spec) for one in member]
-    outcome = train(member, Part(part.features, part.codes, y), None, task)
+    outcome = train(member, replace(part, targets=y), None, task)
     for place in range(2):
         torch.testing.assert_close(outcome.state_dict(place)["telling"], result)
 
@@ -155,10 +156,10 @@ def test_words_are_left_out_in_training_alone() -> None:
     part = rows(spec)
     net = build(spec, seed=0)
     torch.nn.init.normal_(net.head[-1].weight)  # type: ignore[arg-type]
-    assert net.eval()(part.features).equal(net(part.features))
+    assert net.eval()(part.numbers).equal(net(part.numbers))
     torch.manual_seed(0)
-    one = net.train()(part.features)
-    assert not one.equal(net(part.features))
+    one = net.train()(part.numbers)
+    assert not one.equal(net(part.numbers))
 
 
 def test_the_lstm_remembers_what_a_bag_cannot_tell() -> None:
@@ -168,7 +169,7 @@ def test_the_lstm_remembers_what_a_bag_cannot_tell() -> None:
     y = torch.randint(0, 2, (600,), generator=generator)
     ids[:, 0] = torch.where(y == 1, 2.0, 3.0)
     ids[:, 9] = torch.where(y == 1, 3.0, 2.0)
-    part = Part(torch.cat([ids, torch.zeros(600, 9)], 1), torch.zeros(600, 0, dtype=torch.int64), y)
+    part = Rows(Inputs(numbers=torch.cat([ids, torch.zeros(600, 9)], 1)), y)
     training, validation = part.rows(torch.arange(400)), part.rows(torch.arange(400, 600))
     settings = Settings(loss="softmax", rule="adam", batch_size=50, steps=240, evaluate_every=24)
     losses = {}

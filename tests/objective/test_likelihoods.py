@@ -13,7 +13,7 @@ from scipy import optimize, special, stats
 from torch import Tensor, nn
 
 import luthier
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.engine.dense_rows import views
 from luthier.errors import InputError
 from luthier.nets import DenseSpec, build
@@ -26,6 +26,7 @@ from luthier.objective import (
     shared_outputs,
 )
 from luthier.optimise import schedule_for
+from luthier.rows import Inputs, Rows
 
 RNG = np.random.default_rng(0)
 N, F = 300, 2
@@ -51,7 +52,7 @@ def fitted(loss: str, y: Any, steps: int = 1500) -> tuple[DenseSpec, dict[str, T
     targets = torch.as_tensor(y)
     outputs = outputs_for(loss, targets)
     spec = DenseSpec(F, (), outputs, constant_outputs=shared_outputs(loss, outputs))
-    part = Part(torch.from_numpy(X), torch.zeros(N, 0, dtype=torch.int64), targets)
+    part = Rows(Inputs(numbers=torch.from_numpy(X)), targets)
     member = Member(spec, seed=0, learning_rate=0.1, schedule=schedule_for("cosine"))
     outcome = train([member], part, None, Settings(loss, "adam", N, steps, steps, dtype=torch.float64))
     return spec, {name: value[0] for name, value in views(spec, outcome.parameters).items()}

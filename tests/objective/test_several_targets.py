@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import luthier
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.errors import InputError
 from luthier.nets import DenseSpec, build
 from luthier.objective import Loss, TargetHead, outputs_for, several, shared_outputs, split
+from luthier.rows import Inputs, Rows
 from luthier.testing import check_loss
 
 RNG = np.random.default_rng(0)
@@ -129,7 +130,7 @@ def test_a_stack_learns_what_a_loop_by_hand_learns() -> None:
     """Two members of different rates by plain descent, weighted rows, cuts alike for all rows; 1e-9 in float64."""
     spec = DenseSpec(3, (6,), C, "tanh", constant_outputs=shared_outputs(LOSS, C))
     assert spec.constant_outputs == (6, 7)
-    part = Part(X, torch.zeros(N, 0, dtype=torch.int64), Y, WEIGHTS)
+    part = Rows(Inputs(numbers=X), Y, WEIGHTS)
     for rule in ("sgd", "adam"):
         members = [Member(spec, seed=k, learning_rate=RATE / (1 + k), momentum=0.0) for k in range(2)]
         outcome = train(members, part, None, Settings(rule=rule, loss=LOSS, batch_size=BATCH, steps=STEPS,
@@ -167,7 +168,7 @@ def test_every_layout_learns_the_same(layout: str) -> None:
 def test_folds_have_their_own_means() -> None:
     """Members with rows of their own, in one stack, learn what each learns alone."""
     spec, folds = DenseSpec(3, (4,), C, "tanh"), torch.arange(N) % 3
-    part = Part(X, torch.zeros(N, 0, dtype=torch.int64), Y)
+    part = Rows(Inputs(numbers=X), Y)
     settings = Settings(LOSS, "adam", BATCH, 8, 8, dtype=torch.float64)
     members = [Member(spec, seed=1, learning_rate=0.02, fold=k) for k in range(3)]
     together = train(members, part, None, settings, folds=folds)

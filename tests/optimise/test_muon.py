@@ -10,13 +10,14 @@ import torch
 from tests.oracles.rules import numpy_schedule_free
 from torch import Tensor, nn
 
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.engine.architecture import architecture
 from luthier.engine.module_spec import ModuleSpec
 from luthier.errors import LuthierError
 from luthier.nets import DenseSpec
 from luthier.optimise import RULES, Step, by_rule, chain, decayed, muon
 from luthier.optimise.muon import orthogonal
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 from luthier.testing.rule_contract import MEMBERS, STEPS, first_parameters, gradient
 
@@ -88,7 +89,7 @@ def test_hidden_layers_move_by_muon_and_the_rest_by_adam() -> None:
         (2, 4, 6),
     ]
     module = nn.Sequential(nn.Linear(5, 6), nn.LayerNorm(6), nn.ReLU(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3))
-    rows, rate = Part(draws(40, 5).float(), torch.zeros(40, 0, dtype=torch.int64), torch.arange(40) % 3), 0.01
+    rows, rate = Rows(Inputs(numbers=draws(40, 5).float()), torch.arange(40) % 3), 0.01
     chosen = Settings(loss="softmax", rule="muon", batch_size=40, steps=1, evaluate_every=1)
     before = module.state_dict()
     for layout in ("looped", "vmapped"):
@@ -122,7 +123,7 @@ def test_decay_reaches_the_base_of_schedule_free_steps() -> None:
 
 
 def test_two_averages_are_refused() -> None:
-    rows = Part(draws(40, 5).float(), torch.zeros(40, 0, dtype=torch.int64), torch.arange(40) % 3)
+    rows = Rows(Inputs(numbers=draws(40, 5).float()), torch.arange(40) % 3)
     member = Member(DenseSpec(inputs=5, hidden=(6,), outputs=3), 0, 0.01, ema_decay=0.9)
     chosen = Settings(loss="softmax", rule="schedule-free", batch_size=10, steps=20, evaluate_every=20)
     with pytest.raises(LuthierError, match="average of its own"):

@@ -16,7 +16,7 @@ import torch
 from tests import warm
 
 import luthier
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.nets import DenseSpec
 from luthier.recipe.checklist import ITEMS
 from luthier.recipe.decisions import evidence_of, follows, wording_of
@@ -27,6 +27,7 @@ from luthier.recipe.questions import Question
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.report.experiment_figures import effect_rows
+from luthier.rows import Inputs, Rows
 from luthier.runs.screen import SilentScreen
 
 BUDGET = "3000steps"
@@ -149,7 +150,7 @@ def coin_loss(seed: int, *, keep_last: bool) -> float:
     X, y = torch.randn(50, 4, generator=g, dtype=torch.float64), torch.randint(0, 2, (50,), generator=g)
     settings = Settings("softmax", "adam", 10, 30, 1, dtype=torch.float64, keep_last=keep_last, batch_seed=seed)
     members = [Member(DenseSpec(4, (8,), 2), 5 * seed + fold, 0.01, fold=fold) for fold in range(5)]
-    part = Part(X, torch.zeros(50, 0, dtype=torch.int64), y)
+    part = Rows(Inputs(numbers=X), y)
     outcome = train(members, part, None, settings, folds=torch.arange(50) % 5)
     return float(np.mean(outcome.best_validation_loss)) - float(np.log(2))
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from luthier.data import Preprocess
-from luthier.engine import Part, Settings, train
+from luthier.engine import Settings, train
 from luthier.objective import loss_named
 from luthier.recipe.first_setting import EMBEDDED, TableShape, first_setting
 from luthier.recipe.setting import Setting, seeded
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 
@@ -33,9 +34,9 @@ def test_it_learns_a_wave() -> None:
     x = torch.rand(1_200, 1, generator=torch_generator(0), dtype=torch.float64)
     targets = (2**0.5 * torch.sin(4 * torch.pi * x[:, 0])).float()
     first = first_setting(TableShape("regression", 1_200, numbers=1))
-    part = Part(Preprocess.fit(x, first.setting.method)(x), torch.zeros(1_200, 0, dtype=torch.int64), targets)
+    part = Rows(Inputs(numbers=Preprocess.fit(x, first.setting.method)(x)), targets)
     steps = first.epochs * (1_200 // first.setting.batch_size)
     members = seeded(first.setting, [0, 1], steps)
     outcome = train(members, part, part, Settings("mse", first.setting.rule, first.setting.batch_size, steps, steps))
-    losses = loss_named("mse").mean(outcome.logits(part.features), targets, None)
+    losses = loss_named("mse").mean(outcome.logits(part.numbers), targets, None)
     assert losses.max() < 0.1

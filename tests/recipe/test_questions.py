@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from luthier.engine import Member, Part
+from luthier.engine import Member
 from luthier.nets import DenseSpec
 from luthier.recipe.modality.tables import TableModality
 from luthier.recipe.questions import Question
 from luthier.recipe.setting import Setting
+from luthier.rows import Inputs, Rows
 
 FOR_TRAINING = ("rate", "Adam", "decay", "restarts", "units", "batch size", "layers")
 FOR_VALIDATION = (
@@ -23,7 +24,7 @@ FOR_VALIDATION = (
 RATES = {"adam": 0.01, "sgd": 0.1}
 
 
-class Rows(SimpleNamespace):
+class Hundred(SimpleNamespace):
     """A hundred encoded rows of three numbers."""
 
     numbers = torch.zeros(100, 3)
@@ -35,8 +36,8 @@ class Rows(SimpleNamespace):
 @pytest.fixture
 def runner() -> Any:
     """All that a question needs to know of a problem."""
-    part = Part(torch.zeros(100, 3), torch.zeros(100, 0, dtype=torch.int64), torch.zeros(100))
-    data = SimpleNamespace(training=Rows(), validation=Rows())
+    part = Rows(Inputs(numbers=torch.zeros(100, 3)), torch.zeros(100))
+    data = SimpleNamespace(training=Hundred(), validation=Hundred())
     return SimpleNamespace(
         problem=SimpleNamespace(data=data, crossed=False, losses=("mse",), prepared=lambda method: (None, part, part))
     )

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 import luthier
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.errors import InputError
 from luthier.nets import DenseSpec, build
 from luthier.recipe import follows
+from luthier.rows import Inputs, Rows
 from luthier.runs.screen import SilentScreen
 
 BUDGET = "1500steps"
@@ -50,7 +51,7 @@ def test_a_population_starts_from_given_weights() -> None:
     spec = DenseSpec(3, (5,), 2, batch_norm=True)
     nets = [build(spec, seed=k) for k in (7, 8)]
     X = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
-    part = Part(X, torch.zeros(40, 0, dtype=torch.int64), (X[:, 0] > 0).long())
+    part = Rows(Inputs(numbers=X), (X[:, 0] > 0).long())
     settings = Settings(loss="softmax", rule="sgd", batch_size=20, steps=1, evaluate_every=1)
     members = [Member(spec, seed, 0.0, momentum=0.0) for seed in (1, 2)]
     result = train(members, part, part, settings, initial=[net.state_dict() for net in nets])

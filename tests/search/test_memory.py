@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import luthier
-from luthier.engine import Part
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
+from luthier.rows import Inputs, Rows
 from luthier.search import DenseNetworks, Trial
 from luthier.seeds import torch_generator
 
@@ -20,10 +20,7 @@ X = torch.randn(300, 6, generator=g)
 NO_CODES = torch.zeros(300, 0, dtype=torch.int64)
 Y = (X[:, 0] * X[:, 1] > 0).long()
 NETWORKS = DenseNetworks(
-    *(
-        Part(X[rows], torch.zeros(300, 0, dtype=torch.int64)[rows], Y[rows])
-        for rows in (slice(0, 200), slice(200, 300))
-    ),
+    *(Rows(Inputs(numbers=X[rows]), Y[rows]) for rows in (slice(0, 200), slice(200, 300))),
     "softmax",
     DenseSpec(6, (8,), 2),
 )

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from luthier.engine import Part
 from luthier.engine.flat_rows import KINDS
 from luthier.errors import ConfigError, InputError
 from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding
+from luthier.rows import Inputs, Rows
 from luthier.search import REGISTRY, SCALES, Choice, DenseNetworks, Number, Scale, Space, space_from, usual_space
 from luthier.search.network_jobs import Job
 from luthier.search.registry import RATES_OF
@@ -189,7 +189,7 @@ def test_every_member_hyper_parameter_is_in_the_registry() -> None:
 
 def test_every_part_of_a_dense_network_is_in_the_registry_and_reaches_the_network() -> None:
     """What a setting names differs from the network without it; nothing that a rate can multiply is left out."""
-    part = Part(torch.zeros(6, 3), torch.zeros(6, 0, dtype=torch.int64), torch.zeros(6, dtype=torch.int64))
+    part = Rows(Inputs(numbers=torch.zeros(6, 3)), torch.zeros(6, dtype=torch.int64))
     networks = DenseNetworks(part, part, "softmax", DenseSpec(3, (4,), 2), numbers=2)
     plain = networks.spec({})
     assert networks.spec({"number_frequencies": 0}) == plain

@@ -15,10 +15,10 @@ from scipy import stats
 from torch import nn
 
 import luthier
-from luthier.engine import Part
 from luthier.errors import ConfigError, InputError, LuthierError
 from luthier.nets import DenseSpec
 from luthier.nets import build as built
+from luthier.rows import Inputs, Rows
 from luthier.search import (
     BuiltNetworks,
     DenseNetworks,
@@ -41,7 +41,7 @@ g = torch_generator(0, "study")
 X = torch.randn(600, 6, generator=g)
 Y = (X[:, 0] * X[:, 1] + 0.3 * X[:, 2] > 0).long()
 NO_CODES = torch.zeros(600, 0, dtype=torch.int64)
-TRAINING, VALIDATION = (Part(X[rows], NO_CODES[rows], Y[rows]) for rows in (slice(0, 400), slice(400, 600)))
+TRAINING, VALIDATION = (Rows(Inputs(numbers=X[rows]), Y[rows]) for rows in (slice(0, 400), slice(400, 600)))
 SPACE = space_from({"learning_rate": (1e-3, 1.0), "momentum": (0.5, 0.99), "rule": "sgd", "batch_size": [20, 50]})
 
 

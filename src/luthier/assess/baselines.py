@@ -28,7 +28,8 @@ from luthier.assess.baseline_process import (
     quantile_trees,
     write_arrays,
 )
-from luthier.data import Dataset, Task, flat
+from luthier.data import Task, flat
+from luthier.rows import Rows
 from luthier.storage import explained
 
 POLL_SECONDS = 0.02
@@ -44,8 +45,8 @@ class BaselineRun:
 
     def __init__(
         self,
-        training: Dataset,
-        validation: Dataset,
+        training: Rows,
+        validation: Rows,
         task: Task,
         sizes: tuple[int, ...],
         words: tuple[int, int, int] = (0, 0, 0),  # numbers that are ids, how many of these are pieces, and vectors
@@ -59,7 +60,7 @@ class BaselineRun:
         with explained(place or Path(tempfile.gettempdir())):
             self.folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir=place))
             self._child = self._begun(training.numbers.ndim == 4, sizes, words)
-        self._sender = self._sending(training, validation)
+        self._sender = self._sending(_arrays(training), _arrays(validation))
 
     def _begun(self, pictures: bool, sizes: tuple[int, ...], words: tuple[int, int, int]) -> subprocess.Popen[bytes]:
         task = self.task
@@ -89,18 +90,18 @@ class BaselineRun:
                 start_new_session=True,  # Ctrl-C is the parent's to handle
             )
 
-    def _sending(self, *parts: Dataset) -> threading.Thread:
+    def _sending(self, *parts: dict[str, np.ndarray]) -> threading.Thread:
         """Rows on their way: the process takes them when it is ready for them."""
         result = threading.Thread(target=self._send, args=parts, daemon=True)
         result.start()
         return result
 
-    def _send(self, *parts: Dataset) -> None:
+    def _send(self, *parts: dict[str, np.ndarray]) -> None:
         stream = self._child.stdin
         assert stream is not None
         try:
             for part in parts:
-                write_arrays(stream, _arrays(part))
+                write_arrays(stream, part)
             stream.flush()
         except OSError:  # the process has ended; `failed` says why
             pass
@@ -124,10 +125,10 @@ class BaselineRun:
                 (self.folder / ENOUGH).touch()
             time.sleep(POLL_SECONDS)
 
-    def predict_test(self, test: Dataset, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
+    def predict_test(self, test: Rows, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
         """Predictions for the opened test rows by baseline."""
         self._sender.join()
-        self._sender = self._sending(Dataset(test.numbers, test.codes))
+        self._sender = self._sending(_inputs(test))
         return self._gather("test", give_up)
 
     def _gather(self, part: str, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
@@ -173,6 +174,10 @@ class BaselineRun:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _arrays(part: Dataset) -> dict[str, np.ndarray]:
-    arrays = {"numbers": flat(part.numbers), "codes": part.codes, "targets": part.targets, "weights": part.weights}
-    return {name: values.numpy() for name, values in arrays.items() if values is not None}
+def _arrays(rows: Rows) -> dict[str, np.ndarray]:
+    weights = {} if rows.weights is None else {"weights": rows.weights.numpy()}
+    return {**_inputs(rows), "targets": rows.targets.numpy(), **weights}
+
+
+def _inputs(rows: Rows) -> dict[str, np.ndarray]:
+    return {"numbers": flat(rows.numbers).numpy(), "codes": rows.codes.numpy()}

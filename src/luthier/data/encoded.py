@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from luthier import storage
-from luthier.data.dataset import Dataset
 from luthier.data.pieces import CELLS, rows_of
+from luthier.rows import Inputs, Rows
 
 _PARTS = {"numbers": np.float64, "codes": np.int32, "targets": np.float64, "weights": np.float32}
 
@@ -42,14 +42,14 @@ class EncodedRows:
         """Bytes of a row."""
         return 8 * (self.widths[0] + 1) + 4 * (self.widths[1] + self.weighted)
 
-    def read(self, start: int, stop: int) -> Dataset:
+    def read(self, start: int, stop: int) -> Rows:
         """Rows from one number up to another."""
         rows = stop - start
         numbers = self._part("numbers", start, rows, self.widths[0])
         codes = self._part("codes", start, rows, self.widths[1]).long()
         targets = self._part("targets", start, rows, 1)[:, 0]
         weights = self._part("weights", start, rows, 1)[:, 0] if self.weighted else None
-        return Dataset(numbers, codes, targets.long() if self.classes else targets, weights)
+        return Rows(Inputs(numbers=numbers, codes=codes), targets.long() if self.classes else targets, weights)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """The numbers of all rows, piece by piece."""
@@ -66,7 +66,7 @@ class EncodedRows:
         return torch.from_numpy(result.reshape(rows, width))
 
 
-def encoded(folder: Path, pieces: Callable[[], Iterable[Dataset]], *, classes: bool, weighted: bool) -> EncodedRows:
+def encoded(folder: Path, pieces: Callable[[], Iterable[Rows]], *, classes: bool, weighted: bool) -> EncodedRows:
     """Rows kept in a folder: those that lie there already, or these pieces, written one after another."""
     known = folder / "rows.json"
     if not known.exists():
@@ -84,7 +84,7 @@ def encoded(folder: Path, pieces: Callable[[], Iterable[Dataset]], *, classes: b
     return EncodedRows(folder, facts["rows"], (facts["numbers"], facts["codes"]), classes, weighted)
 
 
-def _write(folder: Path, pieces: Iterable[Dataset]) -> None:
+def _write(folder: Path, pieces: Iterable[Rows]) -> None:
     rows, widths = 0, (0, 0)
     files: dict[str, IO[bytes]] = {name: (folder / name).open("wb") for name in _PARTS}
     try:

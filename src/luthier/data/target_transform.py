@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.data.dataset import centre_of
 from luthier.kinds import KINDS, LOG, Kind
 
 Values = TypeVar("Values", np.ndarray, Tensor)
@@ -167,3 +166,17 @@ class TargetTransform:
         if other is not None:
             low, high = min(low, other.lowest), max(high, other.highest)
         return replace(self, lowest=low, highest=high)
+
+
+def centre_of(targets: Tensor, weights: Tensor | None = None) -> tuple[float, float]:
+    """Mean and deviation of a regression's targets [N], of which each counts by its weight [N].
+
+    >>> import torch
+    >>> centre_of(torch.tensor([1.0, 4.0]).double(), torch.tensor([2.0, 1.0]).double())
+    (2.0, 1.4142135623730951)
+    """
+    if weights is None:
+        return float(targets.mean()), float(targets.std(correction=0))
+    shares = (weights / weights.sum()).to(targets.dtype)
+    mean = float(shares @ targets)
+    return mean, float(shares @ (targets - mean) ** 2) ** 0.5

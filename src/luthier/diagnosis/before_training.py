@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from luthier.engine import Batch, Member, Part, Settings, Stack, train
+from luthier.engine import Batch, Member, Settings, Stack, train
 from luthier.engine.architecture import architecture
 from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, with_ones
 from luthier.nets import DenseSpec, Spec, build
 from luthier.objective import column, constant_loss, floors, loss_by_name, mean_loss
+from luthier.rows import Rows
 from luthier.seeds import torch_generator
 
 START_TOLERANCE = 0.25  # relative; a small output layer keeps the first loss within a few per cent
@@ -36,7 +37,7 @@ def expected_loss(spec: Spec, loss: str, targets: Tensor) -> float:
     return 1.0 if loss == "mse" else constant_loss(loss, torch.zeros(spec.outputs), targets)
 
 
-def loss_at_start(spec: Spec, part: Part, loss: str, *, seeds: Sequence[int]) -> dict[str, Any]:
+def loss_at_start(spec: Spec, part: Rows, loss: str, *, seeds: Sequence[int]) -> dict[str, Any]:
     """Compare the mean loss of fresh networks with that of a constant prediction."""
     kind, some = architecture(spec), part.rows(_shuffled(len(part))[:4096])
     Z = kind.evaluate(*kind.fresh(seeds, torch.float32), kind.prepared(some))
@@ -57,7 +58,7 @@ def loss_at_start(spec: Spec, part: Part, loss: str, *, seeds: Sequence[int]) ->
 
 
 def overfit_batch(
-    spec: Spec, part: Part, loss: str, *, seed: int, steps: int, rates: Sequence[float] = RATES
+    spec: Spec, part: Rows, loss: str, *, seed: int, steps: int, rates: Sequence[float] = RATES
 ) -> dict[str, Any]:
     """Train on one small batch of rows that lie apart; a network that cannot overfit it has a fault.
 
@@ -83,7 +84,7 @@ def overfit_batch(
     }
 
 
-def _overfitted(members: Sequence[Member], batch: Part, loss: str, steps: int) -> float:
+def _overfitted(members: Sequence[Member], batch: Rows, loss: str, steps: int) -> float:
     """The lowest loss of the members after so many steps; NaN where none is left."""
     settings = Settings(loss=loss, rule="adam", batch_size=len(batch), steps=steps, evaluate_every=max(1, steps // 20))
     curve = train(members, batch, None, settings).history.to_frame()
@@ -91,15 +92,15 @@ def _overfitted(members: Sequence[Member], batch: Part, loss: str, steps: int) -
     return math.nan if lowest is None else float(lowest)  # type: ignore[arg-type]
 
 
-def _rows_apart(part: Part) -> Part:
+def _rows_apart(part: Rows) -> Rows:
     """Rows that lie far from each other, one of each class among them: each is the farthest from those before it.
 
     Targets are noisy, and a network has to be steep to overfit two rows that lie close. In few dimensions that takes
     more steps than there are, however sound the network is; so there are fewer rows, and none that is close to another.
     """
-    looked_at = max(2 * BATCH_ROWS, min(50 * BATCH_ROWS, MOST_NUMBERS // max(1, part.features[0].numel())))
+    looked_at = max(2 * BATCH_ROWS, min(50 * BATCH_ROWS, MOST_NUMBERS // max(1, part.numbers[0].numel())))
     some = _shuffled(len(part))[:looked_at]
-    inputs, codes, targets = part.features[some].flatten(1).double(), part.codes[some], part.targets[some]
+    inputs, codes, targets = part.numbers[some].flatten(1).double(), part.codes[some], part.targets[some]
     most = max(4, min(BATCH_ROWS, ROWS_A_DIMENSION * (inputs.shape[1] + codes.shape[1])))
     close = APART * float((inputs - inputs.mean(0)).square().sum(1).sqrt().median())
     labels = torch.unique(targets) if targets.ndim == 1 and not targets.is_floating_point() else targets[:0]
@@ -122,14 +123,14 @@ def _shuffled(rows: int) -> Tensor:
     return torch.randperm(rows, generator=torch_generator(0, "rows for the check"))
 
 
-def check_gradients(spec: Spec, part: Part, loss: str, *, seed: int) -> dict[str, Any]:
+def check_gradients(spec: Spec, part: Rows, loss: str, *, seed: int) -> dict[str, Any]:
     """Backpropagation against central finite differences, in float64, on a slice of rows."""
     if not isinstance(spec, DenseSpec):
         return _said_of_gradients(*_module_gradients(spec, part, loss, seed))
     rows = _shuffled(len(part))[:CHECKED_ROWS]
-    features = part.features[rows].double()
+    features = part.numbers[rows].double()
     targets = part.targets[rows] if part.targets.dtype == torch.int64 else part.targets[rows].double()
-    batch = Batch(with_ones(spec, features), part.codes[rows], targets)
+    batch = Batch(part.rows(rows).inputs.replaced(numbers=with_ones(spec, features)), targets)
     stack = _fresh(spec, [seed], torch.float64)
     masks: list[Tensor | None] = [None] * len(spec.hidden)
     Z = stack.forward(batch, masks)
@@ -173,7 +174,7 @@ def _fresh(spec: DenseSpec, seeds: Sequence[int], dtype: torch.dtype) -> Stack:
     return Stack(spec, fresh_parameters(spec, seeds, dtype), fresh_buffers(spec, len(seeds), dtype))
 
 
-def _module_gradients(spec: Spec, part: Part, loss: str, seed: int) -> tuple[float, int]:
+def _module_gradients(spec: Spec, part: Rows, loss: str, seed: int) -> tuple[float, int]:
     """The largest relative error of autograd's derivatives of a module, and how many weights were looked at.
 
     Weights behind which a kink (ReLU, maximum) lies within the step are told by halving it, and left out.
@@ -187,7 +188,7 @@ def _module_gradients(spec: Spec, part: Part, loss: str, seed: int) -> tuple[flo
             weight.add_(0.05 * torch.randn(weight.shape, generator=generator, dtype=torch.float64))
 
     def value() -> Tensor:
-        return mean_loss(loss_by_name(loss).rows(net(some.features, some.codes).unsqueeze(0), targets), None)
+        return mean_loss(loss_by_name(loss).rows(net(some.numbers, some.codes).unsqueeze(0), targets), None)
 
     weights = list(net.parameters())
     gradients = torch.autograd.grad(value(), weights)

@@ -6,6 +6,7 @@ Networks of a control train together through the engine; the user's module is ne
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luthier.diagnosis.trace import Evaluated
-from luthier.engine import Part, find_lr, train_networks
+from luthier.engine import find_lr, train_networks
 from luthier.errors import LuthierError
 from luthier.nets import DenseSpec
 from luthier.objective import best_constant, column, constant_loss, floors, loss_by_name
 from luthier.records import Finding
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 CLASSES = ("softmax", "binary")  # losses of labels that may be wrong
@@ -63,7 +65,7 @@ def trivial_loss(targets: Tensor, loss: str) -> float | None:
     return constant_loss(known, best_constant(known, targets), targets)
 
 
-def some_rows(part: Part, rows: int, seed: int = 0) -> Part:
+def some_rows(part: Rows, rows: int, seed: int = 0) -> Rows:
     """At most so many rows, drawn at random."""
     if len(part) <= rows:
         return part
@@ -71,16 +73,16 @@ def some_rows(part: Part, rows: int, seed: int = 0) -> Part:
     return part.rows(index)
 
 
-def with_codes(part: Part, sizes: Sequence[int]) -> Part:
+def with_codes(part: Rows, sizes: Sequence[int]) -> Rows:
     """Categories of so many levels as columns of zeros and ones beside the numbers: what a reference network takes."""
-    columns = [part.features]
+    columns = [part.numbers]
     for k, levels in enumerate(sizes):
         kept = min(levels, MOST_LEVELS)
         columns.append(F.one_hot(part.codes[:, k].clamp_max(kept - 1), kept).float())
-    return Part(torch.cat(columns, 1), part.codes[:, :0], part.targets, part.weights)
+    return Rows(Inputs(numbers=torch.cat(columns, 1)), part.targets, part.weights)
 
 
-def _trained(network: Any, training: Part, validation: Part, loss: str, batch_size: int) -> Tensor:
+def _trained(network: Any, training: Rows, validation: Rows, loss: str, batch_size: int) -> Tensor:
     """Outputs [M, N, C] for the validation rows, each member's weights those of its lowest validation loss."""
     steps = max(FEWEST_STEPS, EPOCHS * len(training) // batch_size)
     if network is REFERENCE and are_labels(training.targets, loss):
@@ -97,11 +99,11 @@ def _trained(network: Any, training: Part, validation: Part, loss: str, batch_si
         batch_size=batch_size,
     )
     best = np.argsort(result.best_validation_loss)[:SEEDS]
-    return result.logits(validation.features, validation.codes)[torch.from_numpy(best)]
+    return result.logits(validation.numbers, validation.codes)[torch.from_numpy(best)]
 
 
-def _network(module: nn.Module, part: Part) -> Any:
-    return REFERENCE if part.features.ndim == 2 and part.features.is_floating_point() else module
+def _network(module: nn.Module, part: Rows) -> Any:
+    return REFERENCE if part.numbers.ndim == 2 and part.numbers.is_floating_point() else module
 
 
 def tells_something(evaluations: Sequence[Evaluated], training: Tensor, validation: Tensor, loss: str) -> bool:
@@ -125,7 +127,7 @@ def _trivial_on(piece: Tensor, training: Tensor, loss: str) -> float:
 
 
 def signal(
-    module: nn.Module, training: Part, validation: Part, loss: str, *, batch_size: int
+    module: nn.Module, training: Rows, validation: Rows, loss: str, *, batch_size: int
 ) -> tuple[Finding | None, dict[str, Any]]:
     """Train on the targets, and on shuffled targets: validation losses must tell the two apart.
 
@@ -134,7 +136,7 @@ def signal(
     shuffled = training.targets[torch.randperm(len(training), generator=torch_generator(0, "shuffled targets"))]
     losses = {}
     for name, targets in (("real", training.targets), ("shuffled", shuffled)):
-        part = Part(training.features, training.codes, targets, training.weights)
+        part = replace(training, targets=targets)
         outputs = _trained(_network(module, part), part, validation, loss, batch_size)
         losses[name] = _row_losses(outputs, validation.targets, loss)
     if validation.weights is not None:
@@ -167,7 +169,7 @@ def _log_probabilities(logits: Tensor) -> Tensor:
     return F.log_softmax(logits.double(), -1)
 
 
-def label_noise(module: nn.Module, part: Part, loss: str, *, batch_size: int) -> tuple[Finding | None, list[int]]:
+def label_noise(module: nn.Module, part: Rows, loss: str, *, batch_size: int) -> tuple[Finding | None, list[int]]:
     """Rows whose label networks that never saw them hold for wrong, with certainty (after Northcutt and others 2021).
 
     Returns the finding and the suspects' row numbers in `part`, the surest first.

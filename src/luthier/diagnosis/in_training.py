@@ -27,7 +27,6 @@ from luthier.diagnosis.controls import (
 from luthier.diagnosis.findings import Diagnosis, diagnosis_of
 from luthier.diagnosis.trace import Trace
 from luthier.diagnosis.training_monitor import TrainingMonitor
-from luthier.engine import Part
 from luthier.engine.api import alike
 from luthier.engine.devices import AUTO, resolve
 from luthier.engine.find_lr import left_alone
@@ -37,6 +36,7 @@ from luthier.errors import InputError
 from luthier.machine import torch_settings
 from luthier.objective import loss_by_name
 from luthier.records import Finding
+from luthier.rows import Rows
 from luthier.seeds import torch_generator
 
 HELD_OUT = 0.2
@@ -86,10 +86,10 @@ def diagnose(
     module, optimiser = _placed(module, optimiser, device)
     with left_alone(data):
         part, held_out = _parts(data, validation, seed)
-        own = not (isinstance(data, Part) or has_columns(data))  # batches of a loader, in an order of its own
+        own = not (isinstance(data, Rows) or has_columns(data))  # batches of a loader, in an order of its own
         loop = Loop(module, data if own else part, loss, batch_size, name="batches of a diagnosis", finite=False)
         part, held_out = loop.rows(part), loop.rows(held_out)
-        others = check_rows(part, held_out) if part.features.is_floating_point() else []
+        others = check_rows(part, held_out) if part.numbers.is_floating_point() else []
         if any(finding.code == "inputs-not-finite" for finding in others):
             return diagnosis_of(Trace(), others=others)
         kept_back = _hashes(held_out) if own and validation is None else set()
@@ -100,7 +100,7 @@ def diagnose(
         measured: dict[str, Any] = {}
         if controls and trace.birth is None and trace.loss:
             others += _controls(_copies(loop, module, optimiser), part, held_out, trace, batch_size, measured)
-    features = part.features.double()
+    features = part.numbers.double()
     return diagnosis_of(trace, others=others, measured=measured, inputs=(float(features.mean()), float(features.std())))
 
 
@@ -122,7 +122,7 @@ def _placed(
     return copied, its
 
 
-def _parts(data: Any, validation: Any, seed: int) -> tuple[Part, Part]:
+def _parts(data: Any, validation: Any, seed: int) -> tuple[Rows, Rows]:
     """Rows to train on and rows to look at. Inputs that are not finite are a finding, not an error; targets are not."""
     part = rows_of(data)
     held_out = None if validation is None else alike(part, rows_of(validation, "validation"))
@@ -139,9 +139,9 @@ def _parts(data: Any, validation: Any, seed: int) -> tuple[Part, Part]:
     return part.rows(order[count:].sort().values), part.rows(order[:count].sort().values)
 
 
-def _hashes(part: Part) -> set[bytes]:
+def _hashes(part: Rows) -> set[bytes]:
     """What rows are known by when a loader gives them again."""
-    return {_hash(x) for x in part.features}
+    return {_hash(x) for x in part.numbers}
 
 
 def _hash(row: Tensor) -> bytes:
@@ -162,8 +162,8 @@ def _train(
     module: nn.Module,
     optimiser: torch.optim.Optimizer,
     loop: Loop,
-    part: Part,
-    held_out: Part,
+    part: Rows,
+    held_out: Rows,
     kept_back: set[bytes],
     steps: int,
     seed: int,
@@ -207,7 +207,7 @@ def _without(rows: set[bytes], batches: Iterator[Given]) -> Iterator[Given]:
 
 
 @torch.no_grad()
-def _evaluate(watch: TrainingMonitor, module: nn.Module, part: Part, held_out: Part, loop: Loop) -> None:
+def _evaluate(watch: TrainingMonitor, module: nn.Module, part: Rows, held_out: Rows, loop: Loop) -> None:
     module.eval()
     result = []
     for rows in (part, held_out):
@@ -228,7 +228,7 @@ def _evaluate(watch: TrainingMonitor, module: nn.Module, part: Part, held_out: P
     )
 
 
-def _mean(loop: Loop, outputs: Tensor, rows: Part) -> float:
+def _mean(loop: Loop, outputs: Tensor, rows: Rows) -> float:
     """The loss of some rows, as one batch has it: a sum over rows is that over as many as a batch has."""
     value = float(loop.measured(outputs, rows.targets, rows.weights))
     return value * loop.size / len(rows) if loop.sums(outputs, rows.targets) else value
@@ -245,13 +245,13 @@ def _score(outputs: Tensor, targets: Tensor) -> float | None:
 
 
 @torch.no_grad()
-def _see_saturated_outputs(trace: Trace, module: nn.Module, part: Part, loss: str) -> None:
+def _see_saturated_outputs(trace: Trace, module: nn.Module, part: Rows, loss: str) -> None:
     """The share of sigmoid outputs that lie at the wrong end under a quadratic loss."""
     last = trace.layers[-1] if trace.layers else None
     if loss not in ("mse", "quadratic") or last is None or last.kind != "sigmoid":
         return
     module.eval()
-    outputs = module(part.features)
+    outputs = module(part.numbers)
     wanted = part.targets.reshape(outputs.shape) if part.targets.is_floating_point() else None
     if wanted is not None:
         near = (outputs < 0.05) | (outputs > 0.95)  # there the sigmoid's slope is a fifth of its best
@@ -260,8 +260,8 @@ def _see_saturated_outputs(trace: Trace, module: nn.Module, part: Part, loss: st
 
 def _controls(
     copies: tuple[nn.Module, torch.optim.Optimizer],
-    part: Part,
-    held_out: Part,
+    part: Rows,
+    held_out: Rows,
     trace: Trace,
     batch_size: int,
     measured: dict[str, Any],
@@ -273,7 +273,7 @@ def _controls(
     fell = 1 - float(np.mean(tail)) / max(trace.losses[0], 1e-30)
     rate, evidence = rate_fits(
         module,
-        (rows.features, rows.targets),
+        (rows.numbers, rows.targets),
         loss=loss,
         optimiser=optimiser,
         batch_size=batch_size,

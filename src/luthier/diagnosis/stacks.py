@@ -12,16 +12,17 @@ from torch import Tensor
 
 from luthier.diagnosis.trace import LayerSeen, Trace, WeightsSeen
 from luthier.diagnosis.training_monitor import seen
-from luthier.engine import Batch, Part, Stack
+from luthier.engine import Batch, Stack
 from luthier.engine.dense_rows import views, with_ones
 from luthier.nets import DenseSpec
 from luthier.objective import Loss, loss_named
+from luthier.rows import Rows
 
 ROWS = 512
 
 
 def stack_traces(
-    spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Part, loss: str | Loss, *, rows: int = ROWS
+    spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Rows, loss: str | Loss, *, rows: int = ROWS
 ) -> list[Trace]:
     """What each member's layers do over the first `rows` of a part: one probed step for each member.
 
@@ -31,8 +32,7 @@ def stack_traces(
     assert isinstance(result, Loss)
     stack = Stack(spec, parameters.clone(), buffers.clone())
     batch = Batch(
-        with_ones(spec, part.features[:rows].to(parameters.dtype)),
-        part.codes[:rows],
+        part.span(0, rows).inputs.replaced(numbers=with_ones(spec, part.numbers[:rows].to(parameters.dtype))),
         part.targets[:rows].to(parameters.dtype) if part.targets.is_floating_point() else part.targets[:rows],
     )
     masks: Sequence[Tensor | None] = [None] * len(spec.hidden)

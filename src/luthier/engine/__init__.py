@@ -15,12 +15,13 @@ from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.outcome import Outcome
 from luthier.engine.population import Population
 from luthier.engine.range_test import RangeTest, confirm, range_test, suggest
-from luthier.engine.settings import Checkpointer, Evaluation, Part, Settings, Snapshot, never
+from luthier.engine.settings import Checkpointer, Evaluation, Settings, Snapshot, never
 from luthier.engine.stack import Stack
 from luthier.engine.streams import Stream
 from luthier.engine.timing import step_time
 from luthier.engine.train import train
 from luthier.optimise import Schedule
+from luthier.rows import Inputs, Rows
 
 __all__ = [
     "Batch",
@@ -28,12 +29,13 @@ __all__ = [
     "Evaluation",
     "FileCheckpoint",
     "History",
+    "Inputs",
     "Member",
     "ModuleSpec",
     "Outcome",
-    "Part",
     "Population",
     "RangeTest",
+    "Rows",
     "Schedule",
     "Settings",
     "Snapshot",

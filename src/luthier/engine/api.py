@@ -26,7 +26,7 @@ from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.outcome import Outcome, merged
 from luthier.engine.placing import Turn, candidates, carried, faster, in_turns
 from luthier.engine.processes import train_in_processes
-from luthier.engine.settings import Evaluation, Part, Settings
+from luthier.engine.settings import Evaluation, Settings
 from luthier.engine.sharing import several_processes
 from luthier.engine.train import train
 from luthier.errors import ConfigError, InputError, nearest, users_code
@@ -47,6 +47,7 @@ from luthier.objective import (
 from luthier.optimise import AnyRule, AnySchedule, is_optimiser, schedule_for
 from luthier.records import Finding
 from luthier.renamed import current_hyper_parameters
+from luthier.rows import Rows
 
 _NUMBERS = ("learning_rate", "momentum", "l2", "l1", "weight_decay", "ema_decay", "label_smoothing", "noise", "mixup")
 _LIMITS = ("clip_norm", "clip_value")  # may be infinite
@@ -151,8 +152,8 @@ def train_networks(
     if isinstance(spec, DenseSpec) or spec.chain is not None:
         chosen = loss_for(part.targets, loss, flat=True)
     else:
-        kind = type_taken(spec.module, part.features, dtype)
-        chosen = loss_taken(spec.module, part.features[:2].to(kind), part.targets, loss)
+        kind = type_taken(spec.module, part.numbers, dtype)
+        chosen = loss_taken(spec.module, part.numbers[:2].to(kind), part.targets, loss)
     part = suited(part, kind, chosen, dtype)
     if held_out is not None:
         held_out = suited(alike(part, held_out), kind, chosen, dtype)
@@ -219,7 +220,7 @@ def train_networks(
 
 def _training(
     members: Sequence[Member],
-    parts: tuple[Part, Part | None],
+    parts: tuple[Rows, Rows | None],
     settings: Settings,
     processes: int,
     checkpoint: Path | None,
@@ -254,15 +255,17 @@ def _layout_of(checkpoint: Path | None, *, in_pieces: bool) -> str | None:
     return next((str(saved.facts["layout"]) for saved in result if saved is not None), None)
 
 
-def suited(part: Part, kind: torch.dtype, loss: str | Loss | Criterion, dtype: torch.dtype) -> Part:
+def suited(part: Rows, kind: torch.dtype, loss: str | Loss | Criterion, dtype: torch.dtype) -> Rows:
     """A part as networks of this type and a loss take it, its inputs as numbers of a `kind`."""
-    features = part.features if part.features.dtype == kind else part.features.to(kind)
-    return cast(replace(part, features=features, targets=targets_for(loss, part.targets)), dtype)
+    features = part.numbers if part.numbers.dtype == kind else part.numbers.to(kind)
+    return cast(
+        replace(part, inputs=part.inputs.replaced(numbers=features), targets=targets_for(loss, part.targets)), dtype
+    )
 
 
-def alike(training: Part, validation: Part) -> Part:
+def alike(training: Rows, validation: Rows) -> Rows:
     """The validation part. InputError where its rows have another shape or other targets than those of training."""
-    pairs = ("rows", training.features, validation.features), ("targets", training.targets, validation.targets)
+    pairs = ("rows", training.numbers, validation.numbers), ("targets", training.targets, validation.targets)
     for name, ours, theirs in pairs:
         if ours.shape[1:] != column(theirs).shape[1:] and ours.shape[1:] != theirs.shape[1:]:
             raise InputError(
@@ -281,13 +284,13 @@ def alike(training: Part, validation: Part) -> Part:
     return validation
 
 
-def _spec(network: Network, part: Part, loss: AnyLoss | None) -> DenseSpec | ModuleSpec:
+def _spec(network: Network, part: Rows, loss: AnyLoss | None) -> DenseSpec | ModuleSpec:
     if isinstance(network, DenseSpec | DeferredSpec):
         return known_spec(network, part, loss)
     return ModuleSpec(network)
 
 
-def known_spec(spec: DenseSpec | DeferredSpec, part: Part, loss: AnyLoss | None = None) -> DenseSpec:
+def known_spec(spec: DenseSpec | DeferredSpec, part: Rows, loss: AnyLoss | None = None) -> DenseSpec:
     """The spec for these rows and this loss: a deferred one reads its inputs and outputs off them."""
     if isinstance(spec, DenseSpec):
         return spec
@@ -295,7 +298,7 @@ def known_spec(spec: DenseSpec | DeferredSpec, part: Part, loss: AnyLoss | None 
     outputs = spec.outputs or outputs_for(known, part.targets)
     if shared := shared_outputs(known, outputs):
         spec = replace(spec, options={"constant_outputs": shared, **spec.options})
-    return spec.known(inputs=part.features.flatten(1).shape[1], outputs=outputs)
+    return spec.known(inputs=part.numbers.flatten(1).shape[1], outputs=outputs)
 
 
 def _check_settings(given: Mapping[str, Any]) -> None:
@@ -374,11 +377,11 @@ def _member(spec: DenseSpec | ModuleSpec, seed: int, setting: Mapping[str, Any])
         return Member(spec=spec, seed=int(seed), **fixed)
 
 
-def _flattened(spec: DenseSpec | ModuleSpec, part: Part) -> Part:
+def _flattened(spec: DenseSpec | ModuleSpec, part: Rows) -> Rows:
     dense = isinstance(spec, DenseSpec) or spec.layout == "stacked"
     if not dense:
         return part
-    features = part.features.flatten(1)
+    features = part.numbers.flatten(1)
     wanted = spec.inputs if isinstance(spec, DenseSpec) else spec.chain.spec.inputs if spec.chain else 0
     if features.shape[1] != wanted:
         raise InputError(
@@ -386,4 +389,6 @@ def _flattened(spec: DenseSpec | ModuleSpec, part: Part) -> Part:
             expected=f"rows of {wanted} numbers, as many as the network has inputs",
             received=f"rows of {features.shape[1]}",
         )
-    return replace(part, features=features.float() if not features.is_floating_point() else features)
+    return replace(
+        part, inputs=part.inputs.replaced(numbers=features.float() if not features.is_floating_point() else features)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from luthier.engine.devices import sent
-from luthier.engine.settings import Part
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 GATHERED_BYTES = 1 << 22  # of rows that are shuffled together: they stay in the processor's cache
@@ -22,14 +22,13 @@ GATHERED_ON_DEVICE = 1 << 28  # where calls cost more than memory does
 class Batch:
     """Rows that the whole stack sees, or rows of each member's own.
 
-    `inputs` [B, ...] as the layout takes them (a dense stack wants a last column of ones where its first
-    layer has a bias); codes [B, K]; targets [B] or [B, C]; weights [B] or None. `prepared_targets` are the targets
+    `inputs` as the layout takes them (a dense stack wants a last column of ones beside its numbers where its first
+    layer has a bias); targets [B] or [B, C]; weights [B] or None. `prepared_targets` are the targets
     as the loss's residual takes them fastest; without it the residual takes the targets themselves. With rows of
     their `own` all of these have a leading axis, of folds as they come and of members as they are learnt from.
     """
 
-    inputs: Tensor
-    codes: Tensor
+    inputs: Inputs
     targets: Tensor
     weights: Tensor | None = None
     prepared_targets: Tensor | None = None
@@ -38,7 +37,7 @@ class Batch:
     @property
     def rows(self) -> int:
         """B."""
-        return self.inputs.shape[1] if self.own else self.inputs.shape[0]
+        return self.targets.shape[1] if self.own else self.targets.shape[0]
 
     @property
     def weight(self) -> float | Tensor:
@@ -50,8 +49,24 @@ class Batch:
     @property
     def nbytes(self) -> int:
         """Bytes of all its tensors."""
-        columns = (self.inputs, self.codes, self.targets, self.weights, self.prepared_targets)
-        return sum(column.nbytes for column in columns if column is not None)
+        return sum(tensor.nbytes for tensor in self.named().values())
+
+    def named(self) -> dict[str, Tensor]:
+        """All its tensors by name."""
+        others = {"targets": self.targets, "weights": self.weights, "prepared_targets": self.prepared_targets}
+        known = {name: value for name, value in others.items() if value is not None}
+        return {**{f"inputs.{name}": value for name, value in self.inputs.items()}, **known}
+
+    @classmethod
+    def of(cls, rows: Rows) -> Batch:
+        """Rows as one batch that all members see."""
+        return cls(rows.inputs, rows.targets, rows.weights)
+
+    @classmethod
+    def of_named(cls, named: Mapping[str, Tensor]) -> Batch:
+        """The batch whose `named` these are, of rows that all members see."""
+        inputs = {name.removeprefix("inputs."): value for name, value in named.items() if name.startswith("inputs.")}
+        return cls(Inputs(**inputs), named["targets"], named.get("weights"), named.get("prepared_targets"))
 
     def cut(self, rows: slice) -> Batch:
         """Some of the rows, or of the folds where rows are members' own."""
@@ -59,7 +74,7 @@ class Batch:
 
     def of_folds(self, folds: Tensor) -> Batch:
         """The rows of members' own [M, B, ...] by their folds [M]."""
-        if folds.device.type == "cpu" and folds.equal(torch.arange(len(self.inputs))):
+        if folds.device.type == "cpu" and folds.equal(torch.arange(len(self.targets))):
             return self
         return self.map(lambda value: value.index_select(0, folds))
 
@@ -74,7 +89,7 @@ class Batch:
     def map(self, some: Callable[[Tensor], Tensor]) -> Batch:
         """The batch whose every tensor is some function of this one's."""
         weights, prepared = (None if value is None else some(value) for value in (self.weights, self.prepared_targets))
-        return Batch(some(self.inputs), some(self.codes), some(self.targets), weights, prepared, self.own)
+        return Batch(self.inputs.map(some), some(self.targets), weights, prepared, self.own)
 
 
 class BatchSource(Protocol):
@@ -113,7 +128,7 @@ class Batches:
 
     def __init__(
         self,
-        part: Part,
+        part: Rows,
         size: int,
         seed: int,
         *,
@@ -125,16 +140,16 @@ class Batches:
         self.size, self.seed, self._only_first, self._prepare = min(size, len(part)), seed, only_first, prepare
         self.epoch_steps = 1 if only_first else epoch_steps(len(part), self.size, least)
         self._rows, self._part = len(part), part
-        tensors = [t for t in (part.features, part.codes, part.targets, part.weights) if t is not None]
-        row_bytes = sum(t[:1].numel() * t.element_size() for t in tensors)
+        row_bytes = part.span(0, 1).nbytes
         self._together = max(1, gathered_bytes(part) // max(1, row_bytes * self.size))  # batches of a piece
         self._epoch, self._piece = -1, -1
-        kept, shape = min(self._together * self.size, len(part)), part.features.shape[1:]
-        self._inputs = (
-            part.features.new_ones(kept, shape[0] + 1) if has_bias_column else part.features.new_empty(kept, *shape)
-        )
-        self._features = self._inputs[:, :-1] if has_bias_column else self._inputs
-        self._cuts = torch.split(self._inputs, self.size)
+        kept = min(self._together * self.size, len(part))
+        self._room = {name: value.new_empty(kept, *value.shape[1:]) for name, value in part.inputs.items()}
+        self._filled = dict(self._room)
+        if has_bias_column:
+            self._room["numbers"] = part.numbers.new_ones(kept, part.numbers.shape[1] + 1)
+            self._filled["numbers"] = self._room["numbers"][:, :-1]
+        self._kept, self._cuts = kept, _cut(self._room, self.size)
 
     def at(self, step: int) -> Batch:
         """The batch of a step, counted from 0."""
@@ -160,12 +175,19 @@ class Batches:
         part, size = self._part, self.size
         targets = part.targets[rows]
         prepared, weights = self._prepare(targets), None if part.weights is None else part.weights[rows]
-        torch.index_select(part.features, 0, rows, out=self._features[: len(rows)])
-        inputs = self._cuts if len(rows) == len(self._inputs) else torch.split(self._inputs[: len(rows)], size)
-        codes = torch.split(part.codes[rows], size) if part.codes.shape[1] else [part.codes[:size]] * len(inputs)
+        for name, value in part.inputs.items():
+            torch.index_select(value, 0, rows, out=self._filled[name][: len(rows)])
+        some = {name: value[: len(rows)] for name, value in self._room.items()}
+        inputs = self._cuts if len(rows) == self._kept else _cut(some, size)
         optional = [[None] * len(inputs) if t is None else torch.split(t, size) for t in (weights, prepared)]
-        cuts = zip(inputs, codes, torch.split(targets, size), *optional, strict=True)
+        cuts = zip(inputs, torch.split(targets, size), *optional, strict=True)
         self._batches = [Batch(*cut) for cut in cuts]
+
+
+def _cut(named: Mapping[str, Tensor], size: int) -> list[Inputs]:
+    """Inputs of neighbouring rows, so many at a time, in the same memory."""
+    pieces = zip(*(torch.split(value, size) for value in named.values()), strict=True)
+    return [Inputs(**dict(zip(named, piece, strict=True))) for piece in pieces]
 
 
 class CarriedBatches:
@@ -183,9 +205,15 @@ class CarriedBatches:
         return self._batches.left(step)
 
 
-def gathered_bytes(part: Part) -> int:
+def gathered_bytes(part: Rows) -> int:
     """How much of a part is shuffled at a time, where it lies."""
     return GATHERED_BYTES if part.targets.device.type == "cpu" else GATHERED_ON_DEVICE
+
+
+def with_bias_column(inputs: Inputs) -> Inputs:
+    """The inputs with a last column of ones beside their numbers [N, F]."""
+    numbers = inputs.numbers
+    return inputs.replaced(numbers=torch.cat([numbers, numbers.new_ones(len(numbers), 1)], 1))
 
 
 def exact(dtype: torch.dtype) -> torch.dtype:
@@ -196,9 +224,9 @@ def exact(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype.itemsize < 4 and dtype.is_floating_point else dtype
 
 
-def cast(part: Part, dtype: torch.dtype) -> Part:
+def cast(part: Rows, dtype: torch.dtype) -> Rows:
     """A part in the numbers' type that a population trains in; whole numbers stay whole."""
-    features = part.features.to(dtype) if part.features.is_floating_point() else part.features
+    inputs = part.inputs.map(lambda value: value.to(dtype) if value.is_floating_point() else value)
     targets = part.targets.to(exact(dtype)) if part.targets.is_floating_point() else part.targets
     weights = None if part.weights is None else part.weights.to(exact(dtype))
-    return Part(features, part.codes, targets, weights)
+    return Rows(inputs, targets, weights)

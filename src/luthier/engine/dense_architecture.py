@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +25,12 @@ from luthier.engine.flat_rows import fill
 from luthier.engine.masks import LayerMasks
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.modules import Modules
-from luthier.engine.settings import Part, Settings
+from luthier.engine.settings import Settings
 from luthier.engine.stack import evaluate
 from luthier.engine.state import TrainState
 from luthier.nets import Chain, DenseSpec, build
 from luthier.objective import Criterion, Loss
+from luthier.rows import Rows
 
 BLOCK_BYTES = 1 << 21  # of parameters and activations that are stepped together: more would fall out of the cache
 BLOCK_MEMBERS = 64
@@ -80,9 +80,9 @@ class DenseArchitecture:
         layers = enumerate(matrices(self.spec, flat)[:-1])
         return [matrix[:, :, : self.spec.fan_in(i)] for i, matrix in layers]
 
-    def prepared(self, part: Part) -> Part:
+    def prepared(self, part: Rows) -> Rows:
         """A part as `evaluate` takes it."""
-        return replace(part, features=with_ones(self.spec, part.features))
+        return part.with_inputs(numbers=with_ones(self.spec, part.numbers))
 
     def block_members(self, settings: Settings) -> int:
         """How many members step together."""
@@ -109,7 +109,7 @@ class DenseArchitecture:
         masks = LayerMasks(seeds, drops, self.spec.hidden, exact(settings.dtype))
         return DenseLearner(self.spec, state, masks, loss, smoothing, bf16=settings.mixed_precision)
 
-    def evaluate(self, parameters: Tensor, buffers: Tensor, part: Part) -> Tensor:
+    def evaluate(self, parameters: Tensor, buffers: Tensor, part: Rows) -> Tensor:
         """Outputs [M, N, C] in evaluation mode."""
         return evaluate(self.spec, parameters, buffers, part)
 
@@ -150,9 +150,9 @@ class SequentialAdapter(DenseArchitecture):
         result = super().state_dict(parameters, buffers)
         return {theirs: result[ours] for ours, theirs in self.names.items()}
 
-    def prepared(self, part: Part) -> Part:
+    def prepared(self, part: Rows) -> Rows:
         """A part as `evaluate` takes it, every row flat."""
-        return super().prepared(replace(part, features=part.features.flatten(1)))
+        return super().prepared(part.with_inputs(numbers=part.numbers.flatten(1)))
 
     def module(self, state: Mapping[str, Tensor]) -> nn.Module:
         """A module of the user's own with this state, in evaluation mode."""

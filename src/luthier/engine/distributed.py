@@ -157,8 +157,7 @@ def serve_gradients(jobs: Sequence[Job] = ()) -> int:
         named = _received()
         learner = learners[job, members] = _learner(known[job], state, named, learners.get((job, members)))
         own = BatchShare.of(distributed.get_rank(), distributed.get_world_size(), rows)
-        batch = Batch(named["inputs"], named["codes"], named["targets"], named.get("weights"))
-        batch = batch.to(state.parameters.device)
+        batch = Batch.of_named(named).to(state.parameters.device)
         loss = loss_named(known[job][1].loss)
         assert isinstance(loss, Loss)
         losses = _part_of(learner, batch, number, loss, own, float(named["share"]))
@@ -198,8 +197,7 @@ def _learner(job: Job, state: TrainState, named: Mapping[str, Tensor], known: Le
 def _packed(batch: Batch, rows: slice) -> dict[str, Tensor]:
     """A share of a batch as named tensors; prepared targets say what the targets do."""
     cut = batch.cut(rows)
-    named = {"inputs": cut.inputs, "codes": cut.codes, "targets": cut.targets, "weights": cut.weights}
-    return {name: value.contiguous().cpu() for name, value in named.items() if value is not None}
+    return {name: value.contiguous().cpu() for name, value in replace(cut, prepared_targets=None).named().items()}
 
 
 def _broadcast(state: TrainState) -> None:

@@ -8,21 +8,21 @@ from torch import Tensor
 from luthier.engine.feed import prepared
 from luthier.engine.outputs import as_rows
 from luthier.engine.population import Population
-from luthier.engine.settings import Part
 from luthier.engine.standing import Figures
 from luthier.engine.streams import Stream
 from luthier.objective import Criterion, column, loss_named, metric_named
+from luthier.rows import Rows
 
-HeldOut = dict[int, Part]  # prepared rows by the fold of those who are evaluated on them
+HeldOut = dict[int, Rows]  # prepared rows by the fold of those who are evaluated on them
 EVERYONE = -1
 
 
 def held_out_rows(
-    population: Population, training: Part | Stream, validation: Part | None, folds: Tensor | None
+    population: Population, training: Rows | Stream, validation: Rows | None, folds: Tensor | None
 ) -> HeldOut | None:
     """The rows that members are evaluated on: each fold's own, or the validation part for everyone."""
     if folds is not None:
-        assert isinstance(training, Part)
+        assert isinstance(training, Rows)
         rows = {fold: torch.nonzero(folds == fold).flatten() for fold in set(folds.tolist())}
         return {fold: prepared(population, training.rows(own)) for fold, own in rows.items()}
     return None if validation is None else {EVERYONE: prepared(population, validation)}
@@ -46,7 +46,7 @@ def measured(population: Population, held_out: HeldOut | None, losses: Tensor) -
 
 
 def _validated(
-    population: Population, part: Part, places: Tensor | None
+    population: Population, part: Rows, places: Tensor | None
 ) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
     """Loss, score, each metric of the settings, and the rows that they are over, [M] each."""
     outputs, loss = population.outputs(part, places), loss_named(population.settings.loss)

@@ -14,22 +14,23 @@ from luthier.engine.mixing import AugmentedBatches
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.outputs import as_rows
 from luthier.engine.population import Population
-from luthier.engine.settings import Part, Settings
+from luthier.engine.settings import Settings
 from luthier.engine.streams import Stream, StreamedBatches
 from luthier.errors import InputError
 from luthier.nets import DenseSpec, TextSpec
 from luthier.objective import Criterion, Loss, check_metric, column, loss_named
+from luthier.rows import Rows
 
 CHECKED_ROWS = 7  # that outputs are looked at for
 
 
-def prepared(population: Population, part: Part) -> Part:
+def prepared(population: Population, part: Rows) -> Rows:
     """A part as this population's networks take it, on their device; inputs too large for it are sent in pieces."""
     result, device = population.kind.prepared(cast(part, population.settings.dtype)), population.settings.device
     return result.to(device, inputs=fits(result.nbytes, device))
 
 
-def batches_for(population: Population, training: Part | Stream, folds: Tensor | None = None) -> BatchSource:
+def batches_for(population: Population, training: Rows | Stream, folds: Tensor | None = None) -> BatchSource:
     """The batches that its settings ask for, changed by chance where its members are to see changed rows.
 
     With `folds` [N] every fold has batches of its own, of the rows of all others.
@@ -41,7 +42,7 @@ def batches_for(population: Population, training: Part | Stream, folds: Tensor |
     return _changed_by_chance(population, training, result)
 
 
-def _changed_by_chance(population: Population, training: Part | Stream, batches: BatchSource) -> BatchSource:
+def _changed_by_chance(population: Population, training: Rows | Stream, batches: BatchSource) -> BatchSource:
     """The batches with noise and mix-up, where the members ask for them."""
     loss, first = loss_named(population.settings.loss), population.members[0]
     if not (first.noise or first.mixup):
@@ -65,7 +66,7 @@ def _changed_by_chance(population: Population, training: Part | Stream, batches:
     )
 
 
-def check(population: Population, part: Part, what: str) -> None:
+def check(population: Population, part: Rows, what: str) -> None:
     """Raise InputError where a part's targets do not go with the loss, the metrics and the networks' outputs.
 
     What is wrong anywhere is found before the first step, not in the middle of an epoch.
@@ -90,7 +91,7 @@ def check(population: Population, part: Part, what: str) -> None:
         raise error.about(f"{what} rows") from None
 
 
-def _held(population: Population, training: Part) -> BatchSource:
+def _held(population: Population, training: Rows) -> BatchSource:
     settings, spec = population.settings, population.kind.spec
     if training.weights is not None and getattr(loss_named(settings.loss), "couples", False):
         raise InputError(
@@ -112,7 +113,7 @@ def _held(population: Population, training: Part) -> BatchSource:
     return result if lies_there else CarriedBatches(result, settings.device)
 
 
-def _by_folds(population: Population, training: Part | Stream, folds: Tensor) -> BatchSource:
+def _by_folds(population: Population, training: Rows | Stream, folds: Tensor) -> BatchSource:
     settings, loss = population.settings, loss_named(population.settings.loss)
     refused = {
         "rows on the disk": isinstance(training, Stream),
@@ -122,7 +123,7 @@ def _by_folds(population: Population, training: Part | Stream, folds: Tensor) ->
     if any(refused.values()):
         what = next(name for name, given in refused.items() if given)
         raise InputError(f"{what} cannot be combined with folds", remedy="train each fold by itself")
-    assert isinstance(training, Part)
+    assert isinstance(training, Rows)
     rows = cast(training, settings.dtype)
     if lies_there := fits(rows.nbytes, settings.device):
         rows = rows.to(settings.device)
@@ -154,8 +155,8 @@ def _streamed(population: Population, training: Stream) -> BatchSource:
     return result if settings.device == CPU else CarriedBatches(result, settings.device)
 
 
-def _classes(training: Part | Stream) -> int:
-    targets = training.targets if isinstance(training, Part) else training.rows.read(0, len(training)).targets
+def _classes(training: Rows | Stream) -> int:
+    targets = training.targets if isinstance(training, Rows) else training.rows.read(0, len(training)).targets
     return 0 if targets.is_floating_point() else int(targets.max()) + 1
 
 

@@ -7,13 +7,14 @@ are whole: networks of one stack take steps of one size.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from luthier.engine.batches import Batch, gathered_bytes
+from luthier.engine.batches import Batch, gathered_bytes, with_bias_column
 from luthier.engine.devices import sent
-from luthier.engine.settings import Part
+from luthier.rows import Rows
 from luthier.seeds import torch_generator
 
 
@@ -25,7 +26,7 @@ class FoldBatches:
 
     def __init__(
         self,
-        part: Part,
+        part: Rows,
         size: int,
         seed: int,
         folds: Tensor,
@@ -36,10 +37,8 @@ class FoldBatches:
         self._learning = [torch.nonzero(folds != fold).flatten() for fold in range(int(folds.max()) + 1)]
         self.size, self._seed, self._part, self._prepare = min(size, min(map(len, self._learning))), seed, part, prepare
         self.epoch_steps = -(-max(map(len, self._learning)) // self.size)
-        features = part.features
-        self._features = torch.cat([features, features.new_ones(len(part), 1)], 1) if has_bias_column else features
-        tensors = [t for t in (self._features, part.codes, part.targets, part.weights) if t is not None]
-        row_bytes = sum(t[:1].numel() * t.element_size() for t in tensors)
+        self._inputs = with_bias_column(part.inputs) if has_bias_column else part.inputs
+        row_bytes = replace(part, inputs=self._inputs).span(0, 1).nbytes
         self._together = max(1, gathered_bytes(part) // max(1, row_bytes * self.size * len(self._learning)))
         self._piece, self._orders = -1, dict[int, tuple[int, Tensor]]()
 
@@ -61,14 +60,13 @@ class FoldBatches:
         index = rows.view(len(rows), self._together, self.size).transpose(0, 1)  # [S, K, B]
         targets, weights = self._part.targets[index], self._part.weights
         prepared = self._prepare(targets.flatten(0, 2))
-        inputs, codes = self._features[index], self._part.codes[index]
+        inputs = self._inputs.map(lambda value: value[index])
         weights = None if weights is None else weights[index]
         prepared = None if prepared is None else prepared.view(*index.shape, *prepared.shape[1:])
         self._piece = piece
         self._batches = [
             Batch(
-                inputs[place],
-                codes[place],
+                inputs.map(lambda value, place=place: value[place]),  # type: ignore[misc]
                 targets[place],
                 None if weights is None else weights[place],
                 None if prepared is None else prepared[place],

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from luthier.engine.architecture import architecture
 from luthier.engine.member import Member
-from luthier.engine.settings import Part, Settings
+from luthier.engine.settings import Settings
 from luthier.errors import NetworkTooLargeError
 from luthier.messages import in_bytes
 from luthier.objective import Loss, loss_named
 from luthier.optimise import Rule, rule_named
+from luthier.rows import Rows, arguments
 
 TRIED = 8  # rows of the pass by which activations are counted
 OPTIMISERS_KEEP = 2  # copies that an optimiser of PyTorch's keeps, as Adam does
@@ -43,7 +44,7 @@ class Footprint:
         return members * self.weights + at_once * (self.activations // pieces)
 
 
-def footprint(members: Sequence[Member], settings: Settings, part: Part) -> Footprint:
+def footprint(members: Sequence[Member], settings: Settings, part: Rows) -> Footprint:
     """What a member of a population takes, from one network and one pass of a few rows of `part`.
 
     Activations are those that PyTorch keeps for the way back, twice: their gradients are as large.
@@ -67,14 +68,14 @@ def footprint(members: Sequence[Member], settings: Settings, part: Part) -> Foot
         return tensor
 
     with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        module(part.features[rows], *([part.codes[rows]] if part.codes.shape[1] else []))
+        module(*arguments(module, part.rows(rows).inputs))
     return Footprint(
         kept, 2 * saved * settings.batch_size // max(1, len(rows)), kind.layout != "looped", settings.threads
     )
 
 
 def in_memory_groups(
-    members: Sequence[Member], settings: Settings, part: Part, memory: int
+    members: Sequence[Member], settings: Settings, part: Rows, memory: int
 ) -> tuple[list[Sequence[Member]], Settings, str]:
     """Members in groups that fit into `memory` bytes, their settings, and what was done about it in words.
 

@@ -102,17 +102,15 @@ class StepGraphs:
 
 def _kind(batch: Batch) -> tuple[object, ...]:
     """What must be the same of batches that take turns in one graph."""
-    columns = (batch.inputs, batch.codes, batch.targets, batch.weights, batch.prepared_targets)
-    return (batch.own, *(None if column is None else (column.shape, column.dtype) for column in columns))
+    return (batch.own, *((name, value.shape, value.dtype) for name, value in batch.named().items()))
 
 
 def _fill(recording: Recording, several: Sequence[Sequence[Batch]], number: int, rates: Sequence[Tensor]) -> None:
     """Put these steps' batches, rates and number to where the graph reads them."""
-    given = [batches[0] for batches in several]
-    for name in ("inputs", "codes", "targets", "weights", "prepared_targets"):
-        target = getattr(recording.batches, name)
-        if target is not None and target.numel():
-            torch.stack([getattr(batch, name) for batch in given], out=target)
+    given = [batches[0].named() for batches in several]
+    for name, target in recording.batches.named().items():
+        if target.numel():
+            torch.stack([named[name] for named in given], out=target)
     torch.stack(list(rates), out=recording.rates)
     recording.number.fill_(number)
 

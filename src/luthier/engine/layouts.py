@@ -17,7 +17,7 @@ from luthier.engine.member import Member
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.modules import Modules
 from luthier.engine.outputs import as_rows, mean_of, one_tensor, running
-from luthier.engine.settings import Part, Settings
+from luthier.engine.settings import Settings
 from luthier.engine.state import Learner, TrainState
 from luthier.errors import InputError, in_a_line
 from luthier.identity import name_of
@@ -26,6 +26,7 @@ from luthier.messages import Message, joined
 from luthier.objective import Criterion, Loss, loss_named
 from luthier.optimise import is_optimiser
 from luthier.records import Finding
+from luthier.rows import Rows, arguments
 
 LAYOUTS = ("stacked", "vmapped", "looped")
 TRIED_MEMBERS, TRIED_ROWS = 2, 8
@@ -33,7 +34,7 @@ TIMED_MEMBERS, TIMED_STEPS = 16, 3
 AGREEMENT = 1e-3  # relative, between gradients of two layouts in float32
 
 
-def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
+def examine(spec: ModuleSpec, part: Rows, settings: Settings) -> str | None:
     """Run the module once: find out whether it draws random numbers by itself, and why `vmap` cannot train it.
 
     Raises InputError where the module fails on the data at all.
@@ -43,7 +44,7 @@ def examine(spec: ModuleSpec, part: Part, settings: Settings) -> str | None:
     rows = torch.arange(count)
     if part.targets.ndim == 1 and count > 1:  # a label that is no class is found now, not in the middle of an epoch
         rows = torch.cat([rows, part.targets.int().argmin().view(1), part.targets.int().argmax().view(1)])
-    batch = Batch(part.features[rows], part.codes[rows], part.targets[rows]).to(settings.device)
+    batch = Batch.of(replace(part, weights=None).rows(rows)).to(settings.device)
     with torch.random.fork_rng():
         learn_about(spec, batch, settings.loss, targets=part.targets, rest=len(part) % settings.batch_size)
         looped = _gradients(spec, "looped", few, batch)
@@ -67,32 +68,34 @@ def learn_about(
     Where the last batch of an epoch has `rest` rows, also whether the module can be trained on a single one. InputError
     where the loss does not go with the outputs and the batch's targets, or all `targets`.
     """
-    inputs = batch.inputs.clone()
-    module, version = spec.built(0).to(inputs.device), inputs._version
+    module, device = spec.built(0).to(batch.targets.device), batch.targets.device
+    inputs = arguments(module, batch.clone().inputs)
+    versions = [value._version for value in inputs]
     with torch.random.fork_rng(), torch.no_grad(), running(inputs):
         torch.manual_seed(0)
-        start = random_states(inputs.device)
+        start = random_states(device)
         for layer in own_dropouts(module):
-            layer.begin(mask_seeds([0], inputs.device))
-        outputs = one_tensor(module(inputs), len(inputs))
+            layer.begin(mask_seeds([0], device))
+        outputs = one_tensor(module(*inputs), batch.rows)
         known = loss_named(loss)
         if isinstance(known, Loss) and known.check is not None:
             known.check(as_rows(outputs.unsqueeze(0)).shape[-1], batch.targets if targets is None else targets)
         mean_of(known, outputs.unsqueeze(0), batch)
-        spec.draws = not all(map(torch.equal, start, random_states(inputs.device)))
-    spec.changes_inputs = inputs._version != version
-    if rest == 1 and len(batch.inputs) > 1:
-        spec.least_rows = 1 if _takes_one_row(spec, batch.inputs[:1].clone()) else 2
+        spec.draws = not all(map(torch.equal, start, random_states(device)))
+    spec.changes_inputs = versions != [value._version for value in inputs]
+    if rest == 1 and batch.rows > 1:
+        spec.least_rows = 1 if _takes_one_row(spec, batch.cut(slice(1)).clone()) else 2
 
 
-def _takes_one_row(spec: ModuleSpec, inputs: torch.Tensor) -> bool:
+def _takes_one_row(spec: ModuleSpec, batch: Batch) -> bool:
     """Whether a single row can be trained on, which batch norm cannot normalise."""
-    module = spec.built(0).to(inputs.device)
+    device = batch.targets.device
+    module = spec.built(0).to(device)
     for layer in own_dropouts(module):
-        layer.begin(mask_seeds([0], inputs.device))
+        layer.begin(mask_seeds([0], device))
     try:
         with torch.random.fork_rng(), torch.no_grad():
-            module(inputs)
+            module(*arguments(module, batch.inputs))
     except ValueError:
         return False
     return True
@@ -113,11 +116,10 @@ def _gradients(spec: ModuleSpec, layout: str, settings: Settings, batch: Batch) 
     return learner.state.gradients
 
 
-def seconds(spec: ModuleSpec, layout: str, members: int, part: Part, settings: Settings) -> float:
+def seconds(spec: ModuleSpec, layout: str, members: int, part: Rows, settings: Settings) -> float:
     """Median seconds of a step of so many members together."""
     learner = _learner(spec, layout, members, settings)
-    rows = slice(0, settings.batch_size)
-    batch = Batch(part.features[rows], part.codes[rows], part.targets[rows]).to(settings.device)
+    batch = Batch.of(replace(part, weights=None).span(0, settings.batch_size)).to(settings.device)
     taken = []
     for number in range(1 + TIMED_STEPS):
         wait(settings.device)
@@ -130,7 +132,7 @@ def seconds(spec: ModuleSpec, layout: str, members: int, part: Part, settings: S
 
 @torch_settings()
 def choose(
-    spec: ModuleSpec, members: Sequence[Member] | int, part: Part, settings: Settings, layout: str | None
+    spec: ModuleSpec, members: Sequence[Member] | int, part: Rows, settings: Settings, layout: str | None
 ) -> tuple[ModuleSpec, list[Finding]]:
     """The spec in the layout asked for, or else in the fastest; findings say what was measured, or why not."""
     count = members if isinstance(members, int) else len(members)

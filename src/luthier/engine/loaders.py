@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from luthier.engine.settings import Part
 from luthier.errors import InputError, in_a_line, users_code
 from luthier.machine import default_memory
 from luthier.messages import in_bytes
 from luthier.objective import Criterion, Loss, loss_for
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 READ_ROWS = 256  # of a data set at once
@@ -30,8 +30,8 @@ class Given(NamedTuple):
     weights: Tensor | None = None
 
 
-def part_of(data: Any, what: str = "data", *, gaps: bool = False) -> Part:
-    """Rows to train on: columns of tensors, arrays or frames, a Part, or everything that a data set or loader gives.
+def part_of(data: Any, what: str = "data", *, gaps: bool = False) -> Rows:
+    """Rows to train on: columns of tensors, arrays or frames, Rows, or everything that a data set or loader gives.
 
     Targets keep their shape; with `gaps` they may be NaN, where a row lacks one of several.
     InputError for rows that do not fit together, and for values that are not finite.
@@ -42,7 +42,7 @@ def part_of(data: Any, what: str = "data", *, gaps: bool = False) -> Part:
     torch.Size([4, 1])
     """
     part = rows_of(data, what)
-    tensors = {"X": part.features, "y": part.targets, "weights": part.weights}
+    tensors = {"X": part.numbers, "y": part.targets, "weights": part.weights}
     if gaps:  # NaN is a target that a row lacks
         tensors["y"] = part.targets.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
     for name, values in tensors.items():
@@ -56,9 +56,9 @@ def part_of(data: Any, what: str = "data", *, gaps: bool = False) -> Part:
     return part
 
 
-def rows_of(data: Any, what: str = "data") -> Part:
+def rows_of(data: Any, what: str = "data") -> Rows:
     """As `part_of`; values may be NaN or infinite."""
-    if isinstance(data, Part):
+    if isinstance(data, Rows):
         part = data
     else:
         columns = list(data) if has_columns(data) else _collected(data, what)
@@ -67,8 +67,8 @@ def rows_of(data: Any, what: str = "data") -> Part:
         names = (f"X of {what}", f"y of {what}", f"weights of {what}")
         X, y, *rest = (tensor_of(value, name).cpu() for value, name in zip(columns, names, strict=False))
         weights = _weights_of(rest[0], what) if rest else None
-        part = Part(X, torch.zeros(X.shape[:1] or (0,)).long().view(-1, 1)[:, :0], y, weights)
-    lengths = {"X": part.features, "y": part.targets, "weights": part.weights}
+        part = Rows(Inputs(numbers=X), y, weights)
+    lengths = {"X": part.numbers, "y": part.targets, "weights": part.weights}
     counts = {name: values.shape[0] if values.ndim else 0 for name, values in lengths.items() if values is not None}
     if len(set(counts.values())) != 1 or not counts["y"]:
         raise InputError(
@@ -76,8 +76,8 @@ def rows_of(data: Any, what: str = "data") -> Part:
             expected="the same number of rows in all, at least one",
             received=", ".join(f"{count} of {name}" for name, count in counts.items()),
         )
-    if part.features.ndim < 2:
-        shape = list(part.features.shape)
+    if part.numbers.ndim < 2:
+        shape = list(part.numbers.shape)
         raise InputError(f"{what} has no columns", expected="X of shape [N, ...]", received=f"shape {shape}")
     return part
 
@@ -224,13 +224,13 @@ def endless(data: Any, batch_size: int, seed: int, *, name: str, least: int = 1,
     Batches of fewer than `least` rows are left out.
     """
     generator = torch_generator(seed, name)
-    if isinstance(data, Part) or has_columns(data):
+    if isinstance(data, Rows) or has_columns(data):
         part = rows_of(data, what)
         while True:
             for rows in torch.split(torch.randperm(len(part), generator=generator), batch_size):
                 some = part.rows(rows)
                 if len(some) >= min(least, len(part)):
-                    yield Given(some.features, some.targets, some.weights)
+                    yield Given(some.numbers, some.targets, some.weights)
     loader = loader_of(data, batch_size, what, generator)
     while True:
         empty = True

@@ -14,18 +14,19 @@ from torch import distributed
 from luthier.engine.checkpoint import FileCheckpoint
 from luthier.engine.member import Member
 from luthier.engine.outcome import Outcome, merged
-from luthier.engine.settings import Part, Settings
+from luthier.engine.settings import Settings
 from luthier.engine.sharing import own_device
 from luthier.engine.train import train
 from luthier.errors import InputError, LuthierError
+from luthier.rows import Rows
 
 PIECES = 8  # of a population with a checkpoint, a file for each: whatever the number of processes, they are the same
 
 
 def train_shares(
     members: Sequence[Member],
-    training: Part,
-    validation: Part | None,
+    training: Rows,
+    validation: Rows | None,
     settings: Settings,
     *,
     checkpoint: Path | None = None,

@@ -40,25 +40,28 @@ class AugmentedBatches:
         """The changed batch of a step, counted from 0."""
         batch = self._batches.at(step)
         generator = torch_generator(self._seed, "changes", step)
-        inputs, targets = batch.inputs, batch.targets
-        if inputs.dtype == torch.uint8:
-            inputs = inputs.float() / 255
-        elif not inputs.is_floating_point():
+        inputs, targets, axis = batch.inputs.map(_as_numbers), batch.targets, int(batch.own)
+        changed = {name: value for name, value in inputs.items() if value.is_floating_point()}
+        if not changed:
             raise InputError("integer inputs cannot be augmented", remedy="leave out noise and mixup")
         if self._noise:
-            drawn = torch.randn(inputs.shape[int(batch.own) :], generator=generator, dtype=inputs.dtype)
-            changed = inputs + self._noise * sent(drawn, inputs.device)
+            for name, value in changed.items():
+                drawn = torch.randn(value.shape[axis:], generator=generator, dtype=value.dtype)
+                changed[name] = value + self._noise * sent(drawn, value.device)
             if self._ones:
-                changed[..., -1] = 1
-            inputs = changed
+                changed["numbers"][..., -1] = 1
         if self._mixup:
             share = float(np.random.default_rng(derive(self._seed, "mix", step)).beta(self._mixup, self._mixup))
             share = max(share, 1 - share)
             other = sent(torch.randperm(batch.rows, generator=generator), targets.device)
-            axis, soft = int(batch.own), _soft(targets, self._classes, inputs.dtype)
-            inputs = torch.lerp(inputs.index_select(axis, other), inputs, share)
+            soft = _soft(targets, self._classes, next(iter(changed.values())).dtype)
+            changed = {n: torch.lerp(X.index_select(axis, other), X, share) for n, X in changed.items()}
             targets = torch.lerp(soft.index_select(axis, other), soft, share)
-        return Batch(inputs, batch.codes, targets, batch.weights, own=batch.own)
+        return Batch(inputs.replaced(**changed), targets, batch.weights, own=batch.own)
+
+
+def _as_numbers(value: Tensor) -> Tensor:
+    return value.float() / 255 if value.dtype == torch.uint8 else value
 
 
 def _soft(targets: Tensor, classes: int, dtype: torch.dtype) -> Tensor:

@@ -23,6 +23,7 @@ from luthier.engine.sharing import current, share_norms
 from luthier.engine.state import TrainState
 from luthier.errors import InputError
 from luthier.objective import Criterion, Loss, smoothing_part
+from luthier.rows import arguments
 
 
 class LoopedLearner:
@@ -64,7 +65,8 @@ class LoopedLearner:
     def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
         self.state.gradients.zero_()
-        version, shared = batch.inputs._version, None if batch.own else with_layout(batch.inputs)
+        given = arguments(self._spec.module, batch.inputs)
+        versions, shared = [x._version for x in given], None if batch.own else tuple(map(with_layout, given))
         layers = 1 + len(self._dropouts[0])  # the last is of what modules draw themselves
         keys = mask_keys(self.seeds, layers, number)
         drawn = mask_keys(self._host_seeds, layers, number)[-1].tolist() if self._spec.draws else []
@@ -79,10 +81,11 @@ class LoopedLearner:
             for layer, key, p in zip(dropouts, keys[:, m : m + 1], self._shares[m], strict=False):
                 layer.begin(key, p=p)
             own = batch if shared is not None else batch.cut(slice(m, m + 1))
-            inputs = with_layout(batch.inputs[m]) if shared is None else shared
+            inputs = tuple(with_layout(x[m]) for x in given) if shared is None else shared
             drawing = _drawing_from(drawn[m], self._device) if drawn else nullcontext()
-            with running(inputs), drawing, torch.enable_grad(), computing(inputs, self._bf16):
-                outputs = one_tensor(module(with_layout(inputs, copied=self._spec.changes_inputs)), len(inputs))
+            with running(inputs), drawing, torch.enable_grad(), computing(self._device, self._bf16):
+                taken = (with_layout(x, copied=self._spec.changes_inputs) for x in inputs)
+                outputs = one_tensor(module(*taken), batch.rows)
                 value = mean_of(self._loss, outputs.unsqueeze(0), own, bf16=self._bf16)[0]
                 whole = value
                 if self.smoothing is not None and self._smoothing_part is not None:
@@ -92,7 +95,7 @@ class LoopedLearner:
             result.append(value.detach())
             if self._apart:
                 self._apart[m].store()
-        if batch.inputs._version != version:
+        if [x._version for x in given] != versions:
             raise InputError("the module changes its inputs in place", remedy="write `x = x - 1` in place of `x -= 1`")
         return torch.stack(result).to(exact(self.state.parameters.dtype))
 
@@ -161,7 +164,7 @@ class VmappedLearner:
         self._leaves = {name: view.data.requires_grad_() for name, view in named.items()}
         self._gradients = parameter_views(spec.shapes, state.gradients)
         self._fixed = fixed_views(spec.fixed, state.buffers)
-        self._shapes: dict[torch.Size, list[list[torch.Size]]] = {}
+        self._shapes: dict[tuple[torch.Size, ...], list[list[torch.Size]]] = {}
 
     def scale_dropout(self, factors: Tensor) -> None:
         """Drop so many times the members' probabilities [M] from now on."""
@@ -169,12 +172,13 @@ class VmappedLearner:
 
     def gradients(self, batch: Batch, number: int | Tensor, share: float | Tensor = 1.0) -> Tensor:
         """Fill `state.gradients` with `share` times those of a batch's mean loss; returns the losses [M]."""
-        masks = self._masks(batch.inputs[0] if batch.own else batch.inputs, int(number))
-        inputs = batch.inputs.clone() if self._spec.changes_inputs else batch.inputs
+        given = arguments(self._module, batch.inputs)
+        masks = self._masks(tuple(x[0] for x in given) if batch.own else given, int(number))
+        inputs = tuple(x.clone() for x in given) if self._spec.changes_inputs else given
         # Of a slice batch norm would update a copy, so buffers go in whole and what became of them is copied back.
         fixed = {name: view.clone(memory_format=torch.contiguous_format) for name, view in self._fixed.items()}
         axes = (0, 0, 0, 0 if batch.own else None)
-        with running(batch.inputs), torch.enable_grad(), computing(inputs, self._bf16):
+        with running(given), torch.enable_grad(), computing(batch.targets.device, self._bf16):
             outputs = vmap(self._outputs, in_dims=axes)(self._leaves, fixed, masks, inputs)
             losses = mean_of(self._loss, outputs, batch, bf16=self._bf16)
             whole = losses
@@ -189,42 +193,43 @@ class VmappedLearner:
         return losses.detach().to(exact(self.state.parameters.dtype))
 
     def _outputs(
-        self, leaves: dict[str, Tensor], fixed: dict[str, Tensor], masks: list[list[Tensor]], x: Tensor
+        self, leaves: dict[str, Tensor], fixed: dict[str, Tensor], masks: list[list[Tensor]], inputs: tuple[Tensor, ...]
     ) -> Tensor:
         for layer, calls in zip(self._dropouts, masks, strict=True):
             layer.begin(masks=calls)
         try:
-            return one_tensor(functional_call(self._module, {**leaves, **fixed}, (x,)), len(x))
+            return one_tensor(functional_call(self._module, {**leaves, **fixed}, inputs), len(inputs[0]))
         finally:
             for layer in self._dropouts:
                 layer.begin()
 
-    def _masks(self, inputs: Tensor, number: int) -> list[list[Tensor]]:
+    def _masks(self, inputs: tuple[Tensor, ...], number: int) -> list[list[Tensor]]:
         """The masks [M, ...] of each dropout layer and each of its calls."""
         if not self._dropouts:
             return []
-        if inputs.shape not in self._shapes:
-            self._shapes[inputs.shape] = self._calls(inputs)
+        known = tuple(x.shape for x in inputs)
+        if known not in self._shapes:
+            self._shapes[known] = self._calls(inputs)
         if self._drops is None:
             shares = [(self._fixed[name].cpu() * self._factors).tolist() for name in self._spec.dropouts]
-            self._drops = [Drop.of(share, self.state.parameters.dtype, inputs.device) for share in shares]
+            self._drops = [Drop.of(share, self.state.parameters.dtype, inputs[0].device) for share in shares]
         keys = mask_keys(self.seeds, 1 + len(self._dropouts), number)
-        calls = zip(keys, self._drops, self._shapes[inputs.shape], strict=False)
+        calls = zip(keys, self._drops, self._shapes[known], strict=False)
         return [[masks_of(key, drop, shape, call) for call, shape in enumerate(shapes)] for key, drop, shapes in calls]
 
-    def _calls(self, inputs: Tensor) -> list[list[torch.Size]]:
+    def _calls(self, inputs: tuple[Tensor, ...]) -> list[list[torch.Size]]:
         """The shapes that each dropout layer is called with, found out by one pass."""
-        probe = copy.deepcopy(self._spec.module).to(inputs.device)
+        probe = copy.deepcopy(self._spec.module).to(inputs[0].device)
         for layer in own_dropouts(probe):
             layer.begin(self.seeds[:1])
         with torch.no_grad():
-            probe(inputs)
+            probe(*inputs)
         return [layer.shapes for layer in own_dropouts(probe)]
 
 
-def computing(inputs: Tensor, bf16: bool) -> torch.autocast:
+def computing(device: torch.device, bf16: bool) -> torch.autocast:
     """Matrix products in bfloat16 where that is asked for."""
-    return torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=bf16)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
 def _drawing_from(seed: int, device: torch.device) -> AbstractContextManager[None]:

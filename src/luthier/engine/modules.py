@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from luthier.engine.devices import sent
 from luthier.engine.flat_rows import KINDS, fill, fixed_views, parameter_views, room
 from luthier.engine.module_learners import LoopedLearner, VmappedLearner, with_layout
 from luthier.engine.module_spec import ModuleSpec, bare
 from luthier.engine.outputs import one_tensor
-from luthier.engine.settings import Part, Settings
+from luthier.engine.settings import Settings
 from luthier.engine.state import TrainState
 from luthier.errors import InputError, users_code
 from luthier.objective import Criterion, Loss
+from luthier.rows import Rows, arguments
 
 EVALUATED_ROWS = 512
 
@@ -58,11 +61,12 @@ class Modules:
             fill(named, m, {**dropped, **state})
         return parameters, buffers
 
-    def inform(self, buffers: Tensor, training: Part) -> None:
+    def inform(self, buffers: Tensor, training: Rows) -> None:
         """Fill those buffers [M, Q] that modules work out from their training rows before the first step."""
         look = getattr(self.spec.module, "from_training_rows", None)
         views = fixed_views(self.spec.fixed, buffers)
-        for name, tensor in {} if look is None else look(training.features.cpu(), training.targets.cpu()).items():
+        given = (*arguments(self.spec.module, training.inputs), training.targets)
+        for name, tensor in {} if look is None else look(*(one.cpu() for one in given)).items():
             if name not in views or tensor.shape != views[name].shape[1:]:
                 there = "one of its buffers: " + ", ".join(f"{k} {list(view.shape[1:])}" for k, view in views.items())
                 raise InputError(f"from_training_rows returned {name!r} {list(tensor.shape)}", expected=there)
@@ -109,7 +113,7 @@ class Modules:
         named = parameter_views(self.spec.shapes, flat)
         return [named[name] for name in linear if named[name].ndim == 3][:-1]
 
-    def prepared(self, part: Part) -> Part:
+    def prepared(self, part: Rows) -> Rows:
         """A part as `evaluate` takes it."""
         return part
 
@@ -130,7 +134,7 @@ class Modules:
         kind = VmappedLearner if self.layout == "vmapped" else LoopedLearner
         return kind(self.spec, state, seeds, drops, loss, smoothing, bf16=settings.mixed_precision)
 
-    def evaluate(self, parameters: Tensor, buffers: Tensor, part: Part) -> Tensor:
+    def evaluate(self, parameters: Tensor, buffers: Tensor, part: Rows) -> Tensor:
         """Outputs [M, N, ...] in evaluation mode, as the modules give them."""
         spec = self.spec
         module = copy.deepcopy(spec.module).eval()
@@ -141,10 +145,12 @@ class Modules:
                 state = {name: view[m] for name, view in (*named.items(), *fixed.items())}
                 if parameters.device.type != "cpu":  # kernels elsewhere like tensors to begin at even places
                     state = {name: value.clone() for name, value in state.items()}
-                pieces = [
-                    one_tensor(functional_call(module, state, (with_layout(x, copied=spec.changes_inputs),)), len(x))
-                    for x in (piece.to(parameters.device) for piece in torch.split(part.features, EVALUATED_ROWS))
-                ]
+                pieces = []
+                for start in range(0, len(part), EVALUATED_ROWS):
+                    rows = part.span(start, start + EVALUATED_ROWS)
+                    some = rows.inputs.map(partial(sent, device=parameters.device))
+                    given = tuple(with_layout(x, copied=spec.changes_inputs) for x in arguments(module, some))
+                    pieces.append(one_tensor(functional_call(module, state, given), some.rows))
                 result.append(torch.cat(pieces))
         return torch.stack(result)
 

@@ -17,8 +17,8 @@ from luthier.engine.loaders import type_taken
 from luthier.engine.member import Member
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.outputs import as_rows
-from luthier.engine.settings import Part
 from luthier.records import Finding
+from luthier.rows import Inputs, Rows
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -124,7 +124,11 @@ class Outcome:
             features = features.to(type_taken(spec.module, features, dtype))
         elif features.is_floating_point():
             features = features.to(dtype)
-        return as_rows(kind.evaluate(self.parameters, self.buffers, kind.prepared(Part(features, codes, codes))))
+        return as_rows(
+            kind.evaluate(
+                self.parameters, self.buffers, kind.prepared(Rows(Inputs(numbers=features, codes=codes), codes))
+            )
+        )
 
 
 def merged(members: Sequence[Member], shares: Sequence[Sequence[int]], outcomes: Sequence[Outcome]) -> Outcome:

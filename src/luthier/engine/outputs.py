@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,11 +14,12 @@ from luthier.errors import InputError, users_code
 from luthier.objective import Criterion, Loss
 
 
-def running(inputs: Tensor) -> AbstractContextManager[None]:
-    """The module and the loss run inside, on a batch."""
+def running(inputs: Sequence[Tensor]) -> AbstractContextManager[None]:
+    """The module and the loss run inside, on what it is called with."""
+    shapes = " and ".join(str(list(value.shape)) for value in inputs)
     return users_code(
         "the module fails on the data",
-        expected=f"a forward pass and a loss for inputs of shape {list(inputs.shape)}",
+        expected=f"a forward pass and a loss for inputs of shape {shapes}",
         remedy="call module(x) and the loss on a batch yourself, and compare shapes and types",
     )
 

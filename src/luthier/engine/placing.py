@@ -11,12 +11,13 @@ from torch import nn
 from luthier.engine.devices import AUTO, CPU, accelerator, free_memory, resolve
 from luthier.engine.footprint import in_memory_groups
 from luthier.engine.member import Member
-from luthier.engine.settings import Part, Settings
+from luthier.engine.settings import Settings
 from luthier.engine.timing import seconds_by_device
 from luthier.errors import InputError, LuthierError
 from luthier.messages import Message, joined
 from luthier.objective import Criterion, Loss
 from luthier.records import Finding
+from luthier.rows import Rows
 
 Turn = tuple[list[int], Settings]  # places of members that train together, and how
 
@@ -50,7 +51,7 @@ def carried(loss: str | Loss | Criterion, device: torch.device) -> str | Loss | 
 
 
 def faster(
-    members: Sequence[Member], part: Part, settings: Settings, places: Sequence[torch.device]
+    members: Sequence[Member], part: Rows, settings: Settings, places: Sequence[torch.device]
 ) -> tuple[torch.device, Finding]:
     """The device on which a few steps took the least time, and what they took."""
     seconds = seconds_by_device(members, part, settings, places)
@@ -68,7 +69,7 @@ def faster(
 
 
 def in_turns(
-    members: Sequence[Member], places: Sequence[int], settings: Settings, part: Part
+    members: Sequence[Member], places: Sequence[int], settings: Settings, part: Rows
 ) -> tuple[list[Turn], list[Finding]]:
     """The members at some places in turns that fit into the device's memory, and what was done about it."""
     memory = free_memory(settings.device)

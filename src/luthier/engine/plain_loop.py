@@ -18,9 +18,9 @@ from luthier.engine.devices import home_of
 from luthier.engine.loaders import Given, bad_rows, endless, has_columns, loss_taken, part_of, rows_of, type_taken
 from luthier.engine.outputs import as_rows, one_tensor
 from luthier.engine.placing import carried
-from luthier.engine.settings import Part
 from luthier.errors import InputError, users_code
 from luthier.objective import AnyLoss, Criterion, Loss, has_gaps, loss_for, loss_named, targets_for
+from luthier.rows import Rows
 from luthier.seeds import torch_generator
 
 RUNS = "the module fails on the data"
@@ -57,7 +57,7 @@ class Loop:
         home = home_of(module)
         self.device = device or home
         self.type = floats[0].dtype if floats else torch.get_default_dtype()
-        columns = isinstance(data, Part) or has_columns(data)
+        columns = isinstance(data, Rows) or has_columns(data)
         self._data = data if not columns else part_of(data, gaps=has_gaps(loss)) if finite else rows_of(data)
         self.size, self._name, self._finite = batch_size, name, finite
         self._least = 2 if any(isinstance(layer, _BatchNorm) for layer in module.modules()) else 1
@@ -82,7 +82,7 @@ class Loop:
 
     def halves(self, seed: int) -> tuple[Iterator[Given], Iterator[Given]]:
         """Batches without end of some rows, and of others; of a loader every second one, taken in turns."""
-        if not isinstance(self._data, Part):
+        if not isinstance(self._data, Rows):
             both = self.batches(seed)
             return both, both
         order = torch.randperm(len(self._data), generator=torch_generator(seed, self._name, "halves"))
@@ -111,16 +111,18 @@ class Loop:
         exact = self.type if self.type.itemsize >= 4 else torch.float32
         return result.to(exact) if result.is_floating_point() else result
 
-    def rows(self, part: Part) -> Part:
+    def rows(self, part: Rows) -> Rows:
         """A part as module and loss take it."""
-        kind = self._kind or part.features.dtype
-        return replace(part, features=part.features.to(kind), targets=self.targets(part.targets).cpu())
+        kind = self._kind or part.numbers.dtype
+        return replace(
+            part, inputs=part.inputs.replaced(numbers=part.numbers.to(kind)), targets=self.targets(part.targets).cpu()
+        )
 
     @torch.no_grad()
-    def outputs(self, module: nn.Module, part: Part) -> Tensor:
+    def outputs(self, module: nn.Module, part: Rows) -> Tensor:
         """A module's outputs for a part, a thousand rows at a time."""
         with users_code("the module does not run in evaluation mode", remedy="try module.eval()(x)"):
-            pieces = torch.split(part.features, 1024)
+            pieces = torch.split(part.numbers, 1024)
             return torch.cat([one_tensor(module(x.to(self.device, copy=True)), len(x)).cpu() for x in pieces])
 
     def sums(self, outputs: Tensor, targets: Tensor) -> bool:

@@ -24,12 +24,13 @@ from luthier.engine.member import Member
 from luthier.engine.member_update import Architecture, plain_shrink, update_for
 from luthier.engine.rates import Rates
 from luthier.engine.scheduled import Followed
-from luthier.engine.settings import Part, Settings
+from luthier.engine.settings import Settings
 from luthier.engine.sharing import several_processes
 from luthier.engine.state import Learner, TrainState
 from luthier.errors import ConfigError, InputError
 from luthier.objective import loss_named, smoothings
 from luthier.optimise import Step, Update
+from luthier.rows import Rows
 
 RECORDED_FROM = 128  # steps of a training: a recording takes as long as the steps that it holds
 STRETCHED = 2048  # networks' steps between looks at the clock, where blocks take turns
@@ -235,7 +236,7 @@ class Population:
             given = known if losses is None else losses[:, block.places].to(known.device)
             block.losses.restart(given)
 
-    def outputs(self, part: Part, places: Tensor | None = None) -> Tensor:
+    def outputs(self, part: Rows, places: Tensor | None = None) -> Tensor:
         """Outputs [M, N, C] in evaluation mode for a prepared part, of all members or of those at some places.
 
         On the population's device, wherever the part is.

@@ -16,15 +16,16 @@ import torch
 from luthier.engine.checkpoint import FileCheckpoint
 from luthier.engine.member import Member
 from luthier.engine.outcome import Outcome, merged
-from luthier.engine.settings import Part, Settings
+from luthier.engine.settings import Settings
 from luthier.engine.train import train
 from luthier.errors import InputError, LuthierError
+from luthier.rows import Rows
 
 
 def train_in_processes(
     members: Sequence[Member],
-    training: Part,
-    validation: Part | None,
+    training: Rows,
+    validation: Rows | None,
     settings: Settings,
     processes: int,
     *,
@@ -67,8 +68,8 @@ def train_in_processes(
 def _work(
     pipe: Connection,
     members: Sequence[Member],
-    training: Part,
-    validation: Part | None,
+    training: Rows,
+    validation: Rows | None,
     settings: Settings,
     checkpoint: Path | None,
 ) -> None:

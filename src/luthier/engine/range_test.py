@@ -21,10 +21,11 @@ from luthier.engine.feed import batches_for
 from luthier.engine.member import Member
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.population import Population
-from luthier.engine.settings import Part, Settings
+from luthier.engine.settings import Settings
 from luthier.errors import LuthierError
 from luthier.identity import name_of
 from luthier.nets import Spec
+from luthier.rows import Rows
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -93,7 +94,7 @@ class RangeTest:
 
 def range_test(
     spec: Spec | ModuleSpec,
-    training: Part,
+    training: Rows,
     settings: Settings,
     *,
     seeds: Sequence[int],
@@ -168,7 +169,7 @@ def ramp_until_it_tells(
 
 
 def _ramp(
-    spec: Spec | ModuleSpec, training: Part, settings: Settings, seeds: Sequence[int], rates: np.ndarray
+    spec: Spec | ModuleSpec, training: Rows, settings: Settings, seeds: Sequence[int], rates: np.ndarray
 ) -> np.ndarray:
     """Raw training losses [K, S] while the rate rises."""
     members = [Member(spec=spec, seed=seed, learning_rate=1.0) for seed in seeds]
@@ -176,7 +177,7 @@ def _ramp(
     return _losses(members, training, settings, schedule)
 
 
-def _losses(members: Sequence[Member], training: Part, settings: Settings, rates: np.ndarray) -> np.ndarray:
+def _losses(members: Sequence[Member], training: Rows, settings: Settings, rates: np.ndarray) -> np.ndarray:
     """Training losses [K, S] under given rates [S, K]."""
     population = Population.of(members, settings, len(training))
     batches = batches_for(population, training)
@@ -268,7 +269,7 @@ def band_over_seeds(curves: np.ndarray) -> tuple[list[float | None], list[float 
 
 
 def confirm(
-    pick: float, spec: Spec | ModuleSpec, training: Part, settings: Settings, *, seeds: Sequence[int], steps: int
+    pick: float, spec: Spec | ModuleSpec, training: Rows, settings: Settings, *, seeds: Sequence[int], steps: int
 ) -> list[Trial]:
     """Short runs at half, one and two times the pick, all seeds of all factors in one stack, and beyond while these
     rates are too low to change the loss (`while_too_low`)."""

@@ -17,49 +17,6 @@ from luthier.optimise import AnyRule, rule_mistakes
 
 
 @dataclass(frozen=True)
-class Part:
-    """Rows to train or to evaluate on: features [N, F], codes [N, K], targets [N], weights [N] or None."""
-
-    features: Tensor
-    codes: Tensor
-    targets: Tensor
-    weights: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def rows(self, index: Tensor) -> Part:
-        """Some of the rows, by number or by a mask."""
-        weights = None if self.weights is None else self.weights[index]
-        return Part(self.features[index], self.codes[index], self.targets[index], weights)
-
-    def span(self, start: int, stop: int) -> Part:
-        """Neighbouring rows, in the same memory."""
-        weights = None if self.weights is None else self.weights[start:stop]
-        return Part(self.features[start:stop], self.codes[start:stop], self.targets[start:stop], weights)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all rows."""
-        columns = (self.features, self.codes, self.targets, self.weights)
-        return sum(column.nbytes for column in columns if column is not None)
-
-    def to(self, device: torch.device, *, inputs: bool = True) -> Part:
-        """The rows on a device; without `inputs` features and codes stay where they are."""
-        features, codes = (t.to(device) if inputs else t for t in (self.features, self.codes))
-        return Part(features, codes, self.targets.to(device), None if self.weights is None else self.weights.to(device))
-
-    def joined(self, other: Part) -> Part:
-        """These rows and another part's after them; rows without weights count one where the others have some."""
-        weights = None
-        if self.weights is not None or other.weights is not None:
-            weights = torch.cat([torch.ones(len(p)) if p.weights is None else p.weights for p in (self, other)])
-        pairs = [(getattr(self, name), getattr(other, name)) for name in ("features", "codes", "targets")]
-        features, codes, targets = (torch.cat(pair) for pair in pairs)
-        return Part(features, codes, targets, weights)
-
-
-@dataclass(frozen=True)
 class Settings:
     """How a population is trained. `loss` is one of LOSSES, or a Loss of your own (a module also takes a Criterion).
 

@@ -19,9 +19,9 @@ from luthier.engine.batches import Batch
 from luthier.engine.dense_rows import EVEN_ROWS, WIDE_WASTE, buffer_views, matrices, views
 from luthier.engine.learned_inputs import InputScale, LearnedInputs
 from luthier.engine.products import product, stays_small, take_product
-from luthier.engine.settings import Part
 from luthier.engine.sharing import mean_of_rows
 from luthier.nets import NORM_EPSILON, NORM_MEMORY, DenseSpec
+from luthier.rows import Inputs, Rows
 
 Masks = Sequence[Tensor | None]
 Product = Callable[[Tensor, Tensor], Tensor]
@@ -29,7 +29,7 @@ EVALUATED_AT_ONCE, ON_DEVICE_AT_ONCE = 1 << 20, 1 << 27  # numbers of one layer'
 EVALUATED_MEMBERS = 32  # in blocks that a processor's cache holds
 
 
-def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Part) -> Tensor:
+def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Rows) -> Tensor:
     """Outputs [M, N, C] in evaluation mode, in blocks of members and rows so that memory stays bounded.
 
     On the networks' device; rows that lie elsewhere are sent block by block.
@@ -45,7 +45,8 @@ def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Part) -
         block = max(1, at_once // (len(stack) * widest))
         for row in range(0, len(part), block):
             rows = slice(row, row + block)
-            result[members, rows] = stack.logits(part.features[rows].to(device), part.codes[rows].to(device))
+            some = part.inputs.map(lambda value, rows=rows: value[rows].to(device))  # type: ignore[misc]
+            result[members, rows] = stack.logits(some)
     return result
 
 
@@ -92,11 +93,11 @@ class Stack:
     def __len__(self) -> int:
         return self._members
 
-    def logits(self, inputs: Tensor, codes: Tensor) -> Tensor:
+    def logits(self, inputs: Inputs) -> Tensor:
         """Outputs [M, B, C] in evaluation mode: moving averages, no dropout."""
         A: Tensor | None = None
         for i in range(len(self.spec.hidden)):
-            Z = self._affine(i, A, inputs, codes, self._product)
+            Z = self._affine(i, A, inputs, self._product)
             if self.spec.batch_norm:
                 mean, variance = self._b[f"norms.{i}.mean"], self._b[f"norms.{i}.variance"]
                 Z = (Z - mean.unsqueeze(1)) * torch.rsqrt(variance + NORM_EPSILON).unsqueeze(1)
@@ -112,15 +113,15 @@ class Stack:
                 assert below is not None
                 inner += below[:, :, : Z.shape[2]]
             A[:, :, Z.shape[2] :] = 1
-        return self._affine(len(self.spec.hidden), A, inputs, codes, self._product)
+        return self._affine(len(self.spec.hidden), A, inputs, self._product)
 
     def forward(self, batch: Batch, masks: Masks) -> Tensor:
         """Logits [M, B, C] in training mode; what the backward pass needs is kept."""
-        space = self._space(batch.inputs.shape[-2])
+        space = self._space(batch.rows)
         below: Tensor | None = None
         last, plain = len(space.layers), not (self.spec.normalised or self.spec.residual)
         for i, layer in enumerate(space.layers):
-            Z = self._affine(i, below, batch.inputs, batch.codes, space.times)
+            Z = self._affine(i, below, batch.inputs, space.times)
             if self.spec.normalised:
                 Z = self._normalise(i, Z, layer)
             layer.Z, mask = Z, masks[i]
@@ -135,7 +136,7 @@ class Stack:
                 if self.spec.skips(i):
                     layer.out.add_(space.layers[i - 1].out)
             below = layer.whole
-        return self._affine(last, below, batch.inputs, batch.codes, space.times)
+        return self._affine(last, below, batch.inputs, space.times)
 
     def activations(self, rows: int) -> list[Tensor]:
         """Each hidden layer's activations [M, B, units] of the last training pass over so many rows."""
@@ -146,7 +147,7 @@ class Stack:
 
         The four equations of backpropagation for the whole stack.
         """
-        space = self._space(batch.inputs.shape[-2])
+        space = self._space(batch.rows)
         for i, error in self._errors(space, dZ, masks):
             if i:
                 product(error.mT, space.layers[i - 1].whole, out=self._G[i], bf16=self.bf16)
@@ -163,17 +164,17 @@ class Stack:
 
         `dZ` carries the rates: every equation is linear in it. For networks without norms and learned inputs.
         """
-        space = self._space(batch.inputs.shape[-2])
+        space = self._space(batch.rows)
         errors = self._errors(space, dZ, masks)
         if shrink is not None:
             self.parameters.sub_(shrink)
         for i, error in errors:
             if i:
                 space.take(self._WT[i], space.layers[i - 1].whole_T, error)
-            elif self._wide_product(batch.inputs):
-                space.take(self._wide, space.stacked(error, self._rows), batch.inputs.unsqueeze(0))
+            elif self._wide_product(X := batch.inputs.numbers):
+                space.take(self._wide, space.stacked(error, self._rows), X.unsqueeze(0))
             else:
-                space.take(self._W[0], error.mT, self._each(batch.inputs))
+                space.take(self._W[0], error.mT, self._each(X))
 
     def _errors(self, space: _Space, dZ: Tensor, masks: Masks) -> list[tuple[int, Tensor]]:
         """Each layer's derivative by its Z [M, B, units], first layer first."""
@@ -205,20 +206,21 @@ class Stack:
     def _shares(self, i: int) -> Tensor:
         return self._p[f"activations.{i}.share"].unsqueeze(1)
 
-    def _affine(self, i: int, A: Tensor | None, inputs: Tensor, codes: Tensor, times: Product) -> Tensor:
+    def _affine(self, i: int, A: Tensor | None, inputs: Inputs, times: Product) -> Tensor:
         """Layer i's Z [M, B, units] from the activations below, or from the inputs for the first."""
         if A is not None:
             return times(A, self._WT[i])
-        if self._rows and inputs.ndim == 2:  # members share the inputs: one wide product
-            Z = times(inputs.unsqueeze(0), self._wide_T)
+        X = inputs.numbers
+        if self._rows and X.ndim == 2:  # members share the inputs: one wide product
+            Z = times(X.unsqueeze(0), self._wide_T)
             if self._members == 1:
                 return Z if self._rows == self._first else Z[:, :, : self._first]
-            return Z.view(inputs.shape[0], self._members, self._rows)[:, :, : self._first].transpose(0, 1)
+            return Z.view(X.shape[0], self._members, self._rows)[:, :, : self._first].transpose(0, 1)
         WT = self._WT[0] if self._scale is None else self._scale.weights().mT
         if self._learned is None:
-            return times(self._each(inputs), WT)
-        Z = times(self._each(inputs), WT[:, self._D :])
-        return Z.add_(times(self._learned.of(inputs, codes), WT[:, : self._D]))
+            return times(self._each(X), WT)
+        Z = times(self._each(X), WT[:, self._D :])
+        return Z.add_(times(self._learned.of(X, inputs.codes), WT[:, : self._D]))
 
     def _each(self, inputs: Tensor) -> Tensor:
         """Inputs [M, B, F] of each member, from those that all share [B, F] or as they are."""
@@ -228,10 +230,11 @@ class Stack:
         return self._rows > 0 and self._members > 1 and inputs.ndim == 2
 
     def _first_gradient(self, space: _Space, batch: Batch, dZ: Tensor) -> None:
-        if self._wide_product(batch.inputs):  # the rows after the first layer's get zeros here, their gradients later
-            product(space.stacked(dZ, self._rows), batch.inputs.unsqueeze(0), out=self._wide_G, bf16=self.bf16)
+        X, G, D = batch.inputs.numbers, self._G[0], self._D
+        if self._wide_product(X):  # the rows after the first layer's get zeros here, their gradients later
+            product(space.stacked(dZ, self._rows), X.unsqueeze(0), out=self._wide_G, bf16=self.bf16)
             return
-        X, G, D = self._each(batch.inputs), self._G[0], self._D
+        X = self._each(X)
         if self._learned is None:
             product(dZ.mT, X, out=G, bf16=self.bf16)
             if self._scale is not None:

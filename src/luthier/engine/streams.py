@@ -14,8 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from luthier.engine.batches import Batch
-from luthier.engine.settings import Part
+from luthier.engine.batches import Batch, with_bias_column
+from luthier.rows import Rows
 from luthier.seeds import torch_generator
 
 BLOCK = 4096  # rows that lie together, about
@@ -29,7 +29,7 @@ class PiecewiseRows(Protocol):
         """N."""
         ...
 
-    def read(self, start: int, stop: int) -> Part:
+    def read(self, start: int, stop: int) -> Rows:
         """Rows from one number up to another."""
         ...
 
@@ -61,7 +61,7 @@ class StreamedBatches:
         self.epoch_steps = -(-len(stream) // self.size)
         self._stream, self._dtype, self._prepare, self._ones = stream, dtype, prepare, has_bias_column
         first = stream.rows.read(0, 1)
-        row_bytes = sum(t.numel() * t.element_size() for t in (first.features, first.codes, first.targets))
+        row_bytes = first.inputs.nbytes + first.targets.nbytes
         self._block = max(1, BLOCK // self.size) * self.size  # whole batches, but for the last block of all
         self._blocks = -(-len(stream) // self._block)
         self._together = max(1, WINDOW_BYTES // max(1, row_bytes * self._block))
@@ -108,26 +108,19 @@ class StreamedBatches:
         rows = sum(stop - start for start, stop in spans)
         order = torch.randperm(rows, generator=torch_generator(self.seed, "window", epoch, window))
         places = torch.split(torch.argsort(order), [stop - start for start, stop in spans])
-        held: tuple[Tensor | None, ...] = ()
+        held = dict[str, Tensor]()
         for there, (start, stop) in zip(places, spans, strict=True):  # each row at once where it goes: no second window
             part = self._stream.rows.read(start, stop)
-            pieces = (self._inputs(part.features), part.codes, part.targets, part.weights)
-            held = held or tuple(self._room(piece, rows) for piece in pieces)
-            for whole, piece in zip(held, pieces, strict=True):
-                if whole is not None and piece is not None:
-                    whole[there] = piece.to(whole.dtype)
-        targets = held[2]
-        assert targets is not None
-        columns = (*held, self._prepare(targets))
-        cuts = [[None] * -(-rows // self.size) if one is None else torch.split(one, self.size) for one in columns]
-        return [Batch(*cut) for cut in zip(*cuts, strict=True)]
+            inputs = with_bias_column(part.inputs) if self._ones else part.inputs
+            pieces = Batch(inputs, part.targets, part.weights).named()
+            held = held or {name: self._room(piece, rows) for name, piece in pieces.items()}
+            for name, piece in pieces.items():
+                held[name][there] = piece.to(held[name].dtype)
+        prepared = self._prepare(held["targets"])
+        named = held if prepared is None else {**held, "prepared_targets": prepared}
+        cuts = zip(*(torch.split(value, self.size) for value in named.values()), strict=True)
+        return [Batch.of_named(dict(zip(named, cut, strict=True))) for cut in cuts]
 
-    def _inputs(self, features: Tensor) -> Tensor:
-        """Features [N, F], with a last column of ones where networks want it."""
-        return torch.cat([features, features.new_ones(len(features), 1)], 1) if self._ones else features
-
-    def _room(self, piece: Tensor | None, rows: int) -> Tensor | None:
+    def _room(self, piece: Tensor, rows: int) -> Tensor:
         """Room for so many rows like those of a piece, of the networks' type where they are real numbers."""
-        if piece is None:
-            return None
         return piece.new_empty(rows, *piece.shape[1:], dtype=self._dtype if piece.is_floating_point() else piece.dtype)

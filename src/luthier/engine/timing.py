@@ -13,8 +13,9 @@ from luthier.engine.devices import CPU, wait
 from luthier.engine.feed import batches_for, prepared
 from luthier.engine.member import Member
 from luthier.engine.population import Population
-from luthier.engine.settings import Part, Settings
+from luthier.engine.settings import Settings
 from luthier.machine import torch_settings
+from luthier.rows import Rows
 
 WARM_UP, TIMED, LONGEST = 2, 6, 1.0  # steps, and seconds after which one that was timed is enough
 COMPARED_ROWS, COMPARED_MEMBERS = 4096, 32  # of which a processor's step is timed; others take as long each
@@ -22,8 +23,8 @@ COMPARED_ROWS, COMPARED_MEMBERS = 4096, 32  # of which a processor's step is tim
 
 def step_time(
     members: Sequence[Member],
-    training: Part,
-    validation: Part,
+    training: Rows,
+    validation: Rows,
     *,
     loss: str,
     rule: str,
@@ -44,7 +45,7 @@ def step_time(
 
 @torch_settings()
 def seconds_by_device(
-    members: Sequence[Member], training: Part, settings: Settings, devices: Sequence[torch.device]
+    members: Sequence[Member], training: Rows, settings: Settings, devices: Sequence[torch.device]
 ) -> dict[str, float]:
     """Median seconds of a step of all members on each device: what `auto` chooses by."""
     some = training.rows(torch.arange(min(len(training), max(COMPARED_ROWS, settings.batch_size))))
@@ -64,7 +65,7 @@ def seconds_by_device(
     return result
 
 
-def _steps(population: Population, training: Part) -> float:
+def _steps(population: Population, training: Rows) -> float:
     """Median seconds of a step."""
     batch, rates, device = batches_for(population, training).at(0), population.rates.at(0), population.settings.device
     taken: list[float] = []

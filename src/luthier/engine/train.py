@@ -25,10 +25,11 @@ from luthier.engine.outcome import Outcome
 from luthier.engine.population import Population
 from luthier.engine.resuming import plan_of, restored, snapshot
 from luthier.engine.run_record import RunRecord
-from luthier.engine.settings import Checkpointer, Evaluation, Part, Settings, Stop, never
+from luthier.engine.settings import Checkpointer, Evaluation, Settings, Stop, never
 from luthier.engine.standing import RUNG, Standing, groups_of, judged, kept
 from luthier.engine.streams import Stream
 from luthier.errors import InputError, TerminatedError
+from luthier.rows import Rows
 
 FINISHED, CUT, PAUSED = "finished", "cut", "paused"
 
@@ -37,8 +38,8 @@ FINISHED, CUT, PAUSED = "finished", "cut", "paused"
 @in_one_thread_each
 def train(
     members: Sequence[Member],
-    training: Part | Stream,
-    validation: Part | None,
+    training: Rows | Stream,
+    validation: Rows | None,
     settings: Settings,
     *,
     stop: Stop = never,
@@ -68,11 +69,11 @@ def train(
     if saved is not None:
         settings = replace(settings, blocks=saved.facts.get("blocks", 1))
     population = Population.of(members, settings, _rows_of(members, training, folds), initial, own)
-    if initial is None and isinstance(population.kind, Modules) and isinstance(training, Part):
+    if initial is None and isinstance(population.kind, Modules) and isinstance(training, Rows):
         population.kind.inform(population.state.buffers, training)
     batches, held_out = batches_for(population, training, folds), held_out_rows(population, training, validation, folds)
     for part, what in ((training, "training"), (validation, "validation")):
-        if isinstance(part, Part):
+        if isinstance(part, Rows):
             check(population, part, what)
     standing, record, groups = Standing.first(population), RunRecord.of(members, settings), groups_of(members, own)
     plan, threads = plan_of(members, settings, len(training)), BlockThreads(settings.threads)
@@ -146,7 +147,7 @@ def _together(batches: BatchSource, first: int, count: int) -> list[Batch]:
 
 
 def _folds_of(
-    members: Sequence[Member], training: Part | Stream, validation: Part | None, folds: Tensor | None
+    members: Sequence[Member], training: Rows | Stream, validation: Rows | None, folds: Tensor | None
 ) -> Tensor | None:
     """The fold that each member leaves out [M]. InputError where folds and members do not go together."""
     own = [member.fold for member in members]
@@ -165,7 +166,7 @@ def _folds_of(
     return torch.tensor(own)
 
 
-def _rows_of(members: Sequence[Member], training: Part | Stream, folds: Tensor | None) -> list[int]:
+def _rows_of(members: Sequence[Member], training: Rows | Stream, folds: Tensor | None) -> list[int]:
     """How many rows each member learns from [M]."""
     left_out = Counter([] if folds is None else folds.tolist())
     return [len(training) - left_out[member.fold] for member in members]

@@ -24,12 +24,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from luthier.data import Preprocess, TableEncoder, Task, centre_of
 from luthier.data.arrays import to_polars
 from luthier.data.target_transform import TargetTransform
-from luthier.engine import Member, Part, Settings, step_time, train
+from luthier.engine import Member, Settings, step_time, train
 from luthier.engine.devices import AUTO, CPU
 from luthier.engine.placing import candidates, faster
 from luthier.errors import InputError
 from luthier.estimators.sklearn_rows import (
-    Rows,
+    Counted,
     all_numbers,
     columns_in,
     counted_rows,
@@ -48,6 +48,7 @@ from luthier.optimise import Schedule
 from luthier.recipe import first_width
 from luthier.recipe.budget import Budget
 from luthier.recipe.problem import embedding_width
+from luthier.rows import Inputs, Rows
 from luthier.saved import Model
 from luthier.seeds import numpy_generator
 
@@ -113,7 +114,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         names = list(getattr(self, "feature_names_in_", ())) or [f"x{k}" for k in range(array.shape[1])]
         return pl.DataFrame(dict(zip(names, array.T, strict=True)))
 
-    def _learn(self, rows: Rows, task: Task, targets: torch.Tensor, seed: int) -> Model:
+    def _learn(self, rows: Counted, task: Task, targets: torch.Tensor, seed: int) -> Model:
         """The fitted model; targets are class numbers, or values on their own scale."""
         frame, weights = rows.frame, rows.weights
         if self.max_epochs < 1 or self.seeds < 1 or not 0 <= self.validation_share < 1:
@@ -131,7 +132,11 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         if not task.classes:
             mean, std = centre_of(targets[training], None if weights is None else weights[training])
             targets = ((targets - mean) / (std or 1.0)).float()
-        whole = Part(preprocess(numbers), codes, targets.float() if task.family == "binary" else targets, weights)
+        whole = Rows(
+            Inputs(numbers=preprocess(numbers), codes=codes),
+            targets.float() if task.family == "binary" else targets,
+            weights,
+        )
         parts = whole.rows(torch.from_numpy(training)), whole.rows(torch.from_numpy(validation))
         outcome, chosen = self._trained(task, encoder, parts, seed)
         nets = tuple(outcome.module(m) for m in chosen)
@@ -146,7 +151,9 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
             transform=TargetTransform(mean, std or 1.0, lowest=-reach, highest=reach),
         )
 
-    def _parts(self, rows: Rows, classes: np.ndarray | None, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _parts(
+        self, rows: Counted, classes: np.ndarray | None, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers that learn and that validate; groups stay whole, and of each class the first row learns."""
         count = len(rows.frame)
         held = int(count * self.validation_share)
@@ -163,7 +170,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         validating = place[groups] >= last if last > place.min() else place[groups] > last
         return np.flatnonzero(~validating), np.flatnonzero(validating)
 
-    def _trained(self, task: Task, encoder: TableEncoder, parts: tuple[Part, Part], seed: int) -> tuple[Any, list[int]]:
+    def _trained(self, task: Task, encoder: TableEncoder, parts: tuple[Rows, Rows], seed: int) -> tuple[Any, list[int]]:
         """All settings at once, and the members of the best one."""
         training, validation = parts
         loss = USUAL_LOSSES[task.kind]
@@ -197,7 +204,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         return outcome, list(range(best * self.seeds, (best + 1) * self.seeds))
 
     def _steps(
-        self, members: list[Member], training: Part, validation: Part, settings: Settings, device: torch.device
+        self, members: list[Member], training: Rows, validation: Rows, settings: Settings, device: torch.device
     ) -> int:
         """How many steps all networks take at most: by `budget` where there is one, else by `max_epochs`."""
         if self.budget is None:

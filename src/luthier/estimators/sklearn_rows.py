@@ -16,7 +16,7 @@ from luthier.errors import InputError
 from luthier.recipe.sample_weights import NOTHING, relative
 
 
-class Rows(NamedTuple):
+class Counted(NamedTuple):
     """What is learnt from."""
 
     frame: pl.DataFrame
@@ -24,13 +24,13 @@ class Rows(NamedTuple):
     groups: np.ndarray | None  # [N]
 
 
-def counted_rows(frame: pl.DataFrame, y: np.ndarray, sample_weight: Any, groups: Any) -> tuple[Rows, np.ndarray]:
+def counted_rows(frame: pl.DataFrame, y: np.ndarray, sample_weight: Any, groups: Any) -> tuple[Counted, np.ndarray]:
     """The rows of weight above 0 and their targets. ValueError for weights and groups that cannot be used."""
     labels = None if groups is None else column_or_1d(groups)
     if labels is not None and len(labels) != len(frame):
         raise ValueError(f"X has {len(frame)} rows and groups has {len(labels)} values")
     if sample_weight is None:
-        return Rows(frame, None, labels), y
+        return Counted(frame, None, labels), y
     weights = _check_sample_weight(sample_weight, np.zeros(len(frame)), dtype=np.float64)
     if not (weights >= 0).all() or not (weights > 0).any():
         received = "a negative weight" if (weights < 0).any() else "zeros alone"
@@ -39,7 +39,7 @@ def counted_rows(frame: pl.DataFrame, y: np.ndarray, sample_weight: Any, groups:
     kept = weights > NOTHING
     alike = weights[kept].min() == weights[kept].max()
     counted = None if alike else torch.from_numpy(weights[kept])
-    return Rows(frame.filter(kept), counted, None if labels is None else labels[kept]), y[kept]
+    return Counted(frame.filter(kept), counted, None if labels is None else labels[kept]), y[kept]
 
 
 def is_frame(X: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from luthier.kinds.inference import KINDS, task_of
+from luthier.kinds.joint import JointKind
 from luthier.kinds.kind import Family, Kind, TaskKind
 from luthier.kinds.links import IDENTITY, LOG, LOGIT, Link
 from luthier.kinds.target_facts import TargetFacts
@@ -13,6 +14,7 @@ __all__ = [
     "LOG",
     "LOGIT",
     "Family",
+    "JointKind",
     "Kind",
     "Link",
     "TargetFacts",

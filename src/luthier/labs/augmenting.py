@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from luthier.drawing import BLUE, empty_figure
-from luthier.engine import Member, ModuleSpec, Part, Settings, train
+from luthier.engine import Member, ModuleSpec, Settings, train
 from luthier.labs.first_look import mosaic
 from luthier.labs.lab import DOCUMENT, Bench, Lab
 from luthier.labs.mnist import MISSING, digits, some
 from luthier.nets import Augment
 from luthier.optimise import Schedule
+from luthier.rows import Rows
 
 AFFINE = (("rotation", 10.0), ("shift", 0.04), ("skew", 10.0))
 ELASTIC = (("elastic", 1.0), *AFFINE)
@@ -30,15 +31,15 @@ class AugmentedDense(nn.Sequential):
         )
 
 
-def as_pictures(part: Part) -> Part:
+def as_pictures(part: Rows) -> Rows:
     """Rows of pixels as pictures [N, 1, S, S]."""
-    side = round(part.features.shape[1] ** 0.5)
-    return Part(part.features.view(-1, 1, side, side), part.codes, part.targets)
+    side = round(part.numbers.shape[1] ** 0.5)
+    return part.with_inputs(numbers=part.numbers.view(-1, 1, side, side))
 
 
-def fives(training: Part, seed: int = 0) -> np.ndarray:
+def fives(training: Rows, seed: int = 0) -> np.ndarray:
     """A five in two rows of tiles [8, pixels]: as it is, then rotated by up to 15 degrees, or elastically changed."""
-    five = training.features[training.targets == 5][:1]
+    five = training.numbers[training.targets == 5][:1]
     torch.manual_seed(seed)
     changed = [
         Augment(((name, strength),)).train()(five.repeat(3, 1, 1, 1))
@@ -49,10 +50,10 @@ def fives(training: Part, seed: int = 0) -> np.ndarray:
 
 
 def accuracy(
-    chosen: Sequence[tuple[str, float]], seeds: Sequence[int], training: Part, test: Part, *, units: int, epochs: int
+    chosen: Sequence[tuple[str, float]], seeds: Sequence[int], training: Rows, test: Rows, *, units: int, epochs: int
 ) -> np.ndarray:
     """Accuracy in % of a network for each seed, at the end of training."""
-    side, result = training.features.shape[2], []
+    side, result = training.numbers.shape[2], []
     steps = epochs * -(-len(training) // BATCH)
     settings = Settings("softmax", "adam", BATCH, steps, steps, metrics=("accuracy",))
     for seed in seeds:

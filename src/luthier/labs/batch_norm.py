@@ -10,13 +10,14 @@ import torch
 from luthier.classic.network import sigmoid
 from luthier.classic.ng import MovingAverages, batch_norm, batch_norm_backward
 from luthier.drawing import BLUE, ORANGE, empty_figure
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import NORM_EPSILON, NORM_MEMORY, DenseSpec, build
 from luthier.nets.dense import DenseNet
 from luthier.objective import LOSSES
 from luthier.optimise import RULES
+from luthier.rows import Rows
 
 BATCH, UNITS = 64, 6
 
@@ -207,7 +208,7 @@ def training(bench: Bench) -> None:
     )
 
 
-def _curve(part: Part, held_out: Part, norm: bool, bench: Bench) -> np.ndarray:
+def _curve(part: Rows, held_out: Rows, norm: bool, bench: Bench) -> np.ndarray:
     epoch = -(-len(part) // BATCH)
     spec = DenseSpec(
         inputs=64, hidden=(30,) * 6, outputs=10, activation="sigmoid", initialiser="xavier", batch_norm=norm
@@ -218,7 +219,7 @@ def _curve(part: Part, held_out: Part, norm: bool, bench: Bench) -> np.ndarray:
     return table["train_loss"].to_numpy().reshape(len(members), -1)
 
 
-def drift_of_means(part: Part, norm: bool) -> float:
+def drift_of_means(part: Rows, norm: bool) -> float:
     """How far the mean of what enters the third layer's activation moves over training, in deviations."""
     spec = DenseSpec(
         inputs=64, hidden=(30, 30, 30), outputs=10, activation="sigmoid", initialiser="xavier", batch_norm=norm
@@ -231,7 +232,7 @@ def drift_of_means(part: Part, norm: bool) -> float:
         state = train([Member(spec, 0, 0.3, momentum=0.9)], part, None, settings).state_dict()
         net = DenseNet(below, {name: state[name] for name in spec.shapes()} | eye).train()
         with torch.no_grad():
-            z = net(part.features)
+            z = net(part.numbers)
         means.append((z.mean(0), z.std(0)))
     start, spread = means[0]
     return float(torch.stack([((mean - start) / spread.clamp_min(1e-3)).abs().mean() for mean, _ in means]).max())
@@ -247,7 +248,7 @@ def regulariser(bench: Bench) -> None:
         members = [Member(spec, seed, 1e-3) for seed in bench.seeds(10, 5)]
         for size in (8, 100):
             result = train(members, few, None, Settings("softmax", "adam", size, steps, steps))
-            rows = [LOSSES["softmax"].mean(result.logits(p.features), p.targets).numpy() for p in (few, held_out)]
+            rows = [LOSSES["softmax"].mean(result.logits(p.numbers), p.targets).numpy() for p in (few, held_out)]
             gaps[f"{'with' if norm else 'without'}, batches of {size}"] = rows[1] - rows[0]
     message = ", ".join(f"{name} {row.mean():.3f}" for name, row in gaps.items())
     narrower = gaps["without, batches of 8"] - gaps["with, batches of 8"]

@@ -7,20 +7,21 @@ import torch
 from sklearn.datasets import load_digits
 
 from luthier.drawing import BLUE, ORANGE, empty_figure
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
+from luthier.rows import Inputs, Rows
 
 UNITS, EPOCHS, BATCH = 32, 12, 32
 
 
-def digits_part() -> tuple[Part, Part]:
+def digits_part() -> tuple[Rows, Rows]:
     """The 8 x 8 digits that scikit-learn brings, standardised: training and validation rows."""
     result = load_digits()
     X = torch.tensor(result.data, dtype=torch.float32)
     X = (X - X[:1300].mean(0)) / X[:1300].std(0).clamp_min(0.5)
-    y, none = torch.tensor(result.target), torch.zeros(len(X), 0, dtype=torch.int64)
-    return Part(X[:1300], none[:1300], y[:1300]), Part(X[1300:], none[1300:], y[1300:])
+    y = torch.tensor(result.target)
+    return Rows(Inputs(numbers=X[:1300]), y[:1300]), Rows(Inputs(numbers=X[1300:]), y[1300:])
 
 
 def skips(bench: Bench) -> None:

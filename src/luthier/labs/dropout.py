@@ -10,10 +10,11 @@ from torch import Tensor
 
 from luthier.classic.cs231n import DropoutNet
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
-from luthier.engine import Member, Outcome, Part, Settings, train
+from luthier.engine import Member, Outcome, Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.labs.mnist import digits, members, some
 from luthier.nets import DenseSpec
+from luthier.rows import Inputs, Rows
 
 BATCH = 32
 
@@ -24,7 +25,7 @@ def thinned(bench: Bench) -> None:
     spec = DenseSpec(inputs=8, hidden=(hidden,), outputs=3, activation="sigmoid", initialiser="large")
     rng = np.random.default_rng(0)
     X, y = torch.from_numpy(rng.normal(size=(1, 8))).float(), torch.zeros(1, dtype=torch.int64)
-    row = Part(X, torch.zeros(1, 0, dtype=torch.int64), y)
+    row = Rows(Inputs(numbers=X), y)
     state: dict[str, Tensor] = {name: value.float() for name, value in spec.fresh_parameters(0).items()}
     first, last = (name for name, value in state.items() if value.ndim == 2)
     moved: list[Tensor] = []
@@ -103,8 +104,8 @@ def voting(bench: Bench) -> None:
     data = digits()
     part, held_out = some(data.training, 500 if bench.quick else 1000), some(data.test, 2000)
     steps = -(-len(part) // 10) * (40 if bench.quick else 200)
-    begun = members(range(5 if bench.quick else 15), data.training.features.shape[1], 30, 0.5)
-    logits = train(begun, part, None, Settings("binary", "sgd", 10, steps, steps)).logits(held_out.features)
+    begun = members(range(5 if bench.quick else 15), data.training.numbers.shape[1], 30, 0.5)
+    logits = train(begun, part, None, Settings("binary", "sgd", 10, steps, steps)).logits(held_out.numbers)
     answers = logits.argmax(-1)
     single = (answers == held_out.targets).double().mean(1).numpy() * 100
     majority = 100 * float((torch.mode(answers, 0).values == held_out.targets).double().mean())
@@ -125,11 +126,11 @@ def voting(bench: Bench) -> None:
 
 def _learnt(
     bench: Bench, rates: tuple[float, ...], seeds: int, l2: float = 0.0
-) -> tuple[Part, Part, dict[float, Outcome]]:
+) -> tuple[Rows, Rows, dict[float, Outcome]]:
     """Networks of two hidden layers by their probability to drop, on few pictures."""
     data = digits()
     part, held_out = some(data.training, 1000 if bench.quick else 2000), some(data.test, 2000)
-    spec = DenseSpec(inputs=data.training.features.shape[1], hidden=(200, 200), outputs=10)
+    spec = DenseSpec(inputs=data.training.numbers.shape[1], hidden=(200, 200), outputs=10)
     steps = -(-len(part) // BATCH) * (30 if bench.quick else 60)
     settings = Settings("softmax", "adam", BATCH, steps, steps)
     result = {
@@ -160,13 +161,13 @@ def missing_evidence(bench: Bench) -> None:
     bench.draw("After dropout, accuracy depends less on single units", figure)
 
 
-def _ablated(found: Outcome, member: int, part: Part, share: float) -> float:
+def _ablated(found: Outcome, member: int, part: Rows, share: float) -> float:
     """Accuracy in % with a share of the hidden units silenced, the rest scaled up; the mean over draws."""
     layers = [value for value in found.state_dict(member).values() if value.ndim == 2]
     biases = [value for value in found.state_dict(member).values() if value.ndim == 1]
     generator, right = torch.Generator().manual_seed(0), []
     for _ in range(5):
-        a = part.features
+        a = part.numbers
         for W, b in zip(layers[:-1], biases[:-1], strict=True):
             kept = (torch.rand(len(b), generator=generator) >= share).float() / (1 - share)
             a = torch.relu(a @ W.T + b) * kept
@@ -182,7 +183,7 @@ def with_penalty(bench: Bench) -> None:
     lmbda = 0.05 if bench.quick else 0.1
     for name, p, l2 in (("neither", 0.0, 0.0), ("L2", 0.0, lmbda), ("dropout", 0.5, 0.0), ("both", 0.5, lmbda)):
         _, held_out, result = _learnt(bench, (p,), seeds, l2)
-        hits = (result[p].logits(held_out.features).argmax(-1) == held_out.targets).double().mean(1)
+        hits = (result[p].logits(held_out.numbers).argmax(-1) == held_out.targets).double().mean(1)
         kinds[name] = 100 * hits.numpy()
     message = ", ".join(
         f"{name} {row.mean():.1f} ± {row.std(ddof=1) / len(row) ** 0.5:.1f} %" for name, row in kinds.items()

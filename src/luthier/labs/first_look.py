@@ -47,7 +47,7 @@ def mosaic(rows: np.ndarray, across: int) -> go.Figure:
 def look(bench: Bench) -> None:
     """A hundred training digits, the row 504192 predicted by a network trained without it, the program's length."""
     data = digits()
-    pictures, labels = data.training.features.numpy(), data.training.targets.numpy()
+    pictures, labels = data.training.numbers.numpy(), data.training.targets.numpy()
     bench.draw("A hundred training digits", mosaic(pictures[:100], 10))
     part = data.training.rows(torch.arange(100, min(10_000, len(labels)) if bench.quick else len(labels)))
     steps = 3 * -(-len(part) // BATCH)
@@ -56,7 +56,7 @@ def look(bench: Bench) -> None:
         members(seeds, pictures.shape[1], 30, 0.5), part, None, Settings("binary", "sgd", BATCH, steps, steps)
     )
     shown = some(data.training, 6)
-    told = result.logits(shown.features).argmax(-1)
+    told = result.logits(shown.numbers).argmax(-1)
     right = (told == shown.targets).double().mean(1).numpy()
     if data.is_mnist:
         bench.holds(

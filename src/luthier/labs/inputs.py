@@ -10,17 +10,18 @@ import torch
 from luthier.classic.ng import softmax
 from luthier.data.preprocess import Preprocess
 from luthier.drawing import BLUE, ORANGE, empty_figure
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
 from luthier.nets.activations import ACTIVATIONS
 from luthier.objective import LOSSES
+from luthier.rows import Inputs, Rows
 
 BATCH = 32
 
 
-def _epochs_to(target: float, members: Sequence[Member], part: Part, epochs: int) -> np.ndarray:
+def _epochs_to(target: float, members: Sequence[Member], part: Rows, epochs: int) -> np.ndarray:
     """The epoch [M] in which the training loss first came to `target`; one more than all where it did not."""
     epoch = -(-len(part) // BATCH)
     table = train(members, part, None, Settings("softmax", "sgd", BATCH, epochs * epoch, epoch)).history.to_frame()
@@ -32,7 +33,7 @@ def normalised(bench: Bench) -> None:
     """Badly scaled columns, as they are and normalised by the training rows."""
     training, validation = digits_part()
     scales = 10 ** torch.linspace(-2, 2, 64)[torch.randperm(64, generator=torch.Generator().manual_seed(0))]
-    raw = training.features * scales + 3 * scales
+    raw = training.numbers * scales + 3 * scales
     fitted = Preprocess.fit(raw)
     ready = fitted(raw).float()
     deviations = ((raw - raw.mean(0)) / raw.std(0).clamp_min(1e-12)).abs()
@@ -48,7 +49,7 @@ def normalised(bench: Bench) -> None:
     )
     flat = Preprocess.fit(torch.full((10, 1), 7.0))(torch.full((3, 1), 7.0))
     bench.number("a column that is always the same becomes 0", 0.0, float(flat.abs().max()), 0.0)
-    other = (validation.features * scales + 3 * scales) * 5
+    other = (validation.numbers * scales + 3 * scales) * 5
     Preprocess.fit(raw)(other)
     bench.holds(
         "other rows are normalised with the training rows' statistics",
@@ -60,7 +61,7 @@ def normalised(bench: Bench) -> None:
     epochs = {}
     for name, rows in (("as they are", raw), ("normalised", ready)):
         members = [Member(spec, seed, rate) for rate in rates for seed in bench.seeds(5, 3)]
-        result = _epochs_to(0.2, members, Part(rows, training.codes, training.targets), 20)
+        result = _epochs_to(0.2, members, training.with_inputs(numbers=rows), 20)
         epochs[name] = result.reshape(len(rates), -1).mean(1).min()
     bench.holds(
         "networks on normalised columns train faster, each at its best rate",
@@ -89,7 +90,7 @@ def activations(bench: Bench) -> None:
         slopes["sigmoid"] < 0.01 < slopes["leaky relu"],
         ", ".join(f"{name} {slope:.2g}" for name, slope in slopes.items()),
     )
-    part = Part(torch.ones(1, 1), torch.zeros(1, 0, dtype=torch.int64), torch.zeros(1))
+    part = Rows(Inputs(numbers=torch.ones(1, 1)), torch.zeros(1))
     ends = {}
     for name in ("sigmoid", "leaky relu"):
         spec = DenseSpec(inputs=1, hidden=(1,), outputs=1, activation=name)
@@ -112,7 +113,7 @@ def deep_lines(bench: Bench) -> None:
     spec = DenseSpec(inputs=5, hidden=(7, 6, 4), outputs=3, activation="identity", initialiser="large")
     state = {name: value.double() for name, value in spec.fresh_parameters(0).items()}
     X = torch.randn(9, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    part = Part(X, torch.zeros(9, 0, dtype=torch.int64), torch.randint(3, (9,)))
+    part = Rows(Inputs(numbers=X), torch.randint(3, (9,)))
     tiny = Settings("softmax", "sgd", 9, 1, 1, dtype=torch.float64)
     result = train([Member(spec, 0, 1e-300, momentum=0.0)], part, None, tiny, initial=[state])
     weights = [value for value in state.values() if value.ndim == 2]
@@ -123,7 +124,7 @@ def deep_lines(bench: Bench) -> None:
     gap = float((result.logits(X)[0].double() - (X @ product.T + shift)).abs().max() / product.abs().max())
     bench.number("four linear layers are one matrix: largest gap", 0.0, gap, 1e-6)
     training, _ = digits_part()
-    rows = Part(training.features.double(), training.codes, training.targets)
+    rows = training.with_inputs(numbers=training.numbers.double())
     gaps = {}
     for name in ("identity", "tanh"):
         deep = DenseSpec(inputs=64, hidden=(12, 9), outputs=10, activation=name)
@@ -131,8 +132,8 @@ def deep_lines(bench: Bench) -> None:
         after = train(
             [Member(deep, 0, 0.05)], rows, None, Settings("softmax", "sgd", BATCH, steps, steps, dtype=torch.float64)
         )
-        outputs = after.logits(rows.features)[0].double()
-        design = torch.cat([rows.features, torch.ones(len(rows), 1, dtype=torch.float64)], 1)
+        outputs = after.logits(rows.numbers)[0].double()
+        design = torch.cat([rows.numbers, torch.ones(len(rows), 1, dtype=torch.float64)], 1)
         solved = torch.linalg.lstsq(design, outputs, driver="gelsd").solution
         gaps[name] = float((design @ solved - outputs).norm() / outputs.norm())
     bench.holds(
@@ -152,7 +153,7 @@ def many_classes(bench: Bench) -> None:
     generator = torch.Generator().manual_seed(0)
     y = torch.randint(4, (800,), generator=generator)
     X = torch.randn(800, 2, generator=generator) * 0.6 + 2 * torch.stack([(y % 2) * 2.0 - 1, (y // 2) * 2.0 - 1], 1)
-    part = Part(X, torch.zeros(800, 0, dtype=torch.int64), y)
+    part = Rows(Inputs(numbers=X), y)
     steps = 10 * 25
     result = train(
         [Member(four, s, 1e-2) for s in bench.seeds(5, 3)], part, None, Settings("softmax", "adam", 32, steps, 25)
@@ -177,7 +178,7 @@ def many_classes(bench: Bench) -> None:
     )
     figure = empty_figure("epoch", "training loss")
     figure.add_scatter(x=list(range(1, 11)), y=losses.mean(0), name="four classes", line={"color": BLUE})
-    binary = Part(X, part.codes, (y > 1).float())
+    binary = Rows(Inputs(numbers=X), (y > 1).float())
     other = train(
         [Member(two, s, 1e-2) for s in bench.seeds(5, 3)], binary, None, Settings("binary", "adam", 32, steps, 25)
     )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from luthier.drawing import BLUE, ORANGE, empty_figure
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.engine.range_test import range_test
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
@@ -119,7 +119,7 @@ def optimism(bench: Bench) -> None:
         Member(spec, seed, 10 ** rng.uniform(-3, -1.5), dropout=(float(rng.uniform(0, 0.5)),)) for seed in range(count)
     ]
     result = train(every, part, None, Settings("softmax", "adam", 32, 150, 150))
-    hits = (result.logits(rest.features).argmax(-1) == rest.targets).double()
+    hits = (result.logits(rest.numbers).argmax(-1) == rest.targets).double()
     for split in range(200 if bench.quick else 2000):
         order = torch.randperm(len(rest), generator=torch.Generator().manual_seed(split))
         validation, test = (hits[:, rows].mean(1) for rows in (order[:100], order[100:]))
@@ -152,7 +152,7 @@ def noise_columns(bench: Bench) -> None:
         parts = []
         for k, part in enumerate((few, validation)):
             noise = torch.randn(len(part), extra, generator=torch.Generator().manual_seed(k))
-            parts.append(Part(torch.cat([part.features, noise], 1), part.codes, part.targets))
+            parts.append(part.with_inputs(numbers=torch.cat([part.numbers, noise], 1)))
         spec = DenseSpec(inputs=64 + extra, hidden=(40,), outputs=10)
         result = train(
             [Member(spec, s, 1e-3) for s in bench.seeds(5, 3)],
@@ -160,7 +160,7 @@ def noise_columns(bench: Bench) -> None:
             None,
             Settings("softmax", "adam", 32, 300, 300),
         )
-        scores = [100 * (result.logits(p.features).argmax(-1) == p.targets).double().mean(1).numpy() for p in parts]
+        scores = [100 * (result.logits(p.numbers).argmax(-1) == p.targets).double().mean(1).numpy() for p in parts]
         accuracy.append(scores[1].mean())
         gaps.append((scores[0] - scores[1]).mean())
     bench.holds(

@@ -20,10 +20,11 @@ import torch
 
 from luthier.classic.mnist_loader import load_data
 from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.errors import InputError
 from luthier.labs.lab import DOCUMENT, ORIGINAL, Bench, Lab
 from luthier.nets import DenseSpec
+from luthier.rows import Inputs, Rows
 
 BATCH, FIRST = 10, 1000
 MISSING = "MNIST is not here (LUTHIER_DATA), so scikit-learn's digits take its place"
@@ -32,9 +33,9 @@ MISSING = "MNIST is not here (LUTHIER_DATA), so scikit-learn's digits take its p
 class Digits(NamedTuple):
     """Training, validation and test pictures as rows of numbers between 0 and 1."""
 
-    training: Part
-    validation: Part
-    test: Part
+    training: Rows
+    validation: Rows
+    test: Rows
     is_mnist: bool
 
 
@@ -62,17 +63,17 @@ def digits() -> Digits:
     return Digits(first, second, third, True)
 
 
-def _part(X: np.ndarray, y: np.ndarray) -> Part:
-    return Part(torch.from_numpy(X), torch.zeros(len(X), 0, dtype=torch.int64), torch.from_numpy(y))
+def _part(X: np.ndarray, y: np.ndarray) -> Rows:
+    return Rows(Inputs(numbers=torch.from_numpy(X)), torch.from_numpy(y))
 
 
-def some(part: Part, rows: int) -> Part:
+def some(part: Rows, rows: int) -> Rows:
     """The first rows."""
     return part.rows(torch.arange(min(rows, len(part))))
 
 
 def learn(
-    members: Sequence[Member], training: Part, held_out: Part, *, epochs: int, loss: str = "binary", every: int = 1
+    members: Sequence[Member], training: Rows, held_out: Rows, *, epochs: int, loss: str = "binary", every: int = 1
 ) -> MemberCurves:
     """Train all members together, and measure every so many epochs on other rows."""
     steps = -(-len(training) // BATCH)
@@ -93,7 +94,7 @@ def members(seeds: Sequence[int], inputs: int, hidden: int, eta: float, lmbda: f
 def costs(bench: Bench) -> None:
     """784-30-10 by cross-entropy and by the quadratic cost, at the rates that he used."""
     data, seeds, epochs = digits(), bench.seeds(5, 3), 8 if bench.quick else 30
-    training, width = data.training, data.training.features.shape[1]
+    training, width = data.training, data.training.numbers.shape[1]
     if bench.quick:
         training = some(training, 10_000)
         bench.note("quick: 8 epochs of 10,000 pictures; the printed figures are of 30 epochs of 50,000")
@@ -131,7 +132,7 @@ def costs(bench: Bench) -> None:
 def overfitting(bench: Bench) -> None:
     """A thousand pictures, 400 epochs, with and without a penalty on the weights."""
     data, seeds, epochs = digits(), bench.seeds(5, 2), 60 if bench.quick else 400
-    training, width = some(data.training, FIRST), data.training.features.shape[1]
+    training, width = some(data.training, FIRST), data.training.numbers.shape[1]
     test = some(data.test, 2000) if bench.quick else data.test
     if bench.quick:
         bench.note("quick: 60 epochs, judged on 2,000 pictures; the printed figures are of 400 epochs and 10,000")
@@ -221,7 +222,7 @@ def _second_half(what: str, rows: np.ndarray, colour: str) -> go.Figure:
 def all_of_it(bench: Bench) -> None:
     """All pictures: the gap closes, and the penalty has to grow with their number."""
     data, seeds, epochs = digits(), bench.seeds(5, 2), 10 if bench.quick else 30
-    training, width = data.training, data.training.features.shape[1]
+    training, width = data.training, data.training.numbers.shape[1]
     if bench.quick:
         training = some(training, 15_000)
         bench.note("quick: 10 epochs of 15,000 pictures; the printed figures are of 30 epochs of 50,000")

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from luthier.classic.network2 import Network
 from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.labs.lab import DOCUMENT, ORIGINAL, Bench, Lab
 from luthier.labs.mnist import BATCH, MISSING, digits, learn, members, some
 from luthier.nets import DenseSpec
 from luthier.objective import LOSSES
+from luthier.rows import Inputs, Rows
 
 PRINTED = {  # hidden units: accuracy after the first epoch and in the best, from large first weights and better ones
     30: ((86.43, 96.37), (92.70, 96.50)),
@@ -41,7 +42,7 @@ def first_weights(bench: Bench) -> None:
     data, seeds = digits(), bench.seeds(5, 3)
     part = some(data.training, 5000) if bench.quick else data.training
     held_out = some(data.validation, 2000) if bench.quick else data.validation
-    epochs, width = 6 if bench.quick else 30, data.training.features.shape[1]
+    epochs, width = 6 if bench.quick else 30, data.training.numbers.shape[1]
     steps = -(-len(part) // BATCH)
     why = "" if data.is_mnist else "that is so with 784 inputs; with 64 large first weights saturate few neurons"
     figure = empty_figure("epoch", "accuracy on validation pictures, %")
@@ -91,7 +92,7 @@ def hundred(bench: Bench) -> None:
     """784-100-10."""
     data, seeds = digits(), bench.seeds(5, 2)
     part = some(data.training, 5000) if bench.quick else data.training
-    epochs, width = 6 if bench.quick else 30, data.training.features.shape[1]
+    epochs, width = 6 if bench.quick else 30, data.training.numbers.shape[1]
     lmbda = 1e-4 * len(part)
     result = {
         "cross-entropy": learn(members(seeds, width, 100, 0.5), part, data.test, epochs=epochs).accuracy.max(1),
@@ -148,7 +149,7 @@ def likelihood(bench: Bench) -> None:
     data, seeds = digits(), bench.seeds(5, 3)
     part = some(data.training, 2000 if bench.quick else 10_000)
     held_out = some(data.test, 2000 if bench.quick else 10_000)
-    steps, width = -(-len(part) // BATCH) * 10, data.training.features.shape[1]
+    steps, width = -(-len(part) // BATCH) * 10, data.training.numbers.shape[1]
     figure = empty_figure("predicted probability", "share of right predictions")
     figure.add_scatter(x=[0, 1], y=[0, 1], name="true", line={"color": GREY, "dash": "dot"})
     right, gaps = {}, {}
@@ -157,7 +158,7 @@ def likelihood(bench: Bench) -> None:
         result = train(
             [Member(spec, s, rate, momentum=0.0) for s in seeds], part, None, Settings(loss, "sgd", BATCH, steps, steps)
         )
-        logits = result.logits(held_out.features)
+        logits = result.logits(held_out.numbers)
         shares = torch.sigmoid(logits) if loss == "binary" else torch.softmax(logits, -1)
         sums = shares.sum(-1)
         top, told = shares.max(-1)
@@ -192,7 +193,7 @@ def output_errors(bench: Bench) -> None:
     state = {name: value.double() for name, value in spec.fresh_parameters(0).items()}
     W0, b0, W1, b1 = state.values()
     x = torch.randn(1, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    none, label = torch.zeros(1, 0, dtype=torch.int64), torch.tensor([2])
+    label = torch.tensor([2])
     a0 = torch.sigmoid(x @ W0.T + b0)[0]
     z = a0 @ W1.T + b1
     y, s = torch.nn.functional.one_hot(label, 3)[0].double(), torch.sigmoid(z)
@@ -204,7 +205,13 @@ def output_errors(bench: Bench) -> None:
     rate, last = 1e-4, list(state)[-1]
     for (loss, name), error in wanted.items():
         settings = Settings(loss, "sgd", 1, 1, 1, dtype=torch.float64)
-        after = train([Member(spec, 0, rate, momentum=0.0)], Part(x, none, label), None, settings, initial=[state])
+        after = train(
+            [Member(spec, 0, rate, momentum=0.0)],
+            Rows(Inputs(numbers=x), label),
+            None,
+            settings,
+            initial=[state],
+        )
         step = (state[last] - after.state_dict()[last].double()) / rate
         bench.number(f"{name}: largest gap", 0.0, float((step - error).abs().max()), 1e-7)
     one = DenseSpec(inputs=4, hidden=(5,), outputs=1, activation="sigmoid", initialiser="large")
@@ -214,7 +221,13 @@ def output_errors(bench: Bench) -> None:
         start[last] = start[last] + shift
         settings = Settings("mse", "sgd", 1, 1, 1, dtype=torch.float64)
         target = torch.zeros(1, dtype=torch.float64)
-        after = train([Member(one, 0, rate, momentum=0.0)], Part(x, none, target), None, settings, initial=[start])
+        after = train(
+            [Member(one, 0, rate, momentum=0.0)],
+            Rows(Inputs(numbers=x), target),
+            None,
+            settings,
+            initial=[start],
+        )
         W0, b0, W1, b1 = start.values()
         a = float((torch.sigmoid(x @ W0.T + b0) @ W1.T + b1).sum())
         far[shift] = float((start[last] - after.state_dict()[last].double()).item() / rate / a)

@@ -10,19 +10,22 @@ import torch
 from torch import Tensor
 
 from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
-from luthier.engine import Member, Outcome, Part, Settings, train
+from luthier.engine import Member, Outcome, Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.labs.mnist import BATCH, Digits, digits, learn, members, some
 from luthier.nets import DenseSpec
+from luthier.rows import Inputs, Rows
 
 KINDS = {"none": GREY, "L2": BLUE, "L1": ORANGE}
 ROWS = 100
 
 
-def still(rows: int = ROWS, inputs: int = 40) -> Part:
+def still(rows: int = ROWS, inputs: int = 40) -> Rows:
     """Rows whose inputs are all 0, so that the data say nothing about the weights on them."""
-    none = torch.zeros(rows, 0, dtype=torch.int64)
-    return Part(torch.zeros(rows, inputs, dtype=torch.float64), none, torch.zeros(rows, dtype=torch.float64))
+    return Rows(
+        Inputs(numbers=torch.zeros(rows, inputs, dtype=torch.float64)),
+        torch.zeros(rows, dtype=torch.float64),
+    )
 
 
 def shrunk(weights: Tensor, steps: int, *, l1: float = 0.0, l2: float = 0.0, rate: float = 0.5) -> Tensor:
@@ -88,7 +91,7 @@ def _gradient_gap(*, l1: float, l2: float) -> float:
     """A step of the engine on a small network against central differences of cost and penalty, biases unpenalised."""
     rng = np.random.default_rng(0)
     X, y = torch.from_numpy(rng.normal(size=(20, 3))), torch.from_numpy(rng.integers(0, 2, 20))
-    part = Part(X, torch.zeros(20, 0, dtype=torch.int64), y)
+    part = Rows(Inputs(numbers=X), y)
     spec = DenseSpec(inputs=3, hidden=(4,), outputs=2, activation="tanh", initialiser="large")
     state = spec.fresh_parameters(0)
     rate = 1e-3
@@ -115,7 +118,7 @@ def _gradient_gap(*, l1: float, l2: float) -> float:
     return gap
 
 
-def by_epochs(begun: Sequence[Member], part: Part, epochs: int) -> Iterator[Outcome]:
+def by_epochs(begun: Sequence[Member], part: Rows, epochs: int) -> Iterator[Outcome]:
     """The same networks after every epoch, trained on from where they were."""
     steps, state = -(-len(part) // BATCH), None
     for epoch in range(epochs):
@@ -135,7 +138,7 @@ def sparse(bench: Bench) -> None:
     """L1 leaves few connections, L2 many small ones; neither makes the network worse."""
     data = digits()
     part = some(data.training, 500 if bench.quick else 1000)
-    seeds, width = bench.seeds(5, 3), data.training.features.shape[1]
+    seeds, width = bench.seeds(5, 3), data.training.numbers.shape[1]
     plain = members(seeds, width, 30, 0.5)
     kinds = {
         "none": plain,
@@ -146,7 +149,7 @@ def sparse(bench: Bench) -> None:
     steps = -(-len(part) // BATCH) * (40 if bench.quick else 400)
     result = train(every, part, None, Settings("binary", "sgd", BATCH, steps, steps))
     held_out = some(data.test, 2000)
-    right = (result.logits(held_out.features).argmax(-1) == held_out.targets).double().mean(1).numpy() * 100
+    right = (result.logits(held_out.numbers).argmax(-1) == held_out.targets).double().mean(1).numpy() * 100
     small = {name: [] for name in kinds}  # type: dict[str, list[float]]
     figure = empty_figure("size of a weight", "share of weights").update_xaxes(type="log")
     for place, name in enumerate(kinds):
@@ -174,7 +177,7 @@ def long_weights(bench: Bench) -> None:
     """Weight vectors grow without a penalty, and turn less for it."""
     data = digits()
     part = some(data.training, 500 if bench.quick else 1000)
-    epochs, seeds, width = 40 if bench.quick else 200, bench.seeds(5, 3), data.training.features.shape[1]
+    epochs, seeds, width = 40 if bench.quick else 200, bench.seeds(5, 3), data.training.numbers.shape[1]
     plain = [replace(one, learning_rate=0.5) for one in members(seeds, width, 30, 0.5)]
     every = [*plain, *(replace(one, l2=0.1 * len(part) / 1000 * 10) for one in plain)]
     lengths, turns, last = [], [], None  # type: list[Tensor], list[Tensor], Tensor | None
@@ -208,7 +211,7 @@ def steadier(bench: Bench) -> None:
     """What a penalty does to changed inputs, wrong labels, the luck of seeds, and what one on biases does."""
     data = digits()
     part, held_out = some(data.training, 500 if bench.quick else 1000), some(data.test, 2000)
-    epochs, seeds, width = 60 if bench.quick else 300, bench.seeds(10, 5), data.training.features.shape[1]
+    epochs, seeds, width = 60 if bench.quick else 300, bench.seeds(10, 5), data.training.numbers.shape[1]
     scaled = 1e-4 * len(part)
     plain = members(seeds, width, 30, 0.5)
     held = [replace(one, l2=10 * scaled) for one in plain]
@@ -216,8 +219,8 @@ def steadier(bench: Bench) -> None:
     result = _trained([*plain, *held, *biases], part, epochs)
     right = _right(result, held_out).reshape(3, -1)
     generator = torch.Generator().manual_seed(0)
-    noise = 0.1 * torch.randn(held_out.features.shape, generator=generator)
-    clean, noisy = (torch.sigmoid(result.logits(X)) for X in (held_out.features, held_out.features + noise))
+    noise = 0.1 * torch.randn(held_out.numbers.shape, generator=generator)
+    clean, noisy = (torch.sigmoid(result.logits(X)) for X in (held_out.numbers, held_out.numbers + noise))
     change = (noisy - clean).abs().mean((1, 2)).reshape(3, -1)
     bench.holds(
         "a penalised network changes its answer less when the inputs change",
@@ -227,7 +230,7 @@ def steadier(bench: Bench) -> None:
     wrong = part.targets.clone()
     at = torch.rand(len(part), generator=generator) < 0.2
     wrong[at] = torch.randint(10, (int(at.sum()),), generator=generator)
-    muddled = _right(_trained([*plain, *held], Part(part.features, part.codes, wrong), epochs), held_out).reshape(2, -1)
+    muddled = _right(_trained([*plain, *held], replace(part, targets=wrong), epochs), held_out).reshape(2, -1)
     bench.holds(
         "and learns less of wrong labels",
         muddled[1].mean() > muddled[0].mean(),
@@ -249,14 +252,14 @@ def steadier(bench: Bench) -> None:
     )
 
 
-def _trained(begun: Sequence[Member], part: Part, epochs: int) -> Outcome:
+def _trained(begun: Sequence[Member], part: Rows, epochs: int) -> Outcome:
     steps = -(-len(part) // BATCH) * epochs
     return train(begun, part, None, Settings("binary", "sgd", BATCH, steps, steps))
 
 
-def _right(found: Outcome, part: Part) -> np.ndarray:
+def _right(found: Outcome, part: Rows) -> np.ndarray:
     """Accuracy of each network in % [M]."""
-    hits = (found.logits(part.features).argmax(-1) == part.targets).double().mean(1)
+    hits = (found.logits(part.numbers).argmax(-1) == part.targets).double().mean(1)
     percent: np.ndarray = 100 * hits.numpy()
     return percent
 
@@ -264,17 +267,17 @@ def _right(found: Outcome, part: Part) -> np.ndarray:
 def by_heart(bench: Bench) -> None:
     """Many parameters fit anything: labels drawn by chance."""
     data = digits()
-    rows, width = 300 if bench.quick else 1000, data.training.features.shape[1]
+    rows, width = 300 if bench.quick else 1000, data.training.numbers.shape[1]
     part = some(data.training, rows)
     labels = torch.randint(10, (len(part),), generator=torch.Generator().manual_seed(0))
-    chance = Part(part.features, part.codes, labels)
+    chance = replace(part, targets=labels)
     spec = DenseSpec(inputs=width, hidden=(100,), outputs=10)
     steps = -(-len(part) // BATCH) * (60 if bench.quick else 150)
     settings = Settings("softmax", "adam", BATCH, steps, steps)
     result = train([Member(spec, seed, 1e-3) for seed in bench.seeds(5, 3)], chance, None, settings)
     bench.number(f"random labels are memorised: {rows} pictures", 100.0, _right(result, chance), 0.5, unit=" %")
     held_out = some(data.test, 2000)
-    other = _right(result, Part(held_out.features, held_out.codes, torch.randint(10, (len(held_out),))))
+    other = _right(result, replace(held_out, targets=torch.randint(10, (len(held_out),))))
     bench.number("and new pictures are predicted by chance", 10.0, other, 2.0, unit=" %")
     counts = {units: DenseSpec(inputs=784, hidden=(units,), outputs=10).parameter_count() for units in (30, 100)}
     bench.number("parameters with 30 hidden units", 23860, counts[30], 0)
@@ -286,7 +289,7 @@ def _many_parameters(bench: Bench, data: Digits) -> None:
     """The gap by the number of parameters."""
     part, held_out = some(data.training, 500 if bench.quick else 2000), some(data.test, 2000)
     units = (2, 5, 20, 100) if bench.quick else (2, 5, 10, 30, 100, 300, 1000)
-    gaps, fits, width = [], [], data.training.features.shape[1]
+    gaps, fits, width = [], [], data.training.numbers.shape[1]
     for hidden in units:
         spec = DenseSpec(inputs=width, hidden=(hidden,), outputs=10)
         steps = -(-len(part) // BATCH) * 30
@@ -319,7 +322,7 @@ def _many_parameters(bench: Bench, data: Digits) -> None:
 def in_place_of_test(bench: Bench) -> None:
     """The same run watched on test and on validation pictures, and the first weights' part."""
     data, seeds = digits(), bench.seeds(5, 3)
-    part, epochs, width = some(data.training, 1000), 40 if bench.quick else 400, data.training.features.shape[1]
+    part, epochs, width = some(data.training, 1000), 40 if bench.quick else 400, data.training.numbers.shape[1]
     begun = members(seeds, width, 30, 0.5)
     curves = {
         name: learn(begun, part, some(rows, 10_000), epochs=epochs, every=4).accuracy

@@ -8,11 +8,12 @@ import torch
 from luthier.classic.network import sigmoid
 from luthier.classic.synthetic import synthetic_data
 from luthier.drawing import BLUE, ORANGE, empty_figure
-from luthier.engine import Member, Part, Population, Settings
+from luthier.engine import Member, Population, Settings
 from luthier.engine.feed import batches_for, prepared
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
 from luthier.objective import LOSSES
+from luthier.rows import Inputs, Rows
 
 POINTS = (
     (0.7, 1.8),
@@ -43,7 +44,7 @@ def closed_form(bench: Bench) -> None:
     losses, weights, gaps = [], [], []
     for seed in bench.seeds(500, 20):
         X, y = linear_rows(seed)
-        part = Part(torch.tensor(X), torch.zeros(ROWS, 0, dtype=torch.int64), torch.tensor(y))
+        part = Rows(Inputs(numbers=torch.tensor(X)), torch.tensor(y))
         settings = Settings("mse", "sgd", BATCH, 400, 400, dtype=torch.float64, batch_seed=seed)
         spec = DenseSpec(inputs=2, hidden=(), outputs=1, initialiser="normal", deviation=0.01)
         population = Population.of([Member(spec, seed, RATE / 2, momentum=0.0)], settings, ROWS)

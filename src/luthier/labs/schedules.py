@@ -8,19 +8,19 @@ import numpy as np
 import torch
 
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import DenseSpec
 from luthier.optimise import Schedule
+from luthier.rows import Inputs, Rows
 
 STEPS = 40
 
 
 def rates(schedule: Schedule, steps: int = STEPS, rate: float = 1.0) -> np.ndarray:
     """The rates [steps] that the engine took: one bias on its way to a far target, whose slope is 1 throughout."""
-    none = torch.zeros(1, 0, dtype=torch.int64)
-    row = Part(torch.zeros(1, 1, dtype=torch.float64), none, torch.full((1,), 1e6, dtype=torch.float64))
+    row = Rows(Inputs(numbers=torch.zeros(1, 1, dtype=torch.float64)), torch.full((1,), 1e6, dtype=torch.float64))
     spec = DenseSpec(inputs=1, hidden=(), outputs=1, initialiser="zeros")
     settings = Settings("mae", "sgd", 1, steps + 1, steps + 1, dtype=torch.float64, every_step=True)
     result = train([Member(spec, 0, rate, schedule, momentum=0.0)], row, None, settings).history.step_losses()

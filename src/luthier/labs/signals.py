@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from luthier.drawing import BLUE, empty_figure
-from luthier.engine import Member, ModuleSpec, Part, Settings, train
+from luthier.engine import Member, ModuleSpec, Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.nets import AugmentSignals
 from luthier.optimise import Schedule
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 LENGTH, TRAINED, HEARD, BATCH = 128, 48, 400, 16
@@ -32,7 +33,7 @@ class Listener(nn.Sequential):
         )
 
 
-def words(rows: int, seed: int, *, speed: float, noise: float) -> Part:
+def words(rows: int, seed: int, *, speed: float, noise: float) -> Rows:
     """Words of two tones each, said up to a share `speed` faster or slower, in noise of this deviation."""
     generator = torch_generator(seed, "words", f"{speed} {noise}")
     targets = torch.arange(rows) % len(TONES)
@@ -40,10 +41,10 @@ def words(rows: int, seed: int, *, speed: float, noise: float) -> Part:
     periods = torch.tensor(TONES, dtype=torch.float32)[targets].repeat_interleave(LENGTH // 2, 1)
     signals = torch.sin(2 * pi * (periods / LENGTH * (1 + speed * pace)).cumsum(1) + pi * phase) * (1 + 0.3 * louder)
     heard = signals + noise * torch.randn(rows, LENGTH, generator=generator)
-    return Part(heard.unsqueeze(1), torch.zeros(rows, 0, dtype=torch.int64), targets)
+    return Rows(Inputs(numbers=heard.unsqueeze(1)), targets)
 
 
-def accuracy(chosen: Mapping[str, float], seeds: Sequence[int], epochs: int, test: Part) -> np.ndarray:
+def accuracy(chosen: Mapping[str, float], seeds: Sequence[int], epochs: int, test: Rows) -> np.ndarray:
     """Accuracy in % of a network for each seed, trained on few words from a quiet room, said at one speed."""
     steps = epochs * TRAINED // BATCH
     settings = Settings("softmax", "adam", BATCH, steps, steps, metrics=("accuracy",))
@@ -56,10 +57,10 @@ def accuracy(chosen: Mapping[str, float], seeds: Sequence[int], epochs: int, tes
     return np.array(result)
 
 
-def smoothed(part: Part, width: int) -> Part:
+def smoothed(part: Rows, width: int) -> Rows:
     """The signals cleaned: each step the mean of those around it."""
-    cleaned: Tensor = nn.functional.avg_pool1d(part.features, width, 1, width // 2, count_include_pad=False)
-    return Part(cleaned, part.codes, part.targets)
+    cleaned: Tensor = nn.functional.avg_pool1d(part.numbers, width, 1, width // 2, count_include_pad=False)
+    return part.with_inputs(numbers=cleaned)
 
 
 def changes(bench: Bench) -> None:

@@ -19,10 +19,10 @@ NAMES = {"auto": "SVM, gamma 'auto'", "scale": "SVM, gamma 'scale'"}
 
 def network_accuracy(data: Digits, size: int, seeds: range, updates: int) -> np.ndarray:
     """Accuracy in % on validation pictures of 784-30-10 networks [S], lambda scaled with the size."""
-    width = data.training.features.shape[1]
+    width = data.training.numbers.shape[1]
     every = members(seeds, width, 30, 0.5, 1e-4 * size)
     result = train(every, some(data.training, size), None, Settings("binary", "sgd", BATCH, updates, updates))
-    right = (result.logits(data.validation.features).argmax(-1) == data.validation.targets).double().mean(1)
+    right = (result.logits(data.validation.numbers).argmax(-1) == data.validation.targets).double().mean(1)
     percent: np.ndarray = 100 * right.numpy()
     return percent
 
@@ -34,12 +34,12 @@ def machine_accuracies(data: Digits, size: int) -> dict[str, float]:
     over pairs of rows takes seven times as long, to the same machine.
     """
     part = some(data.training, size)
-    X, y = part.features.numpy(), part.targets.numpy()
+    X, y = part.numbers.numpy(), part.targets.numpy()
     gammas = {"auto": 1 / X.shape[1], "scale": 1 / (X.shape[1] * float(X.astype(np.float64).var()))}
     labels = np.unique(y).tolist()
     of = {label: X[y == label] for label in labels}
     votes = {name: np.zeros((len(data.validation), len(labels)), dtype=np.int64) for name in gammas}
-    decisions = {name: _decisions(of, gamma, data.validation.features.numpy()) for name, gamma in gammas.items()}
+    decisions = {name: _decisions(of, gamma, data.validation.numbers.numpy()) for name, gamma in gammas.items()}
     for name, result in decisions.items():
         for (one, other), decision in result.items():
             votes[name][:, labels.index(one)] += decision > 0

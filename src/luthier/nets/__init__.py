@@ -12,6 +12,7 @@ from luthier.nets.dense import NORM_EPSILON, NORM_MEMORY, DenseNet
 from luthier.nets.initialise import INITIALISERS
 from luthier.nets.licences import Licence, licences_of
 from luthier.nets.numbers import AnyEmbedding, NumberEmbedding, PiecewiseEmbedding, quantile_edges
+from luthier.nets.one_head import one_head, state_of_head
 from luthier.nets.recurrent import RecurrentNet
 from luthier.nets.sequential import Chain, chain
 from luthier.nets.spec import DeferredSpec, DenseSpec
@@ -49,7 +50,9 @@ __all__ = [
     "build",
     "chain",
     "licences_of",
+    "one_head",
     "quantile_edges",
     "spec_from_json",
+    "state_of_head",
     "summary",
 ]

@@ -12,13 +12,13 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data import Dataset, Encoder, TableEncoder, Task, encode_target
+from luthier.data import Encoder, TableEncoder, Task, encode_target
 from luthier.data.encoded import EncodedRows, encoded
 from luthier.data.large import measured, require_finite_outside
-from luthier.engine import Part
 from luthier.recipe.learnable import learnable
 from luthier.recipe.reading import LoadedData, weights_of
 from luthier.request import RunRequest
+from luthier.rows import Inputs, Rows
 from luthier.storage import cache_folder, json_text, sha256
 
 MEASURES = 5  # share missing, mean, deviation, lowest, highest
@@ -41,12 +41,12 @@ class StreamedInputs:
     """Encoded rows as networks take them: a stream's rows."""
 
     rows: EncodedRows
-    through: Callable[[Dataset], Part]
+    through: Callable[[Rows], Rows]
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def read(self, start: int, stop: int) -> Part:
+    def read(self, start: int, stop: int) -> Rows:
         """Rows from one number up to another."""
         return self.through(self.rows.read(start, stop))
 
@@ -72,7 +72,7 @@ def full_training_rows_of(
     result = learnable(whole, read, asked, held_out, test)
     others = result.rows
 
-    def pieces() -> Iterator[Dataset]:
+    def pieces() -> Iterator[Rows]:
         yield dataset(training, encoder, read.task, read.weight)
         for piece in others.frames():
             require_finite_outside(piece, read.columns)
@@ -92,9 +92,9 @@ def _unmeasured(encoder: TableEncoder) -> Tensor:
     return torch.full((MEASURES, len(encoder.number_names)), torch.nan, dtype=torch.float64)
 
 
-def dataset(frame: pl.DataFrame, encoder: Encoder, task: Task, weight: str) -> Dataset:
+def dataset(frame: pl.DataFrame, encoder: Encoder, task: Task, weight: str) -> Rows:
     """Rows of a table, encoded; `weight` is the column of their weights, empty where all count alike."""
     numbers, codes = encoder.encode(frame)
     known = weights_of(frame, weight)
     weights = None if known is None else torch.tensor(known, dtype=torch.float64)
-    return Dataset(numbers, codes, encode_target(frame[task.target], task), weights)
+    return Rows(Inputs(numbers=numbers, codes=codes), encode_target(frame[task.target], task), weights)

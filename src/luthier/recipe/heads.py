@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from luthier.engine import Member, Part, train
+from luthier.engine import Member, train
 from luthier.nets import DenseSpec
 from luthier.objective import loss_by_name
 from luthier.optimise import Schedule
 from luthier.recipe.unfreezing import UnfreezingJob
+from luthier.rows import Inputs, Rows
 
 RATES, DECAYS = (1e-3, 3e-3, 1e-2, 3e-2), (0.0, 0.1, 1.0)
 LEAST_SPREAD = 0.1  # of the mean deviation of all features, by which one is divided at least
@@ -42,7 +43,7 @@ class Heads:
 
 def heads_of(job: UnfreezingJob, net: nn.Module, name: str) -> Heads:
     """Heads on what reaches the layer of that name in a frozen module."""
-    return heads_on(job, *(_features(net, name, part.features) for part in (job.training, job.validation)))
+    return heads_on(job, *(_features(net, name, part.numbers) for part in (job.training, job.validation)))
 
 
 def heads_on(job: UnfreezingJob, below: Tensor, above: Tensor) -> Heads:
@@ -50,7 +51,7 @@ def heads_on(job: UnfreezingJob, below: Tensor, above: Tensor) -> Heads:
     mean, std = below.mean(0), below.std(0, correction=0)
     std = std.clamp_min(LEAST_SPREAD * float(std.mean()) + 1e-12)  # what hardly varied here may vary elsewhere
     parts = [
-        Part((features - mean) / std, torch.zeros(len(part), 0, dtype=torch.int64), part.targets, part.weights)
+        Rows(Inputs(numbers=(features - mean) / std), part.targets, part.weights)
         for features, part in ((below, job.training), (above, job.validation))
     ]
     spec = DenseSpec(inputs=below.shape[1], hidden=(), outputs=job.outputs)
@@ -90,7 +91,7 @@ def _features(net: nn.Module, name: str, X: Tensor) -> Tensor:
     return torch.cat(result)
 
 
-def score_of(outputs: Tensor, part: Part) -> float:
+def score_of(outputs: Tensor, part: Rows) -> float:
     """The share that is right, or the root mean squared error, of outputs [N, C]."""
     if part.targets.is_floating_point():
         return float((outputs.reshape(part.targets.shape) - part.targets).square().mean().sqrt())

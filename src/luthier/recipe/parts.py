@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from luthier.assess import SealedTest, Units
-from luthier.data import Dataset, Encoder, PictureEncoder, Splits, TableEncoder, Task
+from luthier.data import Encoder, PictureEncoder, Splits, TableEncoder, Task
 from luthier.data.split import PARTS, VALIDATION, group_numbers
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
@@ -25,6 +25,7 @@ from luthier.recipe.sample_weights import varied
 from luthier.recipe.sealed_file import values_of_test
 from luthier.recipe.stored_splits import read_splits
 from luthier.request import RunRequest
+from luthier.rows import Rows
 from luthier.saved import RunFolder
 
 MOST_FOR_TEXTS = 0.4  # of a budget of time: vectors of texts by a large model
@@ -38,8 +39,8 @@ class Parts:
     splits: Splits
     frames: Mapping[str, pl.DataFrame]
     encoder: Encoder
-    training: Dataset
-    validation: Dataset
+    training: Rows
+    validation: Rows
     sealed: SealedTest
     units: Mapping[str, Units]
     split: SplitEvidence
@@ -108,7 +109,7 @@ def _keep_vectors(encoder: TableEncoder, frame: pl.DataFrame, asked: RunRequest)
         vectors.keep(texts)
 
 
-def _require_different(training: Dataset, task: Task) -> None:
+def _require_different(training: Rows, task: Task) -> None:
     """InputError where the training rows have one value of a regression's target."""
     values = training.targets
     if not task.is_classes and values is not None and bool((values == values[0]).all()):

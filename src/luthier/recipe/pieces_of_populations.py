@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.engine import Checkpointer, Evaluation, FileCheckpoint, Member, Outcome, Part, Settings, Stream, train
+from luthier.engine import Checkpointer, Evaluation, FileCheckpoint, Member, Outcome, Settings, Stream, train
 from luthier.nets import DenseSpec
 from luthier.recipe.memory_groups import KEPT, best_places
 from luthier.recipe.plan import Stage
+from luthier.rows import Rows
 
 Kept = tuple[dict[str, Tensor], dict[str, Any]]  # tensors of a population, and what came of it
 
@@ -39,7 +40,7 @@ class TrainingPlan:
     method: str
     rule: str
     batch_size: int
-    parts: tuple[Part | Stream, Part | None] | None = None
+    parts: tuple[Rows | Stream, Rows | None] | None = None
     initial: Sequence[Mapping[str, Tensor]] | None = None
     folds: Tensor | None = None
     kept: int = KEPT
@@ -150,8 +151,8 @@ def _outputs(outcome: Outcome, training: TrainingPlan, known: list[int] | None) 
     learnt, validation = training.parts
     outcome = outcome if known is None else outcome.some(torch.tensor(known, dtype=torch.int64))
     if validation is not None:
-        return outcome.logits(validation.features, validation.codes)
-    assert isinstance(learnt, Part)
+        return outcome.logits(validation.numbers, validation.codes)
+    assert isinstance(learnt, Rows)
     assert training.folds is not None
     counts, own = training.folds.bincount(), torch.tensor([member.fold for member in outcome.members])
     spec = outcome.members[0].spec
@@ -159,5 +160,5 @@ def _outputs(outcome: Outcome, training: TrainingPlan, known: list[int] | None) 
     result = torch.full((len(own), int(counts.max()), spec.outputs), torch.nan)
     for fold in sorted(set(own.tolist())):
         rows, places = learnt.rows(training.folds == fold), torch.nonzero(own == fold).flatten()
-        result[places, : len(rows)] = outcome.some(places).logits(rows.features, rows.codes)
+        result[places, : len(rows)] = outcome.some(places).logits(rows.numbers, rows.codes)
     return result

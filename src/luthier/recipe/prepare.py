@@ -16,14 +16,7 @@ import polars as pl
 from luthier.assess import SealedTest, Units
 from luthier.assess.fingerprints import Fingerprints, Secret
 from luthier.assess.row_record import RowRecord
-from luthier.data import (
-    Column,
-    Dataset,
-    Encoder,
-    Source,
-    Task,
-    check_table,
-)
+from luthier.data import Column, Encoder, Source, Task, check_table
 from luthier.data.large import HEAD, beside_rows
 from luthier.data.measured_target import target_facts
 from luthier.data.row_bytes import row_bytes
@@ -46,6 +39,7 @@ from luthier.recipe.sealed_file import values_of_test
 from luthier.recipe.stored_splits import write_splits
 from luthier.records import Finding
 from luthier.request import RunRequest
+from luthier.rows import Rows
 from luthier.saved import RunFolder
 from luthier.storage import write_bytes
 
@@ -58,8 +52,8 @@ class Prepared:
     columns: tuple[Column, ...]
     task: Task
     encoder: Encoder
-    training: Dataset
-    validation: Dataset
+    training: Rows
+    validation: Rows
     training_frame: pl.DataFrame
     validation_frame: pl.DataFrame
     test_rows: np.ndarray  # their numbers in the table; what stands in them is sealed
@@ -71,7 +65,7 @@ class Prepared:
     full_training_rows: FullTrainingRows | None = None  # all training rows, where those above are a sample
 
     @property
-    def open_part(self) -> Dataset:
+    def open_part(self) -> Rows:
         """The training rows, then the validation rows."""
         return self.training.joined(self.validation)
 

@@ -14,10 +14,10 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data import Dataset, Encoder, PictureEncoder, Prepare, Task, inputs_of, preprocess_of
+from luthier.data import Encoder, PictureEncoder, Prepare, Task, inputs_of, preprocess_of
 from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.data.target_transform import TargetTransform
-from luthier.engine import Part, Stream
+from luthier.engine import Stream
 from luthier.kinds import KINDS
 from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES, loss_by_name, shared_outputs
@@ -25,6 +25,7 @@ from luthier.recipe.full_training_rows import StreamedInputs
 from luthier.recipe.plan import FOLDS
 from luthier.recipe.prepare import Prepared
 from luthier.request import RunRequest
+from luthier.rows import Inputs, Rows
 from luthier.seeds import numpy_generator
 from luthier.task import deciding_metric, losses_asked, quantile_levels
 
@@ -42,8 +43,8 @@ class Problem:
     asked: RunRequest
     preprocess: Mapping[str, Prepare] = field(default_factory=dict)
     crossed: bool = False
-    _parts: dict[str, tuple[Prepare, Part, Part]] = field(default_factory=dict, repr=False)
-    _open_rows: dict[str, Part] = field(default_factory=dict, repr=False)
+    _parts: dict[str, tuple[Prepare, Rows, Rows]] = field(default_factory=dict, repr=False)
+    _open_rows: dict[str, Rows] = field(default_factory=dict, repr=False)
     _dealt: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     @property
@@ -120,7 +121,7 @@ class Problem:
         """The same problem, its validation part judging."""
         return replace(self, crossed=False, _parts={}, _open_rows={}, _dealt={})
 
-    def prepared(self, method: str) -> tuple[Prepare, Part, Part]:
+    def prepared(self, method: str) -> tuple[Prepare, Rows, Rows]:
         """Preprocessing fitted on the rows that are learnt from, and both parts through it."""
         if method not in self._parts:
             full, numbers = self.data.full_training_rows, self.data.training.numbers
@@ -136,17 +137,17 @@ class Problem:
             self._parts[method] = (fitted, training, validation)
         return self._parts[method]
 
-    def open_rows(self, method: str) -> Part:
+    def open_rows(self, method: str) -> Rows:
         """All rows that may be learnt from, the validation rows last, behind one way of preprocessing."""
         _, training, validation = self.prepared(method)
         return self._open_rows[method] if self.crossed else training.joined(validation)
 
-    def judged(self, method: str) -> Part:
+    def judged(self, method: str) -> Rows:
         """The rows that settings are judged by: all open ones where these are crossed, or else the validation part."""
         return self.open_rows(method) if self.crossed else self.prepared(method)[2]
 
     @property
-    def judging(self) -> Mapping[str, Dataset]:
+    def judging(self) -> Mapping[str, Rows]:
         """The parts that these rows are, by name, in their order."""
         validation = {"validation": self.data.validation}
         return {"training": self.data.training, **validation} if self.crossed else validation
@@ -176,28 +177,28 @@ class Problem:
             result[torch.from_numpy(rows)] = fold
         return result
 
-    def full_training_rows(self, method: str) -> tuple[Part | Stream, Part]:
+    def full_training_rows(self, method: str) -> tuple[Rows | Stream, Rows]:
         """All training rows, from the disk where memory holds but a sample of them, and the validation part."""
         fitted, training, validation = self.prepared(method)
         if self.data.full_training_rows is None:
             return training, validation
         return Stream(StreamedInputs(self.data.full_training_rows.rows, partial(self.part, fitted))), validation
 
-    def part(self, fitted: Prepare, dataset: Dataset) -> Part:
+    def part(self, fitted: Prepare, dataset: Rows) -> Rows:
         """Rows as the networks of this run see them."""
         targets = dataset.targets
         assert targets is not None
         if not self.task.is_classes:
             targets = self.target.standardise(targets).float()
         features, codes = inputs_of(fitted(dataset.numbers), dataset.codes, self.data.encoder)
-        return Part(features, codes, targets, dataset.weights)
+        return Rows(Inputs(numbers=features, codes=codes), targets, dataset.weights)
 
     def spec(self, method: str, hidden: tuple[int, ...], **options: Any) -> DenseSpec:
         """A dense network for this task behind one way of preprocessing."""
         _, training, _ = self.prepared(method)
         sizes = self.data.encoder.category_sizes
         return DenseSpec(
-            inputs=training.features.shape[1],
+            inputs=training.numbers.shape[1],
             hidden=hidden,
             outputs=self.outputs,
             constant_outputs=shared_outputs(self.loss, self.outputs),

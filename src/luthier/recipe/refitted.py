@@ -12,11 +12,12 @@ from itertools import combinations
 import numpy as np
 import torch
 
-from luthier.data import Dataset, inputs_of
-from luthier.engine import Part, Settings, train
+from luthier.data import inputs_of
+from luthier.engine import Settings, train
 from luthier.nets import Net, build
 from luthier.objective import USUAL_LOSSES
 from luthier.recipe.steps.delivered_bags import DeliveredBag
+from luthier.rows import Inputs, Rows
 from luthier.saved import Model
 
 COMPARED = 5000  # rows, evenly among all
@@ -42,7 +43,7 @@ class Refitted:
         return self.disagreement <= self.spread
 
 
-def refitted(model: Model, bags: Sequence[DeliveredBag], rows: Dataset, seed: int) -> Refitted:
+def refitted(model: Model, bags: Sequence[DeliveredBag], rows: Rows, seed: int) -> Refitted:
     """Train the settings that a model was delivered with on these rows: as many networks, from the same seeds, for the
     same epochs; their last or averaged weights count. Everything but the networks stays as it was."""
     part = _part(model, rows)
@@ -68,7 +69,7 @@ def _apart(one: np.ndarray, other: np.ndarray) -> float:
     return float(distances.mean() / (2 if one.shape[1] > 1 else 1))
 
 
-def _networks(bag: DeliveredBag, part: Part, kind: str, seed: int) -> list[Net]:
+def _networks(bag: DeliveredBag, part: Rows, kind: str, seed: int) -> list[Net]:
     """A network for each seed. Penalties keep their lambda over n."""
     steps, more = max(1, round(bag.steps * len(part) / bag.rows)), len(part) / bag.rows
     member = bag.setting.member_over(steps)
@@ -93,11 +94,11 @@ def _networks(bag: DeliveredBag, part: Part, kind: str, seed: int) -> list[Net]:
     return result
 
 
-def _part(model: Model, rows: Dataset) -> Part:
+def _part(model: Model, rows: Rows) -> Rows:
     """Rows as the model's networks see them."""
     targets = rows.targets
     assert targets is not None
     if not model.task.is_classes:
         targets = model.transform.standardise(targets).float()
     features, codes = inputs_of(model.preprocess(rows.numbers), rows.codes, model.encoder)
-    return Part(features, codes, targets, rows.weights)
+    return Rows(Inputs(numbers=features, codes=codes), targets, rows.weights)

@@ -127,7 +127,6 @@ class Run:
             return TargetTransform()
         if self.earlier is not None:
             return replace(self.earlier.model.transform, smear=1.0)
-        assert data.training.targets is not None
         return TargetTransform.fit(
             data.training.targets, data.training.weights, log=data.task.log_scale, kind=data.task.traits
         )

@@ -17,15 +17,7 @@ from torch import Tensor
 
 from luthier import storage
 from luthier.assess import Register
-from luthier.engine import (
-    Evaluation,
-    Member,
-    ModuleSpec,
-    Part,
-    Settings,
-    in_memory_groups,
-    threaded,
-)
+from luthier.engine import Evaluation, Member, ModuleSpec, Settings, in_memory_groups, threaded
 from luthier.engine.devices import CPU, free_memory
 from luthier.errors import InputError
 from luthier.machine import default_memory
@@ -40,6 +32,7 @@ from luthier.recipe.memory_groups import join_histories, merged, whole_sets
 from luthier.recipe.pieces_of_populations import Kept, Piece, PieceTrainer, TrainedPiece, TrainingPlan
 from luthier.recipe.plan import Plan
 from luthier.recipe.problem import Problem
+from luthier.rows import Rows
 from luthier.saved import RunFolder
 from luthier.seeds import derive
 
@@ -246,7 +239,7 @@ class Runner:
         memory = self.problem.data.memory_beside(self.problem.asked.memory or default_memory())
         memory = min(memory, free_memory(self.device) or memory)
         evaluated = training.parts[1] or training.parts[0]
-        assert isinstance(evaluated, Part)
+        assert isinstance(evaluated, Rows)
         trainer = PieceTrainer(replace(training, initial=None), self._settings(training, members))
         groups, settings, message = in_memory_groups(members, trainer.settings, evaluated, memory)
         pieces = self._pieces(name, members, len(groups[0]), training)
@@ -284,7 +277,7 @@ class Runner:
             sizes = list(recorded)
         else:
             sets = -(-len(members) // training.together)
-            in_memory = training.parts is not None and isinstance(training.parts[0], Part)
+            in_memory = training.parts is not None and isinstance(training.parts[0], Rows)
             at_once = self.workers if in_memory and self.device == CPU else 1
             each = -(-sets // at_once) * training.together
             sizes = [len(group) for group in whole_sets(members, min(most, each), training.together)]

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from luthier.engine import Part, part_of
+from luthier.engine import part_of
 from luthier.engine.api import alike, suited
 from luthier.engine.devices import AUTO, resolve
 from luthier.engine.loaders import type_taken
@@ -43,6 +43,7 @@ from luthier.nets.blocks import (
 from luthier.objective import LOSSES, AnyLoss, loss_by_name, loss_for, outputs_for
 from luthier.recipe.heads import ROWS, Heads, heads_of, heads_on, score_of
 from luthier.recipe.unfreezing import Depth, UnfreezingJob, best_way, depths
+from luthier.rows import Rows
 from luthier.seeds import derive
 from luthier.statistics.paired import SeedSpread, paired
 
@@ -135,7 +136,7 @@ def transfer(
     whole_net = _in_single_precision(backbone)
     training, held_out = part_of(data, "data"), part_of(validation, "validation")
     named = _loss_named(loss, training.targets)
-    kind = type_taken(whole_net, training.features, torch.float32)
+    kind = type_taken(whole_net, training.numbers, torch.float32)
     training, held_out = (suited(part, kind, named, torch.float32) for part in (training, alike(training, held_out)))
     wanted = outputs or _outputs_for(named, training.targets, held_out.targets)
     for what, part in (("training", training), ("validation", held_out)):
@@ -151,12 +152,12 @@ def transfer(
         tuple(derive(seed, "transfer", k) for k in range(seeds)),
         resolve(device),
     )
-    head, blocks, readable = anatomy_of(whole_net, training.features[:2])
+    head, blocks, readable = anatomy_of(whole_net, training.numbers[:2])
     net = with_new_head(whole_net, head, wanted).eval()
     spread = SeedSpread()
     heads, statistics, gain_anew = heads_of(job, net, head), OWN, None
     if has_norms(net):
-        anew = reestimate_norms(net, torch.split(training.features, ROWS))
+        anew = reestimate_norms(net, torch.split(training.numbers, ROWS))
         others = heads_of(job, anew, head)
         gain = paired(heads.rows, others.rows, 1, spread)
         gain_anew = asdict(gain)
@@ -320,7 +321,7 @@ def _cut(
     known = [name for name in blocks[:-1] if name in readable]
     indices = np.linspace(0, len(known) - 1, min(MOST_CUTS, len(known))).round().astype(int)
     offered = [known[place] for place in indices]
-    result = [activations_of(net, part.features, offered, ROWS) for part in (job.training, job.validation)]
+    result = [activations_of(net, part.numbers, offered, ROWS) for part in (job.training, job.validation)]
     tried = [heads_on(job, below, above) for below, above in zip(*result, strict=True)]
     if not tried:
         return whole, ()
@@ -367,9 +368,9 @@ def _advice(job: UnfreezingJob, heads: Heads, untrained: Heads, blocks: int, mea
 
 
 @torch.no_grad()
-def _outputs(net: nn.Module, state: dict[str, Tensor], part: Part) -> Tensor:
+def _outputs(net: nn.Module, state: dict[str, Tensor], part: Rows) -> Tensor:
     """Outputs [N, C] in evaluation mode."""
     known = copy.deepcopy(net)
     known.load_state_dict(state)
     known.eval()
-    return torch.cat([known(some.clone()) for some in torch.split(part.features, ROWS)])
+    return torch.cat([known(some.clone()) for some in torch.split(part.numbers, ROWS)])

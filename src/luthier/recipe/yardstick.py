@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from luthier.data.target_transform import TargetTransform
-from luthier.engine import Part
 from luthier.objective import metric_named
 from luthier.objective.metrics import RowLosses
 from luthier.recipe.problem import Problem
+from luthier.rows import Rows
 from luthier.statistics.row_losses import Yardstick
 from luthier.task import answer_for, answer_from
 
@@ -40,7 +40,7 @@ def _of_answers(metric: RowLosses, transform: TargetTransform, outputs: Tensor, 
     return metric(y, answers)
 
 
-def comparable(problem: Problem, outputs: Tensor, rows: Part, folds: Tensor | None = None) -> Tensor:
+def comparable(problem: Problem, outputs: Tensor, rows: Rows, folds: Tensor | None = None) -> Tensor:
     """Outputs [N, C] of these rows, each moved to the answer that the rows of the other folds [N] call for."""
     if not problem.asks_losses or problem.task.is_classes:
         return outputs

@@ -12,7 +12,6 @@ from luthier.data import Preprocess, check_table, flat
 from luthier.data.target_transform import TargetTransform
 from luthier.diagnosis import check_gradients, check_rows, loss_at_start, overfit_batch
 from luthier.diagnosis.controls import label_noise, signal, with_codes
-from luthier.engine import Part
 from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES, shared_outputs
 from luthier.recipe import first_width, input_count, read_as_asked
@@ -22,6 +21,7 @@ from luthier.recipe.reading import LoadedData
 from luthier.records import Finding
 from luthier.request import Config, DataConfig, RunRequest
 from luthier.request_types import DataOptions
+from luthier.rows import Inputs, Rows
 from luthier.runs.own_rows import with_test_file
 from luthier.seeds import derive, torch_generator
 from luthier.task import costs_as_text
@@ -139,7 +139,7 @@ def doctor(
     return DataReport(read.source.name, read.frame.height, what, known, *found)
 
 
-def _encoded(read: LoadedData, parts: Parts) -> tuple[Part, Part]:
+def _encoded(read: LoadedData, parts: Parts) -> tuple[Rows, Rows]:
     """Both open parts as a network sees them: standardised, a regression's target too."""
     words = parts.encoder.words
     fitted = Preprocess.fit(flat(parts.training.numbers, 16), words=words, vectors=parts.encoder.vector_width)
@@ -152,26 +152,26 @@ def _encoded(read: LoadedData, parts: Parts) -> tuple[Part, Part]:
     result = []
     for part, wanted in zip((parts.training, parts.validation), targets, strict=True):
         assert wanted is not None
-        result.append(Part(seen(flat(part.numbers, 16)), part.codes, wanted, part.weights))
+        result.append(Rows(Inputs(numbers=seen(flat(part.numbers, 16)), codes=part.codes), wanted, part.weights))
     return result[0], result[1]
 
 
-def _names(parts: Parts, training: Part) -> list[str]:
+def _names(parts: Parts, training: Rows) -> list[str]:
     names = list(parts.encoder.number_names)
-    return names + [f"missing {i}" for i in range(training.features.shape[1] - len(names))]
+    return names + [f"missing {i}" for i in range(training.numbers.shape[1] - len(names))]
 
 
-def _spec(read: LoadedData, parts: Parts, training: Part) -> DenseSpec:
+def _spec(read: LoadedData, parts: Parts, training: Rows) -> DenseSpec:
     sizes = parts.encoder.category_sizes
     outputs = read.task.outputs
-    width = first_width(len(training), input_count(parts.encoder, training.features.shape[1]), outputs)
+    width = first_width(len(training), input_count(parts.encoder, training.numbers.shape[1]), outputs)
     embeddings = tuple((levels, embedding_width(levels)) for levels in sizes)
     constant = shared_outputs(read.task.traits.loss, outputs)
-    inputs = training.features.shape[1]
+    inputs = training.numbers.shape[1]
     return DenseSpec(inputs, (width,), outputs, embeddings=embeddings, constant_outputs=constant)
 
 
-def _checks(spec: DenseSpec, training: Part, loss: str, seed: int) -> list[tuple[str, bool, str]]:
+def _checks(spec: DenseSpec, training: Rows, loss: str, seed: int) -> list[tuple[str, bool, str]]:
     seeds = [derive(seed, "start", k) for k in range(5)]
     found = {
         "initial loss": loss_at_start(spec, training, loss, seeds=seeds),
@@ -181,7 +181,7 @@ def _checks(spec: DenseSpec, training: Part, loss: str, seed: int) -> list[tuple
     return [(name, bool(result["passed"]), str(result["sentence"])) for name, result in found.items()]
 
 
-def _some(part: Part, rows: int, seed: int) -> tuple[Part, torch.Tensor]:
+def _some(part: Rows, rows: int, seed: int) -> tuple[Rows, torch.Tensor]:
     index = torch.arange(len(part))
     if len(part) > rows:
         index = torch.randperm(len(part), generator=torch_generator(seed, "rows for the checks"))[:rows].sort().values

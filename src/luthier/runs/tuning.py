@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 from typing_extensions import Unpack
 
-from luthier.engine import Part, part_of
+from luthier.engine import part_of
 from luthier.engine.api import alike, known_spec, suited
 from luthier.errors import InputError
 from luthier.machine import torch_settings
@@ -21,6 +20,7 @@ from luthier.nets.spec import DeferredSpec
 from luthier.objective import AnyLoss, has_gaps, loss_for
 from luthier.request import Config, SearchConfig
 from luthier.request_types import SearchConfigOptions
+from luthier.rows import Rows
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
@@ -142,7 +142,7 @@ def _folder(path: Path, space: Space, effort: Effort, asked: dict[str, Any]) -> 
     return folder
 
 
-def _parts(training: Part, validation: Part | None, seed: int) -> tuple[Part, Part]:
+def _parts(training: Rows, validation: Rows | None, seed: int) -> tuple[Rows, Rows]:
     if validation is not None:
         return training, validation
     count = len(training)
@@ -154,13 +154,13 @@ def _parts(training: Part, validation: Part | None, seed: int) -> tuple[Part, Pa
     return training.rows(rest.sort().values), training.rows(held.sort().values)
 
 
-def _flat(part: Part) -> Part:
-    return replace(part, features=part.features.flatten(1))
+def _flat(part: Rows) -> Rows:
+    return part.with_inputs(numbers=part.numbers.flatten(1))
 
 
-def _fingerprint(*parts: Part) -> str:
+def _fingerprint(*parts: Rows) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
-        for tensor in (part.features, part.targets):
+        for tensor in (part.numbers, part.targets):
             digest.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -207,7 +207,7 @@ def _tune_table(
             "NAME=identifier",
         )
     _, training, validation = work.prepared(options["inputs"])
-    width = first_width(len(training), input_count(work.data.encoder, training.features.shape[1]), work.outputs)
+    width = first_width(len(training), input_count(work.data.encoder, training.numbers.shape[1]), work.outputs)
     width = min((16, 32, 64, 128, 256), key=lambda units: abs(units - width))
     base, numbers = work.spec(options["inputs"], (width,)), work.data.training.numbers.shape[1]
     networks = DenseNetworks(training, validation, work.loss, base, numbers=numbers, seed=asked.seed)

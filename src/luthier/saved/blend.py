@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from luthier.data import Task
 from luthier.data.target_transform import TargetTransform
-from luthier.kinds import KINDS
+from luthier.kinds import KINDS, JointKind
 from luthier.objective.loss_table import loss_by_name
 
 SMALLEST = 1e-12  # of a probability, before its logarithm
@@ -70,11 +70,14 @@ def read_as(task: Task, outputs: int) -> str:
     return "multiclass" if task.traits.is_ordered and outputs == len(task.classes) else task.kind
 
 
-def activate(logits: Tensor, kind: str) -> Tensor:
+def activate(logits: Tensor, kind: str | JointKind) -> Tensor:
     """Logits [..., C] as what is averaged, in float64: class probabilities, or the value of a regression.
 
-    A binary network's one logit becomes two probabilities.
+    A binary network's one logit becomes two probabilities; of several targets the answers lie side by side.
     """
+    if isinstance(kind, JointKind):
+        heads = zip(kind.kinds, kind.places, strict=True)
+        return torch.cat([activate(logits[..., place], one) for one, place in heads], -1)
     family, logits = KINDS[kind].family, logits.double()
     if family == "multiclass":
         answer = loss_by_name(KINDS[kind].loss).answer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from luthier.assess import (
     RowIntervals,
     RowQuantiles,
     of_second,
-    partial_dependence,
     prediction_sets,
     seen_by,
     tempered,
@@ -47,6 +45,7 @@ from luthier.saved.explanation import (
     PICTURES_AT_ONCE,
     ROWS_AT_ONCE,
     Explanation,
+    dependence_frame,
     explain_pictures,
     explain_rows,
     settable,
@@ -54,6 +53,7 @@ from luthier.saved.explanation import (
 )
 from luthier.saved.in_threads import in_threads
 from luthier.saved.rebuilding import MismatchError, parts_of
+from luthier.saved.row_laws import interval_ends, quantile_values
 from luthier.saved.word_shares import WordShare, word_shares
 from luthier.task import ClassAnswer, answer_named, with_answer
 
@@ -137,9 +137,9 @@ class Model:
         each other, and longer where a core is busy. The pieces, so the numbers, are the same for any number of threads.
         """
         answer = self.probabilities if self.task.is_classes else self.values
-        return self._in_pieces(answer, numbers, codes)
+        return self.in_pieces(answer, numbers, codes)
 
-    def _in_pieces(self, answer: Callable[..., np.ndarray], *rows: Tensor) -> np.ndarray:
+    def in_pieces(self, answer: Callable[..., np.ndarray], *rows: Tensor) -> np.ndarray:
         return in_threads(answer, *rows, at_once=PIECE) if self._of_numbers else answer(*rows)
 
     @property
@@ -244,18 +244,7 @@ class Model:
 
     def intervals(self, values: np.ndarray, numbers: Tensor, codes: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """The ends of the 90 % intervals around the predicted values [N] of encoded rows."""
-        middle = self._middle(values, numbers, codes)
-        if self.row_intervals is None:
-            return self.transform.around(middle, -self.half_width, self.half_width)
-        outputs = torch.from_numpy(self.transform.standardise(middle))
-        low, high = self._in_pieces(partial(self._offsets, self.row_intervals), numbers, codes, outputs).T
-        return self.transform.around(middle, low, high)
-
-    def _middle(self, values: np.ndarray, numbers: Tensor, codes: Tensor) -> np.ndarray:
-        """Where predictions lie on the modelled scale [N], of encoded rows with these values [N]."""
-        if self.transform.rounds:  # answers do not say where the predictions lie
-            return self.transform.modelled(self._in_pieces(self.averaged, numbers, codes)[:, 0])
-        return self.transform.centre(values)
+        return interval_ends(self, values, numbers, codes)
 
     def predict_quantiles(self, frame: Any) -> pl.DataFrame:
         """The quantiles that the run was asked for, for each row of a table: columns such as `q0.1`, `q0.9`.
@@ -273,21 +262,7 @@ class Model:
 
     def quantiles(self, values: np.ndarray, numbers: Tensor, codes: Tensor) -> np.ndarray:
         """The quantiles [N, Q] of encoded rows with the predicted values [N]."""
-        if self.row_quantiles is None:
-            raise InputError("this model knows no quantiles of a row", remedy="fit it with --quantiles 0.1,0.5,0.9")
-        middle = self._middle(values, numbers, codes)
-        outputs = torch.from_numpy(self.transform.standardise(middle))
-        residuals = self._in_pieces(partial(self._quantiles, self.row_quantiles), numbers, codes, outputs)
-        found = self.transform.beside(middle[:, None], residuals)
-        return np.asarray(np.round(found) if self.task.traits.whole else found)
-
-    def _quantiles(self, of: RowQuantiles, numbers: Tensor, codes: Tensor, outputs: Tensor) -> np.ndarray:
-        return of.residuals(*inputs_of(self.preprocess(numbers), codes, self.encoder), outputs)
-
-    def _offsets(self, of: RowIntervals, numbers: Tensor, codes: Tensor, outputs: Tensor) -> np.ndarray:
-        """By how much the ends of rows' intervals lie beside their predictions, on the modelled scale [N, 2]."""
-        features, coded = inputs_of(self.preprocess(numbers), codes, self.encoder)
-        return np.stack(of.offsets(features, coded, outputs), 1)
+        return quantile_values(self, values, numbers, codes)
 
     def probabilities(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
         """Class probabilities [N, C]."""
@@ -390,15 +365,7 @@ class Model:
         """`dependence` for encoded rows."""
         place = settable(self.encoder, self.profile, column)
         answer = self.probabilities if self.task.is_classes else self.values
-        result = partial_dependence(answer, numbers, codes, number=place.number, code=place.code, values=place.values)
-        names = self.task.classes or (self.task.target,)
-        return pl.DataFrame(
-            [
-                {"value": shown, "of": name, "mean": one.value, "low": one.low, "high": one.high}
-                for shown, row in zip(place.shown, result, strict=True)
-                for name, one in zip(names, row, strict=True)
-            ]
-        )
+        return dependence_frame(answer, numbers, codes, place, self.task.classes or (self.task.target,))
 
     def typical_row(self) -> dict[str, Any]:
         """A typical row: medians and most frequent levels, None for text, dates and unknown values.

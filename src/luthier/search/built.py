@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from luthier.engine import Batch, Member, ModuleSpec, Part, Settings
+from luthier.engine import Batch, Member, ModuleSpec, Settings
 from luthier.engine.api import suited
 from luthier.engine.dropout import OwnDropout
 from luthier.engine.layouts import choose, learn_about
@@ -20,6 +20,7 @@ from luthier.engine.loaders import loss_taken, type_taken
 from luthier.errors import ConfigError, InputError, in_a_line, nearest
 from luthier.objective import AnyLoss, Criterion, Loss
 from luthier.records import Finding
+from luthier.rows import Rows
 from luthier.search.network_jobs import Job, Networks, TrainedJob, hyper_parameters
 from luthier.search.registry import REGISTRY
 from luthier.search.space import Space, Values
@@ -57,8 +58,8 @@ class BuiltNetworks(Networks):
 
     def __init__(
         self,
-        training: Part,
-        validation: Part,
+        training: Rows,
+        validation: Rows,
         loss: str | Loss | Criterion,
         build: Callable[[Mapping[str, Any]], nn.Module],
         *,
@@ -73,8 +74,8 @@ class BuiltNetworks(Networks):
     @classmethod
     def on(
         cls,
-        training: Part,
-        validation: Part,
+        training: Rows,
+        validation: Rows,
         loss: AnyLoss | None,
         build: Callable[[Mapping[str, Any]], nn.Module],
         space: Space,
@@ -93,8 +94,8 @@ class BuiltNetworks(Networks):
         default = space.default()
         with result._of([default]):
             spec = ModuleSpec(result._builder(default))
-            kind = spec.dtype if spec.chain is not None else type_taken(spec.module, training.features, spec.dtype)
-            result.loss = chosen = loss_taken(spec.module, training.features[:2].to(kind), training.targets, loss)
+            kind = spec.dtype if spec.chain is not None else type_taken(spec.module, training.numbers, spec.dtype)
+            result.loss = chosen = loss_taken(spec.module, training.numbers[:2].to(kind), training.targets, loss)
         result.training, result.validation = (suited(part, kind, chosen, spec.dtype) for part in (training, validation))
         return result
 
@@ -187,7 +188,7 @@ class BuiltNetworks(Networks):
         text = self.architecture(values)
         if text not in self._known:
             spec, part = ModuleSpec(self._builder(values)), self.training.rows(torch.arange(min(8, len(self.training))))
-            learn_about(spec, Batch(part.features, part.codes, part.targets), self.loss, rest=1)
+            learn_about(spec, Batch(part.inputs, part.targets), self.loss, rest=1)
             self._known[text] = spec
         return self._known[text]
 
@@ -211,12 +212,12 @@ class BuiltNetworks(Networks):
             members.append(Member(spec=spec, seed=trial.seed, label=str(trial.number), **result))
         return members
 
-    def flat(self, part: Part, members: Sequence[Member]) -> Part:
+    def flat(self, part: Rows, members: Sequence[Member]) -> Rows:
         """A part as these members take it: rows of numbers where they are dense chains."""
         spec = members[0].spec if members else None
         if not isinstance(spec, ModuleSpec) or spec.layout != "stacked":
             return part
-        return replace(part, features=part.features.flatten(1))
+        return part.with_inputs(numbers=part.numbers.flatten(1))
 
     def module(self, values: Values, seed: int, state: Mapping[str, np.ndarray]) -> nn.Module:
         """One network with its weights, as an ordinary module in evaluation mode."""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from luthier.engine import FileCheckpoint, Member, Part, Schedule, Settings, in_memory_groups, train
+from luthier.engine import FileCheckpoint, Member, Schedule, Settings, in_memory_groups, train
 from luthier.engine.batches import epoch_steps
 from luthier.engine.devices import CPU
 from luthier.errors import LuthierError
@@ -24,6 +24,7 @@ from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, quantil
 from luthier.objective import Criterion, Loss
 from luthier.optimise import AnySchedule, schedule_for
 from luthier.records import Finding
+from luthier.rows import Rows
 from luthier.search.registry import RATES_OF, SCHEDULES_OF
 from luthier.search.space import Values
 from luthier.search.trials import COMPLETE, FAILED, PRUNED, Trial
@@ -78,8 +79,8 @@ class Networks:
 
     def __init__(
         self,
-        training: Part,
-        validation: Part,
+        training: Rows,
+        validation: Rows,
         loss: str | Loss | Criterion,
         *,
         seed: int = 0,
@@ -208,7 +209,7 @@ class Networks:
         ]
         return TrainedJob(result, states, outcome.layout)
 
-    def flat(self, part: Part, members: Sequence[Member]) -> Part:
+    def flat(self, part: Rows, members: Sequence[Member]) -> Rows:
         """A part as these members take it."""
         return part
 
@@ -294,8 +295,8 @@ class DenseNetworks(Networks):
 
     def __init__(
         self,
-        training: Part,
-        validation: Part,
+        training: Rows,
+        validation: Rows,
         loss: str | Loss | Criterion,
         base: DenseSpec,
         *,
@@ -323,7 +324,7 @@ class DenseNetworks(Networks):
     def _edges(self, pieces: int) -> tuple[tuple[float, ...], ...]:
         """Quantiles of the training rows' numbers, worked out once."""
         if pieces not in self._known_edges:
-            self._known_edges[pieces] = quantile_edges(self.training.features[:, : self.numbers], pieces)
+            self._known_edges[pieces] = quantile_edges(self.training.numbers[:, : self.numbers], pieces)
         return self._known_edges[pieces]
 
     def architecture(self, values: Values) -> str:

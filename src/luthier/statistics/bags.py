@@ -132,9 +132,12 @@ def _gained_nothing(before: np.ndarray, after: np.ndarray) -> bool:
 
 
 def of_loss(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """What a loss depends on, of outputs [P, N, C]: the target's probability [P, N, 1], as class 0's; or values."""
-    one = outputs.shape[-1] == 1
-    return (outputs, targets) if one else (of_target(outputs, targets), torch.zeros_like(targets))
+    """What a loss depends on, of outputs [P, N, C]: the target's probability [P, N, 1], as class 0's; or values.
+
+    Of several targets [N, T] it is all of them.
+    """
+    as_they_are = outputs.shape[-1] == 1 or targets.ndim == 2  # numbers, and several targets
+    return (outputs, targets) if as_they_are else (of_target(outputs, targets), torch.zeros_like(targets))
 
 
 def _greedy(

@@ -4,28 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
-from luthier.kinds import KINDS
+from luthier.kinds import KINDS, JointKind
+from luthier.objective.constants import floors
 from luthier.objective.loss_table import loss_by_name
 
-Yardstick = str | Callable[[Tensor, Tensor], Tensor]  # a kind of target, or a row loss of outputs and targets
+Yardstick = str | JointKind | Callable[[Tensor, Tensor], Tensor]  # a kind, or a row loss of outputs, targets
 
 
 def row_losses(outputs: Tensor, targets: Tensor, kind: Yardstick, weights: Tensor | None = None) -> Tensor:
     """Loss of each row [N] for averaged outputs [..., N, C]: negative log probability, or the kind's loss of a number;
     or the row loss that is given in place of a kind.
 
-    With weights [N] a row's loss counts by its share, so that the plain mean is the weighted one.
+    With weights [N] a row's loss counts by its share, so that the plain mean is the weighted one. Of several targets
+    [N, T], which may be NaN, it is the sum of their deviances, each by its factor.
     """
     if weights is not None:
         return row_losses(outputs, targets, kind) * (weights / weights.mean()).double()
+    if isinstance(kind, JointKind):
+        return _of_all(outputs, targets, kind)
     if callable(kind):
         return kind(outputs, targets)
     if not KINDS[kind].is_classes:
         known = loss_by_name(KINDS[kind].loss)
         return known.rows(outputs, targets.double())
     return -of_target(outputs, targets).squeeze(-1).clamp_min(1e-12).log()
+
+
+def _of_all(outputs: Tensor, targets: Tensor, joint: JointKind) -> Tensor:
+    if outputs.ndim == 2:
+        return _of_all(outputs.unsqueeze(0), targets, joint)[0]
+    result = torch.zeros(outputs.shape[:-1], dtype=outputs.dtype)
+    for t, (kind, place, factor) in enumerate(zip(joint.kinds, joint.answers, joint.factors, strict=True)):
+        known = ~targets[:, t].isnan()
+        y = targets[known, t]
+        least = floors(loss_by_name(KINDS[kind].loss), y.double())
+        result[..., known] += factor * (row_losses(outputs[..., known, place], y, kind) - least)
+    return result
 
 
 def of_target(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ import torch
 from sklearn import datasets
 
 from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
-from luthier.engine import Member, Part, Settings, train
+from luthier.engine import Member, Settings, train
 from luthier.nets import ACTIVATIONS, DenseSpec
+from luthier.rows import Inputs, Rows
 from luthier.studio.widgets import Page, SelectBox, Shown, Slider, Table, Values, soft
 
 ROWS, HELD_OUT, GRID = 300, 300, 45
@@ -106,8 +107,7 @@ def overfitting(values: Values) -> Shown:
         return Shown((), problem=str(error))
     rows = min(int(values["rows"]), len(X) * 2 // 3)
     inputs, targets = torch.tensor(X, dtype=torch.float32), torch.tensor(y, dtype=torch.float32)
-    none = torch.zeros(len(X), 0, dtype=torch.int64)
-    training, held_out = (Part(inputs[cut], none[cut], targets[cut]) for cut in (slice(rows), slice(rows, None)))
+    training, held_out = (Rows(Inputs(numbers=inputs[cut]), targets[cut]) for cut in (slice(rows), slice(rows, None)))
     spec = DenseSpec(inputs=2, hidden=(int(values["units"]),) * 2, outputs=1)
     p, steps = values["dropout"], int(values["steps"])
     member = Member(spec, int(values["seed"]), 0.01, l1=values["l1"], l2=values["l2"], dropout=(p, p))
@@ -143,7 +143,7 @@ def overfitting(values: Values) -> Shown:
     parts = (("training", training), ("new points", held_out))
     numbers = []
     for name, part in parts:
-        logits = outcome.logits(part.features)[0, :, 0]
+        logits = outcome.logits(part.numbers)[0, :, 0]
         right = float(((logits > 0).float() == part.targets).float().mean())
         loss = float(torch.nn.functional.binary_cross_entropy_with_logits(logits, part.targets))
         numbers += [(f"right, {name}", f"{right:.1%}"), (f"loss, {name}", f"{loss:.3f}")]

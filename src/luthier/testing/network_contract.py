@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from luthier.engine import Member, ModuleSpec, Outcome, Part, Settings, Snapshot, part_of, train
+from luthier.engine import Member, ModuleSpec, Outcome, Settings, Snapshot, part_of, train
 from luthier.engine.api import suited
 from luthier.engine.batches import epoch_steps
 from luthier.engine.layouts import choose
 from luthier.engine.loaders import loss_taken, type_taken
 from luthier.objective import AnyLoss, loss_named
+from luthier.rows import Rows
 from luthier.seeds import torch_generator
 
 MEMBERS, RATE, EVERY = 3, 0.01, 4
@@ -64,15 +65,19 @@ def _prepared(
     layout: str | None,
     steps: int,
     batch_size: int,
-) -> tuple[ModuleSpec, Part, Settings]:
+) -> tuple[ModuleSpec, Rows, Settings]:
     start = copy.deepcopy(network).double() if isinstance(network, nn.Module) else lambda: network().double()
     spec, part = ModuleSpec(start), part_of(data)
-    kind = type_taken(spec.module, part.features, spec.dtype)
-    chosen = loss_taken(spec.module, part.features[:2].to(kind), part.targets, loss)
+    kind = type_taken(spec.module, part.numbers, spec.dtype)
+    chosen = loss_taken(spec.module, part.numbers[:2].to(kind), part.targets, loss)
     part = suited(part, kind, chosen, spec.dtype)
     settings = Settings(chosen, "adam", min(batch_size, len(part)), steps, EVERY, dtype=spec.dtype)
     spec, _ = choose(spec, MEMBERS, part, settings, layout)
-    return spec, replace(part, features=part.features.flatten(1)) if spec.layout == "stacked" else part, settings
+    return (
+        spec,
+        part.with_inputs(numbers=part.numbers.flatten(1)) if spec.layout == "stacked" else part,
+        settings,
+    )
 
 
 def _alike(one: Outcome, places: Sequence[int], other: Outcome, others: Sequence[int], where: str) -> None:
@@ -113,7 +118,7 @@ def _goes_on(learn: Callable[..., Outcome], members: Sequence[Member], whole: Ou
     assert resumed.history.rows == whole.history.rows, f"interrupted after step {step} its curves differ"
 
 
-def _follows_a_plain_loop(spec: ModuleSpec, part: Part, settings: Settings) -> None:
+def _follows_a_plain_loop(spec: ModuleSpec, part: Rows, settings: Settings) -> None:
     """One member, step by step, beside a module and an optimiser of PyTorch's."""
     member = Member(spec, seed=0, learning_rate=RATE)
     result = train([member], part, None, replace(settings, evaluate_every=settings.steps))
@@ -126,7 +131,7 @@ def _follows_a_plain_loop(spec: ModuleSpec, part: Part, settings: Settings) -> N
     ]
     for rows in batches[: settings.steps]:
         optimiser.zero_grad()
-        Z: Tensor = module(part.features[rows]).unsqueeze(0)
+        Z: Tensor = module(part.numbers[rows]).unsqueeze(0)
         Z = Z.unsqueeze(-1) if Z.ndim == 2 and not hasattr(loss, "function") else Z
         loss.mean(Z, part.targets[rows], None).sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step()

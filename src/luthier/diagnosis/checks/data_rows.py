@@ -10,9 +10,9 @@ import scipy
 from torch import Tensor
 
 from luthier.data import LEAKING, share_explained
-from luthier.engine import Part
 from luthier.messages import Message
 from luthier.records import Finding
+from luthier.rows import Rows
 
 UNSCALED = 100.0  # times between the largest and the smallest deviation of features that are not 0 or 1
 OFF_CENTRE = 10.0  # deviations that a feature's mean may lie from 0
@@ -78,16 +78,16 @@ ROWS = (
 _SOURCE = {check.code: check.source for check in ROWS}
 
 
-def check_rows(training: Part, validation: Part | None = None, names: Sequence[str] = ()) -> list[Finding]:
+def check_rows(training: Rows, validation: Rows | None = None, names: Sequence[str] = ()) -> list[Finding]:
     """Findings on training rows, and on validation rows beside them."""
-    X = _matrix(training.features)
-    V = None if validation is None else _matrix(validation.features)
+    X = _matrix(training.numbers)
+    V = None if validation is None else _matrix(validation.numbers)
     names = list(names) or [f"feature {i}" for i in range(X.shape[1])]
     y = training.targets.numpy()
     result: list[Finding | None] = [_not_finite(X if V is None else np.concatenate([X, V]), names)]
     if result[0] is not None or len(X) < FEWEST:
         return [finding for finding in result if finding is not None]
-    tabular = training.features.ndim == 2 and X.shape[1] <= MOST_LOOKED
+    tabular = training.numbers.ndim == 2 and X.shape[1] <= MOST_LOOKED
     if tabular:
         result += [_constant(X, names), _unscaled(X, names)]
         result += [_identifier(X[:, i], name) for i, name in enumerate(names)]

@@ -81,7 +81,7 @@ class TableModality:
         """Two hidden layers behind scaled inputs (see `first_setting`)."""
         training = problem.data.training
         numbers = training.numbers.shape[1]
-        flags = problem.prepared(METHOD)[1].features.shape[1] - numbers
+        flags = problem.prepared(METHOD)[1].numbers.shape[1] - numbers
         rows, sizes = learnt_rows(problem), problem.data.encoder.category_sizes
         constant = shared_outputs(problem.loss, problem.outputs)
         shape = TableShape(problem.task.family, rows, numbers, sizes, problem.outputs, flags, constant)
@@ -270,7 +270,7 @@ def with_hidden(now: Setting, hidden: tuple[int, ...], *, residual: bool | None 
 def with_inputs(problem: Problem, now: Setting, encoding: tuple[str, AnyEmbedding | None]) -> Setting:
     """The setting behind another way of preprocessing, with or without learned functions of numbers."""
     method, embedding = encoding
-    inputs = problem.prepared(method)[1].features.shape[1]
+    inputs = problem.prepared(method)[1].numbers.shape[1]
     spec = replace(now.member.dense, inputs=inputs, number_embedding=embedding)
     return replace(now, method=method, member=replace(now.member, spec=spec))
 

@@ -9,23 +9,21 @@ import numpy as np
 import torch
 
 from luthier.assess import within_noise
-from luthier.data import Dataset, Task
+from luthier.data import Task
 from luthier.diagnosis.controls import signal, some_rows, with_codes
-from luthier.engine import Part
 from luthier.messages import Message
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.steps.scores import PartScores, Predictions, answered
 from luthier.records import Finding, Measure
+from luthier.rows import Rows
 from luthier.task import answer_for, answer_named, residual_atoms
 
 BATCH = 64
 MOST_ROWS = 5000  # of the training rows, for the shuffled targets
 
 
-def beside_constant(
-    runner: Runner, method: str, ours: Predictions, test: Dataset, part: str = "test"
-) -> Finding | None:
+def beside_constant(runner: Runner, method: str, ours: Predictions, test: Rows, part: str = "test") -> Finding | None:
     """A finding where neither by the metric nor by the loss the deliverable beats a constant beyond the noise.
 
     None also where the rows are too few to say so.
@@ -94,6 +92,6 @@ def _shuffled(runner: Runner, method: str) -> dict[str, Any]:
     return {"as good": finding is not None, **evidence}
 
 
-def _of_classes(part: Part, task: Task) -> Part:
+def _of_classes(part: Rows, task: Task) -> Rows:
     """Targets of two classes as class numbers."""
     return replace(part, targets=part.targets.long()) if task.classes else part

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from luthier.assess import Units, paired_difference, score
-from luthier.data import Dataset, Task
+from luthier.data import Task
 from luthier.data.target_transform import TargetTransform
 from luthier.objective import metric_named
 from luthier.recipe.problem import Problem
 from luthier.recipe.steps.fitted_answers import answered_in_folds, fit_answer
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Measure
+from luthier.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +30,11 @@ class ByMetric:
     units: Units
 
     @classmethod
-    def on(cls, problem: Problem, parts: Iterable[Dataset], units: Units) -> ByMetric:
+    def on(cls, problem: Problem, parts: Iterable[Rows], units: Units) -> ByMetric:
         """On the rows of some parts."""
         rows = list(parts)
         y = np.concatenate([own_scale(problem.task, part) for part in rows])
-        targets = np.concatenate([part.targets.numpy() for part in rows if part.targets is not None])
+        targets = np.concatenate([part.targets.numpy() for part in rows])
         known = [part.weights.numpy() for part in rows if part.weights is not None]
         return cls(problem, y, targets, np.concatenate(known) if known else None, units)
 

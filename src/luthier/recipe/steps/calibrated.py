@@ -23,9 +23,9 @@ from luthier.assess import (
     spread_rows,
     tempered,
 )
-from luthier.data import Dataset
 from luthier.nets import Net, licences_of
 from luthier.recipe.problem import Problem
+from luthier.rows import Rows
 from luthier.saved import Model
 from luthier.task import cheapest, chosen_answer, fitted_decision, is_matrix, residual_atoms, with_answer
 
@@ -49,7 +49,6 @@ def as_model(
     task, validation = problem.task, problem.data.validation
     transform = problem.target
     if not task.is_classes:
-        assert problem.data.training.targets is not None
         transform = transform.bounded_by(problem.data.training.targets, None if earlier is None else earlier.transform)
     model = Model(
         task=task,
@@ -109,7 +108,6 @@ def left_out(
     targets [N]: of the validation rows, or `held_out` of all open rows."""
     validation = problem.data.validation
     if held_out is None or known is None:
-        assert validation.targets is not None
         return model.averaged(validation.numbers, validation.codes), validation.targets.numpy()
     if problem.task.is_classes:
         return held_out.numpy(), known.numpy()
@@ -170,7 +168,7 @@ def columns_of(
     return by_name, coded, sizes
 
 
-def predict_part(model: Model, part: Dataset) -> np.ndarray:
+def predict_part(model: Model, part: Rows) -> np.ndarray:
     """A model's probabilities, or values on the target's own scale, for the rows of a part."""
     if not model.task.is_classes:
         return model.values(part.numbers, part.codes)

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.engine import Part
 from luthier.recipe.decisions.delivered import DeliverableEvidence, Kind, Offered
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.steps.by_metric import ByMetric
 from luthier.recipe.yardstick import comparable, yardstick_of
+from luthier.rows import Rows
 from luthier.saved import activate
 from luthier.saved.blend import read_as
 from luthier.seeds import numpy_generator
@@ -139,7 +139,7 @@ def _best_members(runner: Runner, method: str, outputs: int | None) -> list[Comp
     return [one for one in result if one.trained.spec.outputs == kept][:CANDIDATES]
 
 
-def _rows(problem: Problem, outputs: Tensor, part: Part) -> Tensor:
+def _rows(problem: Problem, outputs: Tensor, part: Rows) -> Tensor:
     """The loss of each row of a part by the yardstick [N]."""
     return row_losses(comparable(problem, outputs, part), part.targets, yardstick_of(problem), part.weights)
 
@@ -160,7 +160,7 @@ def _averaged(components: Sequence[Component], kind: str) -> Tensor:
     return torch.einsum("p,pnc->nc", weights / weights.sum(), _outputs(components, kind))
 
 
-def _greedy(problem: Problem, components: list[Component], part: Part, kind: str) -> tuple[list[Component], Tensor]:
+def _greedy(problem: Problem, components: list[Component], part: Rows, kind: str) -> tuple[list[Component], Tensor]:
     """The greedy ensemble on all validation rows, and its outputs for them, on folds that it was not chosen on."""
     outputs, weights, judge = _outputs(components, kind), part.weights, yardstick_of(problem)
     rows = numpy_generator(problem.seed, "ensemble folds").permutation(outputs.shape[1])

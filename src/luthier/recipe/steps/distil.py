@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from luthier.engine import Part
 from luthier.recipe.decisions.delivered import DistilledEvidence
 from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import FINAL_SEEDS
@@ -16,6 +15,7 @@ from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.deliverable import Component, Deliverable
 from luthier.recipe.yardstick import comparable, yardstick_of
+from luthier.rows import Rows
 from luthier.saved import activate
 from luthier.seeds import derive
 from luthier.statistics.row_losses import row_losses
@@ -31,7 +31,7 @@ def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable
     if len(choice.components) < 2:
         return choice
     _, training, validation = problem.prepared(setting.method)
-    taught = Part(training.features, training.codes, _teaching(runner, choice, training), training.weights)
+    taught = Rows(training.inputs, _teaching(runner, choice, training), training.weights)
     planned = runner.plan.final.for_batches(setting.batch_size, runner.plan.batch_size)
     seeds = [derive(problem.seed, "distilled", k) for k in range(FINAL_SEEDS)]
     members = seeded(setting, seeds, planned.steps, "distilled")
@@ -53,7 +53,7 @@ def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable
 
 
 @torch.no_grad()
-def _teaching(runner: Runner, choice: Deliverable, training: Part) -> Tensor:
+def _teaching(runner: Runner, choice: Deliverable, training: Rows) -> Tensor:
     """What the mean says of the training rows: probabilities [N, C], of two classes [N, 1], or values [N]."""
     problem = runner.problem
     kind = problem.task.kind
@@ -61,7 +61,7 @@ def _teaching(runner: Runner, choice: Deliverable, training: Part) -> Tensor:
     for component in choice.components:
         net = component.trained.net(component.member)
         rows = torch.split(torch.arange(len(training)), 8192)
-        outputs = torch.cat([activate(net(training.features[r], training.codes[r]), kind) for r in rows])
+        outputs = torch.cat([activate(net(training.numbers[r], training.codes[r]), kind) for r in rows])
         total += component.weight * outputs
     if not problem.task.is_classes:
         return total[:, 0].float()

@@ -19,10 +19,11 @@ from luthier.assess import (
     worst_cases,
 )
 from luthier.assess.calibration import NOMINAL
-from luthier.data import Dataset, TableEncoder
+from luthier.data import TableEncoder
 from luthier.optional import has
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
+from luthier.rows import Rows
 from luthier.saved import Model
 from luthier.task import is_matrix
 
@@ -34,7 +35,7 @@ DEPENDENCE_CLASSES = 8  # of more classes those whose answer a column changes mo
 def error_analysis(
     runner: Runner,
     model: Model,
-    test: Dataset,
+    test: Rows,
     predicted: np.ndarray,
     numbers: np.ndarray,
     sets: dict[str, Any] | None = None,
@@ -82,7 +83,7 @@ def error_analysis(
     return result
 
 
-def _cost(runner: Runner, model: Model, predicted: np.ndarray, test: Dataset, y: np.ndarray) -> dict[str, Any]:
+def _cost(runner: Runner, model: Model, predicted: np.ndarray, test: Rows, y: np.ndarray) -> dict[str, Any]:
     """What a row costs at the chosen threshold and at one half, and how rows are sorted at the chosen one."""
     costs, positive = Costs.parse(runner.problem.asked.costs), model.task.positive_index
     weights = None if test.weights is None else test.weights.numpy()
@@ -137,9 +138,7 @@ def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[dict[s
     return result
 
 
-def _why(
-    model: Model, test: Dataset, worst: list[dict[str, Any]], numbers: np.ndarray
-) -> list[list[tuple[str, float]]]:
+def _why(model: Model, test: Rows, worst: list[dict[str, Any]], numbers: np.ndarray) -> list[list[tuple[str, float]]]:
     """The three columns that add most to the answer of each of the worst rows, where Captum is there to tell."""
     table = isinstance(model.encoder, TableEncoder) and not model.encoder.words
     if not (worst and table and has("captum") and len(model.encoder.places()) <= MOST_COLUMNS):
@@ -153,7 +152,7 @@ def _why(
     ]
 
 
-def _labels(runner: Runner, test: Dataset) -> dict[str, np.ndarray]:
+def _labels(runner: Runner, test: Rows) -> dict[str, np.ndarray]:
     """Values of the columns with few of them, as text."""
     encoder = runner.problem.data.encoder
     result: dict[str, np.ndarray] = {}

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from luthier.assess import NOMINAL, figures_of_sets, reliability, tempered
-from luthier.data import Dataset
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
@@ -23,6 +22,7 @@ from luthier.recipe.steps.calibrated import calibrated, weights_of
 from luthier.recipe.steps.deliver_bags import compared
 from luthier.recipe.steps.deliverable import Deliverable
 from luthier.recipe.yardstick import yardstick_of
+from luthier.rows import Rows
 from luthier.saved import Model
 from luthier.statistics.bags import greedy_weights
 
@@ -34,7 +34,7 @@ class Estimate:
     are decided for, of values nothing."""
 
     part: str
-    rows: Dataset
+    rows: Rows
     numbers: np.ndarray  # of the rows in the table
     prediction: np.ndarray
     taken: np.ndarray
@@ -85,12 +85,11 @@ def _by_other_folds(problem: Problem, choice: Deliverable, bags: Sequence[Bag], 
 
 
 def _calibrated_by_other_folds(
-    problem: Problem, model: Model, outputs: np.ndarray, rows: Dataset, folds: np.ndarray, part: str
+    problem: Problem, model: Model, outputs: np.ndarray, rows: Rows, folds: np.ndarray, part: str
 ) -> list[Model]:
     """The model as each fold's rows meet it: calibrated on the rows of the others; of a single fold as it is."""
     if part != "open":
         return [model]
-    assert rows.targets is not None
     weights, together, targets = weights_of(problem, folded=True), problem.data.together, rows.targets.numpy()
     result = []
     for fold in range(folds.max() + 1):
@@ -101,20 +100,18 @@ def _calibrated_by_other_folds(
     return result
 
 
-def _inside(model: Model, outputs: np.ndarray, prediction: np.ndarray, rows: Dataset, own: np.ndarray) -> np.ndarray:
+def _inside(model: Model, outputs: np.ndarray, prediction: np.ndarray, rows: Rows, own: np.ndarray) -> np.ndarray:
     """Which classes are in the rows' sets [n, C]; of a regression whether their interval holds the truth [n, 1]."""
     if model.task.classes:
         return model.inside_sets(prediction)
-    assert rows.targets is not None
     residuals = model.transform.residuals(rows.targets.numpy()[own], model.transform.bounded(outputs[:, 0]))
     return np.asarray(np.abs(residuals)[:, None] <= model.half_width)
 
 
 def _figures(
-    model: Model, outputs: np.ndarray, prediction: np.ndarray, inside: np.ndarray, rows: Dataset
+    model: Model, outputs: np.ndarray, prediction: np.ndarray, inside: np.ndarray, rows: Rows
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """How calibrated the predictions are, and of classes how their sets do."""
-    assert rows.targets is not None
     y, weights = rows.targets.numpy(), None if rows.weights is None else rows.weights.numpy()
     if not model.task.is_classes:
         covered = float(np.average(inside[:, 0], weights=weights))

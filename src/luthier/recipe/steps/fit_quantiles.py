@@ -10,7 +10,6 @@ import numpy as np
 
 from luthier.assess.baseline_process import quantile_trees
 from luthier.assess.row_quantiles import RowQuantiles, corrections, pinball_of, risen, rising
-from luthier.data import Dataset
 from luthier.objective import quantiles
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.decisions.quantile_choice import QuantileEvidence
@@ -18,6 +17,7 @@ from luthier.recipe.runner import Runner
 from luthier.recipe.steps.deliverable import Deliverable
 from luthier.recipe.steps.residual_networks import Residuals
 from luthier.recipe.steps.run_baselines import own_scale
+from luthier.rows import Rows
 from luthier.saved import Model
 
 
@@ -43,7 +43,7 @@ def with_quantiles(runner: Runner, model: Model, choice: Deliverable, method: st
 
 
 def quantile_scores(
-    model: Model, test: Dataset, answers: np.ndarray, baselines: Mapping[str, np.ndarray]
+    model: Model, test: Rows, answers: np.ndarray, baselines: Mapping[str, np.ndarray]
 ) -> list[dict[str, Any]]:
     """Of each quantile: the share of test rows below it, and its pinball loss beside that of boosted trees."""
     if model.row_quantiles is None:

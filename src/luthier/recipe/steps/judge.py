@@ -22,7 +22,6 @@ from luthier.assess import (
 )
 from luthier.assess.baseline_process import of_quantile
 from luthier.assess.row_intervals import interval_figures
-from luthier.data import Dataset
 from luthier.messages import Message, with_messages
 from luthier.nets import DenseSpec
 from luthier.objective import metric_named
@@ -51,6 +50,7 @@ from luthier.recipe.steps.run_baselines import Baselines, own_scale
 from luthier.recipe.steps.scores import Predictions, next_step, scores_of
 from luthier.recipe.steps.stored_predictions import write_stored_predictions
 from luthier.recipe.steps.warm_start import Earlier, forgotten
+from luthier.rows import Rows
 from luthier.saved import Model
 from luthier.seeds import derive
 from luthier.task import is_matrix, matrix_of
@@ -328,8 +328,7 @@ def _on_validation(runner: Runner, model: Model, choice: Deliverable) -> np.ndar
     return tempered(outputs, model.temperature)
 
 
-def _calibration(model: Model, test: Dataset, told: np.ndarray) -> dict[str, Any]:
-    assert test.targets is not None
+def _calibration(model: Model, test: Rows, told: np.ndarray) -> dict[str, Any]:
     targets, weights = test.targets.numpy(), None if test.weights is None else test.weights.numpy()
     if not model.task.is_classes:
         y, (low, high) = own_scale(model.task, test), model.intervals(told, test.numbers, test.codes)

@@ -32,7 +32,7 @@ def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> dict[str, An
     _, training, _ = problem.prepared(seeds.method)
     traces = stack_traces(seeds.spec, *_stacked(seeds, kept), training, seeds.loss or problem.loss)
     curves = read_frame(runner.folder.history / f"{seeds.name}.parquet", HISTORY)
-    features = training.features.double()
+    features = training.numbers.double()
     inputs = float(features.mean()), float(features.std())
     result = []
     for member, trace in zip(kept, traces, strict=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from luthier.assess import more_rows
-from luthier.engine import Part
 from luthier.recipe.decisions.data_need import LossLaw, MoreRowsEvidence
 from luthier.recipe.fold_bags import steps_of
 from luthier.recipe.pieces_of_populations import TrainingPlan
@@ -13,6 +12,7 @@ from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.rounds import there_is_time
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.setting import Setting, seeded
+from luthier.rows import Rows
 from luthier.seeds import derive, torch_generator
 
 STAGE, SHARES, FEWEST = "questions", (1 / 8, 1 / 4, 1 / 2, 1.0), 40
@@ -59,7 +59,7 @@ def _trained(runner: Runner, setting: Setting, count: int) -> TrainedPopulation 
     return None if trained is None or "cut" in trained.statuses or len(trained.usable()) < FOLDS else trained
 
 
-def _some(part: Part, rows: int, seed: int) -> Part:
+def _some(part: Rows, rows: int, seed: int) -> Rows:
     """The first rows of a fixed order, so that a larger part holds the smaller ones."""
     order = torch.randperm(len(part), generator=torch_generator(seed, "some rows"))[:rows]
     return part.rows(order)

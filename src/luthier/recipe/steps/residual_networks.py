@@ -13,7 +13,7 @@ from torch import Tensor
 
 from luthier.assess.row_intervals import with_prediction
 from luthier.data import Encoder, TableEncoder
-from luthier.engine import Member, Part, Schedule, Settings, train
+from luthier.engine import Member, Schedule, Settings, train
 from luthier.engine.outcome import Outcome
 from luthier.nets import DenseNet, DenseSpec
 from luthier.objective import Loss
@@ -22,6 +22,7 @@ from luthier.recipe.problem import embedding_width
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.calibrated import left_out, units_of, weights_of
 from luthier.recipe.steps.deliverable import Deliverable
+from luthier.rows import Rows
 from luthier.saved import Model
 from luthier.seeds import derive
 
@@ -47,7 +48,7 @@ class Residuals:
     encoder: Encoder
     scale: float = 1.0
     steps: int = 0
-    rows: Part | None = None
+    rows: Rows | None = None
     folds: Tensor | None = None
     seeds: tuple[int, ...] = ()
 
@@ -63,14 +64,13 @@ class Residuals:
         if not isinstance(model.encoder, TableEncoder) or model.encoder.words:
             return plain
         part = problem.open_rows(method) if folded else problem.prepared(method)[2]
-        steps = steps_of(len(part), part.features.shape[1], runner.budget_clock.budget)
+        steps = steps_of(len(part), part.numbers.shape[1], runner.budget_clock.budget)
         scale = float(np.sqrt(np.average(residuals**2, weights=weights)))
         if not steps or not scale > 0:
             return plain
-        rows = Part(
-            with_prediction(part.features, torch.from_numpy(averaged[:, 0])),
-            part.codes,
-            torch.from_numpy(residuals / scale).to(part.features.dtype),
+        rows = Rows(
+            part.inputs.replaced(numbers=with_prediction(part.numbers, torch.from_numpy(averaged[:, 0]))),
+            torch.from_numpy(residuals / scale).to(part.numbers.dtype),
             part.weights,
         )
         folds = (problem.cross_fitted() if folded else problem.judged_by_validation()).dealt(PARTITION)
@@ -81,7 +81,7 @@ class Residuals:
         """The outputs [N, Q] of each row by the network that had left it out."""
         assert self.rows is not None
         assert self.folds is not None
-        known = self._trained(loss, outputs, self.seeds[:-1], self.folds).logits(self.rows.features, self.rows.codes)
+        known = self._trained(loss, outputs, self.seeds[:-1], self.folds).logits(self.rows.numbers, self.rows.codes)
         return known[self.folds, torch.arange(len(self.folds))]
 
     def network(self, loss: Loss, outputs: int) -> DenseNet:
@@ -94,7 +94,7 @@ class Residuals:
         """A network for each seed, which leaves out the fold of its number, or learns from all rows."""
         assert self.rows is not None
         spec = DenseSpec(
-            inputs=self.rows.features.shape[1],
+            inputs=self.rows.numbers.shape[1],
             hidden=(UNITS,),
             outputs=outputs,
             activation="selu",

@@ -10,12 +10,13 @@ import torch
 
 from luthier.assess import BaselineRun, measure
 from luthier.assess.baseline_process import of_quantile
-from luthier.data import Dataset, Task
+from luthier.data import Task
 from luthier.messages import Message
 from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
 from luthier.recipe.decisions.decision import finite
 from luthier.recipe.modality import modality_of
 from luthier.recipe.runner import Runner
+from luthier.rows import Rows
 from luthier.task import baseline_loss
 
 SLOT = 0.5  # share of the budget after which baselines that are not ready are stopped
@@ -101,7 +102,7 @@ class Baselines:
         result = {name: recalled[0][name].numpy() for name in self._run.names if name in recalled[0]}
         return result, recalled[1].get("failed", {})
 
-    def test(self, rows: Dataset) -> dict[str, np.ndarray]:
+    def test(self, rows: Rows) -> dict[str, np.ndarray]:
         """Predictions for the opened test rows, of the baselines that were ready in their slot; the process then ends,
         and its memory is free for what follows.
         """
@@ -148,8 +149,7 @@ def running_baselines(runner: Runner) -> Iterator[Baselines]:
         run.close()
 
 
-def own_scale(task: Task, part: Dataset) -> np.ndarray:
+def own_scale(task: Task, part: Rows) -> np.ndarray:
     """Targets of a part as metrics want them: class numbers, or values on the target's own scale."""
-    assert part.targets is not None
     targets = part.targets.numpy()
     return np.exp(targets.astype(float)) if task.log_scale else targets

@@ -20,7 +20,7 @@ from luthier.assess import (
     seen_by,
     within_noise,
 )
-from luthier.data import Dataset, Task
+from luthier.data import Task
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Member
 from luthier.messages import Message, joined
@@ -30,6 +30,7 @@ from luthier.objective.metrics import OWN
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Measure
+from luthier.rows import Rows
 from luthier.task import answer_for, answer_from, cheapest, chosen_answer, fitted_decision, is_matrix, reported_metrics
 
 ESTIMATED = Message("estimated by rows that also chose it; nothing is sealed")
@@ -67,7 +68,7 @@ class PartScores:
     seed: int
 
     @classmethod
-    def of(cls, runner: Runner, rows: Dataset, part: str) -> PartScores:
+    def of(cls, runner: Runner, rows: Rows, part: str) -> PartScores:
         """Of the rows of a part."""
         problem = runner.problem
         weights = None if rows.weights is None else rows.weights.numpy()
@@ -100,7 +101,7 @@ def scores_of(
     deliverable: Predictions,
     seeds: list[tuple[str, Predictions]],
     baselines: dict[str, Predictions],
-    test: Dataset,
+    test: Rows,
     failed: Mapping[str, str],
     part: str = "test",
 ) -> dict[str, Any]:

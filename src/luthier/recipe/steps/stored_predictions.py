@@ -9,11 +9,12 @@ import numpy as np
 import polars as pl
 
 from luthier import storage
-from luthier.data import Dataset, Task
+from luthier.data import Task
 from luthier.recipe.steps.run_baselines import own_scale
+from luthier.rows import Rows
 
 
-def write_stored_predictions(path: Path, test: Dataset, rows: np.ndarray, predicted: np.ndarray, task: Task) -> None:
+def write_stored_predictions(path: Path, test: Rows, rows: np.ndarray, predicted: np.ndarray, task: Task) -> None:
     """Columns `row`, `true` (a class's number, or a value), `told_0`, ... (probabilities, or the value), `weight`."""
     predictions = predicted.reshape(len(predicted), -1)
     columns = {"row": rows, "true": own_scale(task, test)} | {

@@ -77,11 +77,11 @@ def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor],
     _, training, validation = problem.prepared("pixels")
     backbone, message = shown(spec), list[str]()
     if path := weights_of(spec.backbone, problem.asked.backbone_weights):
-        last = anatomy_of(backbone, training.features[:2]).head.removeprefix("body.")
+        last = anatomy_of(backbone, training.numbers[:2]).head.removeprefix("body.")
         weights = read_weights(path, say=message.append)
         load_weights(backbone.get_submodule("body"), weights, but=(f"{last}.",), say=message.append)
         message.append(f"the last layer, `{last}`, is replaced: nothing is read for it")
-    epochs = _epochs(runner, backbone, training.features)
+    epochs = _epochs(runner, backbone, training.numbers)
     runner.tell("population", name="backbone", stage="fit validation", members=1, steps=max(1, epochs))
     result = transfer(
         backbone,
@@ -157,7 +157,7 @@ def _as_trained(runner: Runner, setting: Setting, net: torch.nn.Module) -> Train
     _, training, validation = problem.prepared(setting.method)
     kind, losses = problem.task.kind, []
     for part in (training, validation):
-        logits = torch.cat([net(some) for some in torch.split(part.features, ROWS)]).unsqueeze(0)
+        logits = torch.cat([net(some) for some in torch.split(part.numbers, ROWS)]).unsqueeze(0)
         losses.append(row_losses(activate(logits, kind), part.targets, kind, part.weights).mean(1).numpy())
     trained = TrainedPopulation(
         name="backbone",

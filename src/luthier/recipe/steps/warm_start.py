@@ -18,8 +18,6 @@ import numpy as np
 import torch
 
 from luthier.assess import paired_difference
-from luthier.data import Dataset
-from luthier.engine import Part
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.messages import Message
 from luthier.nets import DenseNet, DenseSpec
@@ -35,6 +33,7 @@ from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Finding
 from luthier.request import RunRequest
+from luthier.rows import Rows
 from luthier.saved import Model, activate, open_run
 from luthier.saved.blend import read_as
 from luthier.seeds import derive
@@ -53,8 +52,8 @@ class Earlier:
     run: str
     model: Model
     setting: Setting
-    training: Dataset | None = None
-    validation: Dataset | None = None
+    training: Rows | None = None
+    validation: Rows | None = None
     missing: str = ""  # why its rows cannot be had
 
 
@@ -160,7 +159,7 @@ def _option(setting: Setting, rows: str, factor: float | None) -> Setting:
     )
 
 
-def _rows(runner: Runner, earlier: Earlier, method: str) -> dict[str, tuple[Part, Part]]:
+def _rows(runner: Runner, earlier: Earlier, method: str) -> dict[str, tuple[Rows, Rows]]:
     """Rows to learn from, by name, each with the new validation rows."""
     problem = runner.problem
     _, training, validation = problem.prepared(method)
@@ -171,7 +170,7 @@ def _rows(runner: Runner, earlier: Earlier, method: str) -> dict[str, tuple[Part
 
 
 def _trained(
-    runner: Runner, option: Setting, nets: Sequence[DenseNet] | None, parts: tuple[Part, Part], count: int
+    runner: Runner, option: Setting, nets: Sequence[DenseNet] | None, parts: tuple[Rows, Rows], count: int
 ) -> TrainedPopulation | None:
     planned = runner.plan.fit_validation.for_batches(option.batch_size, runner.plan.batch_size)
     members = seeded(
@@ -190,7 +189,7 @@ def _as_they_were(runner: Runner, setting: Setting, nets: Sequence[DenseNet]) ->
     problem = runner.problem
     _, training, validation = problem.prepared(setting.method)
     kind, read = problem.task.kind, read_as(problem.task, nets[0].spec.outputs)
-    logits = [torch.stack([net(part.features, part.codes) for net in nets]) for part in (training, validation)]
+    logits = [torch.stack([net(part.numbers, part.codes) for net in nets]) for part in (training, validation)]
     losses = [
         row_losses(activate(result, read), part.targets, kind, part.weights).mean(1).numpy()
         for result, part in zip(logits, (training, validation), strict=True)
