@@ -70,9 +70,8 @@ class Model:
     is the 90 % conformal half width on the modelled scale; where there are `row_intervals`, each row has its own.
     Of two classes the second is predicted from probability `threshold` on (`positive_threshold` says it of the positive
     one); of several the likeliest, or by a `decision`. A model of numbers gives the `answer` that the run's metric
-    asked for: with `residuals`, equally likely on the modelled scale, it can give others. Classes with at least
-    probability
-    `set_threshold` are in a row's 90 % set; `familiarity` detects rows that are unlike the training rows.
+    asked for: with `residuals`, equally likely on the modelled scale, it can give others. Classes with at least the
+    probability `set_threshold` are in a row's 90 % set; `familiarity` detects rows unlike those of training.
     `licences` are those of a backbone and of its weights.
     """
 
@@ -247,10 +246,7 @@ class Model:
         return interval_ends(self, values, numbers, codes)
 
     def predict_quantiles(self, frame: Any) -> pl.DataFrame:
-        """The quantiles that the run was asked for, for each row of a table: columns such as `q0.1`, `q0.9`.
-
-        InputError where it was asked for none.
-        """
+        """The quantiles that the run was asked for, columns such as `q0.1`; InputError where it was for none."""
         encoded = self.encode(frame)
         found = self.quantiles(self.answers(*encoded), *encoded)
         return pl.DataFrame({name: found[:, q] for q, name in enumerate(self.quantile_names)})
