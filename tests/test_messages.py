@@ -18,6 +18,7 @@ from luthier.messages import Message, catalogue, speaking, tr
 from luthier.recipe import checklist, in_lines, read_ledger, worded
 from luthier.recipe.checklist import ITEMS, STEP_NAMES
 from luthier.recipe.ledger import Ledger
+from luthier.records import noted
 from luthier.report.terminal import STEPS, WORDS
 
 SOURCE = Path(luthier.__file__).parent
@@ -75,7 +76,7 @@ def test_a_translation_has_the_same_values_and_numbers(text: str) -> None:
 def test_a_message_is_kept_as_data_and_said_in_each_language(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl")
     count = Message("{count} rows", count=12)
-    ledger.add("note", {"step": 0, "sentence": Message("{name} is left out: {problem}", name="a", problem=count)})
+    ledger.add(noted(0, Message("{name} is left out: {problem}", name="a", problem=count)))
     record = read_ledger(ledger.path)[0]
     assert record["sentence"] == "a is left out: 12 rows"
     assert worded(record)["sentence"] == record["sentence"]

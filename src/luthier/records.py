@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from luthier.citations import cited
 from luthier.messages import Message, as_message, spoken, tr, with_messages
 
 Severity = Literal["note", "warning", "error"]
+Result = TypeVar("Result")
 
 
 def figure(value: float | None) -> str:
@@ -161,3 +162,47 @@ class Wording:
     def to_json(self) -> dict[str, Any]:
         """The words as plain JSON values."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line for the ledger: its kind ("decision", "finding", "note", "cut", "round" ...) and what it says.
+
+    An entry that is not `synced` may wait for the next one that is before it is safe on the disk.
+    """
+
+    kind: str
+    content: Mapping[str, Any]
+    synced: bool = True
+
+
+# What work says while it goes on, entry by entry, and at last what it came to. It goes on once an entry is written.
+Said: TypeAlias = Generator[Entry, None, Result]
+
+
+def noted(step: int, sentence: str) -> Entry:
+    """A note of a step of the recipe."""
+    return Entry("note", {"step": step, "sentence": as_message(sentence)})
+
+
+def found(step: int, finding: Finding) -> Entry:
+    """A finding of a step of the recipe."""
+    return Entry("finding", {"step": step, **finding.to_json()})
+
+
+def result_and_entries(said: Said[Result]) -> tuple[Result, list[Entry]]:
+    """What work comes to and all that it says on the way, written nowhere.
+
+    >>> def counted(rows: int) -> Said[int]:
+    ...     yield noted(0, f"{rows} rows")
+    ...     return rows
+    >>> result, (entry,) = result_and_entries(counted(3))
+    >>> result, str(entry.content["sentence"])
+    (3, '3 rows')
+    """
+    entries: list[Entry] = []
+    while True:
+        try:
+            entries.append(next(said))
+        except StopIteration as end:
+            return end.value, entries

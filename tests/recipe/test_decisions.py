@@ -31,7 +31,7 @@ from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvi
 from luthier.recipe.decisions.calibrating import CalibrationEvidence, PredictionEvidence, Threshold, ThresholdEvidence
 from luthier.recipe.decisions.column_type import ColumnEvidence
 from luthier.recipe.decisions.data_need import LossLaw, MoreRowsEvidence
-from luthier.recipe.decisions.decision import Evidence
+from luthier.recipe.decisions.decision import Evidence, decided
 from luthier.recipe.decisions.delivered import DeliverableEvidence, DistilledEvidence, Offered, SeedsEvidence
 from luthier.recipe.decisions.experiment import (
     AnswerEvidence,
@@ -53,6 +53,7 @@ from luthier.recipe.decisions.row_parts import SplitEvidence, TextEvidence
 from luthier.recipe.decisions.starting_network import ConvnetEvidence, TextNetworkEvidence, WidthEvidence
 from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
 from luthier.recipe.ledger import Ledger
+from luthier.records import Entry, noted
 from luthier.report import ledger_lines, model_card, write_report
 from luthier.runs.screen import SilentScreen
 from luthier.statistics.paired import Gain
@@ -227,20 +228,20 @@ def test_a_better_wording_does_not_stop_a_run(tmp_path: Path) -> None:
     finding = {"kind": "finding", "step": 3, "code": "x", "severity": "note", "sentence": "old", "remedy": "old"}
     write(tmp_path / "ledger", [note, stored(LossEvidence("binary", 2), 1), finding, stored(REMEDY)])
     ledger = Ledger.resume(tmp_path / "ledger")
-    ledger.add("note", {"step": 0, "sentence": "said better"})
-    assert ledger.decide(1, LossEvidence("binary", 2)) == "binary"
-    ledger.add("finding", {**finding, "sentence": "better", "remedy": "better"})
+    ledger.add(noted(0, "said better"))
+    assert ledger.write(decided(1, LossEvidence("binary", 2))) == "binary"
+    ledger.add(Entry("finding", {**finding, "sentence": "better", "remedy": "better"}))
     better = replace(REMEDY, variants=tuple(replace(one, label=f"better {one.label}") for one in REMEDY.variants))
-    assert ledger.decide(3, better) == 1
+    assert ledger.write(decided(3, better)) == 1
     assert len((tmp_path / "ledger").read_text().splitlines()) == 4
 
 
 def test_another_choice_does(tmp_path: Path) -> None:
     write(tmp_path / "ledger", [stored(REMEDY)])
     with pytest.raises(InputError, match="would not repeat its earlier decisions"):
-        Ledger.resume(tmp_path / "ledger").decide(3, replace(REMEDY, variants=REMEDY.variants[:1]))
+        Ledger.resume(tmp_path / "ledger").write(decided(3, replace(REMEDY, variants=REMEDY.variants[:1])))
     with pytest.raises(InputError, match="would not repeat its earlier decisions"):
-        Ledger.resume(tmp_path / "ledger").decide(4, REMEDY)
+        Ledger.resume(tmp_path / "ledger").write(decided(4, REMEDY))
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from luthier.recipe.modality.tables import TableModality
 from luthier.recipe.questions import Question
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.records import result_and_entries
 from luthier.report.experiment_figures import effect_rows
 from luthier.rows import Inputs, Rows
 from luthier.runs.screen import SilentScreen
@@ -216,7 +217,7 @@ def test_every_variant_trains_in_all_folds(asked: Asked) -> None:
     runner, now, known = asked
     for number, setting in enumerate([now, *(one.other for one in known)]):
         trial = BagPlan("questions", share=0.1, kept=0, outputs=True)
-        (bag,) = train_bags(runner, f"try-{number}", [setting], trial)
+        (bag,), _ = result_and_entries(train_bags(runner, f"try-{number}", [setting], trial))
         assert np.isfinite(bag.loss)
         assert bag.row_losses(runner.problem).mean() == pytest.approx(bag.loss, rel=1e-4)
 

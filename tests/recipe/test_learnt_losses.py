@@ -18,6 +18,7 @@ from luthier.recipe.questions import Question
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.recipe.steps.deliver_bags import compared, ensemble_of
+from luthier.records import result_and_entries
 from luthier.runs.screen import SilentScreen
 
 Asked = tuple[luthier.Result, Runner, Setting, list[Question]]
@@ -54,7 +55,8 @@ def bags(asked: Asked) -> dict[str, Bag]:
     found = {}
     for loss in ("mae", "mse"):
         trial = BagPlan("questions", share=1.0, kept=1)
-        (found[loss],) = train_bags(runner, f"learn-{loss}", [replace(now, loss=loss)], trial)
+        said = train_bags(runner, f"learn-{loss}", [replace(now, loss=loss)], trial)
+        (found[loss],), _ = result_and_entries(said)
     return found
 
 

@@ -18,6 +18,7 @@ from luthier.errors import ConfigError, InputError
 from luthier.recipe import follows, read_as_asked
 from luthier.recipe.outside import require_outside
 from luthier.recipe.parts import parts_of
+from luthier.records import result_and_entries
 from luthier.request import FitConfig, RunRequest
 from luthier.runs.fitting import request
 from luthier.runs.screen import SilentScreen
@@ -81,7 +82,7 @@ def test_new_rows_are_read_as_the_model_reads_them(kind: str, tmp_path: Path) ->
         test=str(tmp_path / "new.csv"),
     )
     parts = parts_of(read_as_asked(asked.source, asked), asked)
-    sealed = open_test(parts.sealed, lambda *_: None, purpose="a test")
+    sealed = result_and_entries(open_test(parts.sealed, purpose="a test"))[0]
     numbers, codes = parts.encoder.encode(read_source(tmp_path / "new.csv").frame)
     assert torch.equal(sealed.numbers.nan_to_num(-1e9), numbers.nan_to_num(-1e9))
     assert torch.equal(sealed.codes, codes)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from luthier.assess.register import SealHistory
 from luthier.errors import SealError
 from luthier.messages import Message
-from luthier.records import Finding
+from luthier.records import Entry, Finding, Said
 from luthier.rows import Rows
 
 
@@ -57,7 +54,7 @@ def seen_before(history: SealHistory) -> Finding | None:
     return Finding("test-read-twice", "warning", sentence, history.to_json(), remedy, "S1-81, S4-47")
 
 
-def open_test(sealed: SealedTest, log: Callable[[str, dict[str, Any]], object], *, purpose: str) -> Rows:
+def open_test(sealed: SealedTest, *, purpose: str) -> Said[Rows]:
     """Open the test set: first the line in the ledger, then the rows. SealError the second time."""
-    log("opening", {"step": 5, "purpose": purpose, "rows": len(sealed)})
+    yield Entry("opening", {"step": 5, "purpose": purpose, "rows": len(sealed)})
     return sealed._open(_TOKEN)

@@ -26,7 +26,7 @@ from luthier.engine.masks import LayerMasks
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.modules import Modules
 from luthier.engine.settings import Settings
-from luthier.engine.stack import evaluate
+from luthier.engine.stack import Stack
 from luthier.engine.state import TrainState
 from luthier.nets import Chain, DenseSpec, build
 from luthier.objective import Criterion, Loss
@@ -34,6 +34,8 @@ from luthier.rows import Rows
 
 BLOCK_BYTES = 1 << 21  # of parameters and activations that are stepped together: more would fall out of the cache
 BLOCK_MEMBERS = 64
+EVALUATED_AT_ONCE, ON_DEVICE_AT_ONCE = 1 << 20, 1 << 27  # numbers of one layer's activations held while evaluating
+EVALUATED_MEMBERS = 32  # in blocks that a processor's cache holds
 
 
 class DenseArchitecture:
@@ -110,8 +112,24 @@ class DenseArchitecture:
         return DenseLearner(self.spec, state, masks, loss, smoothing, bf16=settings.mixed_precision)
 
     def evaluate(self, parameters: Tensor, buffers: Tensor, part: Rows) -> Tensor:
-        """Outputs [M, N, C] in evaluation mode."""
-        return evaluate(self.spec, parameters, buffers, part)
+        """Outputs [M, N, C] in evaluation mode, in blocks of members and rows so that memory stays bounded.
+
+        On the networks' device; rows that lie elsewhere are sent block by block.
+        """
+        spec, device = self.spec, parameters.device
+        waves = 0 if spec.number_embedding is None else spec.number_embedding.inner
+        widest, cached = max((*spec.hidden, spec.learned_width, spec.outputs, waves)), device.type == "cpu"
+        at_once, some = (EVALUATED_AT_ONCE, EVALUATED_MEMBERS) if cached else (ON_DEVICE_AT_ONCE, len(parameters))
+        result = parameters.new_empty(len(parameters), len(part), spec.outputs)
+        for first in range(0, len(parameters), some):
+            members = slice(first, first + some)
+            stack = Stack(spec, parameters[members], buffers[members], parameters[members])
+            block = max(1, at_once // (len(stack) * widest))
+            for row in range(0, len(part), block):
+                rows = slice(row, row + block)
+                block_inputs = part.inputs.map(lambda value, rows=rows: value[rows].to(device))  # type: ignore[misc]
+                result[members, rows] = stack.logits(block_inputs)
+        return result
 
     def state_dict(self, parameters: Tensor, buffers: Tensor) -> Mapping[str, Tensor]:
         """Named weights and buffers of one member from its rows [1, P] and [1, Q]."""

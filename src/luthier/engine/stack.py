@@ -21,33 +21,10 @@ from luthier.engine.learned_inputs import InputScale, LearnedInputs
 from luthier.engine.products import product, stays_small, take_product
 from luthier.engine.sharing import mean_of_rows
 from luthier.nets import NORM_EPSILON, NORM_MEMORY, DenseSpec
-from luthier.rows import Inputs, Rows
+from luthier.rows import Inputs
 
 Masks = Sequence[Tensor | None]
 Product = Callable[[Tensor, Tensor], Tensor]
-EVALUATED_AT_ONCE, ON_DEVICE_AT_ONCE = 1 << 20, 1 << 27  # numbers of one layer's activations held while evaluating
-EVALUATED_MEMBERS = 32  # in blocks that a processor's cache holds
-
-
-def evaluate(spec: DenseSpec, parameters: Tensor, buffers: Tensor, part: Rows) -> Tensor:
-    """Outputs [M, N, C] in evaluation mode, in blocks of members and rows so that memory stays bounded.
-
-    On the networks' device; rows that lie elsewhere are sent block by block.
-    """
-    waves = 0 if spec.number_embedding is None else spec.number_embedding.inner
-    widest, device = max((*spec.hidden, spec.learned_width, spec.outputs, waves)), parameters.device
-    cached = device.type == "cpu"
-    at_once, some = (EVALUATED_AT_ONCE, EVALUATED_MEMBERS) if cached else (ON_DEVICE_AT_ONCE, len(parameters))
-    result = parameters.new_empty(len(parameters), len(part), spec.outputs)
-    for first in range(0, len(parameters), some):
-        members = slice(first, first + some)
-        stack = Stack(spec, parameters[members], buffers[members], parameters[members])
-        block = max(1, at_once // (len(stack) * widest))
-        for row in range(0, len(part), block):
-            rows = slice(row, row + block)
-            some = part.inputs.map(lambda value, rows=rows: value[rows].to(device))  # type: ignore[misc]
-            result[members, rows] = stack.logits(some)
-    return result
 
 
 class Stack:

@@ -17,8 +17,8 @@ from luthier.recipe.reading import LoadedData, read_and_infer, read_as_asked
 from luthier.recipe.run import Run
 from luthier.recipe.run_data import asked_of, read_unchanged, reread, source_of
 from luthier.recipe.runner import Runner
+from luthier.recipe.so_far import Verdict
 from luthier.recipe.steps.calibrated import as_model, columns_of, predict_part
-from luthier.recipe.steps.judge import Verdict
 from luthier.recipe.steps.plan_budget import in_words as plan_in_words
 
 __all__ = [

@@ -14,7 +14,7 @@ from luthier.errors import InputError
 from luthier.messages import Message
 from luthier.recipe.decisions.baselines_ready import BaselinesEvidence
 from luthier.recipe.ledger import Record, read_ledger
-from luthier.recipe.runner import Runner
+from luthier.records import Entry, Said, noted
 from luthier.request import RunRequest
 from luthier.saved import RunFolder, open_run
 
@@ -59,8 +59,8 @@ def copy_memory(previous: RunFolder, new: RunFolder) -> None:
             shutil.copyfile(previous.source, new.source)
 
 
-def take_over(runner: Runner, asked: RunRequest) -> int:
-    """Write the decisions that are taken over into the ledger; returns the first step to walk."""
+def take_over(asked: RunRequest) -> Said[int]:
+    """Say the decisions that are taken over; returns the first step to walk."""
     if not asked.previous:
         return 1
     previous = open_run(Path(asked.previous))
@@ -71,11 +71,11 @@ def take_over(runner: Runner, asked: RunRequest) -> int:
     )
     if asked.begin_at == 1:
         sentence = Message("every step is walked anew, on the rows as '{previous}' had them", previous=asked.previous)
-    runner.ledger.add("note", {"step": 1, "sentence": sentence})
+    yield noted(1, sentence)
     for record in read_ledger(previous.ledger):
         if _is_taken(record, asked.begin_at):
             content = {name: value for name, value in record.items() if name != "kind"}
-            runner.ledger.add(record["kind"], {**content, "taken_over": asked.previous})
+            yield Entry(record["kind"], {**content, "taken_over": asked.previous})
     return asked.begin_at
 
 

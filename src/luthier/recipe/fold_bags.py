@@ -27,6 +27,7 @@ from luthier.recipe.problem import Problem
 from luthier.recipe.runner import STEPS, Runner, TrainedPopulation
 from luthier.recipe.setting import Setting
 from luthier.recipe.yardstick import comparable, yardstick_of
+from luthier.records import Said, noted
 from luthier.saved import activate
 from luthier.seeds import derive
 from luthier.statistics.row_losses import row_losses
@@ -150,7 +151,7 @@ def steps_of(runner: Runner, setting: Setting, share: float) -> int:
     return max(fewest, round(design.epochs * share * setting.length * epoch))
 
 
-def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: BagPlan) -> list[Bag]:
+def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: BagPlan) -> Said[list[Bag]]:
     """Settings of one shape, all folds in one population; none when the clock cut it or the memory cannot hold one."""
     problem, one = runner.problem, settings[0]
     folds = _left_out(problem, trial.partition)
@@ -179,15 +180,10 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
         loss=one.loss,
     )
     try:
-        trained = runner.run(name, members, plan)
+        trained = yield from runner.run(name, members, plan)
     except NetworkTooLargeError as error:
-        runner.ledger.add(
-            "note",
-            {
-                "step": STEPS[trial.stage],
-                "sentence": Message("{name} is left out: {problem}", name=name, problem=error.problem),
-            },
-        )
+        sentence = Message("{name} is left out: {problem}", name=name, problem=error.problem)
+        yield noted(STEPS[trial.stage], sentence)
         return []
     if trained is None or "cut" in trained.statuses:
         return []

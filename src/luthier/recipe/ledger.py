@@ -9,17 +9,16 @@ the run it continues. Compared is what was decided, not how it is said: sentence
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from luthier import storage
 from luthier.errors import InputError
-from luthier.messages import Message, as_message, speaking, with_messages
+from luthier.messages import Message, with_messages
 from luthier.recipe.decisions import evidence_of
-from luthier.recipe.decisions.decision import Choice, Evidence
 from luthier.recipe.decisions.earlier import upgraded
-from luthier.records import Finding
+from luthier.records import Entry, Result, Said
 from luthier.saved.ledger_schemas import LedgerRecord
 from luthier.untrusted import read_records
 
@@ -63,10 +62,9 @@ class Ledger:
         """Records of a kind that an earlier sitting left."""
         return [record for record in self._recorded if record["kind"] == kind]
 
-    def add(self, kind: str, content: Mapping[str, Any], *, synced: bool = True) -> Record:
-        """Append a record, or check it against the recorded one at this place; unsynced, the next one is waited for."""
-        words = {"sentence": as_message(content["sentence"])} if "sentence" in content else {}
-        record: Record = json.loads(storage.json_text({"kind": kind, **with_messages({**content, **words})}))
+    def add(self, entry: Entry) -> Record:
+        """Append an entry, or check it against the recorded one at this place."""
+        record: Record = json.loads(storage.json_text({"kind": entry.kind, **with_messages(entry.content)}))
         place = len(self.records)
         if place < len(self._recorded):
             expected = self._recorded[place]
@@ -81,29 +79,21 @@ class Ledger:
                     remedy="the data, the machine or the installed versions changed; start a new run",
                 )
         else:
-            storage.append_line(self.path, storage.json_text(record), synced=synced)
+            storage.append_line(self.path, storage.json_text(record), synced=entry.synced)
         self.records.append(record)
         if self._listen is not None:
             self._listen(record)
         return record
 
-    def decide(self, step: int, evidence: Evidence[Choice], *, synced: bool = True) -> Choice:
-        """What follows from the evidence at a step of the recipe; both are appended.
-
-        Words in English stand beside them, for people and programs that read the file; nothing here reads those.
-        """
-        choice = evidence.decide()
-        with speaking("en"):
-            words = evidence.render(choice)
-        said = {"topic": words.topic, "chosen": words.chosen, "reason": words.reason}
-        stored = {"step": step, "code": evidence.code, "of": evidence.of, "choice": choice}
-        self.add("decision", {**stored, "evidence": evidence.to_json(), **said}, synced=synced)
-        return choice
-
-    def find(self, finding: Finding, *, step: int) -> Finding:
-        """Append a finding of a step."""
-        self.add("finding", {"step": step, **finding.to_json()})
-        return finding
+    def write(self, said: Said[Result]) -> Result:
+        """Append what work says while it goes on; returns what it came to."""
+        while True:
+            try:
+                entry = next(said)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            self.add(entry)
 
 
 # What of a record a resumed run must repeat; all of it where a kind is not named.

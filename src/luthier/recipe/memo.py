@@ -40,13 +40,20 @@ class Memo:
 
     def json(self, name: str, compute: Callable[[], Any]) -> Any:
         """The plain JSON value of a piece of work, computed once."""
+        known = self.known(name)
+        return self.noted(name, compute()) if known is None else known
+
+    def known(self, name: str) -> Any:
+        """The plain JSON value of a piece of work that was computed, or None."""
         path = self.folder / f"{name}.json"
-        if path.exists():
-            return read_json(path, Plain, "of a run's checkpoint")
-        value = json.loads(storage.json_text(compute()))
-        storage.write_json(path, value)
+        return read_json(path, Plain, "of a run's checkpoint") if path.exists() else None
+
+    def noted(self, name: str, value: Any) -> Any:
+        """The value of a piece of work as it will be recalled, and kept for that."""
+        plain = json.loads(storage.json_text(value))
+        storage.write_json(self.folder / f"{name}.json", plain)
         self._note_time()
-        return value
+        return plain
 
     def has(self, name: str) -> bool:
         """Whether a JSON value was computed already."""

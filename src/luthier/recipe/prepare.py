@@ -27,17 +27,17 @@ from luthier.errors import InputError
 from luthier.kinds import task_of
 from luthier.messages import Message, joined
 from luthier.recipe.decisions.column_type import ColumnEvidence
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.row_parts import TextEvidence
 from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
 from luthier.recipe.full_training_rows import FullTrainingRows, full_training_rows_of
 from luthier.recipe.known_rows import fingerprints_of_test, line_of, record_in, record_of
 from luthier.recipe.learnable import left_out_in_words
-from luthier.recipe.ledger import Ledger
 from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.reading import BESIDE, GROUPED, WEIGHED, LoadedData, weights_of
 from luthier.recipe.sealed_file import values_of_test
 from luthier.recipe.stored_splits import write_splits
-from luthier.records import Finding
+from luthier.records import Finding, Said, found, noted
 from luthier.request import RunRequest
 from luthier.rows import Rows
 from luthier.saved import RunFolder
@@ -80,20 +80,20 @@ class Prepared:
         return rows * row_bytes(self.training_frame.head(HEAD), self.task.target, len(self.task.classes))
 
 
-def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, ledger: Ledger, secret: Secret) -> Prepared:
-    """Split, encode and seal, and write what was inferred into the ledger."""
-    _say_what_was_inferred(read, asked, ledger)
+def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, secret: Secret) -> Said[Prepared]:
+    """Split, encode and seal, and say what was inferred."""
+    yield from _say_what_was_inferred(read, asked)
     parts, record = _split_and_recorded(read, asked, folder, secret)
-    ledger.decide(0, parts.split)
+    yield from decided(0, parts.split)
     for finding in _findings(read, asked, parts, record):
-        ledger.find(finding, step=0)
+        yield found(0, finding)
     for words in parts.encoder.texts:
-        _say_what_is_read(words, parts.frames["validation"], ledger)
+        yield from _say_what_is_read(words, parts.frames["validation"])
     for vectors in parts.encoder.vectors:
-        ledger.add("note", {"step": 0, "sentence": vectors.sentence()})
+        yield noted(0, vectors.sentence())
     weights = None if parts.training.weights is None else parts.training.weights.numpy()
     for finding in check_table(parts.frames["training"], read.columns, read.task, weights):
-        ledger.find(finding, step=0)
+        yield found(0, finding)
     return Prepared(
         source=read.source,
         columns=read.columns,
@@ -109,7 +109,7 @@ def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, ledger: Ledg
         units=parts.units,
         together=parts.together,
         record=record,
-        full_training_rows=_everything(read, asked, parts, ledger),
+        full_training_rows=(yield from _everything(read, asked, parts)),
     )
 
 
@@ -181,7 +181,8 @@ def _findings(read: LoadedData, asked: RunRequest, parts: Parts, record: RowReco
     return result
 
 
-def _everything(read: LoadedData, asked: RunRequest, parts: Parts, ledger: Ledger) -> FullTrainingRows | None:
+def _everything(read: LoadedData, asked: RunRequest, parts: Parts) -> Said[FullTrainingRows | None]:
+    """All training rows, where what decides is a sample of them."""
     training, validation, test = (parts.frames[name] for name in PARTS)
     if read.test is None:
         held_out = pl.concat([validation, test], how="diagonal_relaxed")
@@ -197,43 +198,34 @@ def _everything(read: LoadedData, asked: RunRequest, parts: Parts, ledger: Ledge
         )
         if message := left_out_in_words(result.left_out):
             sentence = joined([sentence, Message("of those outside of the sample {rows}", rows=message)])
-        ledger.add("note", {"step": 0, "sentence": sentence})
+        yield noted(0, sentence)
     return result
 
 
-def _say_what_was_inferred(read: LoadedData, asked: RunRequest, ledger: Ledger) -> None:
+def _say_what_was_inferred(read: LoadedData, asked: RunRequest) -> Said[None]:
     overrides, warm = asked.columns, bool(asked.warm_start)
     for note in (*read.source.notes, *read.notes):
-        ledger.add("note", {"step": 0, "sentence": note})
+        yield noted(0, note)
     if read.dropped_rows:
-        ledger.add(
-            "note",
-            {
-                "step": 0,
-                "sentence": Message(
-                    "{dropped_rows} rows without a value of `{target}` left out",
-                    dropped_rows=read.dropped_rows,
-                    target=read.task.target,
-                ),
-            },
-        )
+        template = "{dropped_rows} rows without a value of `{target}` left out"
+        yield noted(0, Message(template, dropped_rows=read.dropped_rows, target=read.task.target))
     for column in read.columns:
         overridden = (
             warm or read.pictures is not None or column.name in overrides or column.reason in (GROUPED, WEIGHED, BESIDE)
         )
         evidence = ColumnEvidence(column.name, *(_asked(column) if overridden else (read.facts[column.name],)))
-        ledger.decide(0, evidence, synced=False)  # of thousands of columns each would take milliseconds
+        yield from decided(0, evidence, synced=False)  # of thousands of columns each would take milliseconds
     target, weights = read.frame[read.task.target], weights_of(read.frame, read.weight)
     facts = target_facts(target, read.task.kind if warm or asked.order else asked.task, weights)
     if read.task.traits.is_ordered and not facts.scale:
         facts = replace(facts, scale=read.task.classes, scaled_by="type")
     how = read.task.reason.removeprefix(task_of(facts)[1]).removeprefix("; ")
-    ledger.decide(0, TaskEvidence(facts, read.task.log_scale, how))
+    yield from decided(0, TaskEvidence(facts, read.task.log_scale, how))
     if len(read.task.classes) == 2:
         facts_of_two = positive_facts(
             target, read.task, weights, read.task.positive_name if asked.warm_start else asked.positive
         )
-        ledger.decide(0, PositiveEvidence(facts_of_two, asked.warm_start))
+        yield from decided(0, PositiveEvidence(facts_of_two, asked.warm_start))
 
 
 def _asked(column: Column) -> tuple[None, str, str]:
@@ -241,7 +233,7 @@ def _asked(column: Column) -> tuple[None, str, str]:
     return None, column.kind, column.reason
 
 
-def _say_what_is_read(words: Words, validation: pl.DataFrame, ledger: Ledger) -> None:
+def _say_what_is_read(words: Words, validation: pl.DataFrame) -> Said[None]:
     lost = words.figures(validation)
     sizes = words.pieces, len(words.pairs), words.length
-    ledger.decide(0, TextEvidence(words.name, *sizes, cut=lost["cut"], unknown=lost["unknown"]))
+    yield from decided(0, TextEvidence(words.name, *sizes, cut=lost["cut"], unknown=lost["unknown"]))

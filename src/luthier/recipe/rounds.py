@@ -18,6 +18,7 @@ from luthier.recipe.plan import CODED, ENCODINGS, FOLDS, MOST_CODED, SHARES, SMA
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.records import Entry, Said
 
 SCREEN = 1 / 2  # of a whole training
 
@@ -164,12 +165,11 @@ def cost_of(runner: Runner, populations: Populations, share: float = 1.0) -> flo
     return unit * total
 
 
-def there_is_time(runner: Runner, stage: str, step: int, name: str, populations: Populations) -> bool:
+def there_is_time(runner: Runner, stage: str, step: int, name: str, populations: Populations) -> Said[bool]:
     """Whether a round of whole trainings is begun: by the record, or by what is left of its stage's share."""
-    said = {record["name"]: bool(record["begun"]) for record in runner.ledger.recorded("round")}
     recorded, budget = runner.recipe.rounds, runner.budget_clock.budget
-    if name in said:
-        begun = said[name]
+    if name in runner.begun:
+        begun = runner.begun[name]
     elif recorded is not None:
         begun = name in recorded
     elif budget.seconds is None:
@@ -180,5 +180,5 @@ def there_is_time(runner: Runner, stage: str, step: int, name: str, populations:
         begun = not runner.interrupted and ends <= runner.end_of(stage)
     template = "round {name}: begun" if begun else "round {name}: no time is left for it"
     sentence = Message(template, name=Message(ROUNDS.get(name.rstrip("-0123456789"), name)))
-    runner.ledger.add("round", {"step": step, "name": name, "begun": begun, "sentence": sentence})
+    yield Entry("round", {"step": step, "name": name, "begun": begun, "sentence": sentence})
     return begun

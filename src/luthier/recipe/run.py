@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from luthier.assess import Register
@@ -19,7 +19,6 @@ from luthier.messages import Message
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Recipe, recipe_from, write_recipe
-from luthier.recipe.fold_bags import Bag
 from luthier.recipe.interrupted import Interrupted
 from luthier.recipe.ledger import Ledger
 from luthier.recipe.memo import Memo
@@ -30,23 +29,13 @@ from luthier.recipe.prepare import Prepared, prepare
 from luthier.recipe.problem import Problem
 from luthier.recipe.reading import LoadedData
 from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
-from luthier.recipe.steps.designed import (
-    Designed,
-    Fitted,
-    explore_training,
-    explore_validation,
-    first_method,
-)
-from luthier.recipe.steps.find_rates import find_rates
-from luthier.recipe.steps.judge import Verdict, judge
-from luthier.recipe.steps.loss import choose_loss
+from luthier.recipe.six_steps import BACKBONE, SIX_STEPS, WARM_START, RecipeStep
+from luthier.recipe.so_far import SoFar, Verdict
 from luthier.recipe.steps.plan_budget import THREADS, plan_budget
-from luthier.recipe.steps.run_baselines import Baselines, running_baselines
-from luthier.recipe.steps.sanity_checks import check_before_training
-from luthier.recipe.steps.transferring import use_backbone
-from luthier.recipe.steps.warm_start import Earlier, earlier_run, warm_start
+from luthier.recipe.steps.run_baselines import running_baselines
 from luthier.recipe.unsealed import require_estimate
+from luthier.recipe.warm_run import Earlier, earlier_run
+from luthier.records import noted
 from luthier.request import RunRequest
 from luthier.saved import RunFolder, machine_facts, timestamp
 from luthier.storage import home_folder
@@ -88,7 +77,14 @@ class Run:
         """The run that a warm start goes on from."""
         return earlier_run(self.asked) if self.asked.warm_start else None
 
-    def start(self) -> Runner:
+    @property
+    def steps(self) -> Sequence[RecipeStep]:
+        """The list of steps that it takes."""
+        if self.earlier is not None:
+            return WARM_START
+        return BACKBONE if self.asked.backbone else SIX_STEPS
+
+    def start(self) -> tuple[Ledger, Runner]:
         """Open ledger and memory, write what was asked, prepare the data."""
         self.folder.path.mkdir(parents=True, exist_ok=True)
         opened = Ledger.resume if self.resumed else Ledger
@@ -98,12 +94,11 @@ class Run:
         if not self.resumed:
             self.folder.write_facts(self._facts())
         register = Register.opened(home_folder()) if self.registered else Register.none()
-        data = prepare(self.read, self.asked, self.folder, ledger, register.secret)
+        data = ledger.write(prepare(self.read, self.asked, self.folder, register.secret))
         kept = {} if self.earlier is None else {self.earlier.setting.method: self.earlier.model.preprocess}
         runner = Runner(
             problem=Problem(data, self._target(data), self.asked, kept),
             folder=self.folder,
-            ledger=ledger,
             memo=memo,
             recipe=self.recipe,
             budget_clock=self.budget_clock,
@@ -112,14 +107,14 @@ class Run:
             elsewhere=self.elsewhere,
             register=register,
             cluster=self.cluster,
+            begun={record["name"]: bool(record["begun"]) for record in ledger.recorded("round")},
         )
         if self.registered and (why := str(memo.json("register", lambda: register.keep(runner.problem.data.record)))):
-            sentence = Message("earlier and later runs on these rows are not counted: {why}", why=why)
-            ledger.add("note", {"step": 0, "sentence": sentence})
+            ledger.add(noted(0, Message("earlier and later runs on these rows are not counted: {why}", why=why)))
         self.read = self.read.without_rows()
         if self.asked.memory:
-            ledger.add("note", {"step": 0, "sentence": memory_in_words(self.asked.memory)})
-        return runner
+            ledger.add(noted(0, memory_in_words(self.asked.memory)))
+        return ledger, runner
 
     def _target(self, data: Prepared) -> TargetTransform:
         """How the networks see a regression's target: as those that a warm start goes on from."""
@@ -169,20 +164,20 @@ class Run:
     @torch_settings()
     def plan(self) -> Plan:
         """Only the plan, written nowhere but in the ledger."""
-        runner = self.start()
-        plan = plan_budget(runner)
+        ledger, runner = self.start()
+        plan = ledger.write(plan_budget(runner))
         require_estimate(runner.problem, plan)
         return plan
 
     @torch_settings()
     def run(self) -> Verdict | None:
         """The steps up to `until` (the sixth needs new data: `luthier check`); None when it ends before the fifth."""
-        runner = self.start()
+        ledger, runner = self.start()
         write_recipe(self.folder.recipe, self.recipe)
         with running_baselines(runner) as baselines:
             if modality_of(runner.problem).need_all_cores:
                 baselines.finish_first()
-            plan = plan_budget(runner)
+            plan = ledger.write(plan_budget(runner))
             require_estimate(runner.problem, plan)
             self.recipe = self.recipe.model_copy(update={"plan": plan})
             write_recipe(self.folder.recipe, self.recipe)
@@ -191,61 +186,16 @@ class Run:
             runner = replace(runner, device=settle(runner, plan.device)).following(plan)
             self.folder.update_facts(machine=machine_facts(plan.threads, str(runner.device))["machine"])
             self.tell("begin", steps=runner.plan.total_steps, run=str(self.folder.path))
-            verdict = self._steps(runner, baselines)
-        write_recipe(self.folder.recipe, recipe_from(self.asked, runner.ledger.records))  # now with cuts and rounds
-        return verdict
-
-    def _steps(self, runner: Runner, baselines: Baselines) -> Verdict | None:
-        if self.earlier is not None:
-            return self._warm(runner, baselines, self.earlier)
-        if self.asked.backbone:
-            return self._with_backbone(runner, baselines)
-        begin_at = take_over(runner, self.asked)
-        if begin_at <= 1:
-            choose_loss(runner)
-        if self.until == 1:
-            return None
-        method = _recalled(runner, "method", begin_at <= 2, lambda: first_method(runner))
-        if begin_at <= 2:
-            modality_of(runner.problem).choose_network(runner)
-            check_before_training(runner, method)
-        if self.until == 2:
-            return None
-        bags: Sequence[Bag] = ()
-        if begin_at <= 3:
-            fitted, bags = explore_training(runner, method, find_rates(runner, method))
-        else:
-            fitted = Fitted.from_json(runner.memo.recalled("fitted"))
-        runner.memo.json("fitted", fitted.to_json)
-        baselines.collect()
-        if self.until == 3:
-            return None
-        if begin_at <= 4:
-            closed = explore_validation(runner, fitted, bags)
-        else:
-            closed = Designed(Setting.from_json(runner.memo.recalled("closed")))
-        runner.memo.json("closed", closed.setting.to_json)
-        return None if self.until == 4 else judge(runner, closed.setting, baselines, bags=closed.bags)
-
-    def _warm(self, runner: Runner, baselines: Baselines, earlier: Earlier) -> Verdict | None:
-        choose_loss(runner)
-        if self.until < 4:
-            return None
-        setting, started = warm_start(runner, earlier)
-        runner.memo.json("closed", setting.to_json)
-        baselines.collect()
-        return None if self.until == 4 else judge(runner, setting, baselines, started=started, earlier=earlier)
-
-    def _with_backbone(self, runner: Runner, baselines: Baselines) -> Verdict | None:
-        choose_loss(runner)
-        if self.until < 4:
-            return None
-        setting, started = use_backbone(runner)
-        baselines.collect()
-        return None if self.until == 4 else judge(runner, setting, baselines, started=started)
-
-
-def _recalled(runner: Runner, name: str, anew: bool, compute: Callable[[], str]) -> str:
-    """What a step came to: worked out, or taken over from the run before."""
-    value = compute() if anew else str(runner.memo.recalled(name))
-    return str(runner.memo.json(name, lambda: value))
+            so_far = SoFar(baselines, self.earlier)
+            begin_at = ledger.write(take_over(self.asked)) if self.steps is SIX_STEPS else 1
+            for step in self.steps:
+                if step.number > self.until:
+                    break
+                if step.number >= begin_at or step.each_time:
+                    so_far = ledger.write(step.take(runner, so_far))
+                elif step.kept:
+                    so_far = so_far.recalled(step.kept, runner.memo.recalled(step.kept))
+                if step.kept:
+                    runner.memo.json(step.kept, partial(so_far.remembered, step.kept))
+        write_recipe(self.folder.recipe, recipe_from(self.asked, ledger.records))  # now with cuts and rounds
+        return so_far.verdict

@@ -6,7 +6,7 @@ M members, N rows, C outputs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -26,12 +26,12 @@ from luthier.nets import Net, Spec, build
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Cut, Recipe
 from luthier.recipe.interrupted import Interrupted
-from luthier.recipe.ledger import Ledger
 from luthier.recipe.memo import Memo
 from luthier.recipe.memory_groups import join_histories, merged, whole_sets
 from luthier.recipe.pieces_of_populations import Kept, Piece, PieceTrainer, TrainedPiece, TrainingPlan
 from luthier.recipe.plan import Plan
 from luthier.recipe.problem import Problem
+from luthier.records import Entry, Said, noted
 from luthier.rows import Rows
 from luthier.saved import RunFolder
 from luthier.seeds import derive
@@ -117,7 +117,6 @@ class Runner:
 
     problem: Problem
     folder: RunFolder
-    ledger: Ledger
     memo: Memo
     recipe: Recipe
     budget_clock: BudgetClock
@@ -130,6 +129,8 @@ class Runner:
     planned: Plan | None = None
     trained: list[TrainedPopulation] = field(default_factory=list)  # so far, in order
     speeds: dict[str, float] = field(default_factory=dict)  # seconds a step of populations that were trained now
+    begun: Mapping[str, bool] = field(default_factory=dict)  # rounds that an earlier sitting began, or had no time for
+    cuts: list[Cut] = field(default_factory=list)  # so far, in order
 
     def following(self, plan: Plan) -> Runner:
         """The same runner with a plan."""
@@ -178,11 +179,12 @@ class Runner:
         deadline = self.deadline(stage)
         return lambda step: bool(self.interrupted) or self.budget_clock.spent() > deadline
 
-    def record_cut(self, work: str, step: int) -> None:
-        """Write a cut into the ledger, with the recorded reason when it is a repetition."""
+    def cut(self, work: str, step: int) -> Entry:
+        """What is said of work that ended early, with the recorded reason when it is a repetition."""
         known = self.recipe.cut(work)
         reason = known.reason if known else ("interrupted by the user" if self.interrupted else "the time ran out")
-        self.ledger.add("cut", Cut(work=work, step=step, reason=reason).model_dump())
+        self.cuts.append(Cut(work=work, step=step, reason=reason))
+        return Entry("cut", self.cuts[-1].model_dump())
 
     def forget_outputs(self, trained: TrainedPopulation) -> TrainedPopulation:
         """Let go of the outputs of members that were not kept."""
@@ -195,21 +197,21 @@ class Runner:
         self.trained.append(trained)
         return trained
 
-    def run(self, name: str, members: Sequence[Member], training: TrainingPlan) -> TrainedPopulation | None:
+    def run(self, name: str, members: Sequence[Member], training: TrainingPlan) -> Said[TrainedPopulation | None]:
         """Train a population, or recall it; None when it was cut before its first evaluation."""
         recalled = self.memo.recall(name)
         if recalled is None:
-            recalled = self._train_in_memory_groups(name, members, training)
+            recalled = yield from self._train_in_memory_groups(name, members, training)
         tensors, facts = recalled
         if facts.get("said"):
-            self.ledger.add("note", {"step": STEPS[training.stage], "sentence": facts["said"]})
+            yield noted(STEPS[training.stage], facts["said"])
         for label, step in facts.get("cuts", {name: facts.get("cut")}).items():
             if step is not None:
-                self.record_cut(label, step)
+                yield self.cut(label, step)
         if not tensors:
             return None
         for finding in () if training.complete else facts["findings"]:  # of an experiment they are counted
-            self.ledger.add("finding", finding)
+            yield Entry("finding", finding)
         trained = _unpack(name, training, members, tensors, facts)
         return self.keep(trained) if trained.usable() else None
 
@@ -232,7 +234,7 @@ class Runner:
         threads = self.plan.design.threads if complete and self.plan.design else self.plan.threads
         return threaded(settings, members, threads)
 
-    def _train_in_memory_groups(self, name: str, members: Sequence[Member], training: TrainingPlan) -> Kept:
+    def _train_in_memory_groups(self, name: str, members: Sequence[Member], training: TrainingPlan) -> Said[Kept]:
         """All members at once where memory allows it; else group by group, kept as one population when all are done."""
         training = replace(training, parts=training.parts or self.problem.prepared(training.method)[1:])
         assert training.parts is not None
@@ -242,7 +244,7 @@ class Runner:
         assert isinstance(evaluated, Rows)
         trainer = PieceTrainer(replace(training, initial=None), self._settings(training, members))
         groups, settings, message = in_memory_groups(members, trainer.settings, evaluated, memory)
-        pieces = self._pieces(name, members, len(groups[0]), training)
+        pieces = yield from self._pieces(name, members, len(groups[0]), training)
         sizes = [len(piece.members) for piece in pieces]
         trained = self._trained(name, pieces, replace(trainer, settings=settings))
         tensors, facts = trained[0] if len(pieces) == 1 else merged(trained, sizes, training.kept, training.together)
@@ -260,7 +262,7 @@ class Runner:
         """How many pieces of a population train at once."""
         return 1 if self.cluster is None else self.cluster.workers
 
-    def _pieces(self, name: str, members: Sequence[Member], most: int, training: TrainingPlan) -> list[Piece]:
+    def _pieces(self, name: str, members: Sequence[Member], most: int, training: TrainingPlan) -> Said[list[Piece]]:
         """Members in pieces of at most `most`, as many as there are workers; as the record says, where it says so."""
         recorded = self.recipe.sizes(name)
         if recorded is not None:
@@ -282,7 +284,7 @@ class Runner:
             each = -(-sets // at_once) * training.together
             sizes = [len(group) for group in whole_sets(members, min(most, each), training.together)]
         if recorded is not None or (self.cluster is not None and len(sizes) > 1):  # so that a repetition adds up alike
-            self.ledger.add("pieces", {"work": name, "sizes": sizes})
+            yield Entry("pieces", {"work": name, "sizes": sizes})
         ends = list(accumulate(sizes))
         labels = [name] if len(sizes) == 1 else [f"{name}.{place + 1}" for place in range(len(sizes))]
         result = []

@@ -20,6 +20,7 @@ from luthier.recipe import (
     Clock,
     LoadedData,
     Recipe,
+    Run,
     plan_in_words,
     read_as_asked,
     read_recipe,
@@ -67,18 +68,22 @@ def fit(
     'species'
     """
     asked = FitConfig.of(config, target=target, **with_test_file(options))
-    return fit_as_asked(source, asked, Call.begun(asked, screen, clock))
+    call = Call.begun(asked, screen, clock)
+    return call.finish(_walk(source, asked, call))
 
 
 def fit_as_asked(source: Any, config: FitConfig, call: Call) -> Result:
     """The same for a request."""
+    return call.finish(_walk(source, config, call))
+
+
+def _walk(source: Any, config: FitConfig, call: Call) -> Run:
+    """A new run in a folder of its own; what it has no use for any more is given back."""
     asked, read = _read(source, request(source, config))
     folder = call.new_folder(config, default_name(source, read.source))
     asked, read = _kept(folder, asked, read)
     limit, registered = Budget.parse(asked.budget), call.registered(config)
-    walk = call.walk(asked, read, folder, Recipe(asked=asked), limit, registered=registered)
-    del read  # what a run has no use for any more is given back
-    return call.finish(walk)
+    return call.walk(asked, read, folder, Recipe(asked=asked), limit, registered=registered)
 
 
 def plan(

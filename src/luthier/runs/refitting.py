@@ -16,6 +16,7 @@ from luthier.recipe.known_rows import keep_learnt
 from luthier.recipe.parts import parts_of
 from luthier.recipe.refitted import Refitted, refitted
 from luthier.recipe.steps.delivered_bags import DELIVERED, DeliveredBag
+from luthier.records import noted
 from luthier.report import write_report
 from luthier.runs.belonging import require_model_of
 from luthier.runs.screen import Screen, quiet_screen
@@ -82,7 +83,7 @@ def _refit(folder: RunFolder) -> None:
     rows = parts.training.joined(parts.validation)
     if len(parts.sealed):
         purpose = "to learn from them, for refitted.luthier: these rows are open from now on"
-        rows = rows.joined(open_test(parts.sealed, ledger.add, purpose=purpose))
+        rows = rows.joined(ledger.write(open_test(parts.sealed, purpose=purpose)))
     found = refitted(model, bags, rows, asked.seed)
     if not found.agrees:
         raise LuthierError(
@@ -109,7 +110,7 @@ def _keep(folder: RunFolder, found: Refitted, rows: int, ledger: Ledger) -> None
     sentence = Message(
         "refitted.luthier learns from all {rows:,} rows; the sealed ones are open from now on", rows=rows
     )
-    ledger.add("note", {"step": 5, "sentence": sentence})
+    ledger.add(noted(5, sentence))
     folder.update_facts(refitted=facts)
     found.model.save(folder.refitted)
     write_report(folder.path)

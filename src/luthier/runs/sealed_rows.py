@@ -15,6 +15,7 @@ from luthier.recipe.parts import parts_of
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.steps.stored_predictions import write_stored_predictions
 from luthier.recipe.unsealed import require_sealed, require_unlearnt
+from luthier.records import found
 from luthier.report import summary_lines, write_report
 from luthier.runs.belonging import require_model_of
 from luthier.runs.continuing import resume
@@ -57,7 +58,7 @@ def _read_again(folder: RunFolder) -> None:
     ledger = Ledger.reopen(folder.ledger)
     model = Model.load(folder.bundle)
     require_model_of(read, model)
-    rows = open_test(sealed, ledger.add, purpose="read again: these rows are no longer unseen")
+    rows = ledger.write(open_test(sealed, purpose="read again: these rows are no longer unseen"))
     kind = model.task.kind
     y, prediction = own_scale(read.task, rows), predict_part(model, rows)
     weights = None if rows.weights is None else rows.weights.numpy()
@@ -80,7 +81,7 @@ def _read_again(folder: RunFolder) -> None:
     scores["seal"], scores["openings"] = history.to_json(), history.readings
     finding = seen_before(history)
     assert finding is not None
-    ledger.find(finding, step=5)
+    ledger.add(found(5, finding))
     storage.write_json(folder.scores, with_messages(scores))
     write_report(folder.path)
 

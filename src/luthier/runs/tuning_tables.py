@@ -198,7 +198,8 @@ def _tune_table(
         facts={"kind": SEARCH, "options": options, "search": _said(space, effort)},
         registered=registered,
     )
-    work = walk.start().problem
+    _, runner = walk.start()
+    work = runner.problem
     if work.medium != "table":
         raise InputError(
             f"'{read.source.name}' holds {work.medium}",

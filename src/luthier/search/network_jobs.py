@@ -147,22 +147,22 @@ class Networks:
         """How many of these trials fit into the memory together, and in words what that means for them."""
         if not self.memory:
             return len(trials), ""
+        job = Job("memory", tuple(trials), epochs)
         try:
-            groups, _, message = self._in_turns(Job("memory", tuple(trials), epochs))
+            members = self.members(job)
+            rows = self.flat(self.training, members)
+            groups, _, message = in_memory_groups(members, self.settings(job), rows, self.memory)
         except LuthierError:
             return 1, ""  # not even one fits: its trial will say so
         return len(groups[0]), message
 
-    def _in_turns(self, job: Job) -> tuple[list[Sequence[Member]], Settings, str]:
-        members = self.members(job)
-        return in_memory_groups(members, self.settings(job), self.flat(self.training, members), self.memory)
-
     def train(self, job: Job, checkpoint: Path | None, stop: Callable[[], bool]) -> TrainedJob:
         """Train a job's population and fill in its trials; those that do not fit into the memory fail."""
         settings, members = self.settings(job), self.members(job)
+        rows = self.flat(self.training, members)
         if self.memory:
             try:
-                settings = self._in_turns(job)[1]
+                settings = in_memory_groups(members, settings, rows, self.memory)[1]
             except LuthierError as error:
                 reason = f"{error.problem}: it needs {error.expected}, the limit is {error.received}"
                 return TrainedJob(
@@ -173,7 +173,7 @@ class Networks:
         kept = None if checkpoint is None else FileCheckpoint(checkpoint, synced=False)
         outcome = train(
             members,
-            self.flat(self.training, members),
+            rows,
             self.flat(self.validation, members),
             settings,
             stop=lambda step: stop(),

@@ -57,7 +57,15 @@ class Search:
         """Search, tune the length, refit, and say what was found; where it is interrupted, what there is."""
         outcome = self.outcome
         try:
-            self._search()
+            stages, notes = make_stages(self.space, tiers=self.effort.tiers, trials=self.effort.trials)
+            for sentence in notes:
+                self._note(sentence)
+            for place, stage in enumerate(stages):
+                if self._over():
+                    break
+                self._stage(stage, stages[place:])
+                if self.effort.tiers and len(stages) > 1:
+                    self._sensitivity(stage)
             outcome.others = [] if self.store is None else self.store.others()
             outcome.best = best_of(outcome.candidates)
             if outcome.best is not None:
@@ -97,18 +105,6 @@ class Search:
             received=trials[0].reason if trials else "no trial",
             remedy="lower the learning rates in the space; check the data for values that are not finite",
         )
-
-    def _search(self) -> None:
-        """All stages, as far as trials and time reach."""
-        stages, notes = make_stages(self.space, tiers=self.effort.tiers, trials=self.effort.trials)
-        for sentence in notes:
-            self._note(sentence)
-        for place, stage in enumerate(stages):
-            if self._over():
-                break
-            self._stage(stage, stages[place:])
-            if self.effort.tiers and len(stages) > 1:
-                self._sensitivity(stage)
 
     def _note(self, sentence: str) -> None:
         self.outcome.notes.append(sentence)

@@ -144,7 +144,10 @@ class Training:
         jobs: list[Job] = []
         for (text, _), group in groups.items():
             together = group if keep else group[: self.effort.chunk]
-            most = self._fitting(text, together)
+            most, message = self.networks.at_once(together, self.effort.epochs)
+            if message and text not in self.bounded:  # said once of a kind
+                self.bounded.add(text)
+                self.note(message)
             count = max(math.ceil(len(group) / most), min(self.effort.spread, len(group) // FEWEST))
             size = most if keep else math.ceil(len(group) / max(1, count))
             kept = keep and group[-1] is trials[-1]
@@ -153,14 +156,6 @@ class Training:
                 name = f"{key.replace('/', '-').replace(' ', '-')}-{chunk[0].number}-{chunk[-1].number}"
                 jobs.append(Job(name, chunk, self.effort.epochs, layout=self._layout(text, chunk), keep=kept))
         return jobs
-
-    def _fitting(self, group: str, trials: Sequence[Trial]) -> int:
-        """How many of a kind of trials fit into the memory together; said once of a kind where not all do."""
-        fitting, message = self.networks.at_once(trials, self.effort.epochs)
-        if message and group not in self.bounded:
-            self.bounded.add(group)
-            self.note(message)
-        return fitting
 
     def _layout(self, group: str, trials: Sequence[Trial]) -> str | None:
         """The layout of a kind of population, found out once and recorded."""

@@ -6,8 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from luthier.messages import with_messages
-from luthier.records import Wording
+from luthier.messages import speaking, with_messages
+from luthier.records import Entry, Said, Wording
 
 Choice = TypeVar("Choice")
 
@@ -38,6 +38,20 @@ class Evidence(Generic[Choice]):
         """The evidence as plain JSON values, with what its sentences are made of."""
         content: dict[str, Any] = with_messages(asdict(self))
         return content
+
+
+def decided(step: int, evidence: Evidence[Choice], *, synced: bool = True) -> Said[Choice]:
+    """What follows from the evidence at a step of the recipe, said with it.
+
+    Words in English stand beside them, for people and programs that read the file; nothing here reads those.
+    """
+    choice = evidence.decide()
+    with speaking("en"):
+        words = evidence.render(choice)
+    stored = {"step": step, "code": evidence.code, "of": evidence.of, "choice": choice}
+    english = {"topic": words.topic, "chosen": words.chosen, "reason": words.reason}
+    yield Entry("decision", {**stored, "evidence": evidence.to_json(), **english}, synced)
+    return choice
 
 
 def finite(value: float | None) -> float | None:

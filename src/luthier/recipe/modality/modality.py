@@ -13,6 +13,7 @@ from luthier.recipe.problem import Problem
 from luthier.recipe.questions import Question
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.records import Said
 
 
 class WholeTraining(NamedTuple):
@@ -52,8 +53,8 @@ class Modality(Protocol):
         """The documents' first architecture: what the range tests train, and the reference beside all that is tried."""
         ...
 
-    def choose_network(self, runner: Runner) -> None:
-        """Step 2: write the first architecture, and how inputs enter it."""
+    def choose_network(self, runner: Runner) -> Said[None]:
+        """Step 2: say the first architecture, and how inputs enter it."""
         ...
 
     def training_space(self, runner: Runner) -> FactorSpace:

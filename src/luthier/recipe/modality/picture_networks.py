@@ -9,6 +9,7 @@ import torch
 
 from luthier.engine import Member, ModuleSpec, Schedule
 from luthier.nets import Augment, ConvSpec, Spec
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.input_encoding import InputsEvidence
 from luthier.recipe.decisions.starting_network import ConvnetEvidence, channels_for
 from luthier.recipe.factor_space import (
@@ -32,6 +33,7 @@ from luthier.recipe.problem import Problem
 from luthier.recipe.questions import Question, changed, of_batches, of_clipping, of_penalties, of_rates, respecified
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.records import Said
 from luthier.statistics.designs import ShapeFactor
 
 MOST_BATCH, RANGE_SEEDS, RANGE_STEPS = 128, 2, 60
@@ -84,11 +86,11 @@ class PictureModality:
             std=tuple(round(max(float(x), 1e-3), 4) for x in std),
         )
 
-    def choose_network(self, runner: Runner) -> None:
-        """Write the first architecture, and how pictures enter it."""
+    def choose_network(self, runner: Runner) -> Said[None]:
+        """Say the first architecture, and how pictures enter it."""
         spec = self.bare_network(runner.problem, self.method, 0)
-        runner.ledger.decide(2, ConvnetEvidence(*spec.inputs[1:]))
-        runner.ledger.decide(2, InputsEvidence(given=self.method, why="pictures"))
+        yield from decided(2, ConvnetEvidence(*spec.inputs[1:]))
+        yield from decided(2, InputsEvidence(given=self.method, why="pictures"))
 
     def work(self, spec: Spec | ModuleSpec, batch_size: int) -> float:
         """About nanoseconds of a core: products of all convolutions, numbers between them, pixels."""

@@ -11,6 +11,7 @@ from luthier.engine import ModuleSpec
 from luthier.machine import default_memory
 from luthier.nets import AnyEmbedding, DenseSpec, NumberEmbedding, Spec
 from luthier.objective import shared_outputs
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.experiment import FirstSettingEvidence
 from luthier.recipe.decisions.starting_network import WidthEvidence, first_width
 from luthier.recipe.factor_space import (
@@ -45,6 +46,7 @@ from luthier.recipe.questions import (
 )
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.records import Said
 from luthier.statistics.designs import Factor, ShapeFactor
 
 FEWEST_UNITS = 4
@@ -91,14 +93,14 @@ class TableModality:
         """One hidden layer."""
         return problem.spec(method, (width,))
 
-    def choose_network(self, runner: Runner) -> None:
-        """Write both heuristics of the width, and the strong setting that the experiments start from."""
+    def choose_network(self, runner: Runner) -> Said[None]:
+        """Say both heuristics of the width, and the strong setting that the experiments start from."""
         problem, space = runner.problem, self.training_space(runner)
         numbers, categories = problem.data.training.numbers.shape[1], len(problem.data.encoder.category_sizes)
         inputs = input_count(problem.data.encoder, numbers)
-        runner.ledger.decide(2, WidthEvidence(inputs, problem.outputs, len(problem.data.training)))
+        yield from decided(2, WidthEvidence(inputs, problem.outputs, len(problem.data.training)))
         label = space.setting(space.first_shape, space.first_point).label
-        runner.ledger.decide(2, FirstSettingEvidence(label, learnt_rows(problem), numbers, categories))
+        yield from decided(2, FirstSettingEvidence(label, learnt_rows(problem), numbers, categories))
 
     def work(self, spec: Spec | ModuleSpec, batch_size: int) -> float:
         """Products, and what comes with each layer's."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from luthier.engine import Member, ModuleSpec, Schedule
 from luthier.nets import Spec, TextSpec
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.starting_network import TextNetworkEvidence
 from luthier.recipe.factor_space import (
     LENGTH,
@@ -29,6 +30,7 @@ from luthier.recipe.problem import Problem, embedding_width
 from luthier.recipe.questions import Question, of_batches, of_clipping, of_penalties, of_rates, respecified
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.records import Said
 from luthier.statistics.designs import ShapeFactor
 
 WIDTH, UNITS = 32, 64
@@ -75,10 +77,10 @@ class TextModality:
             weighted=True,
         )
 
-    def choose_network(self, runner: Runner) -> None:
-        """Write the first architecture."""
+    def choose_network(self, runner: Runner) -> Said[None]:
+        """Say the first architecture."""
         spec = self.bare_network(runner.problem, self.method, WIDTH)
-        runner.ledger.decide(2, TextNetworkEvidence(spec.width, spec.vectors))
+        yield from decided(2, TextNetworkEvidence(spec.width, spec.vectors))
 
     def work(self, spec: Spec | ModuleSpec, batch_size: int) -> float:
         """About nanoseconds of a core: words looked up or read one after another, a rule's pass over all embeddings."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.experiment import AnswerEvidence
 from luthier.recipe.fold_bags import Bag, BagPlan, judging_units, train_bags
 from luthier.recipe.modality import modality_of
@@ -21,33 +21,34 @@ from luthier.recipe.questions import Question
 from luthier.recipe.rounds import MOST_PARTITIONS, there_is_time
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.records import Said
 from luthier.statistics.confirming import FIRST, MARGIN, Asked, answers, still_open
 
 STAGE, KEPT, ADOPTED = "questions", 2, "adopted"
 Losses = dict[str, list[np.ndarray]]  # of each setting, by partition: of each row [N]
 
 
-def confirm(runner: Runner, adopted: Setting, rates: Mapping[str, float]) -> list[Bag]:
+def confirm(runner: Runner, adopted: Setting, rates: Mapping[str, float]) -> Said[list[Bag]]:
     """Answer every question that there is time for; the bags whose networks were kept may be delivered."""
     asked = list(modality_of(runner.problem).questions(runner, adopted, rates))
     settings = [replace(adopted, label=ADOPTED), *(replace(one.other, label=one.name) for one in asked)]
-    shapes = _affordable(runner, _shapes(settings))
+    shapes = yield from _affordable(runner, _shapes(settings))
     losses: Losses = {one.label: [] for each in shapes for one in each}
     kept, units = list[Bag](), _units(runner)
     for number in range(MOST_PARTITIONS if shapes else 0):
         name = f"questions-{number}"
         if number >= FIRST:
             shapes = _of_open_questions(shapes, losses, asked, units)
-            if not shapes or not there_is_time(runner, STAGE, 4, name, shapes):
+            if not shapes or not (yield from there_is_time(runner, STAGE, 4, name, shapes)):
                 break
-        bags = _train(runner, name, shapes, number)
+        bags = yield from _train(runner, name, shapes, number)
         if bags is None:
             break
         for bag in bags:
             rows = bag.row_losses(runner.problem) if np.isfinite(bag.loss) else np.full(len(units), np.nan)
             losses[bag.setting.label].append(rows)
         kept += _slim(runner, name, bags)
-    _answer(runner, asked, losses, units)
+    yield from _answer(runner, asked, losses, units)
     return [bag for bag in kept if bag.is_kept]
 
 
@@ -82,24 +83,24 @@ def _so_far(asked: Iterable[Question], losses: Losses) -> tuple[np.ndarray, dict
     return np.array(losses.get(ADOPTED, [])), known
 
 
-def _affordable(runner: Runner, shapes: list[list[Setting]]) -> list[list[Setting]]:
+def _affordable(runner: Runner, shapes: list[list[Setting]]) -> Said[list[list[Setting]]]:
     """The shapes whose questions there is time for: all, half of them, those of the adopted shape alone, or none."""
     for name, count in (
         ("questions", len(shapes)),
         ("half-the-questions", -(-len(shapes) // 2)),
         ("fewer-questions", 1),
     ):
-        if there_is_time(runner, STAGE, 4, name, shapes[:count] * FIRST):
+        if (yield from there_is_time(runner, STAGE, 4, name, shapes[:count] * FIRST)):
             return shapes[:count]
     return []
 
 
-def _train(runner: Runner, name: str, shapes: Sequence[Sequence[Setting]], number: int) -> list[Bag] | None:
+def _train(runner: Runner, name: str, shapes: Sequence[Sequence[Setting]], number: int) -> Said[list[Bag] | None]:
     """The bags of all settings on one partition, shape by shape; None where the clock cut one."""
     trial = BagPlan(STAGE, partition=1 + number, seed=100 + number, kept=KEPT, outputs=True)
     result: list[Bag] = []
     for place, together in enumerate(shapes):
-        bags = train_bags(runner, f"{name}-{place}", together, trial)
+        bags = yield from train_bags(runner, f"{name}-{place}", together, trial)
         if not bags:
             return None
         result += bags
@@ -116,15 +117,15 @@ def _shapes(settings: Sequence[Setting]) -> list[list[Setting]]:
     return list(result.values())
 
 
-def _answer(runner: Runner, asked: Sequence[Question], losses: Losses, units: np.ndarray) -> None:
-    """Write each question's answer."""
+def _answer(runner: Runner, asked: Sequence[Question], losses: Losses, units: np.ndarray) -> Said[None]:
+    """Say each question's answer."""
     reference, known = _so_far(asked, losses)
     found = answers(reference, known, units)
     for one in asked:
         if one.name not in found:
             continue
         result = found[one.name]
-        runner.ledger.decide(
+        yield from decided(
             4,
             AnswerEvidence(
                 one.name,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from luthier.objective import metric_named
-from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.experiment import BagsEvidence, EnsembleSize
 from luthier.recipe.fold_bags import Bag, choosing_folds, judging_units
 from luthier.recipe.problem import Problem
@@ -20,6 +20,7 @@ from luthier.recipe.runner import Runner
 from luthier.recipe.steps.by_metric import ByMetric
 from luthier.recipe.steps.deliverable import Component, Deliverable
 from luthier.recipe.yardstick import comparable, yardstick_of
+from luthier.records import Said
 from luthier.statistics.bags import Ensemble, ensemble, greedy_weights
 
 MOST_BAGS, MOST_CANDIDATES, MOST_BYTES = 8, 60, 2**28  # of all candidates' outputs
@@ -58,7 +59,7 @@ def compared(problem: Problem, bags: Sequence[Bag], outputs: Tensor) -> Tensor:
     return torch.stack([comparable(problem, one, whole, folds) for one in outputs])
 
 
-def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
+def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Said[Deliverable]:
     """The smallest ensemble that is as good as the best, with what its networks say of the rows that judge.
 
     Where a metric was asked for, the number of bags goes by it.
@@ -74,7 +75,7 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Deliverable:
     metric = problem.asked_metric if values and all(one.value is not None for one in sizes) else ""
     larger = bool(metric) and metric_named(metric).larger_is_better
     evidence = BagsEvidence(sizes, len(bags), design.folds, metric=metric, larger_is_better=larger)
-    count = runner.ledger.decide(5, evidence)
+    count = yield from decided(5, evidence)
     whole, chosen = problem.judged(bags[0].setting.method), found.weights
     if metric:
         known, judge = compared(problem, bags, outputs), yardstick_of(problem)

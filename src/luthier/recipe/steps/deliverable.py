@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.delivered import DeliverableEvidence, Kind, Offered
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.steps.by_metric import ByMetric
 from luthier.recipe.yardstick import comparable, yardstick_of
+from luthier.records import Said
 from luthier.rows import Rows
 from luthier.saved import activate
 from luthier.saved.blend import read_as
@@ -64,7 +66,7 @@ class Deliverable:
         return (bag.population.name, bag.first) in places
 
 
-def choose_deliverable(runner: Runner, seeds: TrainedPopulation | None, method: str) -> Deliverable:
+def choose_deliverable(runner: Runner, seeds: TrainedPopulation | None, method: str) -> Said[Deliverable]:
     """The option with the lowest validation loss, or with the best metric where one was asked for."""
     problem = runner.problem
     validation = problem.prepared(method)[2]
@@ -83,7 +85,7 @@ def choose_deliverable(runner: Runner, seeds: TrainedPopulation | None, method: 
     if problem.asked_metric:
         predictions = {name: by_metric.prediction(outputs.numpy()) for name, (_, outputs) in options.items()}
     evidence = _evidence(by_metric, predictions, {name: some for name, (some, _) in options.items()}, losses)
-    chosen = runner.ledger.decide(5, evidence)
+    chosen = yield from decided(5, evidence)
     means: dict[str, float] = {option.kind: option.loss for option in evidence.options}
     return Deliverable(chosen, tuple(_normalised(options[chosen][0])), means)
 

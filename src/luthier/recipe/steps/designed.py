@@ -3,59 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from luthier.engine import Member, Schedule
 from luthier.messages import Message
-from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.remedy import NoRemedyEvidence
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.modality import modality_of
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.recipe.so_far import SoFar
 from luthier.recipe.steps.confirm import confirm
 from luthier.recipe.steps.deliver_bags import candidates, ensemble_of
 from luthier.recipe.steps.explore import Experiment, Explored
-from luthier.recipe.steps.find_rates import DEFAULT_RATES, rate_of
+from luthier.recipe.steps.find_rates import DEFAULT_RATES, find_rates, rate_of
 from luthier.recipe.steps.more_rows import ask_for_more_rows
+from luthier.records import Said, noted
 from luthier.statistics.bags import converged
 
 MOST_ROUNDS = 40  # after the second round of step 4
 NOISE = 2.0  # standard errors by which training and validation loss may differ
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What step 3 hands to step 4: a setting, and the rates of the range tests by rule."""
-
-    setting: Setting
-    rates: Mapping[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {"setting": self.setting.to_json(), "rates": dict(self.rates)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Fitted:
-        """What `to_json` gave."""
-        return cls(Setting.from_json(value["setting"]), value.get("rates", {}))
-
-
-@dataclass(frozen=True)
-class Designed:
-    """What steps 3 and 4 hand to step 5: the adopted setting, and all bags that may be delivered."""
-
-    setting: Setting
-    bags: Sequence[Bag] = ()
-
-
-def first_method(runner: Runner) -> str:
-    """How numbers enter at first: the experiments vary it."""
-    return modality_of(runner.problem).first_setting(runner.problem).method
 
 
 def bare_setting(runner: Runner, rates: Mapping[str, float]) -> Setting:
@@ -73,43 +44,46 @@ def fallback(runner: Runner, method: str, rates: Mapping[str, float]) -> Setting
     return Setting(method, "adam", runner.plan.batch_size, member, "Adam")
 
 
-def explore_training(runner: Runner, method: str, rates: Mapping[str, float]) -> tuple[Fitted, Sequence[Bag]]:
-    """Step 3: the experiment on what fits the training set, and its gate."""
+def fit_training(runner: Runner, so_far: SoFar) -> Said[SoFar]:
+    """Step 3: range tests, the experiment on what fits the training set, and its gate."""
+    rates = yield from find_rates(runner, so_far.method)
     experiment = Experiment(runner, 3, modality_of(runner.problem).training_space(runner))
-    explored = experiment.explore(bare_setting(runner, rates))
+    explored = yield from experiment.explore(bare_setting(runner, rates))
     if explored is None:
-        return Fitted(fallback(runner, method, rates), rates), ()
-    experiment.adopt(explored)
+        return replace(so_far, setting=fallback(runner, so_far.method, rates), rates=rates)
+    yield from experiment.adopt(explored)
     alike = [bag for bag in explored.bags if bag.setting.loss == explored.setting.loss]  # losses on one scale
     known = [(bag.training_loss, bag.own_loss) for bag in alike if np.isfinite(bag.own_loss)]
     training, held_out = (
         (min(losses, default=np.nan) for losses in zip(*known, strict=True)) if known else (np.nan, np.nan)
     )
-    runner.ledger.decide(3, FittedEvidence(finite(training), finite(held_out)))
-    return Fitted(explored.setting, rates), explored.bags
+    yield from decided(3, FittedEvidence(finite(training), finite(held_out)))
+    return replace(so_far, setting=explored.setting, rates=rates, bags=explored.bags)
 
 
-def explore_validation(runner: Runner, fitted: Fitted, earlier: Sequence[Bag]) -> Designed:
+def fit_validation(runner: Runner, so_far: SoFar) -> Said[SoFar]:
     """Step 4: the experiment on what closes the gap, further rounds until they gain nothing, and the questions."""
-    experiment = Experiment(runner, 4, modality_of(runner.problem).validation_space(runner, fitted.setting))
-    explored = experiment.explore()
+    experiment = Experiment(runner, 4, modality_of(runner.problem).validation_space(runner, so_far.adopted))
+    explored = yield from experiment.explore()
     if explored is None:
-        runner.ledger.decide(4, NoRemedyEvidence())
-        return Designed(fitted.setting, list(earlier))
-    explored = _until_converged(runner, experiment, explored, earlier)
-    experiment.adopt(explored)
-    _gate(runner, explored.bags[0])
-    rates = {**fitted.rates, "sgd": rate_of(runner, explored.setting, "sgd")}
-    ask_for_more_rows(runner, explored.setting)
-    answered = confirm(runner, explored.setting, rates)
-    return Designed(explored.setting, [*explored.bags, *answered, *earlier])
+        yield from decided(4, NoRemedyEvidence())
+        return so_far
+    explored = yield from _until_converged(runner, experiment, explored, so_far.bags)
+    yield from experiment.adopt(explored)
+    yield from _gate(runner, explored.bags[0])
+    rates = {**so_far.rates, "sgd": rate_of(runner, explored.setting, "sgd")}
+    yield from ask_for_more_rows(runner, explored.setting)
+    answered = yield from confirm(runner, explored.setting, rates)
+    return replace(so_far, setting=explored.setting, bags=[*explored.bags, *answered, *so_far.bags])
 
 
-def _until_converged(runner: Runner, experiment: Experiment, explored: Explored, earlier: Sequence[Bag]) -> Explored:
+def _until_converged(
+    runner: Runner, experiment: Experiment, explored: Explored, earlier: Sequence[Bag]
+) -> Said[Explored]:
     """Rounds near the adopted setting while there is time, until two of them running gain next to nothing."""
     curve = [_rows_of_ensemble(runner, explored, earlier)]
     for number in range(MOST_ROUNDS):
-        more = experiment.further(explored, number)
+        more = yield from experiment.further(explored, number)
         if more is None:
             return explored
         explored = more
@@ -120,7 +94,7 @@ def _until_converged(runner: Runner, experiment: Experiment, explored: Explored,
             if runner.budget_clock.budget.seconds is not None and not runner.repeating:
                 template = "two further rounds gained less than 0.2 % of the loss: converged after {seconds:.0f} s"
                 sentence = Message(template, seconds=runner.budget_clock.spent())
-            runner.ledger.add("note", {"step": 4, "sentence": sentence})
+            yield noted(4, sentence)
             return explored
     return explored
 
@@ -131,10 +105,10 @@ def _rows_of_ensemble(runner: Runner, explored: Explored, earlier: Sequence[Bag]
     return None if not bags else ensemble_of(runner, bags).rows
 
 
-def _gate(runner: Runner, bag: Bag) -> None:
+def _gate(runner: Runner, bag: Bag) -> Said[None]:
     """Whether out-of-fold and training loss differ by more than noise."""
     if not bag.is_kept or not np.isfinite(bag.loss):
         return
     rows = bag.own_rows(runner.problem)
     noise = float(rows.std(ddof=1) / len(rows) ** 0.5)
-    runner.ledger.decide(4, GapEvidence(finite(bag.training_loss), bag.own_loss, finite(noise), NOISE))
+    yield from decided(4, GapEvidence(finite(bag.training_loss), bag.own_loss, finite(noise), NOISE))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from luthier.messages import Message
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.delivered import DistilledEvidence
 from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import FINAL_SEEDS
@@ -15,18 +17,18 @@ from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.deliverable import Component, Deliverable
 from luthier.recipe.yardstick import comparable, yardstick_of
+from luthier.records import Said, noted
 from luthier.rows import Rows
 from luthier.saved import activate
 from luthier.seeds import derive
 from luthier.statistics.row_losses import row_losses
 
 
-def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable:
+def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Said[Deliverable]:
     """The best of five networks trained on what the choice says of the training rows; the choice where time is up."""
     problem = runner.problem
     if not problem.mixes:
-        sentence = "ordered levels are not distilled; --task multiclass can be"
-        runner.ledger.add("note", {"step": 5, "sentence": sentence})
+        yield noted(5, Message("ordered levels are not distilled; --task multiclass can be"))
         return choice
     if len(choice.components) < 2:
         return choice
@@ -40,7 +42,7 @@ def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable
     training_plan = TrainingPlan(
         last, planned, setting.method, setting.rule, setting.batch_size, rows, loss=setting.loss
     )
-    trained = runner.run("distilled", members, training_plan)
+    trained = yield from runner.run("distilled", members, training_plan)
     if trained is None:
         return choice
     best = trained.usable()[0]
@@ -48,7 +50,7 @@ def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Deliverable
     losses = row_losses(known, validation.targets, yardstick_of(problem), validation.weights)
     alone, own = choice.losses["one"], float(losses.mean())
     offered = choice.kind, len(choice.components)
-    runner.ledger.decide(5, DistilledEvidence(alone, choice.losses[choice.kind], *offered, own))
+    yield from decided(5, DistilledEvidence(alone, choice.losses[choice.kind], *offered, own))
     return Deliverable("distilled", (Component(trained, best),), {**choice.losses, "distilled": own})
 
 

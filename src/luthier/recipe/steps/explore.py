@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.experiment import Effect, ExperimentEvidence, Tried, adopted_place
 from luthier.recipe.factor_space import LENGTH, FactorSpace, Shape
 from luthier.recipe.fold_bags import Bag, BagPlan, choosing_folds, train_bags
@@ -22,6 +22,7 @@ from luthier.recipe.rounds import SCREEN, there_is_time
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.recipe.steps.deliver_bags import by_metric
+from luthier.records import Said
 from luthier.seeds import derive
 from luthier.statistics.designs import Box, sobol_settings, spread_shapes
 from luthier.statistics.effects import Effects, ShapeEffects
@@ -74,24 +75,24 @@ class Experiment:
     def _prefix(self) -> str:
         return PREFIXES[self.step]
 
-    def explore(self, reference: Setting | None = None) -> Explored | None:
+    def explore(self, reference: Setting | None = None) -> Said[Explored | None]:
         """Screen, second round, adoption; None when the clock cut the first shape already.
 
         A `reference` is trained whole beside them: what the step is compared with.
         """
         design = self.runner.plan.design
         assert design is not None
-        self.screened = screened = self._screen(design.shapes, design.settings)
+        self.screened = screened = yield from self._screen(design.shapes, design.settings)
         if not screened:
             return None
         if reference is not None:
             trial = BagPlan(STAGES[self.step], kept=0)
-            known = self._train(f"{self._prefix}-reference", [reference], trial)
+            known = yield from self._train(f"{self._prefix}-reference", [reference], trial)
             self.reference = (reference.label, known[0].loss) if known else None
-        whole = self._second(screened, design.settings, design.second)
+        whole = yield from self._second(screened, design.settings, design.second)
         return self._best(whole or screened)
 
-    def further(self, so_far: Explored, number: int) -> Explored | None:
+    def further(self, so_far: Explored, number: int) -> Said[Explored | None]:
         """One more round of whole trainings near the adopted setting, from other seeds; None when time is up."""
         design, name = self.runner.plan.design, f"{self._prefix}-further-{number}"
         assert design is not None
@@ -103,38 +104,38 @@ class Experiment:
         others = [shape for shape in self._best_shapes(so_far.populations) if shape != so_far.shape]
         shapes = [so_far.shape, others[0] if others and number % 3 == 2 else {**so_far.shape, LENGTH: length}]
         tried = [[self.space.setting(shape, point) for point in points] for shape in shapes]
-        if not there_is_time(self.runner, STAGES[self.step], self.step, name, tried):
+        if not (yield from there_is_time(self.runner, STAGES[self.step], self.step, name, tried)):
             return None
         new = []
         for k, (shape, each) in enumerate(zip(shapes, tried, strict=False)):
-            bags = self._train(f"{name}-{k}", each, BagPlan(STAGES[self.step], seed=2 + number))
+            bags = yield from self._train(f"{name}-{k}", each, BagPlan(STAGES[self.step], seed=2 + number))
             if bags:
                 new.append(TriedShape(shape, points, bags))
         return self._best([*so_far.populations, *new]) if new else None
 
-    def adopt(self, explored: Explored) -> Setting:
-        """The setting with the lowest expected loss, written into the ledger with the evidence."""
+    def adopt(self, explored: Explored) -> Said[Setting]:
+        """The setting with the lowest expected loss, said with the evidence."""
         tried = self._tried(self._expected_of(explored.populations))
         if tried:
-            self.runner.ledger.decide(self.step, self._evidence(explored.populations, tried))
+            yield from decided(self.step, self._evidence(explored.populations, tried))
         return explored.setting
 
-    def _train(self, name: str, settings: Sequence[Setting], trial: BagPlan) -> list[Bag]:
-        return train_bags(self.runner, name, settings, trial)
+    def _train(self, name: str, settings: Sequence[Setting], trial: BagPlan) -> Said[list[Bag]]:
+        return (yield from train_bags(self.runner, name, settings, trial))
 
-    def _screen(self, shapes: int, settings: int) -> list[TriedShape]:
+    def _screen(self, shapes: int, settings: int) -> Said[list[TriedShape]]:
         seed = derive(self.runner.problem.seed, "screen", self.step)
         trial = BagPlan(STAGES[self.step], SCREEN, kept=1)
         result = []
         for number, shape in enumerate(spread_shapes(self.space.choices, shapes, self.space.first_shape, seed)):
             points = sobol_settings(self.space.factors, settings, derive(seed, number), self.space.first_values)
             tried = [self.space.setting(shape, point) for point in points]
-            bags = self._train(f"{self._prefix}-screen-{number}", tried, trial)
+            bags = yield from self._train(f"{self._prefix}-screen-{number}", tried, trial)
             if bags:
                 result.append(TriedShape(shape, points, bags))
         return result
 
-    def _second(self, screened: Sequence[TriedShape], settings: int, second: int) -> list[TriedShape]:
+    def _second(self, screened: Sequence[TriedShape], settings: int, second: int) -> Said[list[TriedShape]]:
         """Whole trainings of the best shapes, at points where draws of the posterior are lowest.
 
         Where time is short there are fewer of them; the likeliest setting is always trained whole.
@@ -144,14 +145,14 @@ class Experiment:
         points = self._points(screened, settings, Box.whole(len(self.space.factors)), name)
         for size, (many, each) in {name: (len(shapes), settings), f"{name}-smaller": (2, settings // 2)}.items():
             tried = [[self.space.setting(shape, point) for point in points[:each]] for shape in shapes[:many]]
-            if there_is_time(self.runner, stage, self.step, size, tried):
+            if (yield from there_is_time(self.runner, stage, self.step, size, tried)):
                 break
         else:
             shapes = [self.space.first_shape]
             tried = [[self.space.setting(shapes[0], point) for point in points[:2]]]
         result = []
         for number, (shape, own) in enumerate(zip(shapes, tried, strict=False)):
-            bags = self._train(f"{name}-{number}", own, BagPlan(stage, seed=1))
+            bags = yield from self._train(f"{name}-{number}", own, BagPlan(stage, seed=1))
             if bags:
                 result.append(TriedShape(shape, points[: len(own)], bags))
         return result

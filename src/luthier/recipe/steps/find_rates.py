@@ -7,28 +7,30 @@ from typing import Any
 
 from luthier.engine import ModuleSpec, Settings, confirm, range_test
 from luthier.nets import Spec
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.learning_rate import RULE_WORDS, RateEvidence, ShortRun
 from luthier.recipe.modality import modality_of
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.records import Said
 from luthier.seeds import derive
 
 DEFAULT_RATES = {"sgd": 0.1, "adam": 3e-3}  # where the time for a range test is missing
 
 
-def find_rates(runner: Runner, method: str) -> dict[str, float]:
+def find_rates(runner: Runner, method: str) -> Said[dict[str, float]]:
     """The learning-rate range test for each optimiser, confirmed by short runs."""
     rates: dict[str, float] = {}
     for rule in RULE_WORDS:
         name = f"range-{rule}"
         if not runner.memo.has(name) and runner.stopper(name, "range")(0):
-            runner.record_cut(name, 0)
+            yield runner.cut(name, 0)
             rates[rule] = DEFAULT_RATES[rule]
             continue
         result = runner.memo.json(name, partial(_range_test, runner, method, rule))
         runs = tuple(ShortRun(**one) for one in result["confirmed"])
         found = RateEvidence(rule, result["pick"], runner.plan.range_seeds, runs, result["rules"])
-        rates[rule] = runner.ledger.decide(3, found)
+        rates[rule] = yield from decided(3, found)
     return rates
 
 

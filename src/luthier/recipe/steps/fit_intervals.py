@@ -8,14 +8,16 @@ import numpy as np
 
 from luthier.assess import RowIntervals
 from luthier.assess.row_intervals import LEVELS, PINBALL, correction_of, interval_score, moved, quantiles_of
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.interval_choice import IntervalEvidence
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.deliverable import Deliverable
 from luthier.recipe.steps.residual_networks import Residuals
+from luthier.records import Said
 from luthier.saved import Model
 
 
-def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method: str) -> Model:
+def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method: str) -> Said[Model]:
     """The model with intervals whose width depends on the row, where these are the better ones on rows left out.
 
     A network for each fold of these rows learns the quantiles of the residuals of the others; the conformal correction
@@ -40,7 +42,7 @@ def with_row_intervals(runner: Runner, model: Model, choice: Deliverable, method
         rows=len(known.values),
         out_of_fold=known.out_of_fold,
     )
-    if not runner.ledger.decide(5, evidence):
+    if not (yield from decided(5, evidence)):
         return model
     intervals = RowIntervals(known.network(PINBALL, len(LEVELS)), known.scale, correction)
     return replace(model, row_intervals=intervals)

@@ -11,17 +11,18 @@ import numpy as np
 from luthier.assess.baseline_process import quantile_trees
 from luthier.assess.row_quantiles import RowQuantiles, corrections, pinball_of, risen, rising
 from luthier.objective import quantiles
-from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.quantile_choice import QuantileEvidence
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.deliverable import Deliverable
 from luthier.recipe.steps.residual_networks import Residuals
 from luthier.recipe.steps.run_baselines import own_scale
+from luthier.records import Said
 from luthier.rows import Rows
 from luthier.saved import Model
 
 
-def with_quantiles(runner: Runner, model: Model, choice: Deliverable, method: str) -> Model:
+def with_quantiles(runner: Runner, model: Model, choice: Deliverable, method: str) -> Said[Model]:
     """The model with the quantiles that were asked for: of each row by a network of residuals, where that has the lower
     pinball loss on rows left out, or by one law for all."""
     levels = runner.problem.quantiles
@@ -37,7 +38,7 @@ def with_quantiles(runner: Runner, model: Model, choice: Deliverable, method: st
         moved = corrections(found, known.values, levels, known.weights)
         by_row = float(pinball_of(risen(found + np.array(moved)), known.values, levels, known.weights).mean())
     evidence = QuantileEvidence(levels, round(one, 6), finite(by_row), known.out_of_fold)
-    if runner.ledger.decide(5, evidence):
+    if (yield from decided(5, evidence)):
         result = RowQuantiles(levels, moved, known.scale, known.network(loss, len(levels)))
     return replace(model, row_quantiles=result)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,17 +22,18 @@ from luthier.assess import (
 )
 from luthier.assess.baseline_process import of_quantile
 from luthier.assess.row_intervals import interval_figures
-from luthier.messages import Message, with_messages
+from luthier.messages import Message, as_message, with_messages
 from luthier.nets import DenseSpec
 from luthier.objective import metric_named
 from luthier.recipe.decisions.calibrating import CalibrationEvidence, PredictionEvidence, Threshold, ThresholdEvidence
-from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.delivered import SeedsEvidence
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import FINAL_SEEDS, Stage
 from luthier.recipe.runner import AT_LEAST, Runner, TrainedPopulation
 from luthier.recipe.setting import Setting, seeded
+from luthier.recipe.so_far import SoFar, Verdict
 from luthier.recipe.steps.beside_constant import beside_constant
 from luthier.recipe.steps.calibrated import as_model, predict_part, weights_of
 from luthier.recipe.steps.deliver_bags import candidates, deliver_bags
@@ -49,7 +50,8 @@ from luthier.recipe.steps.opening import history_at_opening
 from luthier.recipe.steps.run_baselines import Baselines, own_scale
 from luthier.recipe.steps.scores import Predictions, next_step, scores_of
 from luthier.recipe.steps.stored_predictions import write_stored_predictions
-from luthier.recipe.steps.warm_start import Earlier, forgotten
+from luthier.recipe.steps.warm_start import forgotten
+from luthier.records import Entry, Said, found, noted
 from luthier.rows import Rows
 from luthier.saved import Model
 from luthier.seeds import derive
@@ -58,44 +60,35 @@ from luthier.task import is_matrix, matrix_of
 LINEAR_STEPS, FEWEST_STEPS = 200, 10  # of the one network that is trained whatever the clock says
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The delivered model and its scores."""
-
-    model: Model
-    scores: dict[str, Any]
-
-
-def judge(
-    runner: Runner,
-    setting: Setting,
-    baselines: Baselines,
-    *,
-    started: TrainedPopulation | None = None,
-    earlier: Earlier | None = None,
-    bags: Sequence[Bag] = (),
-) -> Verdict:
+def judge(runner: Runner, so_far: SoFar) -> Said[SoFar]:
     """Retrain, choose and calibrate on validation alone, freeze, then open the test set once.
 
-    The networks of a warm start, `started`, are not trained again, nor `bags` of folds: these choose and calibrate by
-    their out-of-fold predictions.
+    Networks that were `started` elsewhere are not trained again, nor bags of folds: these choose and calibrate by their
+    out-of-fold predictions.
     """
+    verdict = yield from _judged(runner, so_far, so_far.adopted)
+    return replace(so_far, verdict=verdict)
+
+
+def _judged(runner: Runner, so_far: SoFar, setting: Setting) -> Said[Verdict]:
+    baselines, started, earlier = so_far.baselines, so_far.started, so_far.earlier
     problem = runner.problem
     sampled = problem.data.full_training_rows is not None  # then the final networks learn from more rows
-    found = [] if sampled else candidates(bags, setting.method)
-    seeds = found[0].alone() if found else started
+    kept = [] if sampled else candidates(so_far.bags, setting.method)
+    seeds = kept[0].alone() if kept else started
     if seeds is None:
-        seeds = _five_seeds(runner, setting)
+        seeds = yield from _five_seeds(runner, setting)
     if seeds is None and not any(is_offered(one, setting.method) for one in runner.trained):
-        seeds = _at_least(runner, setting)
-    inside = look_inside(runner, seeds)
-    anew = started is None and not found
+        seeds = yield from _at_least(runner, setting)
+    inside = yield from look_inside(runner, seeds)
+    anew = started is None and not kept
     if seeds is not None and anew:
-        runner.ledger.decide(5, SeedsEvidence(tuple(finite(float(loss)) for loss in seeds.validation_loss)))
-    choice = deliver_bags(runner, found) if found else choose_deliverable(runner, seeds, setting.method)
+        yield from decided(5, SeedsEvidence(tuple(finite(float(loss)) for loss in seeds.validation_loss)))
+    chosen = deliver_bags(runner, kept) if kept else choose_deliverable(runner, seeds, setting.method)
+    choice = yield from chosen
     if problem.asked.distil:
-        choice = distil(runner, setting, choice)
-    keep_delivered(runner, choice, found)
+        choice = yield from distil(runner, setting, choice)
+    keep_delivered(runner, choice, kept)
     nets = [component.trained.net(component.member) for component in choice.components]
     model = as_model(
         problem,
@@ -106,60 +99,60 @@ def judge(
         choice.targets,
         None if earlier is None else earlier.model,
     )
-    _explain_calibration(runner, choice, model)
-    model = with_row_intervals(runner, model, choice, setting.method)
-    model = with_quantiles(runner, model, choice, setting.method)
+    yield from _explain_calibration(runner, choice, model)
+    model = yield from with_row_intervals(runner, model, choice, setting.method)
+    model = yield from with_quantiles(runner, model, choice, setting.method)
     model.save(runner.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
     if not problem.asked.seals:
-        return _estimated(runner, setting, baselines, choice, model, found, inside)
+        return (yield from _estimated(runner, setting, baselines, choice, model, kept, inside))
     history = history_at_opening(runner)
-    test = open_test(problem.data.sealed, runner.ledger.add, purpose="to evaluate the frozen model, once")
+    test = yield from open_test(problem.data.sealed, purpose="to evaluate the frozen model, once")
     predictions = predict_part(model, test)
     decides = model.threshold, model.decision
     deliverable = Predictions(_on_validation(runner, model, choice), predictions, *decides)
     singles = {  # networks of folds have learnt from validation rows: what others said of these stands in
         label: Predictions(
-            deliverable.validation if found and problem.crossed else predict_part(one, problem.data.validation),
+            deliverable.validation if kept and problem.crossed else predict_part(one, problem.data.validation),
             predict_part(one, test),
             *decides,
         )
         for label, one in _singles(runner, seeds, choice, model)
     }
-    simple = baselines.test(test)
+    bars = yield from baselines.test(test)
     scores = scores_of(
         runner,
         deliverable=deliverable,
         seeds=list(singles.items()),
         baselines={
             name: Predictions(baselines.validation[name], result)
-            for name, result in simple.items()
+            for name, result in bars.items()
             if not of_quantile(name)
         },
         test=test,
         failed=baselines.failed,
     )
     scores["calibration"] = _calibration(model, test, predictions)
-    scores["quantiles"] = quantile_scores(model, test, predictions, simple)
+    scores["quantiles"] = quantile_scores(model, test, predictions, bars)
     scores |= error_analysis(runner, model, test, predictions, problem.data.test_rows)
-    scores["forgotten"] = None if earlier is None else forgotten(runner, model, earlier)
+    scores["forgotten"] = None if earlier is None else (yield from forgotten(runner, model, earlier))
     scores["inside"] = inside
     scores["sheets"] = image_grids(runner, setting, model, test.numbers, scores["worst"])
     write_stored_predictions(runner.folder.judged, test, problem.data.test_rows, predictions, problem.task)
     scores["seal"], scores["openings"] = history.to_json(), history.readings
     if (finding := seen_before(history)) is not None:
-        runner.ledger.find(finding, step=5)
+        yield found(5, finding)
     nothing = beside_constant(runner, setting.method, deliverable, test)
     if nothing is not None:
-        runner.ledger.find(nothing, step=5)
+        yield found(5, nothing)
     scores["no_better_than_constant"] = None if nothing is None else nothing.to_json()
-    return _kept(runner, model, scores)
+    return (yield from _kept(runner, model, scores))
 
 
-def _kept(runner: Runner, model: Model, scores: dict[str, Any]) -> Verdict:
+def _kept(runner: Runner, model: Model, scores: dict[str, Any]) -> Said[Verdict]:
     """The scores written, beside the model and into it."""
     scores["next_step"] = next_step(runner, scores)
-    judgement = {name: scores[name] for name in ("headline", "sentence", "next_step")}
-    runner.ledger.add("judgement", {"step": 5, **judgement})
+    words = {"sentence": as_message(scores["sentence"]), "next_step": scores["next_step"]}
+    yield Entry("judgement", {"step": 5, "headline": scores["headline"], **words})
     storage.write_json(runner.folder.scores, with_messages(scores))
     estimated = {"estimate": True} if scores.get("estimate") else {}
     model = replace(model, metrics={"headline": scores["headline"], "metrics": scores["metrics"], **estimated})
@@ -176,36 +169,39 @@ def _estimated(
     model: Model,
     bags: Sequence[Bag],
     inside: dict[str, Any] | None,
-) -> Verdict:
+) -> Said[Verdict]:
     """The verdict where nothing is sealed: by open rows, each predicted by networks that had left it out."""
-    problem, found = runner.problem, estimate(runner, model, choice, bags)
-    ours = found.prediction
-    taken = found.taken if problem.task.classes else None
+    problem, judged = runner.problem, estimate(runner, model, choice, bags)
+    ours = judged.prediction
+    taken = judged.taken if problem.task.classes else None
     deliverable = Predictions(ours[-len(problem.data.validation) :], ours, model.threshold, model.decision, taken)
     kind = problem.task.kind
-    alone = {bag.setting.label: answer_of(model, bag.outputs(kind).numpy()) for bag in bags if choice.has(bag)}
+    bags = [bag for bag in bags if judged.part == "open" and choice.has(bag)]
+    alone = {bag.setting.label: answer_of(model, bag.outputs(kind).numpy()) for bag in bags}
     scores = scores_of(
         runner,
         deliverable=deliverable,
-        seeds=[(label, replace(deliverable, test=p, taken=None)) for label, p in alone.items() if found.part == "open"],
+        seeds=[
+            (label, replace(deliverable, test=p, taken=None)) for label, p in alone.items() if judged.part == "open"
+        ],
         baselines={
             name: Predictions(result, result) for name, result in baselines.validation.items() if not of_quantile(name)
         },
-        test=found.rows,
+        test=judged.rows,
         failed=baselines.failed,
-        part=found.part,
+        part=judged.part,
     )
-    scores |= {"estimate": True, "calibration": found.calibration, "forgotten": None, "inside": inside, "sheets": {}}
-    scores |= error_analysis(runner, model, found.rows, ours, found.numbers, found.sets)
+    scores |= {"estimate": True, "calibration": judged.calibration, "forgotten": None, "inside": inside, "sheets": {}}
+    scores |= error_analysis(runner, model, judged.rows, ours, judged.numbers, judged.sets)
     scores["seal"], scores["openings"] = SealHistory(0, readings=0).to_json(), 0
-    nothing = beside_constant(runner, setting.method, deliverable, found.rows, found.part)
+    nothing = beside_constant(runner, setting.method, deliverable, judged.rows, judged.part)
     if nothing is not None:
-        runner.ledger.find(nothing, step=5)
+        yield found(5, nothing)
     scores["no_better_than_constant"] = None if nothing is None else nothing.to_json()
-    return _kept(runner, model, scores)
+    return (yield from _kept(runner, model, scores))
 
 
-def _five_seeds(runner: Runner, setting: Setting) -> TrainedPopulation | None:
+def _five_seeds(runner: Runner, setting: Setting) -> Said[TrainedPopulation | None]:
     """The winner again from five seeds of its own, to the planned end."""
     problem = runner.problem
     planned = runner.plan.final.for_batches(setting.batch_size, runner.plan.batch_size)
@@ -214,10 +210,10 @@ def _five_seeds(runner: Runner, setting: Setting) -> TrainedPopulation | None:
     training = TrainingPlan(
         "seeds", planned, setting.method, setting.rule, setting.batch_size, parts, loss=setting.loss
     )
-    return runner.run("seeds", members, training)
+    return (yield from runner.run("seeds", members, training))
 
 
-def _at_least(runner: Runner, setting: Setting) -> TrainedPopulation | None:
+def _at_least(runner: Runner, setting: Setting) -> Said[TrainedPopulation | None]:
     """One network where the time ran out before any was trained: of a table a linear one, which learns at once."""
     spec, member, steps = setting.member.spec, setting.member, FEWEST_STEPS
     if isinstance(spec, DenseSpec):
@@ -228,14 +224,14 @@ def _at_least(runner: Runner, setting: Setting) -> TrainedPopulation | None:
     sentence = Message(
         "the time ran out before any network was trained; one is trained for {steps} steps all the same", steps=steps
     )
-    runner.ledger.add("note", {"step": 5, "sentence": sentence})
+    yield noted(5, sentence)
     members = seeded(replace(setting, member=member), [derive(runner.problem.seed, "final", 0)], steps)
     batch_size = runner.plan.batch_size
     training = TrainingPlan("seeds", Stage(steps=steps), setting.method, setting.rule, batch_size, loss=setting.loss)
-    return runner.run(AT_LEAST, members, training)
+    return (yield from runner.run(AT_LEAST, members, training))
 
 
-def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> None:
+def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> Said[None]:
     problem = runner.problem
     out_of_fold = choice.held_out is not None
     if not problem.task.is_classes:
@@ -243,21 +239,21 @@ def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> N
         unit = "deviations" if problem.task.traits.is_linked else "interval"
         dispersion = model.transform.dispersion
         unit = unit if dispersion is None else "scores"
-        runner.ledger.decide(5, CalibrationEvidence(unit, model.half_width, out_of_fold, dispersion or 0.0))
+        yield from decided(5, CalibrationEvidence(unit, model.half_width, out_of_fold, dispersion or 0.0))
     else:
-        runner.ledger.decide(5, CalibrationEvidence("temperature", model.temperature, out_of_fold))
+        yield from decided(5, CalibrationEvidence("temperature", model.temperature, out_of_fold))
     if is_matrix(problem.asked.costs):
-        _explain_costs(runner, model, choice)
+        yield from _explain_costs(runner, model, choice)
         return
     if model.answer != "mean" or model.decision is not None:
-        _explain_answer(runner, model, choice)
+        yield from _explain_answer(runner, model, choice)
     if problem.asked.costs:
-        _explain_threshold(runner, model, choice)
+        yield from _explain_threshold(runner, model, choice)
     elif model.threshold != 0.5:
-        _explain_threshold_by_metric(runner, model, choice)
+        yield from _explain_threshold_by_metric(runner, model, choice)
 
 
-def _explain_answer(runner: Runner, model: Model, choice: Deliverable) -> None:
+def _explain_answer(runner: Runner, model: Model, choice: Deliverable) -> Said[None]:
     """The answer that the metric asks for beside the usual one, on rows not learnt from."""
     problem = runner.problem
     y, w, metric = own_scale(problem.task, problem.data.validation), weights_of(problem, folded=False), problem.metric
@@ -266,20 +262,20 @@ def _explain_answer(runner: Runner, model: Model, choice: Deliverable) -> None:
         finite(score(metric, y, one.seen_by(metric, _on_validation(runner, one, choice)), w, task=problem.task))
         for one in (usual, model)
     ]
-    runner.ledger.decide(5, PredictionEvidence(metric, model.answer if model.residuals else "classes", *values))
+    yield from decided(5, PredictionEvidence(metric, model.answer if model.residuals else "classes", *values))
 
 
-def _explain_costs(runner: Runner, model: Model, choice: Deliverable) -> None:
+def _explain_costs(runner: Runner, model: Model, choice: Deliverable) -> Said[None]:
     """The mean cost of a row by the likeliest class and by the least expected cost, on rows not learnt from."""
     problem = runner.problem
     costs = matrix_of(problem.asked.costs, problem.task.classes)
     y, w = own_scale(problem.task, problem.data.validation), weights_of(problem, folded=False)
     p = _on_validation(runner, model, choice)
     paid = [finite(float(np.average(costs[y, taken], weights=w))) for taken in (p.argmax(1), model.classes_of(p))]
-    runner.ledger.decide(5, PredictionEvidence("cost", "classes", *paid))
+    yield from decided(5, PredictionEvidence("cost", "classes", *paid))
 
 
-def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> None:
+def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> Said[None]:
     """The threshold by cost, beside one half and beside what calibrated probabilities ask for."""
     problem = runner.problem
     task, asked = problem.task, problem.asked.costs
@@ -288,10 +284,10 @@ def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> Non
     y = own_scale(task, problem.data.validation) == positive
     offered = dict.fromkeys((0.5, costs.threshold, model.positive_threshold))
     options = tuple(Threshold(at, costs.of(p, y, at, weights)) for at in offered)
-    runner.ledger.decide(5, ThresholdEvidence(task.positive_name, options, asked, costs.threshold))
+    yield from decided(5, ThresholdEvidence(task.positive_name, options, asked, costs.threshold))
 
 
-def _explain_threshold_by_metric(runner: Runner, model: Model, choice: Deliverable) -> None:
+def _explain_threshold_by_metric(runner: Runner, model: Model, choice: Deliverable) -> Said[None]:
     problem = runner.problem
     task, metric, p = problem.task, problem.metric, _on_validation(runner, model, choice)
     y, w = own_scale(task, problem.data.validation), weights_of(problem, folded=False)
@@ -300,7 +296,7 @@ def _explain_threshold_by_metric(runner: Runner, model: Model, choice: Deliverab
     options = tuple(
         Threshold(at, sign * score(metric, y, at_threshold(p, second), w, task=task)) for at, second in offered.items()
     )
-    runner.ledger.decide(5, ThresholdEvidence(task.positive_name, options, metric=metric))
+    yield from decided(5, ThresholdEvidence(task.positive_name, options, metric=metric))
 
 
 def _singles(

@@ -13,14 +13,15 @@ from luthier.diagnosis.controls import trivial_loss
 from luthier.engine.architecture import architecture
 from luthier.nets import DenseSpec
 from luthier.recipe.runner import Runner, TrainedPopulation
+from luthier.records import Said, found
 from luthier.saved.run_files import HISTORY
 from luthier.untrusted import read_frame
 
 SAID_ELSEWHERE = ("still-improving",)  # the next step says it
 
 
-def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> dict[str, Any] | None:
-    """Probe every kept network of the final population; findings of the best one go into the ledger.
+def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> Said[dict[str, Any] | None]:
+    """Probe every kept network of the final population; findings of the best one are said.
 
     Returns the six questions of optimisation with their numbers, and in how many networks each finding was seen.
     """
@@ -45,7 +46,7 @@ def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> dict[str, An
             counts[finding.code] = counts.get(finding.code, 0) + 1
     for finding in result[0].findings:
         if finding.code not in SAID_ELSEWHERE:
-            runner.ledger.find(finding, step=5)
+            yield found(5, finding)
     return {"questions": [list(item) for item in result[0].checklist], "findings": counts, "networks": len(kept)}
 
 

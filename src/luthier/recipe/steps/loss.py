@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.loss_choice import LossEvidence
 from luthier.recipe.runner import Runner
+from luthier.recipe.so_far import SoFar
+from luthier.records import Said
 
 
-def choose_loss(runner: Runner) -> None:
-    """Decide the loss, and write why."""
+def choose_loss(runner: Runner, so_far: SoFar) -> Said[SoFar]:
+    """The loss, and why."""
     problem, task = runner.problem, runner.problem.task
     asked = (problem.losses, "" if task.is_classes else problem.asked_metric) if problem.asks_losses else ()
-    runner.ledger.decide(1, LossEvidence(task.kind, len(task.classes), task.log_scale, *asked))
+    yield from decided(1, LossEvidence(task.kind, len(task.classes), task.log_scale, *asked))
+    return so_far

@@ -6,12 +6,14 @@ import torch
 
 from luthier.assess import more_rows
 from luthier.recipe.decisions.data_need import LossLaw, MoreRowsEvidence
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.fold_bags import steps_of
 from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.rounds import there_is_time
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.setting import Setting, seeded
+from luthier.records import Said
 from luthier.rows import Rows
 from luthier.seeds import derive, torch_generator
 
@@ -19,25 +21,27 @@ STAGE, SHARES, FEWEST = "questions", (1 / 8, 1 / 4, 1 / 2, 1.0), 40
 SPARE = 6  # times as long there has to be: the questions come first
 
 
-def ask_for_more_rows(runner: Runner, setting: Setting) -> None:
+def ask_for_more_rows(runner: Runner, setting: Setting) -> Said[None]:
     """Train a setting on parts of the training rows, where there is time, and follow the losses to twice as many."""
     assert runner.plan.design is not None
     bags = FOLDS // runner.plan.design.folds  # that cost as much as the seeds on all rows
     rows = len(runner.problem.data.training)
     counts = [count for share in SHARES if (count := round(share * rows)) >= FEWEST]
     populations = [[setting] * bags] * len(counts)
-    if len(counts) < 3 or not there_is_time(runner, STAGE, 4, "more-rows", populations * SPARE):
+    if len(counts) < 3 or not (yield from there_is_time(runner, STAGE, 4, "more-rows", populations * SPARE)):
         return
-    trained = [_trained(runner, setting, count) for count in counts]
-    losses = [[float(loss) for loss in one.validation_loss] for one in trained if one is not None]
+    losses: list[list[float]] = []
+    for count in counts:
+        one = yield from _trained(runner, setting, count)
+        losses += [] if one is None else [[float(loss) for loss in one.validation_loss]]
     if len(losses) < len(counts):
         return
     result = more_rows(counts, losses)
     known = {name: value for name, value in result.items() if name not in ("helps", "law")}
-    runner.ledger.decide(4, MoreRowsEvidence(law=LossLaw(**result["law"]), **known))
+    yield from decided(4, MoreRowsEvidence(law=LossLaw(**result["law"]), **known))
 
 
-def _trained(runner: Runner, setting: Setting, count: int) -> TrainedPopulation | None:
+def _trained(runner: Runner, setting: Setting, count: int) -> Said[TrainedPopulation | None]:
     """Its networks from five seeds on so many training rows; None where the clock cut them, or one diverged."""
     problem = runner.problem
     _, training, validation = problem.prepared(setting.method)
@@ -55,7 +59,7 @@ def _trained(runner: Runner, setting: Setting, count: int) -> TrainedPopulation 
         complete=True,
         loss=setting.loss,
     )
-    trained = runner.run(f"more-rows-{count}", seeded(setting, seeds, steps, f"{count} rows"), plan)
+    trained = yield from runner.run(f"more-rows-{count}", seeded(setting, seeds, steps, f"{count} rows"), plan)
     return None if trained is None or "cut" in trained.statuses or len(trained.usable()) < FOLDS else trained
 
 

@@ -19,6 +19,7 @@ from luthier.recipe.plan import FINAL_SEEDS, FINISH_LONGER, Design, Plan, Traini
 from luthier.recipe.rounds import Means, can_be_crossed, design_of
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.records import Entry, Said
 from luthier.seeds import derive
 
 THREADS = 1  # the second core belongs to the baselines' process; see docs/decisions/0002
@@ -28,18 +29,18 @@ THREADS_GAIN = {1: 1.0, 2: 1.4}  # by which blocks of a stack in threads are fas
 Timer = Callable[..., tuple[float, float]]
 
 
-def plan_budget(runner: Runner, *, timer: Timer = step_time) -> Plan:
+def plan_budget(runner: Runner, *, timer: Timer = step_time) -> Said[Plan]:
     """The recorded plan of an earlier sitting or of `recipe.toml`, otherwise a new one from a timing."""
     torch.set_num_threads(_threads(runner))
     plan = runner.recipe.plan
     if plan is None:
         plan = _plan(runner, timer)
     torch.set_num_threads(plan.threads)
-    runner.ledger.add("plan", {"step": 0, "plan": plan.model_dump(mode="json"), "sentence": in_words(plan)})
+    yield Entry("plan", {"step": 0, "plan": plan.model_dump(mode="json"), "sentence": in_words(plan)})
     return plan
 
 
-def in_words(plan: Plan) -> str:
+def in_words(plan: Plan) -> Message:
     """The plan as a sentence."""
     batches = Message("plan: batches of {size}", size=plan.batch_size)
     if plan.device != str(CPU):
@@ -49,7 +50,7 @@ def in_words(plan: Plan) -> str:
     return batches
 
 
-def _design_in_words(design: Design) -> str:
+def _design_in_words(design: Design) -> Message:
     """The designed experiments as a sentence."""
     judged = Message("judged by the validation part")
     if design.folds > 1:

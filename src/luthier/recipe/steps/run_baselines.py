@@ -13,9 +13,10 @@ from luthier.assess.baseline_process import of_quantile
 from luthier.data import Task
 from luthier.messages import Message
 from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
-from luthier.recipe.decisions.decision import finite
+from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.modality import modality_of
 from luthier.recipe.runner import Runner
+from luthier.records import Said, noted
 from luthier.rows import Rows
 from luthier.task import baseline_loss
 
@@ -35,8 +36,8 @@ class Baselines:
         self.failed: dict[str, str] = {}  # those that could not be fitted, and why
         self._refitted = False  # where a resumed run fits them anew
 
-    def collect(self) -> None:
-        """Wait until the slot ends, and write how the baselines do on the validation part."""
+    def collect(self) -> Said[None]:
+        """Wait until the slot ends, and say how the baselines do on the validation part."""
         runner, run = self._runner, self._run
         recalled = self._recalled()
         if recalled is not None:
@@ -52,15 +53,9 @@ class Baselines:
             runner.memo.keep("baselines", kept, {"failed": self.failed})
         missing = [name for name in run.names if name not in result and name not in self.failed]
         if missing:
-            runner.record_cut("baselines", len(result))
+            yield runner.cut("baselines", len(result))
         for name, why in self.failed.items():
-            runner.ledger.add(
-                "note",
-                {
-                    "step": 1,
-                    "sentence": Message("the baseline '{name}' cannot be fitted here: {why}", name=name, why=why),
-                },
-            )
+            yield noted(1, Message("the baseline '{name}' cannot be fitted here: {why}", name=name, why=why))
         self.validation = result
         targets = own_scale(runner.problem.task, runner.problem.data.validation)
         metric = runner.problem.metric
@@ -74,7 +69,7 @@ class Baselines:
             for name in run.names
             if name in result and not of_quantile(name)
         }
-        runner.ledger.decide(
+        yield from decided(
             1,
             BaselinesEvidence(
                 metric,
@@ -102,7 +97,7 @@ class Baselines:
         result = {name: recalled[0][name].numpy() for name in self._run.names if name in recalled[0]}
         return result, recalled[1].get("failed", {})
 
-    def test(self, rows: Rows) -> dict[str, np.ndarray]:
+    def test(self, rows: Rows) -> Said[dict[str, np.ndarray]]:
         """Predictions for the opened test rows, of the baselines that were ready in their slot; the process then ends,
         and its memory is free for what follows.
         """
@@ -121,7 +116,7 @@ class Baselines:
         if limited and budget.clock.now() > deadline:
             late = self.validation.keys() - kept.keys()
         for name in sorted(late):
-            runner.record_cut(f"{name} on test rows", 5)
+            yield runner.cut(f"{name} on test rows", 5)
         return kept
 
     def _wait(self) -> float:

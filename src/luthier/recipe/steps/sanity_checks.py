@@ -1,15 +1,16 @@
-"""Between steps 2 and 3: three quick checks that the machinery works before it is trusted."""
+"""Step 2: a first architecture, and three quick checks that the machinery works before it is trusted."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from luthier.diagnosis import check_gradients, loss_at_start, overfit_batch
-from luthier.recipe.decisions.decision import Evidence
+from luthier.recipe.decisions.decision import Evidence, decided
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
 from luthier.recipe.modality import modality_of
 from luthier.recipe.runner import Runner
-from luthier.records import Finding
+from luthier.recipe.so_far import SoFar
+from luthier.records import Finding, Said, found
 from luthier.seeds import derive
 
 SEEDS = 5
@@ -21,26 +22,28 @@ CHECKS: dict[str, type[Evidence[bool]]] = {
 }
 
 
-def check_before_training(runner: Runner, method: str) -> None:
+def choose_network(runner: Runner, so_far: SoFar) -> Said[SoFar]:
+    """The first architecture, and how numbers enter it at first: the experiments vary both."""
+    modality = modality_of(runner.problem)
+    yield from modality.choose_network(runner)
+    return replace(so_far, method=modality.first_setting(runner.problem).method)
+
+
+def check_before_training(runner: Runner, so_far: SoFar) -> Said[SoFar]:
     """Loss at the start near its expected value, one batch overfitted, gradients checked numerically."""
-    found = runner.memo.json("before-training", lambda: _measure(runner, method))
+    problem, known = runner.problem, runner.memo.known("before-training")
+    if known is None:
+        _, training, _ = problem.prepared(so_far.method)
+        spec = modality_of(problem).bare_network(problem, so_far.method, runner.plan.width)
+        seeds = [derive(problem.seed, "start", k) for k in range(SEEDS)]
+        measured = {
+            "start": loss_at_start(spec, training, problem.loss, seeds=seeds),
+            "overfit": overfit_batch(spec, training, problem.loss, seed=seeds[0], steps=OVERFIT_STEPS),
+            "gradients": check_gradients(spec, training, problem.loss, seed=seeds[0]),
+        }
+        known = runner.memo.noted("before-training", measured)
     for key, kind in CHECKS.items():
-        result = found[key]
-        passed = runner.ledger.decide(2, kind(**result["evidence"]))
-        if not passed:
-            runner.ledger.find(
-                Finding(key, "warning", result["sentence"], result["evidence"], result["remedy"], "S2-07"),
-                step=2,
-            )
-
-
-def _measure(runner: Runner, method: str) -> dict[str, Any]:
-    problem = runner.problem
-    _, training, _ = problem.prepared(method)
-    spec = modality_of(problem).bare_network(problem, method, runner.plan.width)
-    seeds = [derive(problem.seed, "start", k) for k in range(SEEDS)]
-    return {
-        "start": loss_at_start(spec, training, problem.loss, seeds=seeds),
-        "overfit": overfit_batch(spec, training, problem.loss, seed=seeds[0], steps=OVERFIT_STEPS),
-        "gradients": check_gradients(spec, training, problem.loss, seed=seeds[0]),
-    }
+        result = known[key]
+        if not (yield from decided(2, kind(**result["evidence"]))):
+            yield found(2, Finding(key, "warning", result["sentence"], result["evidence"], result["remedy"], "S2-07"))
+    return so_far

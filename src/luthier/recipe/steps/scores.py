@@ -320,7 +320,7 @@ def next_step(runner: Runner, scores: dict[str, Any]) -> str:
     worse = [row["name"] for row in scores["baselines"] if row["verdict"] == "worse"]
     if scores.get("estimate") and not worse:
         return Message("judge it on new rows: luthier branch {path} --step 5 --new-test FILE", path=runner.folder.path)
-    if any(record["kind"] == "cut" for record in runner.ledger.records):
+    if runner.cuts:
         return "the time ran out before the plan was done: give more with --budget"
     final = [trained for trained in runner.trained if trained.stage == "seeds"]
     if final and float(np.median(final[0].best_step)) >= 0.95 * final[0].steps_done:

@@ -27,10 +27,13 @@ from luthier.recipe.decisions.backbone_use import (
     Head,
     UnfrozenEvidence,
 )
+from luthier.recipe.decisions.decision import decided
 from luthier.recipe.heads import ROWS
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.setting import Setting
+from luthier.recipe.so_far import SoFar
 from luthier.recipe.transfer import Transferred, transfer
+from luthier.records import Said, noted
 from luthier.saved import activate
 from luthier.statistics.paired import Gain
 from luthier.statistics.row_losses import row_losses
@@ -42,8 +45,8 @@ PASSES = 3.0  # what a step costs beside a pass without gradients
 DEPTHS, WAYS = 7, 3  # about how many trainings an epoch is multiplied by
 
 
-def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
-    """Fit the backbone to the run's pictures, and write down what was measured."""
+def use_backbone(runner: Runner, so_far: SoFar) -> Said[SoFar]:
+    """Fit the backbone to the run's pictures, and say what was measured."""
     problem = runner.problem
     asked = problem.asked
     channels, height, width = problem.data.training.numbers.shape[1:]
@@ -51,20 +54,19 @@ def use_backbone(runner: Runner) -> tuple[Setting, TrainedPopulation]:
     name = LITE if asked.backbone == AUTO else asked.backbone
     spec = BackboneSpec(name, (channels, height, width), problem.outputs, side=side)
     file = asked.backbone_weights or Path(weights_of(name, "")).name  # a package lies elsewhere on other machines
-    runner.ledger.decide(2, BackboneEvidence(name, side, file))
+    yield from decided(2, BackboneEvidence(name, side, file))
     tensors, facts = runner.memo.recall("backbone") or _transferred(runner, spec)
     for sentence in facts["said"]:
-        runner.ledger.add("note", {"step": 2, "sentence": sentence})
+        yield noted(2, sentence)
     spec = replace(spec, cut=facts["ends_at"], width=facts["width"])
-    _say_what_was_measured(runner, facts)
+    yield from _say_what_was_measured(facts)
     member = Member(
         spec, problem.seed, max(facts["rates"]), label=Message("{unfrozen} blocks unfrozen", unfrozen=facts["unfrozen"])
     )
     setting = Setting("pixels", "adam", BATCH, member, member.label)
     net = build_backbone(spec, seed=0)
     net.load_state_dict(tensors)
-    trained = _as_trained(runner, setting, net.eval())
-    return setting, trained
+    return replace(so_far, setting=setting, started=_as_trained(runner, setting, net.eval()))
 
 
 def weights_of(backbone: str, asked: str) -> str:
@@ -133,17 +135,17 @@ def _epochs(runner: Runner, backbone: torch.nn.Module, pictures: Tensor) -> int:
     return int(min(MOST_EPOCHS, SHARE * left / (epoch * DEPTHS * WAYS)))
 
 
-def _say_what_was_measured(runner: Runner, facts: dict[str, Any]) -> None:
+def _say_what_was_measured(facts: dict[str, Any]) -> Said[None]:
     heads = tuple(Head(one["block"], one["loss"], one["score"], Gain(**one["gain"])) for one in facts["cut"])
-    runner.ledger.decide(3, EndEvidence(heads))
+    yield from decided(3, EndEvidence(heads))
     if facts["statistics_gain"]:
-        runner.ledger.decide(3, AveragesEvidence(Gain(**facts["statistics_gain"])))
+        yield from decided(3, AveragesEvidence(Gain(**facts["statistics_gain"])))
     depths = tuple(
         Depth(one["unfrozen"], one["loss"], one["score"], _gain_of(one), bool(one.get("whole")))
         for one in facts["options"]
     )
     advice = str(facts["advice"]["sentence"])
-    runner.ledger.decide(4, UnfrozenEvidence(depths, advice, heads_alone=not facts["epochs"]))
+    yield from decided(4, UnfrozenEvidence(depths, advice, heads_alone=not facts["epochs"]))
 
 
 def _gain_of(option: dict[str, Any]) -> Gain | None:

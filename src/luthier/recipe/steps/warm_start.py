@@ -10,7 +10,7 @@ K networks, N rows, C outputs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +18,19 @@ import numpy as np
 import torch
 
 from luthier.assess import paired_difference
-from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.messages import Message
-from luthier.nets import DenseNet, DenseSpec
-from luthier.recipe.decisions.decision import finite
+from luthier.nets import DenseNet
+from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.remedy import RemedyEvidence, StandingLosses, Variant
-from luthier.recipe.memo import Memo
-from luthier.recipe.parts import parts_of
 from luthier.recipe.pieces_of_populations import TrainingPlan
-from luthier.recipe.reading import model_of
-from luthier.recipe.run_data import reread
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.setting import Setting, seeded
+from luthier.recipe.so_far import SoFar
 from luthier.recipe.steps.run_baselines import own_scale
-from luthier.records import Finding
-from luthier.request import RunRequest
+from luthier.recipe.warm_run import Earlier
+from luthier.records import Finding, Said, found, noted
 from luthier.rows import Rows
-from luthier.saved import Model, activate, open_run
+from luthier.saved import Model, activate
 from luthier.saved.blend import read_as
 from luthier.seeds import derive
 from luthier.statistics.paired import SeedSpread, paired
@@ -45,61 +41,13 @@ MOST = 5  # networks that go on
 NEW, ALL = "the new rows", "new and earlier rows"
 
 
-@dataclass(frozen=True)
-class Earlier:
-    """The run that is gone on from: its model, the setting it came to, and its open rows where they can be had."""
-
-    run: str
-    model: Model
-    setting: Setting
-    training: Rows | None = None
-    validation: Rows | None = None
-    missing: str = ""  # why its rows cannot be had
-
-
-def earlier_run(asked: RunRequest) -> Earlier:
-    """What a warm start begins with. InputError for a run that has come to no setting or model."""
-    folder = open_run(asked.warm_start)
-    model = model_of(asked.warm_start)
-    known = folder.checkpoint / "closed.json"
-    if not known.exists():
-        raise InputError(
-            Message("'{warm_start}' has no final setting yet", warm_start=asked.warm_start),
-            remedy="name a run that finished step 4",
-        )
-    setting = Setting.from_json(Memo(folder.checkpoint, lambda: 0.0).json("closed", dict))
-    heaviest = model.nets[int(np.argmax(model.weights))].spec
-    if not isinstance(heaviest, DenseSpec):
-        raise InputError(
-            Message(
-                "'{warm_start}' was trained on pictures or text; a warm start works with tables only",
-                warm_start=asked.warm_start,
-            ),
-            remedy="fit the new and the old rows together",
-        )
-    same = len(heaviest.hidden) == len(setting.member.dense.hidden)
-    member = replace(setting.member, dropout=setting.member.dropout if same else (), spec=heaviest)
-    setting = replace(setting, method=model.preprocess.method, member=member)
-    try:
-        before, read = reread(folder, "fit --warm-start")
-    except LuthierError as error:
-        return Earlier(asked.warm_start, model, setting, missing=in_a_line(error))
-    parts = parts_of(read, before, folder)
-    return Earlier(asked.warm_start, model, setting, parts.training, parts.validation)
-
-
-def warm_start(runner: Runner, earlier: Earlier) -> tuple[Setting, TrainedPopulation]:
-    """Compare the ways to go on, and return the one that stands with its networks."""
-    runner.ledger.add(
-        "note",
-        {
-            "step": 2,
-            "sentence": Message("the results of steps 2 and 3 come from '{name}'", name=Path(earlier.run).name),
-        },
-    )
+def warm_start(runner: Runner, so_far: SoFar) -> Said[SoFar]:
+    """Compare the ways to go on; the one that stands, with its networks."""
+    earlier = so_far.earlier
+    assert earlier is not None
+    yield noted(2, Message("the results of steps 2 and 3 come from '{name}'", name=Path(earlier.run).name))
     if earlier.missing:
-        sentence = Message("forgetting cannot be measured or avoided: {missing}", missing=earlier.missing)
-        runner.ledger.add("note", {"step": 4, "sentence": sentence})
+        yield noted(4, Message("forgetting cannot be measured or avoided: {missing}", missing=earlier.missing))
     setting = replace(earlier.setting, label="the earlier networks, unchanged")
     nets = _heaviest(earlier.model, setting)
     trained = {setting.label: _as_they_were(runner, setting, nets)}
@@ -107,14 +55,14 @@ def warm_start(runner: Runner, earlier: Earlier) -> tuple[Setting, TrainedPopula
     for name, parts in _rows(runner, earlier, setting.method).items():
         for factor in (*FACTORS, None):
             option = _option(setting, name, factor)
-            one = _trained(runner, option, nets if factor is not None else None, parts, len(nets))
+            one = yield from _trained(runner, option, nets if factor is not None else None, parts, len(nets))
             if one is not None and len(one.usable()) == len(nets):
                 trained[option.label], options[option.label] = one, option
-    label = _stands(runner, setting.label, trained)
-    return options[label], trained[label]
+    label = yield from _stands(runner, setting.label, trained)
+    return replace(so_far, setting=options[label], started=trained[label])
 
 
-def _stands(runner: Runner, before: str, trained: Mapping[str, TrainedPopulation]) -> str:
+def _stands(runner: Runner, before: str, trained: Mapping[str, TrainedPopulation]) -> Said[str]:
     """The name of the best way where its gain over the networks as they were is more than noise; else theirs."""
     rows = {name: _losses(runner, one) for name, one in trained.items()}
     others, spread = [name for name in rows if name != before], SeedSpread()
@@ -132,7 +80,7 @@ def _stands(runner: Runner, before: str, trained: Mapping[str, TrainedPopulation
         for name in others
     )
     standing = StandingLosses(float(rows[before].mean()), finite(float(np.mean(trained[before].train_loss))))
-    chosen = runner.ledger.decide(4, RemedyEvidence("warm start", variants, standing))
+    chosen = yield from decided(4, RemedyEvidence("warm start", variants, standing))
     return before if chosen is None else others[chosen]
 
 
@@ -171,7 +119,7 @@ def _rows(runner: Runner, earlier: Earlier, method: str) -> dict[str, tuple[Rows
 
 def _trained(
     runner: Runner, option: Setting, nets: Sequence[DenseNet] | None, parts: tuple[Rows, Rows], count: int
-) -> TrainedPopulation | None:
+) -> Said[TrainedPopulation | None]:
     planned = runner.plan.fit_validation.for_batches(option.batch_size, runner.plan.batch_size)
     members = seeded(
         option, [derive(runner.problem.seed, "warm", k) for k in range(count)], planned.steps, option.label
@@ -180,7 +128,7 @@ def _trained(
     initial = None if nets is None else [net.state_dict() for net in nets]
     batch = min(option.batch_size, len(parts[0]))
     plan = TrainingPlan("fit validation", planned, option.method, option.rule, batch, parts, initial, loss=option.loss)
-    return runner.run(name, members, plan)
+    return (yield from runner.run(name, members, plan))
 
 
 @torch.no_grad()
@@ -213,7 +161,7 @@ def _as_they_were(runner: Runner, setting: Setting, nets: Sequence[DenseNet]) ->
     return runner.keep(trained)
 
 
-def forgotten(runner: Runner, model: Model, earlier: Earlier) -> dict[str, Any] | None:
+def forgotten(runner: Runner, model: Model, earlier: Earlier) -> Said[dict[str, Any] | None]:
     """How the delivered model does on the earlier run's validation rows, beside the model before it."""
     problem = runner.problem
     if earlier.validation is None:
@@ -242,5 +190,5 @@ def forgotten(runner: Runner, model: Model, earlier: Earlier) -> dict[str, Any] 
             "fit the earlier and the new rows together, if the earlier ones still matter",
             "S4-18",
         )
-        runner.ledger.find(finding, step=5)
+        yield found(5, finding)
     return change.to_json()
