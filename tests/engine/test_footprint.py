@@ -50,6 +50,13 @@ def test_activations_grow_with_the_batch_and_belong_to_one_network_where_they_ar
     assert looped.of(5) == 5 * looped.weights + looped.activations
 
 
+def test_categories_are_embedded_in_the_pass_that_is_counted() -> None:
+    spec = DenseSpec(inputs=20, hidden=(8,), outputs=2, embeddings=((3, 2),))
+    rows = Rows(Inputs(numbers=torch.zeros(4, 20), codes=torch.zeros(4, 1, dtype=torch.int64)), torch.zeros(4).long())
+    plain = footprint(members(1), settings(), part())
+    assert footprint([Member(spec, 0, 1e-3)], settings(), rows).weights < plain.weights
+
+
 def test_groups_fit_and_are_even() -> None:
     taken = footprint(members(1), settings(), part())
     groups, same, message = in_memory_groups(members(10), settings(), part(), taken.of(4))

@@ -176,7 +176,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         loss = USUAL_LOSSES[task.kind]
         outputs = task.outputs
         embeddings = tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes)
-        inputs = training.features.shape[1]
+        inputs = training.numbers.shape[1]
         width = min(WIDEST, first_width(len(training), max(1, inputs + sum(w for _, w in embeddings)), outputs))
         hidden = (width,) * 2 if self.hidden is None else tuple(self.hidden)
         spec = DenseSpec(inputs=inputs, hidden=hidden, outputs=outputs, embeddings=embeddings)

@@ -36,6 +36,8 @@ class DenseNet(nn.Module):
     mode it uses the averages, so a batch of one works.
     """
 
+    takes = ("numbers", "codes")
+
     def __init__(self, spec: DenseSpec, parameters: dict[str, Tensor]) -> None:
         super().__init__()
         self.spec = spec

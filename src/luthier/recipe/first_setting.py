@@ -4,7 +4,7 @@
 batch size, a member with its spec and hyper-parameters; seeds are given by `seeded`) and for how many epochs it trains.
 
     problem, numbers = runner.problem, runner.problem.data.training.numbers.shape[1]
-    features = problem.prepared(METHOD)[1].features.shape[1]
+    features = problem.prepared(METHOD)[1].numbers.shape[1]
     shape = TableShape(problem.task.family, rows, numbers, problem.data.encoder.category_sizes, problem.outputs,
                        flags=features - numbers)
     first = first_setting(shape)
