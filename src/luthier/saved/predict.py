@@ -140,8 +140,8 @@ def predictions(
         low, high = model.intervals(answers, numbers, codes)
         columns += [pl.Series("prediction_low", low), pl.Series("prediction_high", high)]
         if model.row_quantiles is not None:
-            found = model.quantiles(answers, numbers, codes)
-            known = {name: pl.Series(f"prediction_{name}", found[:, q]) for q, name in enumerate(model.quantile_names)}
+            levels = model.quantiles(answers, numbers, codes)
+            known = {name: pl.Series(f"prediction_{name}", levels[:, q]) for q, name in enumerate(model.quantile_names)}
             columns = [known[answer].alias("prediction") if answer in known else columns[0], *columns[1:]]
             columns += known.values()
     else:
