@@ -1,4 +1,4 @@
-"""The median learnt or measured, by `--metric mae`: absolute errors on sealed rows beside those of the mean and of trees.
+"""The median learnt or measured, by `--metric mae`: errors on sealed rows beside those of the mean and of trees.
 
     python -m benchmarks.medians [stackoverflow | ames | diamonds] [splits] [budget]
 
