@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, TextIO
@@ -23,6 +24,24 @@ def printable(text: str) -> str:
     \u001b]0;title\u0007 café
     """
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes: two for each Chinese character.
+
+    >>> columns("rate"), columns("学习率")
+    (4, 6)
+    """
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def padded(text: str, width: int) -> str:
+    """A text with blanks up to so many columns.
+
+    >>> [padded(text, 8) + "|" for text in ("rate", "学习率")]
+    ['rate    |', '学习率  |']
+    """
+    return text + " " * (width - columns(text))
 
 
 class PrintableStream:

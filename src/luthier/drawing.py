@@ -98,7 +98,7 @@ def draw_schedules(curves: dict[str, list[float]]) -> go.Figure:
     return figure
 
 
-def draw_range(test: dict[str, Any]) -> go.Figure:
+def draw_range(test: Mapping[str, Any]) -> go.Figure:
     """The range test: median loss with its band over seeds, the rules' suggestions, the rate used."""
     figure = empty_figure(tr("learning rate"), tr("loss, smoothed")).update_xaxes(type="log")
     known = [i for i, loss in enumerate(test["losses"]) if loss is not None]

@@ -22,7 +22,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("tune") / "wine"
     done = luthier("tune", "wine", *SMALL, "--run", run)
     assert done.returncode == 0, done.stderr
-    for message in ("tier 1 (the learning rate)", "Best is trial", "measured   validation loss", "report  "):
+    for message in ("tier 1 (the learning rate)", "Best is trial", "measured       validation loss", "report  "):
         assert message in done.stdout
     return run
 

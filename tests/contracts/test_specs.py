@@ -17,6 +17,7 @@ from luthier.assess import Profile
 from luthier.data import Preprocess, TableEncoder, Task
 from luthier.data.columns import Column
 from luthier.engine import Member, Settings, train
+from luthier.engine.crossed_means import CrossedMeans
 from luthier.engine.dense_rows import views
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
@@ -24,6 +25,7 @@ from luthier.nets import (
     DenseSpec,
     NumberEmbedding,
     PiecewiseEmbedding,
+    TargetEncoding,
     build,
     one_head,
     quantile_edges,
@@ -72,10 +74,16 @@ SPECS = {
         number_embedding=PiecewiseEmbedding(quantile_edges(PART.numbers[:, :NUMBERS], 5)),
     ),
     "normed and parametric": spec(8, activation="mish", parametric=True, batch_norm=True, input_scale=True),
+    "means of the target by level, functions of numbers": spec(
+        *(8,), activation="tanh", input_scale=True, number_embedding=NumberEmbedding(NUMBERS, 3, 3),
+        target_encoding=TargetEncoding((0,), LEVELS, len(CLASSES)),
+    ),
     "single neurons": spec(8, activation="leaky relu", neurons=((0, 1, "identity"),), initialiser="orthogonal"),
 }
 # fmt: on
 every_spec = pytest.mark.parametrize("shape", SPECS.values(), ids=SPECS)
+OF_HEADS = {name: shape for name, shape in SPECS.items() if shape.target_encoding is None}  # means are of one target
+every_spec_of_heads = pytest.mark.parametrize("shape", OF_HEADS.values(), ids=OF_HEADS)
 
 
 def trained(shape: DenseSpec, steps: int = 20) -> tuple[torch.Tensor, Any]:
@@ -103,7 +111,7 @@ def with_heads(shape: DenseSpec) -> DenseSpec:
     return replace(shape, outputs=7, constant_outputs=shared_outputs(HEADS, 7), **neurons)
 
 
-@every_spec
+@every_spec_of_heads
 def test_heads_side_by_side_learn_what_autograd_learns(shape: DenseSpec) -> None:
     """A step of plain descent of rate 1, by hand in a stack and by autograd, under a loss of four targets with gaps."""
     shape, part = with_heads(shape), replace_targets(SEVERAL)
@@ -119,7 +127,7 @@ def test_heads_side_by_side_learn_what_autograd_learns(shape: DenseSpec) -> None
             torch.testing.assert_close(learnt[name][0], value - gradient, rtol=1e-9, atol=1e-11, msg=name)
 
 
-@every_spec
+@every_spec_of_heads
 def test_one_head_says_what_the_whole_network_says_of_its_target(shape: DenseSpec) -> None:
     shape = with_heads(shape)
     members = [Member(shape, seed=k, learning_rate=0.01) for k in range(2)]
@@ -160,10 +168,14 @@ def test_a_stack_learns_what_autograd_learns(shape: DenseSpec) -> None:
     """A step of plain descent of rate 1 is the gradient, by hand for two members and by autograd for their modules."""
     members = [Member(shape, seed=k, learning_rate=1.0, momentum=0.0) for k in range(2)]
     outcome = train(members, PART, None, Settings("softmax", "sgd", ROWS, 1, 1, dtype=torch.float64))
+    crossed = CrossedMeans.of(members, PART, None, None)
+    part, learning, tables = (PART, shape, {}) if crossed is None else (
+        crossed.training, crossed.members[0].dense, crossed.tables[0]
+    )  # fmt: skip
     for k in range(2):
-        net = build(shape, seed=k).double()
-        net.load_state_dict(shape.fresh_parameters(k), strict=False)
-        loss = loss_named("softmax").mean(net(PART.numbers, PART.codes).unsqueeze(0), PART.targets, None).sum()
+        net = build(learning, seed=k).double()
+        net.load_state_dict({**shape.fresh_parameters(k), **tables}, strict=False)
+        loss = loss_named("softmax").mean(net(part.numbers, part.codes).unsqueeze(0), part.targets, None).sum()
         gradients = torch.autograd.grad(loss, list(net.parameters()))
         learnt = views(shape, outcome.parameters[k : k + 1])
         for (name, value), gradient in zip(net.named_parameters(), gradients, strict=True):

@@ -6,14 +6,16 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from luthier.engine import Member
-from luthier.nets import ConvSpec, TextSpec
+from luthier.nets import ConvSpec, DenseSpec, TargetEncoding, TextSpec
 from luthier.recipe.checklist import ITEMS
 from luthier.recipe.decisions.experiment import compared_with, factor_name
 from luthier.recipe.modality import MODALITIES
 from luthier.recipe.modality.picture_networks import CHANGES
+from luthier.recipe.modality.tables import of_categories
 from luthier.recipe.setting import Setting
 
 CONV = ConvSpec((1, 8, 8), (8, 16), 10)
@@ -53,3 +55,24 @@ def test_dearer_networks_cost_more(medium: str) -> None:
 def test_factors_have_words() -> None:
     assert factor_name("mirrored") == "mirrored pictures"
     assert factor_name("order") == "LSTM over the words"
+
+
+def test_means_of_the_target_are_a_choice_where_a_category_has_many_levels() -> None:
+    spec = DenseSpec(2, (4,), 3, embeddings=((4, 2), (52, 6)))
+    problem: Any = SimpleNamespace(
+        outputs=3,
+        loss="softmax",
+        data=SimpleNamespace(
+            encoder=SimpleNamespace(category_sizes=(4, 52)), training=SimpleNamespace(targets=np.zeros(3))
+        ),
+    )
+    (choice,) = of_categories(problem, spec)
+    assert choice.levels == (None, TargetEncoding((1,), (52,), 3))
+    adopted = replace(spec, target_encoding=choice.levels[1])
+    assert of_categories(problem, adopted)[0].levels[0] == adopted.target_encoding  # where the step starts
+    problem.data.training.targets = np.zeros((3, 2))
+    assert of_categories(problem, spec) == []
+    problem.data.training.targets = np.zeros(3)
+    problem.data.encoder.category_sizes = (4, 9)
+    assert of_categories(problem, spec) == []
+    assert factor_name("categories") == "how categories enter"

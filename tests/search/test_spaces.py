@@ -16,7 +16,7 @@ from scipy import stats
 
 from luthier.engine.flat_rows import KINDS
 from luthier.errors import ConfigError, InputError
-from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding
+from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, TargetEncoding
 from luthier.rows import Inputs, Rows
 from luthier.search import REGISTRY, SCALES, Choice, DenseNetworks, Number, Scale, Space, space_from, usual_space
 from luthier.search.network_jobs import Job
@@ -199,6 +199,8 @@ def test_every_part_of_a_dense_network_is_in_the_registry_and_reaches_the_networ
     pieces = networks.spec({"number_frequencies": 0, "number_pieces": 8, "parametric": True})
     assert pieces.number_embedding == PiecewiseEmbedding(((0.0,) * 9,) * 2)
     assert pieces.parametric
+    coded = DenseNetworks(part, part, "softmax", DenseSpec(3, (4,), 2, embeddings=((3, 2), (40, 8))), numbers=2)
+    assert coded.spec({"target_encoding": True}).target_encoding == TargetEncoding((1,), (40,), 2)
     assert set(RATES_OF.values()) == set(KINDS) - {"weights"}
     rates: dict[str, Any] = {name: 0.5 + k for k, name in enumerate(RATES_OF)}
     (member,) = networks.members(Job("one", (Trial(0, {**rates, "width_scaled": True}, 1, "tier 1"),), 1))

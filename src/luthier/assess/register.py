@@ -7,7 +7,7 @@ Files are written whole, under a run's own name, so that runs at the same time d
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class SealHistory:
         return content
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> SealHistory:
+    def from_json(cls, value: Mapping[str, Any]) -> SealHistory:
         """The history that `to_json` gave."""
         return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name in value})
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from luthier.engine import Batch, Member, Settings, Stack, train
 from luthier.engine.architecture import architecture
 from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, with_ones
+from luthier.messages import Message
 from luthier.nets import DenseSpec, Spec, build
 from luthier.objective import column, constant_loss, floors, loss_by_name, mean_loss
 from luthier.rows import Rows
@@ -45,7 +46,9 @@ def loss_at_start(spec: Spec, part: Rows, loss: str, *, seeds: Sequence[int]) ->
     mean, expected = float(losses.mean()), expected_loss(spec, loss, some.targets)
     return {
         "passed": abs(mean - expected) <= START_TOLERANCE * expected,
-        "sentence": f"the initial loss is {mean:.3f}; a constant prediction has {expected:.3f}",
+        "sentence": Message(
+            "the initial loss is {loss:.3f}; a constant prediction has {constant:.3f}", loss=mean, constant=expected
+        ),
         "evidence": {
             "loss": mean,
             "spread": float(losses.std()),
@@ -75,10 +78,12 @@ def overfit_batch(
         before, steps = last, 2 * steps
         last = _overfitted(members, batch, loss, steps) - least
     passed = last <= OVERFITTED * start
-    message = "overfits" if passed else "does not overfit"
+    template = "overfits one batch of {rows} rows (loss {loss:.4f} after {steps} steps, from {start:.4f})"
+    if not passed:
+        template = "does not overfit one batch of {rows} rows (loss {loss:.4f} after {steps} steps, from {start:.4f})"
     return {
         "passed": passed,
-        "sentence": f"{message} one batch of {len(batch)} rows (loss {last:.4f} after {steps} steps, from {start:.4f})",
+        "sentence": Message(template, rows=len(batch), loss=last, steps=steps, start=start),
         "evidence": {"loss": last, "start": start, "rows": len(batch), "steps": steps, "threshold": OVERFITTED * start},
         "remedy": "look at the learning rate, the scale of the inputs, and whether the network is wide enough",
     }
@@ -146,7 +151,9 @@ def check_gradients(spec: Spec, part: Rows, loss: str, *, seed: int) -> dict[str
 def _said_of_gradients(worst: float, weights: int) -> dict[str, Any]:
     return {
         "passed": worst <= GRADIENT_TOLERANCE,
-        "sentence": f"the largest relative error over {weights} weights is {worst:.1e}",
+        "sentence": Message(
+            "the largest relative error over {weights} weights is {worst:.1e}", weights=weights, worst=worst
+        ),
         "evidence": {"worst": worst, "weights": weights, "threshold": GRADIENT_TOLERANCE, "rows": CHECKED_ROWS},
         "remedy": "this is a bug in Luthier: please report it",
     }

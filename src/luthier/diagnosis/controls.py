@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from luthier.diagnosis.trace import Evaluated
 from luthier.engine import find_lr, train_networks
 from luthier.errors import LuthierError
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.objective import best_constant, column, constant_loss, floors, loss_by_name
 from luthier.records import Finding
@@ -147,9 +148,10 @@ def signal(
     evidence = {"real": float(losses["real"].mean()), "shuffled": float(losses["shuffled"].mean()), "noise": error}
     if not np.isfinite(mean) or mean > SURE * error:
         return None, evidence
-    sentence = (
-        f"a network trained on shuffled targets is no worse on the validation rows: {evidence['shuffled']:.3g} "
-        f"against {evidence['real']:.3g}"
+    sentence = Message(
+        "a network trained on shuffled targets is no worse on the validation rows: {shuffled:.3g} against {real:.3g}",
+        shuffled=evidence["shuffled"],
+        real=evidence["real"],
     )
     remedy = "the inputs may not determine the target: look for other columns, or another target"
     return Finding("no-signal", "warning", sentence, evidence, remedy, "S4-20"), evidence
@@ -190,9 +192,12 @@ def label_noise(module: nn.Module, part: Rows, loss: str, *, batch_size: int) ->
     share = len(suspects) / len(part)
     if share < SUSPECTS:
         return None, suspects
-    sentence = (
-        f"{len(suspects)} of {len(part)} labels ({share:.1%}) look wrong: networks trained without them are "
-        "certain of another class"
+    sentence = Message(
+        "{suspects} of {count} labels ({share:.1%}) look wrong: networks trained without them are certain of another "
+        "class",
+        suspects=len(suspects),
+        count=len(part),
+        share=share,
     )
     evidence = {"rows": suspects[:20], "share": share, "threshold": SUSPECTS}
     remedy = "check those rows; if they are mislabelled, correct or remove them"
@@ -219,21 +224,22 @@ def rate_fits(
     known = [(r, value) for r, value in zip(result.rates, result.losses, strict=True) if value is not None]
     exploded = known[-1][0] if known else float("nan")
     evidence = {"rate": rate, "suggested": result.pick, "explodes at": exploded}
+    remedy = Message("try a learning rate of {rate:.1g}", rate=result.pick)
     if rate > exploded or (rate > TOO_FAST * result.pick and rate > NEAR * exploded):
-        sentence = (
-            f"the learning rate {rate:.2g} is far above the range test's suggestion; the loss explodes at "
-            f"{exploded:.2g}"
+        sentence = Message(
+            "the learning rate {rate:.2g} is far above the range test's suggestion; the loss explodes at "
+            "{exploded:.2g}",
+            rate=rate,
+            exploded=exploded,
         )
-        finding = Finding(
-            "rate-too-high", "warning", sentence, evidence, f"try a learning rate of {result.pick:.1g}", "S4-09, S4-10"
-        )
-        return finding, evidence
+        return Finding("rate-too-high", "warning", sentence, evidence, remedy, "S4-09, S4-10"), evidence
     if rate < TOO_SLOW * result.pick and fell < FELL and update < USUAL_UPDATE:
-        sentence = f"the learning rate {rate:.2g} is {result.pick / rate:.0f} times below the range test's suggestion"
-        finding = Finding(
-            "rate-too-low", "warning", sentence, evidence, f"try a learning rate of {result.pick:.1g}", "S4-09, S4-10"
+        sentence = Message(
+            "the learning rate {rate:.2g} is {times:.0f} times below the range test's suggestion",
+            rate=rate,
+            times=result.pick / rate,
         )
-        return finding, evidence
+        return Finding("rate-too-low", "warning", sentence, evidence, remedy, "S4-09, S4-10"), evidence
     return None, evidence
 
 
@@ -246,9 +252,12 @@ def optimism(best: float, again: Sequence[float], trials: int) -> Finding | None
     drop = mean - best
     if drop <= 3 * error or drop <= 0.05 * abs(best):
         return None
-    sentence = (
-        f"the best of {trials} trials had {best:.4g}; five fresh seeds of it have {mean:.4g}: part of the "
-        "difference is selection bias"
+    sentence = Message(
+        "the best of {trials} trials had {best:.4g}; five fresh seeds of it have {mean:.4g}: part of the difference "
+        "is selection bias",
+        trials=trials,
+        best=best,
+        mean=mean,
     )
     evidence = {"best": best, "again": mean, "noise": error, "trials": trials}
     remedy = "report the mean over fresh seeds, and search with more validation rows"

@@ -9,6 +9,7 @@ from luthier.diagnosis.checks import CHECKS, look
 from luthier.diagnosis.checks.base import ORDER
 from luthier.diagnosis.checks.curves import gap_gate
 from luthier.diagnosis.trace import Trace
+from luthier.messages import Message, as_message, joined, tr
 from luthier.records import Finding
 
 
@@ -28,11 +29,14 @@ class Diagnosis:
         return all(finding.severity == "note" for finding in self.findings)
 
     def __str__(self) -> str:
-        lines = [f"{f.severity}: {f.sentence}\n    try: {f.remedy}" for f in self.findings] or ["No problems found."]
-        lines += ["", "Optimisation, six questions:"]
-        lines += [f"  {number}. {topic}: {answer}" for number, (topic, answer) in enumerate(self.checklist, 1)]
+        lines = [found_in_words(finding) for finding in self.findings] or [tr("No problems found.")]
+        lines += ["", tr("Optimisation, six questions:")]
+        lines += [
+            tr("  {number}. {topic}: {answer}", number=number, topic=as_message(topic), answer=as_message(answer))
+            for number, (topic, answer) in enumerate(self.checklist, 1)
+        ]
         if self.gate is not None:
-            lines += ["", f"Gate to the test set: {gate_in_words(self.gate)}"]
+            lines += ["", tr("Gate to the test set: {verdict}", verdict=gate_in_words(self.gate))]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -47,12 +51,19 @@ class Diagnosis:
         }
 
 
-def gate_in_words(gate: dict[str, Any]) -> str:
+def found_in_words(finding: Finding) -> str:
+    """A finding on two lines, in the language that is spoken: how grave, what was seen, and what to try."""
+    severity, sentence = Message(finding.severity), as_message(finding.sentence)
+    found = tr("{severity}: {sentence}", severity=severity, sentence=sentence)
+    return found + "\n" + tr("    try: {remedy}", remedy=as_message(finding.remedy))
+
+
+def gate_in_words(gate: dict[str, Any]) -> Message:
     """The gap between validation and training loss, and whether it is more than noise."""
-    verdict = "closed" if gate["closed"] else "open: work through step 4"
-    return (
-        f"validation loss {gate['validation']:.4g}, training loss {gate['training']:.4g}, "
-        f"gap {gate['gap']:.3g} (noise {gate['noise']:.2g}): {verdict}"
+    return Message(
+        "validation loss {validation:.4g}, training loss {training:.4g}, gap {gap:.3g} (noise {noise:.2g}): {verdict}",
+        **{name: gate[name] for name in ("validation", "training", "gap", "noise")},
+        verdict=Message("closed") if gate["closed"] else Message("open: work through step 4"),
     )
 
 
@@ -95,12 +106,12 @@ def checklist(
 ) -> tuple[tuple[str, str], ...]:
     """The six parts of optimisation with the numbers of this training."""
     return (
-        ("activation function", _activation(trace)),
-        ("weight initialisation", _initialisation(trace)),
-        ("preprocessing", _preprocessing(inputs)),
-        ("batch norm", _batch_norm(trace)),
-        ("monitoring training", _watching(trace)),
-        ("hyper-parameter search", _search(trace, measured)),
+        (Message("activation function"), _activation(trace)),
+        (Message("weight initialisation"), _initialisation(trace)),
+        (Message("preprocessing"), _preprocessing(inputs)),
+        (Message("batch norm"), _batch_norm(trace)),
+        (Message("monitoring training"), _watching(trace)),
+        (Message("hyper-parameter search"), _search(trace, measured)),
     )
 
 
@@ -109,63 +120,69 @@ def _activation(trace: Trace) -> str:
     hidden = [row for row in rows if row.kind.islower() and row.kind != "softmax"]
     kinds = sorted({row.kind for row in hidden})
     if not kinds:
-        return "none seen"
-    message = [", ".join(kinds)]
+        return Message("none seen")
+    parts = [", ".join(kinds)]
     saturated = [row.saturated for row in hidden if row.saturated is not None]
     dead = [row.dead for row in hidden if row.dead is not None]
-    message += [f"at most {max(saturated):.0%} of a layer saturated"] if saturated else []
-    message += [f"at most {max(dead):.0%} of a layer dead"] if dead else []
-    return ", ".join(message)
+    parts += [Message("at most {share:.0%} of a layer saturated", share=max(saturated))] if saturated else []
+    parts += [Message("at most {share:.0%} of a layer dead", share=max(dead))] if dead else []
+    return joined(parts)
 
 
 def _initialisation(trace: Trace) -> str:
     rows = trace.first([row for row in trace.layers if row.kind.islower()])
     start = trace.losses[0] if trace.losses else None
-    message = []
+    parts = []
     if len(rows) > 1:
-        message.append(
-            f"standard deviation of activations {rows[0].spread:.2g} in the first, {rows[-1].spread:.2g} in the last "
-            "layer"
-        )
+        template = "standard deviation of activations {first:.2g} in the first, {last:.2g} in the last layer"
+        parts.append(Message(template, first=rows[0].spread, last=rows[-1].spread))
     if start is not None and trace.trivial:
-        message.append(f"the initial loss is {start:.3g}; a constant prediction has {trace.trivial:.3g}")
-    return "; ".join(message) or "not seen"
+        template = "the initial loss is {loss:.3g}; a constant prediction has {constant:.3g}"
+        parts.append(Message(template, loss=start, constant=trace.trivial))
+    return joined(parts) if parts else Message("not seen")
 
 
 def _preprocessing(inputs: tuple[float, float] | None) -> str:
-    return (
-        "not seen"
-        if inputs is None
-        else f"the features have mean {inputs[0]:.3g} and standard deviation {inputs[1]:.3g}"
-    )
+    if inputs is None:
+        return Message("not seen")
+    template = "the features have mean {mean:.3g} and standard deviation {deviation:.3g}"
+    return Message(template, mean=inputs[0], deviation=inputs[1])
 
 
 def _batch_norm(trace: Trace) -> str:
     names = [name for name, kind, _ in trace.order if kind.startswith("BatchNorm")]
     if not names:
-        return "none"
-    late = [row.drift for row in trace.norms if row.step >= trace.step // 2]
-    drift = f", batch means {sum(late) / len(late):.2g} standard deviations from the moving means" if late else ""
-    return f"{len(names)} layers, batches of {trace.batch_size}{drift}"
+        return Message("none")
+    parts = [Message("{count} layers, batches of {size}", count=len(names), size=trace.batch_size)]
+    if late := [row.drift for row in trace.norms if row.step >= trace.step // 2]:
+        template = "batch means {drift:.2g} standard deviations from the moving means"
+        parts.append(Message(template, drift=sum(late) / len(late)))
+    return joined(parts)
 
 
 def _watching(trace: Trace) -> str:
     if not trace.losses:
-        return "no step was recorded"
-    message = f"training loss {trace.losses[0]:.3g} to {trace.losses[-1]:.3g} in {len(trace.losses)} steps"
+        return Message("no step was recorded")
+    losses = trace.losses
+    template = "training loss {first:.3g} to {last:.3g} in {steps} steps"
+    parts = [Message(template, first=losses[0], last=losses[-1], steps=len(losses))]
     best = trace.best
     if best is not None and best.validation is not None:
-        message += f"; lowest validation loss {best.validation:.3g} at step {best.step}"
-        message += "" if best.validation_score is None else f", {best.validation_score:.1%} right"
-    return message
+        template = "lowest validation loss {loss:.3g} at step {step}"
+        parts.append(Message(template, loss=best.validation, step=best.step))
+        right = best.validation_score
+        parts += [] if right is None else [Message("{share:.1%} of its validation rows right", share=right)]
+    return joined(parts)
 
 
 def _search(trace: Trace, measured: dict[str, Any]) -> str:
     updates = [row.update for row in trace.weights if row.update is not None and row.step >= trace.step // 2]
-    message = []
+    parts = []
     if "rate" in measured:
         rate = measured["rate"]
-        message.append(f"rate {rate['rate']:.2g}, a range test suggests {rate['suggested']:.2g}")
+        template = "rate {rate:.2g}, a range test suggests {suggested:.2g}"
+        parts.append(Message(template, rate=rate["rate"], suggested=rate["suggested"]))
     if updates:
-        message.append(f"one step changes the weights by {sorted(updates)[len(updates) // 2]:.1e} of their norm")
-    return "; ".join(message) or "not seen"
+        template = "one step changes the weights by {update:.1e} of their norm"
+        parts.append(Message(template, update=sorted(updates)[len(updates) // 2]))
+    return joined(parts) if parts else Message("not seen")

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from luthier.messages import Message
+
 
 class LayerSeen(NamedTuple):
     """Activations of a layer at a step, over the rows and units of a batch.
@@ -80,21 +82,24 @@ class Birth:
     op: str = ""
     rows: tuple[int, ...] = ()
 
-    def sentence(self) -> str:
+    def sentence(self) -> Message:
         """The birth in words."""
-        rows = (
-            ""
-            if not self.rows
-            else f", first in row{'s' if len(self.rows) > 1 else ''} " + ", ".join(map(str, self.rows))
-        )
-        where = {
-            "input": f"the inputs of step {self.step} are not finite{rows}",
-            "weights": f"the weights of `{self.layer}` were not finite after the update before step {self.step}",
-            "forward": f"at step {self.step} `{self.layer}` gave the first non-finite value, in {self.op}{rows}",
-            "loss": f"at step {self.step} the loss is not finite although the outputs are",
-            "gradient": f"at step {self.step} the gradient of `{self.layer}` is the first that is not finite",
-        }
-        return where[self.part]
+        step, layer, rows = self.step, self.layer, ", ".join(map(str, self.rows))
+        first = Message(", first in row {rows}", rows=rows) if len(self.rows) == 1 else ""
+        first = Message(", first in rows {rows}", rows=rows) if len(self.rows) > 1 else first
+        match self.part:
+            case "input":
+                return Message("the inputs of step {step} are not finite{first}", step=step, first=first)
+            case "weights":
+                template = "the weights of `{layer}` were not finite after the update before step {step}"
+            case "forward":
+                template = "at step {step} `{layer}` gave the first non-finite value, in {op}{first}"
+                return Message(template, step=step, layer=layer, op=self.op, first=first)
+            case "loss":
+                return Message("at step {step} the loss is not finite although the outputs are", step=step)
+            case _:
+                template = "at step {step} the gradient of `{layer}` is the first that is not finite"
+        return Message(template, step=step, layer=layer)
 
 
 @dataclass

@@ -58,7 +58,7 @@ def matrices(spec: DenseSpec, flat: Tensor) -> list[Tensor]:
 
 
 def buffer_views(spec: DenseSpec, flat: Tensor) -> dict[str, Tensor]:
-    """Named views [M, H] into the rows of a flat tensor of buffers [M, Q]."""
+    """Named views [M, ...] into the rows of a flat tensor of buffers [M, Q]."""
     result, start = {}, 0
     for name, shape in spec.buffer_shapes().items():
         result[name] = flat[:, start : start + prod(shape)].view(len(flat), *shape)
@@ -111,7 +111,7 @@ def fresh_parameters(spec: DenseSpec, seeds: Sequence[int], dtype: torch.dtype) 
 
 
 def fresh_buffers(spec: DenseSpec, members: int, dtype: torch.dtype) -> Tensor:
-    """Batch norm's moving averages [M, Q] before training: means 0, variances 1."""
+    """Buffers [M, Q] before training: means 0, variances 1."""
     flat = torch.zeros(members, sum(prod(shape) for shape in spec.buffer_shapes().values()), dtype=dtype)
     for name, view in buffer_views(spec, flat).items():
         view.fill_(float(name.endswith("variance")))

@@ -1,4 +1,4 @@
-"""What a stack learns to stand beside its inputs: categories' embeddings, and functions of numbers; by hand both ways.
+"""What stands beside a stack's inputs: embeddings, means of the target, functions of numbers; by hand both ways.
 
 M members, B batch, F embedded numbers with k frequencies or pieces and w values each, K code columns, D width of all.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from luthier.engine.dense_rows import matrices, views
+from luthier.engine.dense_rows import buffer_views, matrices, views
 from luthier.nets import AnyEmbedding, DenseSpec, NumberEmbedding, PiecewiseEmbedding
 from luthier.nets.numbers import SCALE, in_pieces
 
@@ -16,9 +16,13 @@ TURN = 2 * torch.pi
 
 
 class LearnedInputs:
-    """Embeddings of codes, then functions of numbers, side by side [M, B, D]."""
+    """Embeddings of codes, means of the target by code, functions of numbers, side by side [M, B, D]."""
 
-    def __init__(self, spec: DenseSpec, parameters: Tensor, gradients: Tensor) -> None:
+    def __init__(self, spec: DenseSpec, parameters: Tensor, buffers: Tensor, gradients: Tensor) -> None:
+        self._means = None if spec.target_encoding is None else LevelMeans(spec, buffers)
+        self._learnt_from = spec.learned_width - (
+            0 if spec.number_embedding is None else spec.number_embedding.features
+        )
         self._codes = Embeddings(spec, parameters, gradients) if spec.embeddings else None
         kind = PiecewiseLines if isinstance(spec.number_embedding, PiecewiseEmbedding) else Waves
         self._numbers = None if spec.number_embedding is None else kind(spec, parameters, gradients)
@@ -27,6 +31,8 @@ class LearnedInputs:
     def of(self, inputs: Tensor, codes: Tensor) -> Tensor:
         """Those of a batch's inputs [B, F'] and codes [B, K], or of each member's own [M, B, ...]."""
         parts = [] if self._codes is None else [self._codes.of(codes)]
+        if self._means is not None:
+            parts.append(self._means.of(codes))
         if self._numbers is not None:
             parts.append(self._numbers.of(inputs))
         self.last = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
@@ -37,7 +43,7 @@ class LearnedInputs:
         if self._codes is not None:
             self._codes.learn(gradient[:, :, : self._width])
         if self._numbers is not None:
-            self._numbers.learn(gradient[:, :, self._width :])
+            self._numbers.learn(gradient[:, :, self._learnt_from :])
 
 
 class InputScale:
@@ -127,6 +133,25 @@ class PiecewiseLines(_Lines):
     def learn(self, gradient: Tensor) -> None:
         """Fill the parameters' gradients from those [M, B, F (w - 1)] of the values that were last asked for."""
         self._learn(gradient, self._e)
+
+
+class LevelMeans:
+    """Every column's means of the target at once, which nobody learns: rows of buffers [M, Q], gathered once."""
+
+    def __init__(self, spec: DenseSpec, buffers: Tensor) -> None:
+        assert spec.target_encoding is not None
+        self._buffers, encoding = buffers, spec.target_encoding
+        positions, width = buffer_views(spec, torch.arange(buffers.shape[1]).unsqueeze(0)), encoding.width
+        first = torch.cat([positions[name][0, 0] for name in encoding.shapes()])
+        column = torch.tensor(encoding.columns).repeat_interleave(width)
+        self._first, self._column, self._width = first.to(buffers.device), column.to(buffers.device), width
+
+    def of(self, codes: Tensor) -> Tensor:
+        """Means [M, B, D] at a batch's codes [B, K], or at each member's own [M, B, K]."""
+        places = codes.index_select(-1, self._column).long().mul_(self._width).add_(self._first)
+        flat, shape = places.flatten(-2), (len(self._buffers), *places.shape[-2:])
+        one = codes.ndim == 2
+        return (self._buffers.index_select(1, flat) if one else self._buffers.gather(1, flat)).view(shape)
 
 
 class Embeddings:

@@ -48,7 +48,7 @@ class Stack:
         self.gradients = torch.zeros_like(parameters) if gradients is None else gradients
         self._p, self._g = views(spec, parameters), views(spec, self.gradients)
         self._scale = InputScale(spec, parameters, self.gradients) if spec.input_scale else None
-        self._learned = LearnedInputs(spec, parameters, self.gradients) if spec.learned_width else None
+        self._learned = LearnedInputs(spec, parameters, buffers, self.gradients) if spec.learned_width else None
         self._b = buffer_views(spec, buffers)
         self._activations = spec.functions
         # What every step asks for, made once: in a small network making a view costs as much as using it.

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from luthier.engine.batches import Batch, BatchSource
 from luthier.engine.block_threads import BlockThreads, in_one_thread_each
+from luthier.engine.crossed_means import CrossedMeans
 from luthier.engine.devices import within_memory
 from luthier.engine.evaluating import held_out_rows, measured
 from luthier.engine.feed import batches_for, check
@@ -68,7 +69,13 @@ def train(
     own, saved = _folds_of(members, training, validation, folds), None if checkpoint is None else checkpoint.load()
     if saved is not None:
         settings = replace(settings, blocks=saved.facts.get("blocks", 1))
-    population = Population.of(members, settings, _rows_of(members, training, folds), initial, own)
+    settled, means = members, CrossedMeans.of(members, training, validation, folds, settings.batch_seed)
+    if means is not None:
+        settled, training, validation = means.members, means.training, means.validation
+        initial = None if initial is None else means.started(initial)
+    population = Population.of(settled, settings, _rows_of(members, training, folds), initial, own)
+    if means is not None:
+        means.write(population.state.buffers)
     if initial is None and isinstance(population.kind, Modules) and isinstance(training, Rows):
         population.kind.inform(population.state.buffers, training)
     batches, held_out = batches_for(population, training, folds), held_out_rows(population, training, validation, folds)
@@ -122,7 +129,8 @@ def train(
         if checkpoint is not None and checkpoint.due():
             save()
     population, standing = leave(dict.fromkeys(range(len(standing.alive)), FINISHED))
-    return record.outcome(standing)
+    outcome = record.outcome(standing)
+    return outcome if means is None else means.delivered(outcome)
 
 
 def _next_steps(

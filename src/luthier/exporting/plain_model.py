@@ -100,7 +100,7 @@ class PlainModel(nn.Module):
 
     def _net(self, place: int, spec: dict[str, Any], features: Tensor, codes: Tensor) -> Tensor:
         base = f"nets.{place}."
-        tables = [self._of(f"{base}embeddings.{k}.weight")[codes[:, k]] for k in range(len(spec["embeddings"]))]
+        tables = [self._of(f"{base}embeddings.{k}.weight")[codes[:, of]] for k, of in enumerate(spec["tables"])]
         if learned := spec.get("number_embedding"):
             W, b = self._of(f"{base}numbers.0.weight"), self._of(f"{base}numbers.0.bias")
             x = features[:, : len(W)].unsqueeze(2)

@@ -105,6 +105,10 @@ def _folded(net: nn.Module) -> dict[str, Tensor]:
     state, spec = dict(net.state_dict()), getattr(net, "spec", None)
     if not isinstance(spec, DenseSpec):
         return state
+    for k, name in enumerate(
+        () if spec.target_encoding is None else spec.target_encoding.shapes(), len(spec.embeddings)
+    ):
+        state[f"embeddings.{k}.weight"] = state.pop(name)
     if SCALE in state:
         state["layers.0.weight"] = state["layers.0.weight"] * state.pop(SCALE)
     for i in range(len(spec.hidden) if spec.batch_norm else 0):
@@ -125,7 +129,9 @@ def _of_a_table(model: Model, encoder: TableEncoder) -> dict[str, Any]:
     specs = [net.spec for net in model.nets if isinstance(net.spec, DenseSpec)]
     return {
         "method": model.preprocess.method,
-        "specs": [{**spec.to_json(), "activations": list(spec.activations)} for spec in specs],
+        "specs": [
+            {**spec.to_json(), "activations": list(spec.activations), "tables": spec.coded_columns} for spec in specs
+        ],
         "columns": [
             {
                 "name": c.name,

@@ -17,6 +17,7 @@ from luthier.nets.recurrent import RecurrentNet
 from luthier.nets.sequential import Chain, chain
 from luthier.nets.spec import DeferredSpec, DenseSpec
 from luthier.nets.summary import Summary, summary
+from luthier.nets.target_means import LevelSums, TargetEncoding, many_levelled
 from luthier.nets.text import TextNet, TextSpec
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "DeferredSpec",
     "DenseNet",
     "DenseSpec",
+    "LevelSums",
     "Licence",
     "Net",
     "NumberEmbedding",
@@ -44,12 +46,14 @@ __all__ = [
     "RecurrentNet",
     "Spec",
     "Summary",
+    "TargetEncoding",
     "TextNet",
     "TextSpec",
     "add_activation",
     "build",
     "chain",
     "licences_of",
+    "many_levelled",
     "one_head",
     "quantile_edges",
     "spec_from_json",

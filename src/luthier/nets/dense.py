@@ -42,11 +42,12 @@ class DenseNet(nn.Module):
         super().__init__()
         self.spec = spec
         buffers = {
-            name: torch.zeros(shape) if name.endswith("mean") else torch.ones(shape)
+            name: torch.ones(shape) if name.endswith("variance") else torch.zeros(shape)
             for name, shape in spec.buffer_shapes().items()
         }
         # Any: a ModuleList does not know the parameters that its modules were given by name.
         self.embeddings: Any = nn.ModuleList(_modules("embeddings", parameters, buffers))
+        self.targets: Any = nn.ModuleList(_modules("targets", parameters, buffers))
         self.numbers: Any = nn.ModuleList(_modules("numbers", parameters, buffers))
         self.scales: Any = nn.ModuleList(_modules("scales", parameters, buffers))
         self.layers: Any = nn.ModuleList(_modules("layers", parameters, buffers))
@@ -65,13 +66,18 @@ class DenseNet(nn.Module):
     def forward(self, features: Features, codes: Codes | None = None) -> Outputs:
         """Logits [B, C]."""
         parts = []
-        for k, table in enumerate(self.embeddings):
+        for k, table in self.tables():
             assert codes is not None
-            parts.append(table.weight[codes[:, k]])
+            parts.append(table[codes[:, k]])
         return self.from_embedded(parts, features)
 
+    def tables(self) -> list[tuple[int, Tensor]]:
+        """Which column of codes is looked up where [L, w]: embeddings, then means of the target."""
+        tables = [*(one.weight for one in self.embeddings), *(one.table for one in self.targets)]
+        return list(zip(self.spec.coded_columns, tables, strict=True))
+
     def from_embedded(self, parts: Sequence[Embedded], features: Features) -> Outputs:
-        """Logits [B, C] of each code's embedding [B, w] and numbers [B, F]."""
+        """Logits [B, C] of what each of the `tables` has for a row's codes [B, w], and numbers [B, F]."""
         if self.spec.number_embedding is not None:
             x, learnt = features[:, : self.spec.number_embedding.columns], dict(self.numbers[0].named_parameters())
             values = embedded_numbers(x, learnt) if self.edges is None else pieced_numbers(x, self.edges, learnt)
@@ -109,7 +115,8 @@ def _modules(group: str, parameters: dict[str, Tensor], buffers: dict[str, Tenso
         prefix = f"{group}.{place}."
         return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
 
-    count = 1 + max((int(name.split(".")[1]) for name in parameters if name.startswith(f"{group}.")), default=-1)
+    named = (name for name in (*parameters, *buffers) if name.startswith(f"{group}."))
+    count = 1 + max((int(name.split(".")[1]) for name in named), default=-1)
     return [_Values(of(parameters, i), of(buffers, i)) for i in range(count)]
 
 

@@ -14,6 +14,7 @@ from luthier.errors import ConfigError, nearest
 from luthier.nets.activations import ACTIVATIONS, Activation, mixed
 from luthier.nets.initialise import INITIALISERS, initial_parameters
 from luthier.nets.numbers import SCALE, AnyEmbedding, embedding_from_json
+from luthier.nets.target_means import TargetEncoding
 
 Shape = tuple[int, ...]
 
@@ -31,7 +32,8 @@ class DenseSpec:
     first numbers enter beside them. With an `input_scale` each value that enters the first layer is multiplied by a
     factor of its own, learnt from 1 on. `constant_outputs` are numbers of outputs that are the same for all rows, a
     bias each: cuts between ordered levels, a dispersion. With `parametric` activations each hidden unit learns how
-    much of its function it takes, z + a (f(z) - z) with a from 1 on (as in RealMLP).
+    much of its function it takes, z + a (f(z) - z) with a from 1 on (as in RealMLP). With a
+    `target_encoding` means of the target by level enter beside the embeddings.
 
     >>> DenseSpec(inputs=784, hidden=(30,), outputs=10).parameter_count()
     23860
@@ -52,6 +54,7 @@ class DenseSpec:
     input_scale: bool = False
     constant_outputs: tuple[int, ...] = ()
     parametric: bool = False
+    target_encoding: TargetEncoding | None = None
 
     def __post_init__(self) -> None:
         mistakes = []
@@ -61,6 +64,8 @@ class DenseSpec:
             )
         if self.inputs + self.embedding_width < 1:
             mistakes.append("a network needs at least one input")
+        if self.target_encoding is not None:
+            mistakes += self._mistakes_of_means(self.target_encoding)
         if self.number_embedding is not None and self.number_embedding.columns > self.inputs:
             mistakes.append(f"{self.number_embedding.columns} numbers to embed; the network has {self.inputs} inputs")
         if any(not 0 <= place < self.outputs for place in self.constant_outputs):
@@ -80,6 +85,15 @@ class DenseSpec:
                 mistakes.append(f"'{name}' is not one of {', '.join(known)}; {nearest(name, known)}".rstrip("; "))
         if mistakes:
             raise ConfigError(mistakes)
+
+    def _mistakes_of_means(self, encoding: TargetEncoding) -> list[str]:
+        known = dict(enumerate(levels for levels, _ in self.embeddings))
+        pairs = zip(encoding.columns, encoding.levels, strict=True)
+        return [
+            f"column {column} of the codes has {known[column]} levels, not {levels}, of which the target has means"
+            for column, levels in pairs
+            if known.get(column, levels) != levels
+        ]
 
     @property
     def activations(self) -> tuple[str, ...]:
@@ -124,8 +138,15 @@ class DenseSpec:
 
     @property
     def learned_width(self) -> int:
-        """Width of all that is learnt to stand beside the inputs: categories' embeddings, functions of numbers."""
-        return self.embedding_width + (0 if self.number_embedding is None else self.number_embedding.features)
+        """Width of all that stands beside the inputs: embeddings, means of the target, functions of numbers."""
+        more = (self.target_encoding, self.number_embedding)
+        return self.embedding_width + sum(one.features for one in more if one is not None)
+
+    @property
+    def coded_columns(self) -> list[int]:
+        """Which column of the codes each table is looked up by: those of embeddings, then of means of the target."""
+        means = () if self.target_encoding is None else self.target_encoding.columns
+        return [*range(len(self.embeddings)), *means]
 
     @property
     def plain_inputs(self) -> bool:
@@ -142,7 +163,10 @@ class DenseSpec:
         return not self.normalised or layer == len(self.hidden)
 
     def fan_in(self, layer: int) -> int:
-        """How many values a layer's weights multiply; the first takes embeddings, functions of numbers, numbers."""
+        """How many values a layer's weights multiply.
+
+        The first takes embeddings, means of the target, functions of numbers, numbers.
+        """
         return self.hidden[layer - 1] if layer else self.inputs + self.learned_width
 
     def columns(self, layer: int) -> int:
@@ -174,9 +198,10 @@ class DenseSpec:
         return shapes
 
     def buffer_shapes(self) -> dict[str, Shape]:
-        """Name and shape of every buffer: batch norm's moving averages."""
+        """Name and shape of every buffer: tables of the target's means, batch norm's moving averages."""
         layers = range(len(self.hidden)) if self.batch_norm else ()
-        return {f"norms.{i}.{name}": (self.hidden[i],) for i in layers for name in ("mean", "variance")}
+        tables = {} if self.target_encoding is None else self.target_encoding.shapes()
+        return {**tables, **{f"norms.{i}.{name}": (self.hidden[i],) for i in layers for name in ("mean", "variance")}}
 
     def parameter_count(self) -> int:
         """Number of learnable numbers."""
@@ -186,7 +211,7 @@ class DenseSpec:
         """The spec as plain JSON values."""
         values = asdict(self)
         # Left out where there is none, as before there were any.
-        later = ("number_embedding", "input_scale", "constant_outputs", "parametric")
+        later = ("number_embedding", "input_scale", "constant_outputs", "parametric", "target_encoding")
         return {name: value for name, value in values.items() if name not in later or value}
 
     @classmethod
@@ -203,6 +228,7 @@ class DenseSpec:
             "neurons": neurons,
             "constant_outputs": tuple(map(int, value.get("constant_outputs", ()))),
             "number_embedding": embedding_from_json(value.get("number_embedding")),
+            "target_encoding": TargetEncoding.from_json(value.get("target_encoding")),
         }
         return cls(**{**value, **own})
 

@@ -75,6 +75,11 @@ def _of_spec(spec: DenseSpec) -> Summary:
         Row(f"embeddings.{k}", f"embedding of {levels} levels", (width,), levels * width)
         for k, (levels, width) in enumerate(spec.embeddings)
     ]
+    if (means := spec.target_encoding) is not None:
+        rows += [
+            Row(f"targets.{k}", f"means of the target at {levels} levels", (means.width,), 0)
+            for k, levels in enumerate(means.levels)
+        ]
     if (waves := spec.number_embedding) is not None:
         learnt = sum(prod(shape) for shape in waves.shapes().values())
         rows.append(Row("numbers.0", f"functions of {waves.columns} numbers", (waves.features,), learnt))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
-from typing import Any
 
 from luthier.messages import tr
 from luthier.records import Measure, figure, signed
 from luthier.report import figures
 from luthier.report.html import plot, table
 from luthier.report.picture_figures import worst_pictures
+from luthier.saved.score_schemas import Scores
 
 SHOWN = 20
 
 
-def error_analysis(scores: dict[str, Any]) -> Iterator[str]:
+def error_analysis(scores: Scores) -> Iterator[str]:
     """The sections that a judged run has; older runs have none of them."""
     yield from _forgotten(scores)
     yield from _sets(scores)
@@ -25,7 +25,7 @@ def error_analysis(scores: dict[str, Any]) -> Iterator[str]:
     yield from _worst(scores)
 
 
-def _forgotten(scores: dict[str, Any]) -> Iterator[str]:
+def _forgotten(scores: Scores) -> Iterator[str]:
     change = scores.get("forgotten")
     if change:
         size = signed(Measure.from_json(change))
@@ -42,7 +42,7 @@ def _forgotten(scores: dict[str, Any]) -> Iterator[str]:
         yield f"<p>{escape(tr('{said}: {more}.', said=told, more=where))}</p>"
 
 
-def _sets(scores: dict[str, Any]) -> Iterator[str]:
+def _sets(scores: Scores) -> Iterator[str]:
     cost = scores.get("cost")
     if cost:
         called = tr(" (as '{name}')", name=cost["positive"]) if cost.get("positive") else ""
@@ -73,7 +73,7 @@ def _sets(scores: dict[str, Any]) -> Iterator[str]:
         yield f"<p>{said}</p>"
 
 
-def _importance(scores: dict[str, Any]) -> Iterator[str]:
+def _importance(scores: Scores) -> Iterator[str]:
     rows = scores.get("importance") or []
     if rows:
         yield f"<h3>{tr('Permutation importance')}</h3>"
@@ -88,7 +88,7 @@ def _importance(scores: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _dependence(scores: dict[str, Any]) -> Iterator[str]:
+def _dependence(scores: Scores) -> Iterator[str]:
     rows = scores.get("dependence") or []
     if rows:
         yield f"<h3>{tr('Partial dependence')}</h3>"
@@ -106,7 +106,7 @@ def _dependence(scores: dict[str, Any]) -> Iterator[str]:
         yield "</div>"
 
 
-def _subgroups(scores: dict[str, Any]) -> Iterator[str]:
+def _subgroups(scores: Scores) -> Iterator[str]:
     rows = scores.get("subgroups") or []
     if not rows:
         return
@@ -126,25 +126,26 @@ def _subgroups(scores: dict[str, Any]) -> Iterator[str]:
     yield "</details>"
 
 
-def _worst(scores: dict[str, Any]) -> Iterator[str]:
+def _worst(scores: Scores) -> Iterator[str]:
     rows = scores.get("worst") or []
     if not rows:
         return
-    labels = scores["confusion"]["labels"] if scores.get("confusion") else None
+    labels = None if scores["confusion"] is None else scores["confusion"]["labels"]
     yield f"<h3>{tr('The worst test rows')}</h3><p class=small>{tr('Rows are numbered from 0, as in the table.')}</p>"
     yield from worst_pictures(scores)
     names = [tr("row"), tr("true class" if labels else "true value"), tr("predicted")]
     cells: list[list[str]] = []
     for r in rows:
         if labels:
-            cells.append([str(r["row"]), labels[r["true"]], labels[r["predicted"]], f"{r['probability']:.0%}"])
+            classes = labels[int(r["true"])], labels[int(r["predicted"])]
+            cells.append([str(r["row"]), *classes, f"{r['probability']:.0%}"])
         else:
             cells.append([str(r["row"]), f"{r['true']:.5g}", f"{r['predicted']:.5g}"])
     names += [tr("with probability")] if labels else []
-    if scores.get("why"):
+    if attributed := scores.get("why"):
         names.append(tr("largest attributions"))
-        for cell, why in zip(cells, scores["why"], strict=True):
+        for cell, why in zip(cells, attributed, strict=True):
             cell.append(", ".join(f"{name} {share:+.3g}" for name, share in why))
     yield from table(tuple(names), [tuple(cell) for cell in cells])
-    if scores.get("why"):
+    if attributed:
         yield f"<p class=small>{tr('Attributions in value or log-odds, relative to a typical row.')}</p>"

@@ -8,20 +8,20 @@ from luthier.messages import Message, joined, tr
 from luthier.records import Measure, figure
 from luthier.report.contents import Contents
 from luthier.report.terminal import history_of, number
+from luthier.saved.score_schemas import BaselineFacts, Scores
 
 
-def answers(run: Contents) -> list[tuple[str, str]]:
+def answers(run: Contents, scores: Scores) -> list[tuple[str, str]]:
     """Question and answer, in the order in which a reader asks them."""
-    scores = run.scores
     return [
         (tr("Is it good?"), _good(scores)),
         (tr("Is it better than a simple method?"), _better(scores)),
-        (tr("Can I trust the number?"), _trusted(run)),
+        (tr("Can I trust the number?"), _trusted(run, scores)),
         (tr("What next?"), scores["next_step"][0].upper() + scores["next_step"][1:] + tr(".")),
     ]
 
 
-def _good(scores: dict[str, Any]) -> str:
+def _good(scores: Scores) -> str:
     trivial = next((row for row in scores["baselines"] if row["name"] in ("mean", "majority class")), None)
     head = scores["headline"]
     metric = Measure.from_json(head).title.spoken()
@@ -47,11 +47,11 @@ def _listed(names: list[str]) -> str:
     return joined([Message(name) for name in names], "{first}, {rest}").spoken()
 
 
-def _figure(row: dict[str, Any]) -> str:
+def _figure(row: BaselineFacts) -> str:
     return figure(row["test"]["value"])
 
 
-def _better(scores: dict[str, Any]) -> str:
+def _better(scores: Scores) -> str:
     rows = [row for row in scores["baselines"] if row["name"] not in ("mean", "majority class")]
     if not rows:
         return tr("No baseline finished in time for a comparison.")
@@ -67,23 +67,21 @@ def _better(scores: dict[str, Any]) -> str:
     return tr("Yes: better than {names}, beyond the noise.", names=_listed([row["name"] for row in rows]))
 
 
-def _trusted(run: Contents) -> str:
-    scores, gap = run.scores, run.scores["difference_to_validation"]
+def _trusted(run: Contents, scores: Scores) -> str:
+    gap = Measure.from_json(scores["difference_to_validation"])
     history = history_of(scores)
     if scores.get("estimate"):
         return tr("Less than usual: {history}.", history=history.in_words)
     if history.sentence:
         return tr("Less than usual: {history}.", history=history.in_words)
-    head = scores["headline"]
-    if head["low"] is None:
-        return tr("It was read once; {why}.", why=head.get("note") or tr("no interval"))
-    message = tr(
-        "The test set was read once; the 95 % interval is {width} wide.", width=f"{head['high'] - head['low']:.3g}"
-    )
-    if gap["low"] is None:
+    head = Measure.from_json(scores["headline"])
+    if head.low is None or head.high is None:
+        return tr("It was read once; {why}.", why=head.note or tr("no interval"))
+    message = tr("The test set was read once; the 95 % interval is {width} wide.", width=f"{head.high - head.low:.3g}")
+    if gap.low is None or gap.high is None:
         return message
-    if gap["low"] > 0 or gap["high"] < 0:
-        other = f"{gap['value']:+.3g}"
+    if gap.low > 0 or gap.high < 0:
+        other = f"{gap.value:+.3g}"
         return (
             message
             + " "

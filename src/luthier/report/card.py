@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import InputError
+from luthier.messages import Message, spoken, tr
 from luthier.recipe import wording_of
 from luthier.records import Measure, figure, signed
 from luthier.report.contents import Contents, read_contents
 from luthier.report.terminal import WORDS, history_of
+from luthier.saved.score_schemas import Scores
 
 MOST = 8
 SHOWN = (*("first-width", "first-convnet", "first-text-network", "inputs", "backbone", "deliverable", "calibration"),)
@@ -21,66 +23,75 @@ def model_card(path: str | Path) -> str:
     run = read_contents(Path(path))
     if not run.scores:
         raise InputError(f"the run '{path}' has no scores yet", remedy=f"finish it: luthier resume {path}")
-    return "\n".join(_lines(run)) + "\n"
+    return "\n".join(_lines(run, run.scores)) + "\n"
 
 
-def _lines(run: Contents) -> Iterator[str]:
-    facts, scores = run.facts, run.scores
+def _lines(run: Contents, scores: Scores) -> Iterator[str]:
+    facts = run.facts
     source, task = facts["source"], facts["task"]
-    yield f"# Model card: {_cell(facts['name'])}\n"
+    yield tr("# Model card: {name}", name=_cell(facts["name"])) + "\n"
     yield f"{_cell(run.headline)}\n"
-    if scores.get("no_better_than_constant"):
-        yield f"**{_cell(scores['no_better_than_constant']['sentence'])}.**\n"
-    yield "## Model\n"
+    if nothing := scores.get("no_better_than_constant"):
+        yield f"**{_cell(nothing['sentence'])}.**\n"
+    yield tr("## Model") + "\n"
     what = {
-        "regression": "a value",
-        "binary": "one of two classes",
-        "multiclass": f"one of {len(task['classes'])} classes",
+        "regression": Message("a value"),
+        "binary": Message("one of two classes"),
+        "multiclass": Message("one of {count} classes", count=len(task["classes"])),
     }
-    yield f"- predicts `{_cell(facts['target'])}`, {what[task['kind']]}{_named(task['classes'])}"
+    template = "- predicts `{target}`, {what}{classes}"
+    yield tr(template, target=_cell(facts["target"]), what=what[task["kind"]], classes=_named(task["classes"]))
     if task.get("positive"):
-        yield f"- positive class (of thresholds, costs and F1): {_cell(task['positive'])}"
+        yield tr("- positive class (of thresholds, costs and F1): {name}", name=_cell(task["positive"]))
     versions = facts["versions"]
-    made = [_cell(one) for one in (versions["luthier"], versions["torch"], facts["created"])]
-    yield "- made by Luthier {} on PyTorch {}, {}".format(*made)
-    yield f"- seed {facts['seed']}, {facts.get('elapsed_s', 0.0):.0f} seconds"
+    made = {"luthier": versions["luthier"], "torch": versions["torch"], "when": facts["created"]}
+    template = "- made by Luthier {luthier} on PyTorch {torch}, {when}"
+    yield tr(template, **{name: _cell(one) for name, one in made.items()})
+    yield tr("- seed {seed}, {seconds:.0f} seconds", seed=facts["seed"], seconds=facts.get("elapsed_s", 0.0))
     for decision in (one for one in run.records if one["kind"] == "decision"):
         if decision["code"] in SHOWN:
             words = wording_of(decision)
-            yield f"- {words.topic}: {_cell(words.chosen)}"
+            yield tr("- {topic}: {chosen}", topic=words.topic, chosen=_cell(words.chosen))
     for one in run.facts.get("licences", ()):
-        yield f"- licence of `{_cell(one['of'])}`: {_cell(one['name'])} ({_cell(one['written'])})"
-    yield "\n## Training data\n"
-    size = f"{source['rows']:,} rows and {source['columns']:,} columns"
-    yield f"- `{_cell(source['name'])}` ({_cell(source['origin'])}), {size}"
-    yield f"- fingerprint of the data: `{_cell(source['fingerprint'])}`"
-    yield "\n## Evaluation\n"
-    rows = "open rows, out of fold" if scores.get("estimate") else "sealed test rows"
-    yield f"On {scores['headline']['n']:,} {rows} ({history_of(scores).in_words}), with 95 % intervals:\n"
-    yield "| measure | value | interval |\n|---|---|---|"
+        known = {name: _cell(one[name]) for name in ("of", "name", "written")}
+        yield tr("- licence of `{of}`: {name} ({written})", **known)
+    yield "\n" + tr("## Training data") + "\n"
+    known = {name: _cell(source[name]) for name in ("name", "origin", "fingerprint")}
+    template = "- `{name}` ({origin}), {rows:,} rows and {columns:,} columns"
+    yield tr(template, **known, rows=source["rows"], columns=source["columns"])
+    yield tr("- fingerprint of the data: `{fingerprint}`", **known)
+    yield "\n" + tr("## Evaluation") + "\n"
+    template = "On {count:,} sealed test rows ({history}), with 95 % intervals:"
+    if scores.get("estimate"):
+        template = "On {count:,} open rows, out of fold ({history}), with 95 % intervals:"
+    yield tr(template, count=scores["headline"]["n"], history=history_of(scores).in_words) + "\n"
+    yield tr("| measure | value | interval |") + "\n|---|---|---|"
     for one in map(Measure.from_json, scores["metrics"]):
-        yield f"| {_cell(one.name_of)} | {figure(one.value)} | {_cell(one.interval)} |"
-    yield f"\nOn validation rows, by which it was chosen: {figure(scores['headline']['validation']['value'])}.\n"
-    yield "| baseline | score | this model is |\n|---|---|---|"
+        yield f"| {_cell(one.title.spoken())} | {figure(one.value)} | {_cell(one.interval)} |"
+    value = figure(scores["headline"]["validation"]["value"])
+    yield "\n" + tr("On validation rows, by which it was chosen: {value}.", value=value) + "\n"
+    yield tr("| baseline | score | this model is |") + "\n|---|---|---|"
     for row in scores["baselines"]:
         gain = _cell(signed(Measure.from_json(row["difference"])))
-        yield f"| {_cell(row['name'])} | {figure(row['test']['value'])} | {WORDS[row['verdict']]}: {gain} |"
+        verdict = tr("{verdict}: {gain}", verdict=Message(WORDS[row["verdict"]]), gain=gain)
+        yield f"| {_cell(spoken(row['name']))} | {figure(row['test']['value'])} | {verdict} |"
     for name, why in scores.get("failed_baselines", {}).items():
-        yield f"| {_cell(name)} | - | could not be fitted: {_cell(why)} |"
+        yield f"| {_cell(spoken(name))} | - | {tr('could not be fitted: {why}', why=_cell(spoken(why)))} |"
     yield from _limits(run, scores)
 
 
-def _limits(run: Contents, scores: dict[str, Any]) -> Iterator[str]:
-    yield "\n## Limitations\n"
+def _limits(run: Contents, scores: Scores) -> Iterator[str]:
+    yield "\n" + tr("## Limitations") + "\n"
     for row in [one for one in scores.get("subgroups") or [] if one["worse"]][:MOST]:
-        where = f"{_cell(row['column'])} is {_cell(row['value'])}"
-        yield f"- worse where {where}: {figure(row['score'])} on {row['rows']} rows"
+        known = {"column": _cell(row["column"]), "value": _cell(row["value"]), "score": figure(row["score"])}
+        yield tr("- worse where {column} is {value}: {score} on {rows} rows", **known, rows=row["rows"])
     for finding in run.findings()[:MOST]:
         yield f"- {_cell(finding['sentence'])}"
-    if scores.get("unlike"):
-        yield f"- {scores['unlike']['share']:.1%} of the sealed test rows are unlike the training rows (see --abstain)"
-    yield "- valid for data like the training rows: check new rows with `luthier check`"
-    yield f"- next step: {_cell(scores['next_step'])}"
+    if unlike := scores.get("unlike"):
+        template = "- {share:.1%} of the sealed test rows are unlike the training rows (see --abstain)"
+        yield tr(template, share=unlike["share"])
+    yield tr("- valid for data like the training rows: check new rows with `luthier check`")
+    yield tr("- next step: {step}", step=_cell(scores["next_step"]))
 
 
 def _named(classes: list[str]) -> str:

@@ -12,19 +12,20 @@ from luthier.messages import in_words, tr
 from luthier.recipe import Record, read_ledger, worded, wording_of
 from luthier.records import Wording
 from luthier.saved import open_run, read_checks, read_drift, read_histories, read_scores
+from luthier.saved.score_schemas import CheckFacts, DriftFacts, Scores
 
 
 @dataclass(frozen=True)
 class Contents:
-    """The files of a run, sentences in the language that is spoken; `scores` and `drift` are empty where the run did
+    """The files of a run, sentences in the language that is spoken; `scores` and `drift` are None where the run did
     not get that far."""
 
     path: Path
     facts: dict[str, Any]
     records: list[Record]
-    scores: dict[str, Any]
-    drift: dict[str, Any]
-    checks: list[dict[str, Any]]
+    scores: Scores | None
+    drift: DriftFacts | None
+    checks: list[CheckFacts]
     histories: dict[str, pl.DataFrame]
 
     def decisions(self, step: int) -> list[Record]:
@@ -56,8 +57,8 @@ def read_contents(path: Path) -> Contents:
         path=path,
         facts=folder.facts(),
         records=[one if one["kind"] == "decision" else worded(one) for one in read_ledger(folder.ledger)],
-        scores=in_words(read_scores(folder) or {}),
-        drift=in_words(read_drift(folder) or {}),
+        scores=in_words(read_scores(folder)),
+        drift=in_words(read_drift(folder)),
         checks=read_checks(folder),
         histories=read_histories(folder),
     )

@@ -12,6 +12,19 @@ import polars as pl
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
 from luthier.messages import tr
 from luthier.recipe.decisions.remedy import RemedyEvidence, remedy_name
+from luthier.records import Measure
+from luthier.saved.score_schemas import (
+    CalibrationFacts,
+    CheckFacts,
+    ConfusionFacts,
+    DependenceFacts,
+    DriftColumn,
+    ImportanceFacts,
+    Measured,
+    PointFacts,
+    Scores,
+    TrialFacts,
+)
 
 RULE_COLOURS = {"adam": BLUE, "sgd": ORANGE}
 RULE_NAMES = {"adam": "Adam", "sgd": "SGD with momentum"}
@@ -55,7 +68,7 @@ def draw_curves(curves: Curves) -> go.Figure:
     return figure.update_yaxes(type="log")
 
 
-def draw_trials(trials: list[dict[str, Any]]) -> go.Figure:
+def draw_trials(trials: list[TrialFacts]) -> go.Figure:
     """Every member trained: rate against validation loss, coloured by optimiser, shaped by schedule."""
     figure = (
         empty_figure(tr("learning rate"), tr("best validation loss")).update_xaxes(type="log").update_yaxes(type="log")
@@ -81,7 +94,7 @@ def draw_trials(trials: list[dict[str, Any]]) -> go.Figure:
     return figure
 
 
-def draw_confusion(confusion: dict[str, Any]) -> go.Figure:
+def draw_confusion(confusion: ConfusionFacts) -> go.Figure:
     """Rows are true classes, columns predicted ones; colour is the share of the row.
 
     Of more than `MOST_LABELS` classes those with the most mistakes are drawn.
@@ -133,7 +146,7 @@ def _write_counts(
     )
 
 
-def draw_predicted(points: dict[str, list[float]]) -> go.Figure:
+def draw_predicted(points: PointFacts) -> go.Figure:
     """Predicted against true values of the test part, with the line of perfect predictions."""
     figure = empty_figure(tr("true"), tr("predicted"))
     ends = [min(points["true"] + points["predicted"]), max(points["true"] + points["predicted"])]
@@ -143,7 +156,7 @@ def draw_predicted(points: dict[str, list[float]]) -> go.Figure:
     return figure
 
 
-def draw_calibration(calibration: dict[str, Any]) -> go.Figure:
+def draw_calibration(calibration: CalibrationFacts) -> go.Figure:
     """Accuracy within bins of confidence; the size of a mark is the number of rows."""
     figure = empty_figure(tr("confidence"), tr("accuracy"))
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, name=tr("perfect"))
@@ -161,23 +174,24 @@ def draw_calibration(calibration: dict[str, Any]) -> go.Figure:
     return figure.update_xaxes(range=[-0.03, 1.04]).update_yaxes(range=[-0.06, 1.08])
 
 
-def draw_baselines(scores: dict[str, Any]) -> go.Figure:
+def draw_baselines(scores: Scores) -> go.Figure:
     """The network beside the baselines on the test part, with intervals."""
-    rows = [(tr("the network"), scores["headline"], BLUE)]
+    rows: list[tuple[str, Measured, str]] = [(tr("the network"), scores["headline"], BLUE)]
     rows += [(tr(row["name"]), row["test"], GREY) for row in scores["baselines"]]
     rows = [row for row in rows if row[1]["value"] is not None]
     figure = empty_figure(tr(scores["metric"]), "")
     for name, measure, colour in reversed(rows):
+        value, low, high = measure["value"] or 0.0, measure["low"], measure["high"]
         figure.add_scatter(
-            x=[measure["value"]],
+            x=[value],
             y=[name],
             mode="markers",
             marker={"size": 11, "color": colour},
             error_x={
                 "type": "data",
                 "symmetric": False,
-                "array": [0 if measure["high"] is None else measure["high"] - measure["value"]],
-                "arrayminus": [0 if measure["low"] is None else measure["value"] - measure["low"]],
+                "array": [0 if high is None else high - value],
+                "arrayminus": [0 if low is None else value - low],
                 "color": colour,
             },
             showlegend=False,
@@ -186,7 +200,7 @@ def draw_baselines(scores: dict[str, Any]) -> go.Figure:
     return figure.update_layout(height=90 + 45 * len(rows))
 
 
-def draw_drift(rows: list[dict[str, Any]], most: int = 20) -> go.Figure:
+def draw_drift(rows: list[DriftColumn], most: int = 20) -> go.Figure:
     """Distance of each column from the training rows, the threshold beside it; the farthest columns."""
     shown = sorted(rows, key=lambda row: row["value"] / row["threshold"])[-most:]
     names = [f"{row['column'][:28]} · {row['statistic'].split(',')[0]}" for row in shown]
@@ -202,17 +216,16 @@ def draw_drift(rows: list[dict[str, Any]], most: int = 20) -> go.Figure:
     return figure.update_layout(height=120 + 26 * len(shown))
 
 
-def draw_checks(checks: list[dict[str, Any]], name: str, test: dict[str, Any] | None) -> go.Figure:
+def draw_checks(checks: list[CheckFacts], name: str, test: Measured | None) -> go.Figure:
     """The score of each check with its interval, coloured by its verdict, beside the interval of the test score."""
     figure = empty_figure(tr("check"), name)
-    scored = [
-        one for one in checks if one["score"] and one["score"]["name"] == name and one["score"]["low"] is not None
-    ]
+    known = [(one, Measure.from_json(one["score"])) for one in checks if one["score"] is not None]
+    scored = [(one, score) for one, score in known if score.name == name and score.low is not None]
     for level, colour in (("fine", BLUE), ("watch", ORANGE), ("act", PURPLE)):
-        some = [one for one in scored if one["level"] == level]
-        values, lows, highs = ([one["score"][part] for one in some] for part in ("value", "low", "high"))
+        some = [(one, score) for one, score in scored if one["level"] == level]
+        values, lows, highs = ([getattr(score, part) for _, score in some] for part in ("value", "low", "high"))
         spread = {"array": np.subtract(highs, values).tolist(), "arrayminus": np.subtract(values, lows).tolist()}
-        moments = [one["at"][:19] for one in some]
+        moments = [one["at"][:19] for one, _ in some]
         error = {"type": "data", "symmetric": False, **spread}
         figure.add_scatter(x=moments, y=values, error_y=error, mode="markers", name=tr(level), marker={"color": colour})
     if test is not None and test.get("low") is not None:
@@ -276,7 +289,7 @@ def draw_more_rows(found: dict[str, Any]) -> go.Figure:
     return figure.add_scatter(x=[last], y=[curve[-1]], mode="markers", marker=mark, name=tr("with twice as many rows"))
 
 
-def draw_importance(rows: list[dict[str, Any]]) -> go.Figure:
+def draw_importance(rows: list[ImportanceFacts]) -> go.Figure:
     """How much the metric drops without each column, with the spread over shuffles."""
     figure = empty_figure(tr("drop when shuffled"), "")
     shown = rows[::-1]
@@ -291,7 +304,7 @@ def draw_importance(rows: list[dict[str, Any]]) -> go.Figure:
     return figure.update_layout(height=90 + 26 * len(rows))
 
 
-def draw_dependence(found: dict[str, Any], *, shares: bool) -> go.Figure:
+def draw_dependence(found: DependenceFacts, *, shares: bool) -> go.Figure:
     """The mean answer by the values that a column is set to: a value with its band, or a probability for each class.
 
     Probabilities (`shares`) have no band: rows of a class are told at 0 or 1 whatever one column says.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from luthier import storage
 from luthier.citations import cited
@@ -26,6 +26,7 @@ from luthier.report.picture_figures import augmented
 from luthier.report.real_world import real_world
 from luthier.report.terminal import STEPS, WORDS, history_of, number
 from luthier.saved import RunFolder
+from luthier.saved.score_schemas import CalibrationFacts, CoverageFacts, Scores
 
 
 def write_report(run: Path, lang: str = "") -> Path:
@@ -77,7 +78,7 @@ def _four_questions(run: Contents) -> Iterator[str]:
     if not run.scores:
         return
     yield "<dl class=questions>"
-    for question, answer in answers(run):
+    for question, answer in answers(run, run.scores):
         yield f"<div><dt>{escape(question)}</dt><dd>{escape(answer)}</dd></div>"
     yield "</dl>"
 
@@ -146,7 +147,7 @@ def _judgement(run: Contents) -> Iterator[str]:
     yield "</section>"
 
 
-def _seeds(scores: dict[str, Any]) -> str:
+def _seeds(scores: Scores) -> str:
     values = [row["value"] for row in scores["seeds"] if row["value"] is not None]
     if not values:
         return ""
@@ -157,17 +158,18 @@ def _seeds(scores: dict[str, Any]) -> str:
     return " " + tr("Single networks ({count} seeds) reach {mean:.4g}, from {low:.4g} to {high:.4g}.", **known)
 
 
-def _calibration(calibration: dict[str, Any]) -> Iterator[str]:
+def _calibration(calibration: CalibrationFacts | CoverageFacts) -> Iterator[str]:
     if "bins" in calibration:
+        of_classes = cast(CalibrationFacts, calibration)
         yield f"<h3>{tr('Are the probabilities calibrated?')}</h3>"
         said = tr(
             "Expected calibration error {ece:.3f} after temperature scaling, {before:.3f} before. Larger markers stand "
             "for more rows.",
-            ece=calibration["ece"],
-            before=calibration["before"],
+            ece=of_classes["ece"],
+            before=of_classes["before"],
         )
         yield f"<p>{said}</p>"
-        yield from plot("calibration", figures.draw_calibration(calibration), tr("Accuracy by predicted confidence"))
+        yield from plot("calibration", figures.draw_calibration(of_classes), tr("Accuracy by predicted confidence"))
     else:
         words = tr(
             "The {nominal} intervals contain {coverage} of the test values.",
@@ -328,22 +330,23 @@ def _cell(value: Any) -> str:
 
 def _step_figures(run: Contents, step: int) -> Iterator[str]:
     if step == 3:
-        for test in run.scores.get("range_tests", []):
+        for test in run.scores.get("range_tests", []) if run.scores else ():
             name = tr(figures.RULE_NAMES.get(test["rule"], test["rule"]))
             yield f"<h3>{escape(tr('Range test, {rule}', rule=name))}</h3>"
             alt = tr("Loss against learning rate, {rule}", rule=name)
             yield from plot(f"range-{test['rule']}", draw_range(test), alt)
     yield from _ablation(run, step)
     yield from _experiment(run, step)
-    if step == 5 and (inside := run.scores.get("inside")):
+    if step == 5 and run.scores and (inside := run.scores.get("inside")):
         yield f"<h3>{tr('Optimisation, six questions')}</h3>"
         head = ("", tr("best of {count} final networks", count=inside["networks"]))
         yield from table(head, [tuple(map(tr, q)) for q in inside["questions"]])
     if step == 4:
-        yield from augmented(run.scores)
+        yield from augmented(run.scores) if run.scores else ()
         yield from _more_rows(run)
     stage = {3: "fit training", 4: "fit validation"}.get(step)
-    trials = [trial for trial in run.scores.get("trials", []) if trial["stage"] == stage]
+    known = run.scores.get("trials", []) if run.scores else []
+    trials = [trial for trial in known if trial["stage"] == stage]
     designed = any(record["code"] == ExperimentEvidence.code for record in run.decisions(step))
     if trials:
         every = tr("All {count} settings of this step", count=len(trials)) if designed else ""
@@ -376,13 +379,15 @@ def _refitted(kept: Mapping[str, Any]) -> str:
 
 def _facts(run: Contents) -> Iterator[str]:
     facts, openings = run.facts, [r for r in run.records if r["kind"] == "opening"]
-    asked = facts["asked"]
+    asked, read = facts["asked"], len(openings)
+    if run.scores:
+        read = run.scores.get("openings", read)
     rows: list[tuple[str, ...]] = [
         (tr("data"), tr("{origin}, {rows} rows, {columns} columns", **facts["source"])),
         (tr("fingerprint"), facts["source"]["fingerprint"][:16]),
         (tr("budget"), tr("{budget}, used {seconds} s", budget=asked["budget"], seconds=facts.get("elapsed_s", "–"))),
         (tr("seed"), str(facts["seed"])),
-        (tr("readings of the test set"), str(run.scores.get("openings", len(openings)))),
+        (tr("readings of the test set"), str(read)),
         *([("refitted.luthier", _refitted(facts["refitted"]))] if facts.get("refitted") else []),
         (tr("versions"), ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
         (tr("machine"), ", ".join(f"{name} {value}" for name, value in facts["machine"].items())),

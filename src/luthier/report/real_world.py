@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from html import escape
-from typing import Any
 
 from luthier.messages import tr
 from luthier.report.contents import Contents
 from luthier.report.figures import draw_checks, draw_drift
 from luthier.report.html import plot, table
 from luthier.report.terminal import number
+from luthier.saved.score_schemas import CheckFacts
 
 MOST_CHECKS = 30  # in the table; the figure shows all
 
@@ -23,16 +23,15 @@ def real_world(run: Contents) -> Iterator[str]:
     yield f"<section><h2>{tr('Step 6: the real world')}</h2>"
     said = tr("{rows} rows of {source}: {verdict}", **{key: drift[key] for key in ("rows", "source", "verdict")})
     yield f"<p>{escape(said)}{tr('.')}</p>"
-    if drift.get("told_apart"):
-        apart = drift["told_apart"]
+    if apart := drift.get("told_apart"):
         template = (
             "A tree classifier separates new from training rows with an AUC of {auc:.3f} [{low:.3f}, {high:.3f}]; "
             "0.5 means not at all."
         )
-        yield f"<p>{tr(template, **apart)}</p>"
-    if drift.get("finding"):
-        said = drift["finding"]
-        yield f"<p class=warning>{escape(said['sentence'])}. <em>{tr('Try:')}</em> {escape(said['remedy'])}.</p>"
+        said = tr(template, auc=apart["auc"], low=apart["low"], high=apart["high"])
+        yield f"<p>{said}</p>"
+    if found := drift.get("finding"):
+        yield f"<p class=warning>{escape(found['sentence'])}. <em>{tr('Try:')}</em> {escape(found['remedy'])}.</p>"
     if drift["score"]:
         said = tr("{metric} on these rows: {score}.", metric=tr(drift["score"]["name"]), score=number(drift["score"]))
         yield f"<p>{escape(said)}</p>"
@@ -45,7 +44,7 @@ def _checks(run: Contents) -> Iterator[str]:
     """All checks of this run: a figure of their scores, and a table of the newest."""
     if len(run.checks) < 2:
         return
-    test = run.scores.get("headline")
+    test = run.scores["headline"] if run.scores else None
     yield f"<h3>{tr('All checks')}</h3>"
     if test is not None and any(one["score"] for one in run.checks):
         figure = draw_checks(run.checks, test["name"], test)
@@ -58,6 +57,6 @@ def _checks(run: Contents) -> Iterator[str]:
     yield from table(heads, rows)
 
 
-def _drifted(check: Mapping[str, Any]) -> str:
+def _drifted(check: CheckFacts) -> str:
     names = [str(name) for name in check["drifted"]]
     return ", ".join(names[:6]) + (f" (+{len(names) - 6})" if len(names) > 6 else "")

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
+from luthier.messages import tr
 from luthier.search import Choice, Space
 
 MOST_CURVES = 150
@@ -34,11 +35,11 @@ def progress(trials: pl.DataFrame) -> Progress:
 
 def draw_progress(numbers: Progress) -> go.Figure:
     """Each trial's value, and the best so far as a line."""
-    figure = empty_figure("trial", "validation loss")
+    figure = empty_figure(tr("trial"), tr("validation loss"))
     marker = {"color": BLUE, "size": 6, "opacity": 0.5}
-    figure.add_scatter(x=numbers.numbers, y=numbers.values, mode="markers", marker=marker, name="trials")
+    figure.add_scatter(x=numbers.numbers, y=numbers.values, mode="markers", marker=marker, name=tr("trials"))
     line = {"color": ORANGE, "shape": "hv"}
-    figure.add_scatter(x=numbers.numbers, y=numbers.best, mode="lines", line=line, name="best so far")
+    figure.add_scatter(x=numbers.numbers, y=numbers.best, mode="lines", line=line, name=tr("best so far"))
     return figure.update_yaxes(type="log")
 
 
@@ -63,9 +64,9 @@ def ticks_of(space: Space, name: str) -> tuple[list[float], list[str]]:
 
 def draw_slice(trials: pl.DataFrame, space: Space, name: str) -> go.Figure:
     """Values of the trials along one hyper-parameter, on its own scale."""
-    figure = empty_figure(name, "validation loss")
+    figure = empty_figure(name, tr("validation loss"))
     indices = shares_of(trials, space, name)
-    for status, colour, title in (("pruned", GREY, "cut early"), ("complete", BLUE, "whole")):
+    for status, colour, title in (("pruned", GREY, tr("cut early")), ("complete", BLUE, tr("whole"))):
         rows = [
             (place, value)
             for place, value, state in zip(indices, trials["value"].to_list(), trials["status"].to_list(), strict=True)
@@ -94,7 +95,7 @@ def draw_parallel(trials: pl.DataFrame, space: Space) -> go.Figure:
             {"label": name.replace("_", " "), "values": filled, "range": [0, 1], "tickvals": at, "ticktext": texts}
         )
     losses = shown["value"].log10().to_list()
-    axes.append({"label": "log10 loss", "values": losses})
+    axes.append({"label": tr("log10 loss"), "values": losses})
     colours = [[0.0, BLUE], [0.5, "#CCCCCC"], [1.0, ORANGE]]
     line = {"color": list(range(count)), "colorscale": colours, "cmin": 0, "cmax": max(1, count - 1)}
     figure = go.Figure(go.Parcoords(line=line, dimensions=axes))
@@ -135,12 +136,11 @@ def draw_boxes(nested: Nested, trials: pl.DataFrame, space: Space) -> go.Figure:
     figure = empty_figure(nested.x, nested.y if nested.y != nested.x else "")
     xs, ys = shares_of(trials, space, nested.x), shares_of(trials, space, nested.y)
     marker = {"color": GREY, "size": 5, "opacity": 0.6}
-    figure.add_scatter(x=xs, y=ys, mode="markers", marker=marker, name="trials")
+    figure.add_scatter(x=xs, y=ys, mode="markers", marker=marker, name=tr("trials"))
     for place, (x0, x1, y0, y1) in enumerate(nested.boxes):
         line = {"color": (BLUE, GREEN, ORANGE)[place % 3], "width": 2}
-        figure.add_scatter(
-            x=[x0, x1, x1, x0, x0], y=[y0, y0, y1, y1, y0], mode="lines", line=line, name=f"generation {place + 1}"
-        )
+        name = tr("generation {number}", number=place + 1)
+        figure.add_scatter(x=[x0, x1, x1, x0, x0], y=[y0, y0, y1, y1, y0], mode="lines", line=line, name=name)
     for name, update in ((nested.x, figure.update_xaxes), (nested.y, figure.update_yaxes)):
         at, texts = ticks_of(space, name)
         update(range=[-0.04, 1.04], tickvals=at, ticktext=texts)
@@ -149,9 +149,9 @@ def draw_boxes(nested: Nested, trials: pl.DataFrame, space: Space) -> go.Figure:
 
 def draw_rungs(trials: pl.DataFrame) -> go.Figure:
     """Validation losses along the training: trials that were cut end at their rung."""
-    figure = empty_figure("step", "validation loss").update_yaxes(type="log")
+    figure = empty_figure(tr("step"), tr("validation loss")).update_yaxes(type="log")
     shown = trials.filter(pl.col("curve_steps").list.len() > 0).head(MOST_CURVES)
-    for status, colour, title in (("pruned", GREY, "cut at a rung"), ("complete", BLUE, "trained to the end")):
+    for status, colour, title in (("pruned", GREY, tr("cut at a rung")), ("complete", BLUE, tr("trained to the end"))):
         xs: list[float | None] = []
         ys: list[float | None] = []
         for row in shown.filter(pl.col("status") == status).iter_rows(named=True):
@@ -175,10 +175,10 @@ def draw_rungs(trials: pl.DataFrame) -> go.Figure:
 def draw_sensitivity(table: list[dict[str, Any]]) -> go.Figure:
     """Shares of the variance with their intervals, largest on top."""
     rows = list(reversed(table))
-    figure = empty_figure("share of the variance", "")
+    figure = empty_figure(tr("share of the variance"), "")
     figure.add_bar(
         x=[row["share"] for row in rows],
-        y=[f"{row['name']} (tier {row['tier']})" for row in rows],
+        y=[tr("{name} (tier {tier})", name=row["name"], tier=row["tier"]) for row in rows],
         orientation="h",
         marker={"color": BLUE},
         error_x={

@@ -10,11 +10,12 @@ from typing import Any
 import polars as pl
 
 from luthier import storage
+from luthier.messages import Message, in_words, tr
 from luthier.report import search_figures as figures
 from luthier.report.html import plot, table, whole_page
 from luthier.report.terminal import setting_in_words
 from luthier.saved import RunFolder, open_run, read_study
-from luthier.search import AFTERWARDS, Space, space_from
+from luthier.search import AFTERWARDS, Space, space_from, stage_in_words
 from luthier.untrusted import fitting_together
 
 
@@ -34,6 +35,7 @@ def build_search_report(run: Path) -> str:
     """The whole page as text."""
     facts = open_run(run).facts()
     result, trials = read_study(run)
+    result = in_words(result)
     with fitting_together(run):
         space = space_from({**result["space"]["dimensions"], **result["space"]["fixed"]})
         body = "\n".join(
@@ -50,45 +52,59 @@ def build_search_report(run: Path) -> str:
 
 def _verdict(facts: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
     arrow = f" → {escape(facts['target'])}" if facts.get("target") else ""
-    yield f"<header><p class=eyebrow>Search: {escape(facts['source']['name'])}{arrow}</p>"
+    yield f"<header><p class=eyebrow>{_said('Search: {source}', source=facts['source']['name'])}{arrow}</p>"
     best, measured, gain = found["best"], found["measured"], found["gain"]
     if best is None:
-        yield "<h1>No trial has a finite loss yet.</h1></header>"
+        yield f"<h1>{_said('No trial has a finite loss yet.')}</h1></header>"
         return
     if measured is None:
-        value = f"{best['value']:.4g}"
-        yield f"<h1>The best of {found['trials']} trials has a validation loss of {value}, with one seed.</h1>"
+        template = "The best of {trials} trials has a validation loss of {value:.4g}, with one seed."
+        yield f"<h1>{_said(template, trials=found['trials'], value=best['value'])}</h1>"
     else:
-        count = len(measured["seeds"])
-        yield f"<h1>Validation loss {measured['mean']:.4g} ± {measured['spread']:.2g} over {count} fresh seeds.</h1>"
-    yield f"<p class=next><strong>Best setting:</strong> {escape(setting_in_words(best['values']))}.</p>"
+        template = "Validation loss {mean:.4g} ± {spread:.2g} over {count} fresh seeds."
+        known = {"mean": measured["mean"], "spread": measured["spread"], "count": len(measured["seeds"])}
+        yield f"<h1>{_said(template, **known)}</h1>"
+    setting = escape(setting_in_words(best["values"]))
+    yield f"<p class=next><strong>{_said('Best setting:')}</strong> {setting}{_said('.')}</p>"
     if gain is not None:
-        verdict = "a clear gain" if gain["clear"] and gain["mean"] > 0 else "inside the noise"
-        yield (
-            f"<p>Loss of the default setting minus that of the best: {gain['mean']:+.4g} "
-            f"[{gain['low']:+.4g}, {gain['high']:+.4g}] (paired over {gain['pairs']} seeds, 95 %): {verdict}.</p>"
+        template = (
+            "Loss of the default setting minus that of the best: {mean:+.4g} [{low:+.4g}, {high:+.4g}] (paired over "
+            "{pairs} seeds, 95 %): {verdict}."
         )
+        clear = gain["clear"] and gain["mean"] > 0
+        known = {name: gain[name] for name in ("mean", "low", "high", "pairs")}
+        verdict = Message("a clear gain") if clear else Message("inside the noise")
+        yield f"<p>{_said(template, **known, verdict=verdict)}</p>"
     if not found["complete"]:
-        yield "<p class=warning>The search was stopped before its end; this is the best trial so far.</p>"
+        stopped = _said("The search was stopped before its end; this is the best trial so far.")
+        yield f"<p class=warning>{stopped}</p>"
     yield "</header>"
     serious = [finding for finding in found["findings"] if finding["severity"] != "note"]
     if serious:
         yield "<ul class=findings>"
-        yield from (f"<li>{escape(f['sentence'])}. <em>Try:</em> {escape(f['remedy'])}.</li>" for f in serious)
+        for one in serious:
+            tried = _said("Try:")
+            yield f"<li>{escape(one['sentence'])}{_said('.')} <em>{tried}</em> {escape(one['remedy'])}{_said('.')}</li>"
         yield "</ul>"
 
 
 def _refits(found: dict[str, Any]) -> Iterator[str]:
     if not found["refits"]:
         return
-    yield "<section><h2>Refits of the best trials</h2>"
-    yield "<p>The lowest loss of a search is optimistic, as it was selected. So the best trials were retrained with"
-    yield "common seeds, and the best by its mean was measured on fresh seeds.</p>"
+    template = (
+        "The lowest loss of a search is optimistic, as it was selected. So the best trials were retrained with common "
+        "seeds, and the best by its mean was measured on fresh seeds."
+    )
+    yield f"<section><h2>{_said('Refits of the best trials')}</h2><p>{_said(template)}</p>"
     rows = [
-        (f"trial {number}", f"{sum(values) / len(values):.4g}", f"{min(values):.4g} to {max(values):.4g}")
+        (
+            tr("trial {number}", number=number),
+            f"{sum(values) / len(values):.4g}",
+            tr("{low:.4g} to {high:.4g}", low=min(values), high=max(values)),
+        )
         for number, values in found["refits"].items()
     ]
-    yield from table(("setting of", "mean validation loss", "seeds"), rows)
+    yield from table((tr("setting of"), tr("mean validation loss"), tr("seeds")), rows)
     yield "</section>"
 
 
@@ -96,10 +112,10 @@ def _sensitivity(found: dict[str, Any]) -> Iterator[str]:
     tables = {stage: rows for stage, rows in found["tables"].items() if rows}
     if not tables:
         return
-    yield "<section><h2>Importance of the hyper-parameters</h2>"
-    yield "<p>Share of the variance of the trials' ranks that each explains alone (fANOVA), with 95 % intervals.</p>"
+    template = "Share of the variance of the trials' ranks that each explains alone (fANOVA), with 95 % intervals."
+    yield f"<section><h2>{_said('Importance of the hyper-parameters')}</h2><p>{_said(template)}</p>"
     for stage, rows in tables.items():
-        yield f"<h3>{escape(stage)}</h3>"
+        yield f"<h3>{escape(stage_in_words(stage).spoken())}</h3>"
         yield from plot(f"sensitivity-{stage.replace(' ', '-')}", figures.draw_sensitivity(rows))
     yield "</section>"
 
@@ -108,25 +124,26 @@ def _trials(found: dict[str, Any], trials: pl.DataFrame, space: Space) -> Iterat
     searched = trials.filter(~pl.col("stage").is_in(AFTERWARDS))
     if not searched.filter(pl.col("value").is_finite()).height:
         return
-    yield f"<section><h2>All {searched.height} trials</h2>"
+    yield f"<section><h2>{_said('All {count} trials', count=searched.height)}</h2>"
     yield from plot("progress", figures.draw_progress(figures.progress(searched)))
     if len(space.dimensions) > 1:
-        yield "<h3>Parallel coordinates</h3><p class=small>Blue: best; orange: worst.</p>"
+        yield f"<h3>{_said('Parallel coordinates')}</h3><p class=small>{_said('Blue: best; orange: worst.')}</p>"
         wide = 80 * (len(space.dimensions) + 1)
         yield from plot("parallel", figures.draw_parallel(searched, space), least_width=wide)
     if searched.filter(pl.col("reason").str.starts_with("rank")).height:
-        yield "<h3>Rungs</h3>"
+        yield f"<h3>{_said('Rungs')}</h3>"
         yield from plot("rungs", figures.draw_rungs(searched))
     nested = figures.nested_boxes(found["boxes"], space)
     if nested is not None:
-        yield "<h3>From coarse to fine</h3>"
+        yield f"<h3>{_said('From coarse to fine')}</h3>"
         yield from plot("boxes", figures.draw_boxes(nested, searched, space))
-    yield "<h3>Along each hyper-parameter</h3><p class=small>Each on its search scale.</p>"
+    scale = _said("Each on its search scale.")
+    yield f"<h3>{_said('Along each hyper-parameter')}</h3><p class=small>{scale}</p>"
     for name in space.dimensions:
         yield from plot(f"slice-{name}", figures.draw_slice(searched, space, name))
     notes = [*found["notes"], *(f["sentence"] for f in found["findings"] if f["severity"] == "note")]
     if notes:
-        yield "<h3>Notes</h3><ul>"
+        yield f"<h3>{_said('Notes')}</h3><ul>"
         yield from (f"<li>{escape(note)}</li>" for note in notes)
         yield "</ul>"
     yield "</section>"
@@ -135,25 +152,33 @@ def _trials(found: dict[str, Any], trials: pl.DataFrame, space: Space) -> Iterat
 def _facts(facts: dict[str, Any], found: dict[str, Any], trials: pl.DataFrame) -> Iterator[str]:
     effort = found["effort"]
     counts = trials.group_by("status").len().sort("status")
-    states = ", ".join(f"{row['len']} {row['status']}" for row in counts.iter_rows(named=True))
+    states = ", ".join(f"{row['len']} {tr(row['status'])}" for row in counts.iter_rows(named=True))
+    halving = tr(", {name} halving", name=effort["halving"]) if effort["halving"] else ""
+    template = "{searched} searched, {trained} trained in total: {states}"
     rows: list[tuple[str, ...]] = [
-        ("trials", f"{found['trials']} searched, {trials.height} trained in total: {states}"),
-        ("sampler", effort["sampler"] + (f", {effort['halving']} halving" if effort["halving"] else "")),
-        ("order", "tier by tier" if effort["tiers"] else "all at once"),
-        ("epochs of a trial", str(effort["epochs"])),
-        ("seed", str(effort["seed"])),
-        ("versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
-        ("machine", ", ".join(f"{name} {value}" for name, value in facts["machine"].items())),
+        (tr("trials"), tr(template, searched=found["trials"], trained=trials.height, states=states)),
+        (tr("sampler"), effort["sampler"] + halving),
+        (tr("order"), tr("tier by tier") if effort["tiers"] else tr("all at once")),
+        (tr("epochs of a trial"), str(effort["epochs"])),
+        (tr("seed"), str(effort["seed"])),
+        (tr("versions"), ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
+        (tr("machine"), ", ".join(f"{name} {value}" for name, value in facts["machine"].items())),
     ]
-    yield "<section><h2>The search</h2>"
+    yield f"<section><h2>{_said('The search')}</h2>"
     yield from table(("", ""), rows)
     dimensions = [(name, *(_range(d)), str(d["default"])) for name, d in found["space"]["dimensions"].items()]
-    yield from table(("hyper-parameter", "searched", "scale", "default"), dimensions)
+    yield from table((tr("hyper-parameter"), tr("searched"), tr("scale"), tr("default")), dimensions)
     yield "</section>"
+
+
+def _said(template: str, **values: Any) -> str:
+    """A sentence in the language that is spoken, as HTML."""
+    return escape(tr(template, **values))
 
 
 def _range(dimension: dict[str, Any]) -> tuple[str, str]:
     if "options" in dimension:
-        return ", ".join(map(str, dimension["options"])), "choice"
-    whole = ", whole numbers" if dimension["integer"] else ""
-    return f"{dimension['low']:g} to {dimension['high']:g}", f"{dimension['scale']}{whole}"
+        return ", ".join(map(str, dimension["options"])), tr("choice")
+    whole = tr(", whole numbers") if dimension["integer"] else ""
+    edges = tr("{low:g} to {high:g}", low=dimension["low"], high=dimension["high"])
+    return edges, f"{dimension['scale']}{whole}"

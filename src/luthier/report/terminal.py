@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from luthier.assess import SealHistory
-from luthier.messages import spoken, tr
+from luthier.console import padded
+from luthier.messages import Message, in_words, spoken, tr
 from luthier.recipe import Record, follows
 from luthier.records import Measure, signed
 from luthier.report.contents import Contents, read_contents
 from luthier.request import NO_TEST
+from luthier.saved.score_schemas import BaselineFacts, Measured, Scores, SeedFacts
 
 STEPS = (
     "data",
@@ -29,29 +31,31 @@ def summary_lines(path: Path) -> list[str]:
     lines = ["", run.headline]
     scores = run.scores
     if scores:
-        lines.append(_line("validation", number(scores["headline"]["validation"])))
-        lines += [_line("single seeds", message) for message in seeds_in_words(scores["seeds"])]
+        lines.append(in_a_line("validation", number(scores["headline"]["validation"])))
+        lines += [in_a_line("single seeds", message) for message in seeds_in_words(scores["seeds"])]
         lines += [_beside(row) for row in scores["baselines"]]
         failed = scores.get("failed_baselines", {})
         lines += [
-            f"  {tr(name):<24} {tr('could not be fitted: {why}', why=spoken(why))}" for name, why in failed.items()
+            f"  {padded(tr(name), 24)} {tr('could not be fitted: {why}', why=spoken(why))}"
+            for name, why in failed.items()
         ]
-        lines.append(_line("test rows", spoken(history_of(scores).in_words)))
-    if scores and scores.get("no_better_than_constant"):
-        lines.append(_line("warning", scores["no_better_than_constant"]["sentence"]))
-    lines.append(_line("report", str(run.path / "report.html")))
-    return [*lines, _line("next", scores["next_step"] if scores else _unfinished(run))]
+        lines.append(in_a_line("test rows", spoken(history_of(scores).in_words)))
+    if scores and (nothing := scores.get("no_better_than_constant")):
+        lines.append(in_a_line("warning", nothing["sentence"]))
+    lines.append(in_a_line("report", str(run.path / "report.html")))
+    return [*lines, in_a_line("next", scores["next_step"] if scores else _unfinished(run))]
 
 
-def _line(title: str, text: str) -> str:
-    return f"  {tr(title):<14} {text}"
+def in_a_line(title: str, text: str) -> str:
+    """A line of a summary: its title in the language that is spoken, and what it says."""
+    return f"  {padded(tr(title), 14)} {text}"
 
 
-def _beside(row: dict[str, Any]) -> str:
+def _beside(row: BaselineFacts) -> str:
     """A baseline's line: its score, and what the network is beside it."""
     gain = signed(Measure.from_json(row["difference"]))
     verdict = tr("the network is {verdict}: {gain}", verdict=tr(WORDS[row["verdict"]]), gain=gain)
-    return f"  {tr(row['name']):<24} {number(row['test'])}   {verdict}"
+    return f"  {padded(tr(row['name']), 24)} {number(row['test'])}   {verdict}"
 
 
 def _unfinished(run: Contents) -> str:
@@ -61,7 +65,7 @@ def _unfinished(run: Contents) -> str:
     return tr(template, path=run.path)
 
 
-def history_of(scores: dict[str, Any]) -> SealHistory:
+def history_of(scores: Scores) -> SealHistory:
     """What was known of the test rows when they were read; runs of earlier versions counted their own readings."""
     kept = scores.get("seal")
     return (
@@ -71,24 +75,25 @@ def history_of(scores: dict[str, Any]) -> SealHistory:
 
 def search_lines(found: dict[str, Any]) -> list[str]:
     """A search's result in a few lines."""
-    lines = ["", f"{found['trials']} trials, {found['cut']} of them stopped early"]
+    lines = ["", tr("{trials} trials, {cut} of them stopped early", trials=found["trials"], cut=found["cut"])]
     best, measured, gain = found["best"], found["measured"], found["gain"]
     if best is None:
-        return [*lines, "  no trial has a finite loss yet"]
-    lines.append(f"  best       {setting_in_words(best['values'])}")
+        return [*lines, tr("  no trial has a finite loss yet")]
+    lines.append(in_a_line("best", setting_in_words(best["values"])))
     if measured is None:
-        lines.append(f"  value      validation loss {best['value']:.4g} (one seed, selected as the best trial)")
+        template = "validation loss {value:.4g} (one seed, selected as the best trial)"
+        lines.append(in_a_line("value", tr(template, value=best["value"])))
     else:
-        lines.append(
-            f"  measured   validation loss {measured['mean']:.4g} ± {measured['spread']:.2g}, "
-            f"score {found['score']:.4g}, over {len(measured['seeds'])} fresh seeds"
-        )
+        template = "validation loss {mean:.4g} ± {spread:.2g}, score {score:.4g}, over {count} fresh seeds"
+        known = {"mean": measured["mean"], "spread": measured["spread"], "score": found["score"]}
+        lines.append(in_a_line("measured", tr(template, **known, count=len(measured["seeds"]))))
     if gain is not None:
-        verdict = "clear" if gain["clear"] else "inside the noise"
+        template = "{interval} over the default setting, paired: {verdict}"
         interval = f"{gain['mean']:+.4g} [{gain['low']:+.4g}, {gain['high']:+.4g}]"
-        lines.append(f"  gain       {interval} over the default setting, paired: {verdict}")
-    serious = [finding for finding in found["findings"] if finding["severity"] != "note"]
-    return lines + [f"  {finding['severity']:<10} {finding['sentence']}" for finding in serious]
+        verdict = Message("clear") if gain["clear"] else Message("inside the noise")
+        lines.append(in_a_line("gain", tr(template, interval=interval, verdict=verdict)))
+    serious = [in_words(finding) for finding in found["findings"] if finding["severity"] != "note"]
+    return lines + [in_a_line(finding["severity"], finding["sentence"]) for finding in serious]
 
 
 def setting_in_words(values: dict[str, Any]) -> str:
@@ -107,29 +112,35 @@ WORDS = {
 def ledger_lines(path: Path) -> list[str]:
     """Every decision of a run with its reason, step by step."""
     run = read_contents(Path(path))
-    lines = [
-        f"{run.facts['name']}: {run.facts['source']['name']}, target `{run.facts['target']}`, {run.facts['status']}"
-    ]
+    facts, template = run.facts, "{name}: {source}, target `{target}`, {status}"
+    known = {"name": facts["name"], "source": facts["source"]["name"], "target": facts["target"]}
+    lines = [tr(template, **known, status=Message(facts["status"]))]
     for step, title in enumerate(STEPS):
-        lines += ["", f"Step {step}: {title}" if step else "Before step 1: the data"]
+        head = tr("Step {step}: {title}", step=step, title=Message(title)) if step else tr("Before step 1: the data")
+        lines += ["", head]
         lines += [f"  {words.sentence()}{_unfounded(record)}" for record, words in run.wording(step)]
-        lines += [f"  {r['severity']}: {r['sentence']}" for r in run.findings() if r.get("step") == step]
-    openings = [record for record in run.records if record["kind"] == "opening"]
-    lines += ["", f"The sealed test set was opened {len(openings)} time{'' if len(openings) == 1 else 's'}."]
+        lines += [
+            "  " + tr("{severity}: {sentence}", severity=Message(r["severity"]), sentence=r["sentence"])
+            for r in run.findings()
+            if r.get("step") == step
+        ]
+    count = sum(record["kind"] == "opening" for record in run.records)
+    template = "The sealed test set was opened {count} time." if count == 1 else ""
+    lines += ["", tr(template or "The sealed test set was opened {count} times.", count=count)]
     return [*lines, *summary_lines(path)]
 
 
 def _unfounded(record: Record) -> str:
     """What is to be said where a choice does not follow from the evidence that is stored with it."""
-    return "" if "wording" in record or follows(record) else " (does not follow from its stored evidence)"
+    return "" if "wording" in record or follows(record) else tr(" (does not follow from its stored evidence)")
 
 
-def number(measure: dict[str, Any]) -> str:
+def number(measure: Measured) -> str:
     """A measure with its interval, or why it has none."""
     return Measure.from_json(measure).figures
 
 
-def seeds_in_words(seeds: list[dict[str, Any]]) -> list[str]:
+def seeds_in_words(seeds: list[SeedFacts]) -> list[str]:
     """How the single seeds do, in a sentence; none where the score is not defined."""
     values = [row["value"] for row in seeds if row["value"] is not None]
     if len(values) < 2:
@@ -144,7 +155,7 @@ def notebook_card(path: Path) -> str:
     rows = "".join(
         f"<tr><td>{escape(row['name'])}</td><td style='text-align:right'>{escape(number(row['test']))}</td>"
         f"<td>{escape(row['verdict'])}</td></tr>"
-        for row in run.scores.get("baselines", [])
+        for row in (run.scores["baselines"] if run.scores else ())
     )
     table = f"<table><tr><th>baseline</th><th>test</th><th>the network is</th></tr>{rows}</table>" if rows else ""
     following = f"<p>Next: {escape(run.scores['next_step'])}</p>" if run.scores else ""

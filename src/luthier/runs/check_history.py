@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,11 +10,12 @@ from luthier import storage
 from luthier.messages import tr
 from luthier.records import Measure
 from luthier.saved import RunFolder
+from luthier.saved.score_schemas import CheckFacts
 
 MOST = 2000  # checks that are kept: five years of days
 
 
-def remember(folder: RunFolder, earlier: list[dict[str, Any]], result: dict[str, Any]) -> None:
+def remember(folder: RunFolder, earlier: Sequence[CheckFacts], result: Mapping[str, Any]) -> None:
     """Add a check to the run's list, which is written whole: a kill leaves the old one."""
     distances = [row["value"] / row["threshold"] for row in result["columns"]]
     record = {
@@ -26,7 +28,7 @@ def remember(folder: RunFolder, earlier: list[dict[str, Any]], result: dict[str,
     storage.write_text(folder.checks, "".join(lines))
 
 
-def since_earlier(earlier: list[dict[str, Any]]) -> list[str]:
+def since_earlier(earlier: Sequence[CheckFacts]) -> list[str]:
     """How the last check ended, for the end of the next."""
     if not earlier:
         return []

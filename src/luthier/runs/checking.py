@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
@@ -79,7 +80,7 @@ def check_run(
     rows = drift(model.profile, by_name, coded, labels, weights, level=false_alarms / 2)
     columns = [row for row in rows if row.column != PREDICTION]
     prediction = next((row for row in rows if row.column == PREDICTION), None)
-    stored = read_scores(folder) or {}
+    stored: Mapping[str, Any] = read_scores(folder) or {}
     metric = stored.get("metric") or PRIMARY[model.task.kind]
     require_metric(metric, model.task)
     own, rule = _own_rows(folder)
@@ -119,7 +120,7 @@ def check_run(
     return {**said, "lines": [*_lines(said), *since_earlier(earlier)]}
 
 
-def poor_in_use(stored: dict[str, Any], change: dict[str, Any] | None, *, level_of_rows: str) -> Finding | None:
+def poor_in_use(stored: Mapping[str, Any], change: Mapping[str, Any] | None, *, level_of_rows: str) -> Finding | None:
     """What it means that a model was good on all sets of its run and is clearly worse on new rows; None where it is not
     worse, or was not good. `level_of_rows` says how the new rows themselves look: "fine" is as those of training.
 
@@ -147,7 +148,7 @@ def poor_in_use(stored: dict[str, Any], change: dict[str, Any] | None, *, level_
 
 
 def judge_population(
-    columns: list[dict[str, Any]], apart: dict[str, Any] | None, change: dict[str, Any] | None
+    columns: Sequence[Mapping[str, Any]], apart: Mapping[str, Any] | None, change: Mapping[str, Any] | None
 ) -> tuple[str, str]:
     """ "fine", "watch" or "act", and the verdict in words: a score that fell counts more than any drift.
 
@@ -324,7 +325,7 @@ def _in_time(cells: pl.Series, override: str) -> np.ndarray | None:
 
 
 def _change(
-    score: dict[str, Any] | None, headline: dict[str, Any] | None, false_alarms: float
+    score: Mapping[str, Any] | None, headline: Mapping[str, Any] | None, false_alarms: float
 ) -> dict[str, Any] | None:
     """New score minus test score, turned so that more is better; both parts' 95 % intervals make its own, which an
     unchanged score leaves downwards in half of the `false_alarms`."""
@@ -337,7 +338,7 @@ def _change(
     return {"value": value, "low": value - half, "high": value + half, "before": headline["value"]}
 
 
-def _lines(result: dict[str, Any]) -> list[str]:
+def _lines(result: Mapping[str, Any]) -> list[str]:
     """The outcome in words, in the language that is spoken."""
     lines = [tr("{rows} rows of {source}: {verdict}", **{key: result[key] for key in ("rows", "source", "verdict")})]
     lines += [
@@ -374,7 +375,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _change_in_words(change: dict[str, Any]) -> str:
+def _change_in_words(change: Mapping[str, Any]) -> str:
     word = "worse" if change["high"] < 0 else "better" if change["low"] > 0 else "no different beyond the noise"
     where = tr(change.get("where", "on the test set"))
     return tr(

@@ -11,7 +11,9 @@ import numpy as np
 import polars as pl
 
 from luthier.assess import measure, optimism_of_best, paired_difference, within_noise
+from luthier.console import columns, padded
 from luthier.errors import InputError, LuthierError
+from luthier.messages import Message, tr
 from luthier.recipe import read_ledger, wording_of
 from luthier.recipe.unsealed import require_sealed
 from luthier.records import Measure, signed
@@ -76,25 +78,21 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """The comparison in words."""
-        wide = max(len(run.name) for run in self.runs)
-        message = [f"{self.metric}, each on its own test rows: the test rows differ, so the comparison is not paired"]
+        wide = max(columns(run.name) for run in self.runs)
+        metric, template = Message(self.metric), "{metric} on the {rows:,} test rows that all runs share"
+        if not self.rows:
+            template = "{metric}, each on its own test rows: the test rows differ, so the comparison is not paired"
+        lines = [tr(template, metric=metric, rows=self.rows) if self.rows else tr(template, metric=metric)]
+        lines += [f"  {padded(run.name, wide)}  {_measured(run)}" for run in self.runs]
         if self.rows:
-            message = [f"{self.metric} on the {self.rows:,} test rows that all runs share"]
-        for run in self.runs:
-            line = f"  {run.name:<{wide}}  {run.score}  {run.parameters:,} parameters, {run.seconds:.0f} s"
-            if run.gain is not None:
-                verdict = "inside the noise" if within_noise(run.gain) else "better" if run.gain.value > 0 else "worse"
-                line += f"; {signed(run.gain)} against the first: {verdict}"
-            message.append(line)
-        if self.rows:
-            message.append(f"  The best of these scores is optimistic by about {self.kindness:.2g} (selection bias):")
-            message.append("  evaluate that run on fresh rows (luthier check).")
+            template = "  The best of these scores is optimistic by about {kindness:.2g} (selection bias):"
+            lines += [tr(template, kindness=self.kindness), tr("  evaluate that run on fresh rows (luthier check).")]
         differing = self.differing()
-        message += ["", "decisions that differ:"] if differing else []
+        lines += ["", tr("decisions that differ:")] if differing else []
         for topic, row in differing.items():
-            message += [f"  {topic}"]
-            message += [f"    {run.name:<{wide}}  {_cut(text)}" for run, text in zip(self.runs, row, strict=True)]
-        return message
+            lines += [f"  {topic}"]
+            lines += [f"    {padded(run.name, wide)}  {_cut(text)}" for run, text in zip(self.runs, row, strict=True)]
+        return lines
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as plain values."""
@@ -110,6 +108,22 @@ class Comparison:
         return "\n".join(self.lines())
 
 
+def _measured(run: Compared) -> str:
+    """A run's score, size and time, and what it gains."""
+    score = Message(
+        "{score}  {count:,} parameters, {seconds:.0f} s",
+        score=run.score.in_words,
+        count=run.parameters,
+        seconds=run.seconds,
+    )
+    if run.gain is None:
+        return score.spoken()
+    verdict = Message("better") if run.gain.value > 0 else Message("worse")
+    verdict = Message("inside the noise") if within_noise(run.gain) else verdict
+    template = "{score}; {gain} against the first: {verdict}"
+    return tr(template, score=score, gain=signed(run.gain), verdict=verdict)
+
+
 def compare(runs: Sequence[str | Path]) -> Comparison:
     """Compare finished `runs` of one target, paired, on the test rows that all of them share.
 
@@ -122,13 +136,14 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
     results = [Result(folder) for folder in folders]
     facts = [folder.facts() for folder in folders]
     for name, values in (
-        ("targets", {f.get("target", "") for f in facts}),
-        ("classes", {str(f["task"]["classes"]) for f in facts if "task" in f}),
-        ("metrics", {r.scores["metric"] for r in results}),
-        ("positive classes", {f["task"].get("positive", "") for f in facts if "task" in f}),
+        (Message("targets"), {f.get("target", "") for f in facts}),
+        (Message("classes"), {str(f["task"]["classes"]) for f in facts if "task" in f}),
+        (Message("metrics"), {r.scores["metric"] for r in results}),
+        (Message("positive classes"), {f["task"].get("positive", "") for f in facts if "task" in f}),
     ):
         if len(values) > 1:
-            raise InputError(f"the runs have different {name}", received=", ".join(sorted(values))[:200])
+            received = ", ".join(sorted(values))[:200]
+            raise InputError(Message("the runs have different {names}", names=name), received=received)
     metric = results[0].scores["metric"]
     for result in results:
         require_metric(metric, result.model.task)
@@ -163,9 +178,9 @@ def _judged(run: Result) -> pl.DataFrame:
     """The stored predictions of a run, of the form that its model gives. InputError for others."""
     require_sealed(run.folder)
     result = read_judged(run.folder)
-    remedy = f"luthier test {run.path} --again stores them, and records the second reading"
+    remedy = Message("luthier test {run} --again stores them, and records the second reading", run=run.path)
     if result is None:
-        raise LuthierError(f"no stored test predictions for run '{run.path}'", remedy=remedy)
+        raise LuthierError(Message("no stored test predictions for run '{run}'", run=run.path), remedy=remedy)
     classes, told = len(run.model.task.classes), result.select(pl.col("^told_.*$"))
     true = result["true"].to_numpy()
     fits = told.width == max(1, classes) and bool(np.isfinite(true).all() and np.isfinite(told.to_numpy()).all())
@@ -176,7 +191,8 @@ def _judged(run: Result) -> pl.DataFrame:
         weights = result["weight"].to_numpy()
         fits = bool(np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0)
     if not fits:
-        raise InputError(f"'{run.folder.judged}' does not hold predictions of the run's model", remedy=remedy)
+        message = Message("'{file}' does not hold predictions of the run's model", file=run.folder.judged)
+        raise InputError(message, remedy=remedy)
     return result
 
 

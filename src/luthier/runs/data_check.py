@@ -12,6 +12,8 @@ from luthier.data import Preprocess, check_table, flat
 from luthier.data.target_transform import TargetTransform
 from luthier.diagnosis import check_gradients, check_rows, loss_at_start, overfit_batch
 from luthier.diagnosis.controls import label_noise, signal, with_codes
+from luthier.diagnosis.findings import found_in_words
+from luthier.messages import Message, as_message, spoken, tr
 from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES, shared_outputs
 from luthier.recipe import first_width, input_count, read_as_asked
@@ -66,21 +68,21 @@ class DataReport:
     def __str__(self) -> str:
         used = [column for column in self.columns if column["used"]]
         lines = [
-            f"{self.source}: {self.rows} rows, {self.task}",
-            *self.notes,
-            f"{len(used)} of {len(self.columns)} columns are used",
+            tr("{source}: {rows} rows, {task}", source=self.source, rows=self.rows, task=as_message(self.task)),
+            *map(spoken, self.notes),
+            tr("{used} of {count} columns are used", used=len(used), count=len(self.columns)),
         ]
-        for column in self.columns:
-            gaps = f", {column['missing']} missing" if column["missing"] else ""
-            if not column["used"] or gaps:
-                kind = column["kind"] if column["used"] else f"{column['kind']}, dropped"
-                lines.append(f"  `{column['name']}`: {kind}{gaps} ({column['reason']})")
-        lines += ["", "Sanity:"]
-        lines += [f"  [{'x' if passed else ' '}] {name}: {message}" for name, passed, message in self.checks]
-        lines += ["", "Findings:"]
-        lines += [f"  {f.severity}: {f.sentence}. Try: {f.remedy}." for f in self.findings] or ["  none"]
+        lines += [_column_in_words(one) for one in self.columns if not one["used"] or one["missing"]]
+        lines += ["", tr("Sanity:")]
+        lines += [
+            tr("  [{mark}] {name}: {message}", mark="x" if passed else " ", name=as_message(name), message=message)
+            for name, passed, message in self.checks
+        ]
+        lines += ["", tr("Findings:")]
+        lines += ["  " + found_in_words(finding).replace("\n", "\n  ") for finding in self.findings] or [tr("  none")]
         if self.suspects:
-            lines += ["", "Rows whose label should be checked: " + ", ".join(map(str, self.suspects[:20]))]
+            rows = ", ".join(map(str, self.suspects[:20]))
+            lines += ["", tr("Rows whose label should be checked: {rows}", rows=rows)]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -134,7 +136,7 @@ def doctor(
         }
         for column in read.columns
     )
-    what = f"{read.task.kind}, target `{read.task.target}`"
+    what = Message("{kind}, target `{target}`", kind=Message(read.task.kind), target=read.task.target)
     found = tuple(findings), checks, tuple(suspects), read.notes
     return DataReport(read.source.name, read.frame.height, what, known, *found)
 
@@ -174,11 +176,20 @@ def _spec(read: LoadedData, parts: Parts, training: Rows) -> DenseSpec:
 def _checks(spec: DenseSpec, training: Rows, loss: str, seed: int) -> list[tuple[str, bool, str]]:
     seeds = [derive(seed, "start", k) for k in range(5)]
     found = {
-        "initial loss": loss_at_start(spec, training, loss, seeds=seeds),
-        "overfitting one batch": overfit_batch(spec, training, loss, seed=seeds[0], steps=OVERFIT_STEPS),
-        "gradients compared with finite differences": check_gradients(spec, training, loss, seed=seeds[0]),
+        Message("initial loss"): loss_at_start(spec, training, loss, seeds=seeds),
+        Message("overfitting one batch"): overfit_batch(spec, training, loss, seed=seeds[0], steps=OVERFIT_STEPS),
+        Message("gradients compared with finite differences"): check_gradients(spec, training, loss, seed=seeds[0]),
     }
-    return [(name, bool(result["passed"]), str(result["sentence"])) for name, result in found.items()]
+    return [(name, bool(result["passed"]), result["sentence"]) for name, result in found.items()]
+
+
+def _column_in_words(column: dict[str, Any]) -> str:
+    """A column that is not used, or has gaps."""
+    what = Message(column["kind"])
+    what = what if column["used"] else Message("{kind}, dropped", kind=what)
+    if column["missing"]:
+        what = Message("{kind}, {count} missing", kind=what, count=column["missing"])
+    return tr("  `{name}`: {what} ({reason})", name=column["name"], what=what, reason=as_message(column["reason"]))
 
 
 def _some(part: Rows, rows: int, seed: int) -> tuple[Rows, torch.Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class Result:
         return Model.load(self.folder.bundle)
 
     @cached_property
-    def scores(self) -> dict[str, Any]:
+    def scores(self) -> Mapping[str, Any]:
         """The final judgement: headline with interval, five seeds, baselines with paired differences."""
         scores = read_scores(self.folder)
         if scores is None:

@@ -75,7 +75,7 @@ def _read_again(folder: RunFolder) -> None:
         "metrics": [measured(name) for name in names],
     }
     write_stored_predictions(folder.judged, rows, parts.test_rows, prediction, read.task)
-    scores = Result(folder).scores
+    scores = dict(Result(folder).scores)
     history = _history(folder)
     scores["readings"] = [*scores.get("readings", []), reading]
     scores["seal"], scores["openings"] = history.to_json(), history.readings

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from luthier import storage
 from luthier.console import console
+from luthier.messages import Message, as_message, spoken, tr
 from luthier.report.terminal import setting_in_words
 from luthier.runs.screen import SilentScreen, TextScreen
 from luthier.search import AFTERWARDS, Trial, VarianceShare
@@ -56,9 +57,9 @@ class TextSearch(SearchScreen):
             case "stage":
                 self._text.close()
                 self._say("")
-                self._console.print(facts["title"], style="bold", highlight=False, soft_wrap=True)
+                self._console.print(spoken(facts["title"]), style="bold", highlight=False, soft_wrap=True)
             case "note":
-                self._say(f"  {facts['sentence']}")
+                self._say("  " + spoken(facts["sentence"]))
             case "trained":
                 self._trained(facts["trials"])
             case "sensitivity":
@@ -67,7 +68,7 @@ class TextSearch(SearchScreen):
                 for line in facts["lines"]:
                     self._say(line)
             case "finding" if facts["finding"].severity == "note":
-                self._say(f"  note: {facts['finding'].sentence}")
+                self._say(tr("  note: {sentence}", sentence=as_message(facts["finding"].sentence)))
 
     def close(self) -> None:
         """Take the progress bar away."""
@@ -82,26 +83,30 @@ class TextSearch(SearchScreen):
             if improved and (self._best is None or trial.value < self._best.value):
                 self._best = better = trial
             if self._verbose:
-                self._say(
-                    f"  Trial {trial.number} finished with value {trial.value:.4g} ({trial.status}). {self._so_far()}"
-                )
+                template = "  Trial {number} finished with value {value:.4g} ({status}). {so_far}"
+                self._say(tr(template, **_numbers(trial), status=Message(trial.status), so_far=self._so_far()))
         if better is not None and not self._verbose:
             changed = {name: value for name, value in better.values.items() if self._default.get(name) != value}
-            setting = setting_in_words(changed) or "the default setting"
-            self._say(f"  Trial {better.number} finished with value {better.value:.4g}: {setting}. {self._so_far()}")
+            setting = setting_in_words(changed) or Message("the default setting")
+            template = "  Trial {number} finished with value {value:.4g}: {setting}. {so_far}"
+            self._say(tr(template, **_numbers(better), setting=setting, so_far=self._so_far()))
 
-    def _so_far(self) -> str:
+    def _so_far(self) -> Message:
         if self._best is None:
-            return "No best so far."
-        return f"Best is trial {self._best.number} with value {self._best.value:.4g}."
+            return Message("No best so far.")
+        return Message("Best is trial {number} with value {value:.4g}.", **_numbers(self._best))
 
     def _sensitivity(self, table: list[VarianceShare]) -> None:
         if table:
             parts = (f"{s.name} {s.share:.0%} [{s.low:.0%}, {s.high:.0%}]" for s in table)
-            self._say(f"  share of the variance: {'; '.join(parts)}")
+            self._say(tr("  share of the variance: {shares}", shares="; ".join(parts)))
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _numbers(trial: Trial) -> dict[str, Any]:
+    return {"number": trial.number, "value": trial.value}
 
 
 def choose_search_screen(*, json: bool = False, verbose: bool = False) -> SearchScreen:

@@ -22,6 +22,7 @@ from luthier.errors import ConfigError, InputError
 from luthier.machine import cores, default_memory
 from luthier.recipe import Budget, Interrupted
 from luthier.report import write_search_report
+from luthier.report.terminal import in_a_line
 from luthier.request import SearchConfig
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.signals import ended_by_signals
@@ -163,9 +164,9 @@ def _keep(study: Study, folder: RunFolder, place: Place, space: Space) -> None:
 def _closing(study: Study) -> list[str]:
     if study.folder is None:
         return []
-    lines = [f"  report     {study.folder / 'report.html'}"]
+    lines = [in_a_line("report", str(study.folder / "report.html"))]
     if not study.outcome.complete:
-        lines.append(f"  continue   luthier resume {study.folder}")
+        lines.append(in_a_line("continue", f"luthier resume {study.folder}"))
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,11 +30,12 @@ def write_study(folder: RunFolder) -> Path | None:
     if importlib.util.find_spec("optuna") is None:
         return None
     run = read_contents(folder.path)
-    write_study_file(folder.study, run.facts["name"], [_trial(run, trial) for trial in run.scores["trials"]])
+    trials = run.scores["trials"] if run.scores else ()
+    write_study_file(folder.study, run.facts["name"], [_trial(run, trial) for trial in trials])
     return folder.study
 
 
-def _trial(run: Contents, trial: dict[str, Any]) -> Any:
+def _trial(run: Contents, trial: Mapping[str, Any]) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     from optuna.trial import TrialState, create_trial
 
@@ -73,7 +75,7 @@ def _trial(run: Contents, trial: dict[str, Any]) -> Any:
     )
 
 
-def _curve(run: Contents, trial: dict[str, Any]) -> dict[int, float]:
+def _curve(run: Contents, trial: Mapping[str, Any]) -> dict[int, float]:
     history = run.histories.get(trial["population"])
     if history is None:
         return {}

@@ -91,7 +91,7 @@ def tune_table_as_asked(
         screen = TrackedSearch(screen, tracker_for(config.track))
     before = _run_of(source)
     if before is None:
-        base: dict[str, Any] = {}
+        base: Mapping[str, Any] = {}
         asked = kept_for("tune RUN", _described(source, config))
         read = read_as_asked(source, asked)
     else:
@@ -270,9 +270,9 @@ def _refuse_another_problem(run: RunFolder, config: TuneConfig) -> None:
         )
 
 
-def _base_of(folder: RunFolder) -> dict[str, Any]:
+def _base_of(folder: RunFolder) -> Mapping[str, Any]:
     """The best setting of a run, once it is finished: its way of preparing inputs, and defaults of the space."""
-    scores = Result(folder).scores if folder.scores.exists() else {}
+    scores: Mapping[str, Any] = Result(folder).scores if folder.scores.exists() else {}
     trials = [t for t in scores.get("trials", []) if t["validation_loss"] is not None]
     best = min(trials, key=lambda trial: float(trial["validation_loss"]), default=None)
     defaults = {}

@@ -85,13 +85,11 @@ def explain_rows(
     typical = [prepare(prepare.median.expand(len(numbers), -1)), _one_hot(usual.expand(len(numbers), -1), sizes)]
 
     def answer(features: Tensor, levels: Tensor) -> Tensor:
+        split = torch.split(levels, list(sizes), 1)
         return blend.margins(
             [
                 net.from_embedded(
-                    [
-                        part @ table.weight
-                        for part, table in zip(torch.split(levels, list(sizes), 1), net.embeddings, strict=True)
-                    ],
+                    [split[column] @ table for column, table in net.tables()],
                     features,
                 )
                 for net in dense

@@ -37,6 +37,16 @@ class PiecewiseEmbeddingFacts(TypedDict):
     width: Positive
 
 
+class TargetEncodingFacts(TypedDict):
+    """Means of the target by level."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    columns: Annotated[list[Size], Field(min_length=1, max_length=100_000)]
+    levels: Annotated[list[Positive], Field(min_length=1, max_length=100_000)]
+    width: Positive
+    smoothing: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class DenseFacts(TypedDict):
     """A dense network."""
 
@@ -56,6 +66,7 @@ class DenseFacts(TypedDict):
     input_scale: NotRequired[bool]
     constant_outputs: NotRequired[list[Size]]
     parametric: NotRequired[bool]
+    target_encoding: NotRequired[TargetEncodingFacts]
 
 
 class ConvFacts(TypedDict):

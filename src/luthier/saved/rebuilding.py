@@ -224,6 +224,8 @@ def _dense_net(spec: DenseSpec, stored: Mapping[str, Tensor], encoder: Encoder, 
     _require(isinstance(encoder, TableEncoder) and not encoder.words, "a dense network of a table without text")
     _require(spec.inputs == inputs, f"a network of {inputs} inputs", str(spec.inputs))
     _require(len(spec.embeddings) + len(spec.hidden) < 2 * len(stored), "as many layers as are stored")
+    if (means := spec.target_encoding) is not None:
+        _require(max(means.columns) < len(spec.embeddings), "means of the target by the encoder's categories")
     _compare({name: (*spec.shapes()[name],) for name in spec.shapes()} | spec.buffer_shapes(), stored)
     _require(all(value.dtype == torch.float32 for value in stored.values()), "weights of float32")
     net = DenseNet(spec, {name: stored[name] for name in spec.shapes()})

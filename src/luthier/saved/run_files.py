@@ -10,7 +10,7 @@ import polars as pl
 from luthier.errors import InputError
 from luthier.messages import Message
 from luthier.saved.run_folder import RunFolder
-from luthier.saved.score_schemas import CheckFacts, DriftFacts, ScoreFacts
+from luthier.saved.score_schemas import CheckFacts, DriftFacts, ScoreFacts, Scores
 from luthier.saved.search_schemas import StudyFacts
 from luthier.untrusted import REMEDY, read_frame, read_json, read_records
 
@@ -27,17 +27,19 @@ TRIALS = {
 }
 
 
-def read_scores(folder: RunFolder) -> dict[str, Any] | None:
+def read_scores(folder: RunFolder) -> Scores | None:
     """The final judgement."""
-    return _read(folder.scores, ScoreFacts)
+    scores: Scores | None = _read(folder.scores, ScoreFacts)
+    return scores
 
 
-def read_drift(folder: RunFolder) -> dict[str, Any] | None:
+def read_drift(folder: RunFolder) -> DriftFacts | None:
     """What the last check against new data found."""
-    return _read(folder.drift, DriftFacts)
+    drift: DriftFacts | None = _read(folder.drift, DriftFacts)
+    return drift
 
 
-def read_checks(folder: RunFolder) -> list[dict[str, Any]]:
+def read_checks(folder: RunFolder) -> list[CheckFacts]:
     """All checks against new data, in their order."""
     return read_records(folder.checks, CheckFacts, "list of checks")[0]
 
@@ -71,9 +73,8 @@ def read_study(path: Path) -> tuple[dict[str, Any], pl.DataFrame]:
         raise InputError(Message("the search in '{path}' has not finished yet", path=path), remedy=remedy) from None
 
 
-def _read(path: Path, schema: Any) -> dict[str, Any] | None:
+def _read(path: Path, schema: Any) -> Any:
     try:
-        result: dict[str, Any] = read_json(path, schema)
-        return result
+        return read_json(path, schema)
     except FileNotFoundError:
         return None

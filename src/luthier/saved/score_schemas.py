@@ -17,7 +17,9 @@ def _whole_interval(measure: Any) -> Any:
     return measure
 
 
-class _Measured(TypedDict):
+class Measured(TypedDict):
+    """A number with its interval; see `Measure`."""
+
     __pydantic_config__ = OPEN  # type: ignore[misc]
     name: Sentence
     value: Number | None
@@ -28,10 +30,12 @@ class _Measured(TypedDict):
     note: NotRequired[Text]
 
 
-MeasureFacts = Annotated[_Measured, AfterValidator(_whole_interval)]
+MeasureFacts = Annotated[Measured, AfterValidator(_whole_interval)]
 
 
-class _Headline(_Measured):
+class Headline(Measured):
+    """The first metric, and what validation rows say of it."""
+
     validation: MeasureFacts
 
 
@@ -287,10 +291,12 @@ class ConstantFacts(TypedDict):
     remedy: Text
 
 
-class _Scores(TypedDict):
+class Scores(TypedDict):
+    """The final judgement."""
+
     __pydantic_config__ = OPEN  # type: ignore[misc]
     metric: Sentence
-    headline: Annotated[_Headline, AfterValidator(_whole_interval)]
+    headline: Annotated[Headline, AfterValidator(_whole_interval)]
     difference_to_validation: MeasureFacts
     metrics: list[MeasureFacts]
     seeds: list[SeedFacts]
@@ -345,7 +351,7 @@ def _lengths_agree(scores: Any) -> Any:
     return scores
 
 
-ScoreFacts: Any = Annotated[_Scores, AfterValidator(_lengths_agree)]
+ScoreFacts: Any = Annotated[Scores, AfterValidator(_lengths_agree)]
 
 
 class DriftColumn(TypedDict):

@@ -16,6 +16,7 @@ from luthier.search.scales import SCALES, Scale
 from luthier.search.search_outcome import SearchOutcome
 from luthier.search.sensitivity import VarianceShare, sensitivity
 from luthier.search.space import Choice, Number, Space
+from luthier.search.stages import stage_in_words
 from luthier.search.study import Search
 from luthier.search.training import TrialStore
 from luthier.search.trials import AFTERWARDS, FAILED, Trial
@@ -48,5 +49,6 @@ __all__ = [
     "require_cluster",
     "sensitivity",
     "space_from",
+    "stage_in_words",
     "usual_space",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from luthier.messages import Message
 from luthier.records import Finding
 from luthier.search.space import Choice, Space
 from luthier.search.trials import COMPLETE, Trial
@@ -63,16 +64,21 @@ def at_edges(space: Space, best: Trial) -> list[Finding]:
         share, value = dimension.share(best.values[name]), best.values[name]
         if EDGE <= share <= 1 - EDGE and not (dimension.integer and value in (dimension.low, dimension.high)):
             continue
-        side, bound = ("lower", dimension.low) if share < 0.5 else ("upper", dimension.high)
+        bound = dimension.low if share < 0.5 else dimension.high
         if bound in dimension.limits:
             continue  # there is nothing beyond
+        template = "the best {name}, {value:.4g}, lies at the upper edge of its range, {bound:g}"
+        remedy = "widen the range of {name} above {bound:g} and search again"
+        if share < 0.5:
+            template = "the best {name}, {value:.4g}, lies at the lower edge of its range, {bound:g}"
+            remedy = "widen the range of {name} below {bound:g} and search again"
         result.append(
             Finding(
                 code="best-at-edge",
                 severity="warning",
-                sentence=f"the best {name}, {value:.4g}, lies at the {side} edge of its range, {bound:g}",
+                sentence=Message(template, name=name, value=value, bound=bound),
                 evidence={"name": name, "value": value, "share": share, "bound": bound},
-                remedy=f"widen the range of {name} {'below' if share < 0.5 else 'above'} {bound:g} and search again",
+                remedy=Message(remedy, name=name, bound=bound),
                 source="S0-04",
             )
         )
@@ -92,11 +98,19 @@ def convergence(trials: Sequence[Trial], noise: float) -> Finding | None:
     half = len(values) // 2
     before, after = min(values[:half]), min(values)
     converged = before - after <= 2 * noise
+    template = (
+        "the search has converged: its second half improved the best by {gain:.3g}, within twice the noise of a "
+        "seed ({noise:.2g})"
+    )
+    if not converged:
+        template = (
+            "the search has not converged: its second half improved the best by {gain:.3g}, beyond twice the noise of "
+            "a seed ({noise:.2g})"
+        )
     return Finding(
         code="converged" if converged else "not-converged",
         severity="note",
-        sentence=f"the search has {'' if converged else 'not '}converged: its second half improved the best by "
-        f"{before - after:.3g}, {'within' if converged else 'beyond'} twice the noise of a seed ({noise:.2g})",
+        sentence=Message(template, gain=before - after, noise=noise),
         evidence={"before": before, "after": after, "noise": noise},
         remedy="" if converged else "more trials may find better settings",
     )
@@ -112,8 +126,12 @@ def same_within_noise(values: Mapping[int, Sequence[float]], best: int) -> Findi
     return Finding(
         code="top-is-noise",
         severity="note",
-        sentence=f"the top {len(values)} settings are equal within the noise: refitted with "
-        f"{len(values[best])} seeds, none differs clearly from the best",
+        sentence=Message(
+            "the top {count} settings are equal within the noise: refitted with {seeds} seeds, none differs clearly "
+            "from the best",
+            count=len(values),
+            seeds=len(values[best]),
+        ),
         evidence={str(number): gain.to_json() for number, gain in gains.items()},
         remedy="choose among them by cost or simplicity; more seeds are needed to distinguish them",
     )

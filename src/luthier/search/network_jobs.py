@@ -20,7 +20,8 @@ from luthier.engine import FileCheckpoint, Member, Schedule, Settings, in_memory
 from luthier.engine.batches import epoch_steps
 from luthier.engine.devices import CPU
 from luthier.errors import LuthierError
-from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, quantile_edges
+from luthier.identity import name_of
+from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, many_levelled, quantile_edges
 from luthier.objective import Criterion, Loss
 from luthier.optimise import AnySchedule, schedule_for
 from luthier.records import Finding
@@ -319,6 +320,9 @@ class DenseNetworks(Networks):
             changes["number_embedding"] = number_embedding(values, self.numbers)
         if (pieces := int(values.get("number_pieces", 0))) and self.numbers and not changes.get("number_embedding"):
             changes["number_embedding"] = PiecewiseEmbedding(self._edges(pieces), int(values.get("number_width", 4)))
+        if values.get("target_encoding"):
+            levels = [levels for levels, _ in base.embeddings]
+            changes["target_encoding"] = many_levelled(levels, base.outputs, name_of(self.loss))
         return replace(base, hidden=(width,) * depth if changed else base.hidden, **changes)
 
     def _edges(self, pieces: int) -> tuple[tuple[float, ...], ...]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from luthier.messages import Message
 from luthier.records import Finding
 from luthier.search.claims import at_edges, convergence, paired, same_within_noise, still_improving
 from luthier.search.search_outcome import SearchOutcome
@@ -80,8 +81,13 @@ def _tune_length(outcome: SearchOutcome, again: _Again, tell: Callable[..., None
         (after,) = again("length", [{**values, "epochs": longer}], LENGTH_SEEDS)
         gain = paired([t.value for t in before], [t.value for t in after])
         helped = gain.clear and gain.mean > 0
-        sentence = f"{longer} epochs instead of {now}: validation loss {-gain.mean:+.4g}, "
-        sentence += "kept" if helped else "inside the noise, so the shorter training is kept"
+        template = "{longer} epochs instead of {now}: validation loss {gain:+.4g}, kept"
+        if not helped:
+            template = (
+                "{longer} epochs instead of {now}: validation loss {gain:+.4g}, inside the noise, so the shorter "
+                "training is kept"
+            )
+        sentence = Message(template, longer=longer, now=now, gain=-gain.mean)
         outcome.notes.append(sentence)
         tell("note", sentence=sentence)
         if not helped:
@@ -97,7 +103,7 @@ def _confirm(outcome: SearchOutcome, again: _Again, tell: Callable[..., None], r
     few = min(CANDIDATES, (room - 2 * seeds) // CHOOSING_SEEDS)
     if seeds < min(2, outcome.effort.confirm):
         outcome.notes.append(
-            "there was no time for refits: the best loss is that of the selected trial, and optimistic"
+            Message("there was no time for refits: the best loss is that of the selected trial, and optimistic")
         )
         tell("note", sentence=outcome.notes[-1])
         return
@@ -153,7 +159,7 @@ def findings(outcome: SearchOutcome, best: Trial) -> list[Finding]:
             Finding(
                 code="gain-is-noise",
                 severity="warning",
-                sentence=f"the gain over the default setting, {outcome.gain}, is inside the noise",
+                sentence=Message("the gain over the default setting, {gain}, is inside the noise", gain=outcome.gain),
                 evidence=outcome.gain.to_json(),
                 remedy="keep the default, or search a wider space",
             )

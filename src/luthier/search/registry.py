@@ -228,6 +228,14 @@ _TABLE = (
         "Gorishniy and others 2022",
     ),
     Hyper(
+        "target_encoding",
+        4,
+        "architecture",
+        Choice((False, True)),
+        "means of the target at each level of a category of many levels, out of fold, enter beside its embedding",
+        "Micci-Barreca 2001",
+    ),
+    Hyper(
         "parametric",
         4,
         "architecture",

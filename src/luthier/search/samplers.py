@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from luthier.errors import ConfigError, nearest, users_code
 from luthier.identity import name_of
+from luthier.messages import Message
 from luthier.search.space import Choice, Space, Values
 from luthier.search.trials import Trial, best_first
 from luthier.seeds import derive, numpy_generator
@@ -179,10 +180,10 @@ class CoarseToFine:
             inside = max(low, best[name] - 0.35 * width), min(high, best[name] + 0.35 * width)
         edge = 0.05 * width
         if best[name] - low < edge and low > 0:
-            notes.append(f"the best {name} lies at the lower edge of its range, which is extended")
+            notes.append(Message("the best {name} lies at the lower edge of its range, which is extended", name=name))
             inside = max(0.0, low - 0.25 * width), inside[1]
         if high - best[name] < edge and high < 1:
-            notes.append(f"the best {name} lies at the upper edge of its range, which is extended")
+            notes.append(Message("the best {name} lies at the upper edge of its range, which is extended", name=name))
             inside = inside[0], min(1.0, high + 0.25 * width)
         return inside
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from luthier.messages import with_messages
 from luthier.records import Finding
 from luthier.search.claims import Paired
 from luthier.search.effort import Effort
@@ -88,7 +89,7 @@ class SearchOutcome:
     def to_json(self) -> dict[str, Any]:
         """What was found, as plain values; the trials themselves stand in `frame`."""
         losses = [trial.value for trial in self.final]
-        return {
+        content: dict[str, Any] = {
             "space": self.space.to_json(),
             "effort": self.effort.to_json(),
             "complete": self.complete,
@@ -109,6 +110,7 @@ class SearchOutcome:
             "notes": self.notes,
             "findings": [finding.to_json() for finding in self.findings],
         }
+        return dict(with_messages(content))
 
 
 def spread(values: list[float]) -> float:

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from luthier.messages import Message
 from luthier.records import Finding
 from luthier.search.registry import tier_of
 from luthier.search.space import Space
+from luthier.search.stages import stage_in_words
 from luthier.search.trials import Trial
 from luthier.seeds import derive, numpy_generator
 
@@ -34,6 +36,11 @@ class VarianceShare:
     share: float
     low: float
     high: float
+
+    @property
+    def interval(self) -> str:
+        """The share with its interval."""
+        return f"{self.share:.0%} [{self.low:.0%}, {self.high:.0%}]"
 
 
 def sensitivity(trials: Sequence[Trial], space: Space, *, seed: int = 0) -> list[VarianceShare]:
@@ -82,11 +89,19 @@ def contradictions(tables: Mapping[str, Sequence[VarianceShare]]) -> list[Findin
         Finding(
             code="tiers-contradicted",
             severity="note",
-            sentence=f"in {stage} {later.name} matters more than {earlier.name}, which usually comes first: "
-            f"{later.share:.0%} [{later.low:.0%}, {later.high:.0%}] of the variance against "
-            f"{earlier.share:.0%} [{earlier.low:.0%}, {earlier.high:.0%}]",
+            sentence=Message(
+                "in {stage} {later} matters more than {earlier}, which usually comes first: {share} of the variance "
+                "against {other}",
+                stage=stage_in_words(stage),
+                later=later.name,
+                earlier=earlier.name,
+                share=later.interval,
+                other=earlier.interval,
+            ),
             evidence={"stage": stage, "later": later.name, "earlier": earlier.name},
-            remedy=f"give {later.name} an earlier tier, or {earlier.name} a wider range",
+            remedy=Message(
+                "give {later} an earlier tier, or {earlier} a wider range", later=later.name, earlier=earlier.name
+            ),
             source="S0-02",
         )
         for stage, shares in tables.items()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from luthier.errors import ConfigError
+from luthier.messages import Message
 from luthier.search.registry import LENGTH, TIERS, WITH_MANY, tier_of
 from luthier.search.space import Space
 
@@ -40,10 +41,11 @@ def make_stages(space: Space, *, tiers: bool, trials: int | None) -> tuple[list[
     for name, dimension in space.dimensions.items():
         if name != "epochs":
             by_tier.setdefault(tier_of(name, dimension), []).append(name)
-    notes = []
+    notes: list[str] = []
     if tiers and WITH_MANY in by_tier and len(by_tier) > 1 and trials is not None and trials < MANY:
         left = by_tier.pop(WITH_MANY)
-        notes.append(f"{', '.join(left)} kept at the default: tier 4 is searched from {MANY} trials on")
+        template = "{names} kept at the default: tier 4 is searched from {trials} trials on"
+        notes.append(Message(template, names=", ".join(left), trials=MANY))
     everything = tuple(name for tier in sorted(by_tier) for name in by_tier[tier])
     if not tiers or len(by_tier) < 2:
         return ([SearchStage("all", everything, 1.0)] if everything else []), notes
@@ -55,7 +57,8 @@ def make_stages(space: Space, *, tiers: bool, trials: int | None) -> tuple[list[
     while trials is not None and len(stages) > 1 and trials / len(stages) < FEWEST:
         gone = stages.pop()
         left_out = ", ".join(name for name in gone.dimensions if name != RATE)
-        notes.append(f"{left_out} kept at the default: {trials} trials are too few for every tier")
+        template = "{names} kept at the default: {trials} trials are too few for every tier"
+        notes.append(Message(template, names=left_out, trials=trials))
     return stages, notes
 
 
@@ -73,11 +76,19 @@ def shared_out(total: int, stages: Sequence[SearchStage]) -> list[int]:
     return counts
 
 
-def title(stage: SearchStage) -> str:
+def title(stage: SearchStage) -> Message:
     """A stage in words."""
-    number = stage.name.removeprefix("tier ")
-    about = f" ({TIERS[int(number)]})" if number.isdigit() else ""
-    return f"{stage.name}{about}: {', '.join(stage.dimensions)}"
+    number, names = stage.name.removeprefix("tier "), ", ".join(stage.dimensions)
+    if number.isdigit():
+        about = Message(TIERS[int(number)])
+        return Message("tier {number} ({about}): {names}", number=number, about=about, names=names)
+    return Message("{stage}: {names}", stage=stage_in_words(stage.name), names=names)
+
+
+def stage_in_words(name: str) -> Message:
+    """A stage's name as a message."""
+    number = name.removeprefix("tier ")
+    return Message("tier {number}", number=number) if number.isdigit() else Message(name)
 
 
 @dataclass(frozen=True)

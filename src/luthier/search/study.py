@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from luthier.errors import LuthierError
+from luthier.messages import Message, restored, with_messages
 from luthier.search.effort import Effort
 from luthier.search.jobs import Executor
 from luthier.search.journal import Journal
@@ -147,10 +148,10 @@ class Search:
             self._unseen.seen |= {self.space.key(trial.values) for trial in trials}
             if result["box"]:
                 self.outcome.boxes.append({"stage": stage.name, "box": result["box"]})
-            for sentence in result["notes"]:
+            for sentence in restored(result)["notes"]:
                 self._note(sentence)
             if not trials:
-                self._note(f"every setting of {', '.join(space.dimensions)} has been tried")
+                self._note(Message("every setting of {names} has been tried", names=", ".join(space.dimensions)))
                 break
             self._searched += len(trials)
             mine += self.training.train(key, trials, bracket, until=self.until(final=False))
@@ -226,12 +227,13 @@ class Search:
             Trial(number, values, derive(self.effort.seed, "trial", number), stage.name)
             for number, values in zip(numbers, settings, strict=True)
         ]
-        return {
+        asked: dict[str, Any] = {
             "trials": [trial.to_json() for trial in trials],
             "used": max(used, 1),
             "notes": list(proposal.notes) if proposal else [],
             "box": proposal.box if proposal else {},
         }
+        return dict(with_messages(asked))
 
     def _sensitivity(self, stage: SearchStage) -> None:
         """What each dimension of a stage explains of its trials."""

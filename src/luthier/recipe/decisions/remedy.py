@@ -33,6 +33,7 @@ def remedy_name(rung: str) -> str:
         "mix-up": tr("mix-up"),
         "clipping": tr("gradient clipping"),
         "architecture": tr("architecture"),
+        "categories": tr("how categories enter"),
         "words alike": tr("equal weights of words"),
         "dropout of words": tr("word dropout"),
         "sentence vectors": tr("sentence vectors"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from luthier.engine import ModuleSpec
 from luthier.machine import default_memory
-from luthier.nets import AnyEmbedding, DenseSpec, NumberEmbedding, Spec
+from luthier.nets import AnyEmbedding, DenseSpec, NumberEmbedding, Spec, TargetEncoding, many_levelled
 from luthier.objective import shared_outputs
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.experiment import FirstSettingEvidence
@@ -50,6 +50,7 @@ from luthier.records import Said
 from luthier.statistics.designs import Factor, ShapeFactor
 
 FEWEST_UNITS = 4
+CATEGORIES = "categories"  # how they enter
 PLENTY = 150.0  # seconds of training
 LAYER_COST = 40.0  # products that the calls around a layer's products cost beside them, a row and unit
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
@@ -139,7 +140,7 @@ class TableModality:
         return FactorSpace(choices, first_levels(choices), TRAINING_FACTORS, values, build, network_in_words)
 
     def validation_space(self, runner: Runner, now: Setting) -> FactorSpace:
-        """How numbers enter, norms, units, layers, noise and mix-up; what regularises."""
+        """How numbers and categories enter, norms, units, layers, noise and mix-up; what regularises."""
         problem, member, spec = runner.problem, now.member, now.member.dense
         inputs = encodings(problem, runner.plan.methods)
         known = next((name for name, one in inputs.items() if one == (now.method, spec.number_embedding)), now.method)
@@ -150,6 +151,7 @@ class TableModality:
             ShapeFactor("units", (1.0, 0.5, 2.0)),
             ShapeFactor("architecture", (0, 1, -1) if len(spec.hidden) > 1 else (0, 1)),
             ShapeFactor("augmentation", tuple(name for name in AUGMENTATIONS if problem.mixes or name != "mix-up")),
+            *of_categories(problem, spec),
             *losses_first(problem, now),
         )
         factors = (
@@ -167,7 +169,12 @@ class TableModality:
             last, others = values["dropout, last layer"], values["dropout, other layers"]
             changed_member = replace(
                 shaped.member,
-                spec=replace(shaped.member.dense, batch_norm=batch_norm, layer_norm=layer_norm),
+                spec=replace(
+                    shaped.member.dense,
+                    batch_norm=batch_norm,
+                    layer_norm=layer_norm,
+                    target_encoding=shape.get(CATEGORIES, spec.target_encoding),
+                ),
                 dropout=(others,) * (len(hidden) - 1) + (last,) if max(last, others) > 0 else (),
                 **regularised(member, values, rows),
                 **AUGMENTATIONS[shape["augmentation"]],
@@ -253,6 +260,15 @@ def encodings(problem: Problem, methods: Sequence[str]) -> dict[str, tuple[str, 
     return {**embedded, **{method: (method, None) for method in (METHOD, *others)}}
 
 
+def of_categories(problem: Problem, spec: DenseSpec) -> list[ShapeFactor]:
+    """Whether means of the target enter beside the embeddings, where a category has many levels."""
+    if problem.data.training.targets.ndim > 1:
+        return []  # of several targets each level would have several means
+    known = many_levelled(problem.data.encoder.category_sizes, problem.outputs, problem.loss)
+    ways: dict[TargetEncoding | None, None] = dict.fromkeys((spec.target_encoding, None, known))
+    return [ShapeFactor(CATEGORIES, tuple(ways))] if known is not None else []
+
+
 def _is_light(problem: Problem, method: str) -> bool:
     """Whether the rows behind a way of preprocessing take no more than their part of the memory."""
     rows = len(problem.data.training) + len(problem.data.validation)
@@ -292,5 +308,6 @@ def network_in_words(setting: Setting) -> str:
     spec = setting.member.dense
     words = ["x".join(map(str, spec.hidden)) or "linear"]
     words.append(setting.method + (" with learned functions" if spec.number_embedding else ""))
+    means = "means of the target" if spec.target_encoding else ""
     norm = "batch norm" if spec.batch_norm else "layer norm" if spec.layer_norm else ""
-    return ", ".join([*words, *([norm] if norm else [])])
+    return ", ".join([*words, *(word for word in (means, norm) if word)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from luthier.diagnosis import check_gradients, loss_at_start, overfit_batch
+from luthier.messages import restored, with_messages
 from luthier.recipe.decisions.decision import Evidence, decided
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
 from luthier.recipe.modality import modality_of
@@ -41,9 +42,9 @@ def check_before_training(runner: Runner, so_far: SoFar) -> Said[SoFar]:
             "overfit": overfit_batch(spec, training, problem.loss, seed=seeds[0], steps=OVERFIT_STEPS),
             "gradients": check_gradients(spec, training, problem.loss, seed=seeds[0]),
         }
-        known = runner.memo.noted("before-training", measured)
+        known = runner.memo.noted("before-training", {name: with_messages(one) for name, one in measured.items()})
     for key, kind in CHECKS.items():
-        result = known[key]
+        result = restored(known[key])
         if not (yield from decided(2, kind(**result["evidence"]))):
             yield found(2, Finding(key, "warning", result["sentence"], result["evidence"], result["remedy"], "S2-07"))
     return so_far
