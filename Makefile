@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 CORE_READY := .venv/.core
+LOCKED := "\# What Luthier's core needs, to the last library, for every system; made by \`make lock\`, used with" \
+	"\#   pip install --require-hashes -r requirements.lock && pip install --no-deps luthier"
 CORE := $(addprefix tests/,assess data diagnosis estimators nets objective optimise engine saved search)
 
 .PHONY: demo test test-oldest lint labs soak pages notebooks bench bench-quick gpu gpu-quick audit lock release clean
@@ -67,7 +69,8 @@ audit: $(READY)  ## known vulnerabilities of the pinned libraries; asks PyPI's a
 lock: $(READY)  ## requirements.lock: what users install, with hashes, for every system; asks PyPI
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --constraint constraints.txt --generate-hashes --universal \
-		--python-version 3.11 --no-annotate --custom-compile-command "make lock" --output-file requirements.lock
+		--python-version 3.11 --no-annotate --no-header --quiet --output-file requirements.lock
+	printf '%s\n' $(LOCKED) | cat - requirements.lock > requirements.new && mv requirements.new requirements.lock
 
 release: $(READY)  ## dist: archive, wheel, the libraries it needs (CycloneDX) and where the files come from (SLSA)
 	git diff --quiet HEAD

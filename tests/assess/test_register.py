@@ -12,6 +12,7 @@ import pytest
 from luthier.assess import Register, SealHistory
 from luthier.assess.fingerprints import Fingerprints, Secret, secret_of
 from luthier.assess.row_record import GROUP, MOST_ROWS, OPEN, SEALED, WAS_OPEN, WAS_READ, RowRecord
+from luthier.data.near_rows import NearGrid, Rounding
 from luthier.errors import InputError
 
 
@@ -20,7 +21,7 @@ def record(register: Register, run: str, rows: range, sealed: range, **facts: ob
     keys = register.secret.keyed(np.array(rows, dtype=np.uint64))
     state = np.where(np.isin(rows, sealed), SEALED, OPEN).astype(np.uint8)
     before = np.zeros(len(keys), dtype=np.uint16)
-    return RowRecord(run, register.secret.id, Fingerprints(keys, keys), state, before, **facts)  # type: ignore[arg-type]
+    return RowRecord(run, register.secret.id, Fingerprints.alike(keys), state, before, **facts)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -104,16 +105,22 @@ def test_a_damaged_entry_is_said_and_left_out(register: Register, content: bytes
 
 def test_a_record_comes_back_as_it_went(register: Register) -> None:
     state = np.array([SEALED, OPEN, WAS_OPEN, WAS_READ, GROUP], dtype=np.uint8)
-    keys = Fingerprints(np.arange(5, dtype=np.uint64), 2**63 + np.arange(5, dtype=np.uint64))
+    five = np.arange(5, dtype=np.uint64)
+    keys = Fingerprints(five, five + np.uint64(2**63), five + np.uint64(2**62))
+    grid = NearGrid(("x", "k"), {"x": 0.5}, {"x": Rounding(0.01, 3)})
     before = np.array([3, 0, 0, 2, 0], dtype=np.uint16)
-    kept = RowRecord("run", "key", keys, state, before, ("a", "b"), ("why",), readings=2, complete=False)
+    kept = RowRecord(
+        "run", "key", keys, state, before, ("a", "b"), ("why",), readings=2, complete=False, near_grid=grid
+    )
     found = RowRecord.from_bytes(kept.to_bytes())
     assert (found.run, found.key, found.line, found.unknown) == ("run", "key", ("a", "b"), ("why",))
     assert (found.readings, found.complete) == (2, False)
     for name in ("state", "before", "times"):
         assert getattr(found, name).tolist() == getattr(kept, name).tolist()
     assert found.times.tolist() == [5, 0, 0, 2, 0]
-    assert found.rows.inputs.tolist() == keys.inputs.tolist()
+    for name in ("cells", "inputs", "near"):
+        assert getattr(found.rows, name).tolist() == getattr(keys, name).tolist()
+    assert found.near_grid == grid
     assert found.own.state.tolist() == [SEALED, OPEN]
 
 
@@ -121,7 +128,7 @@ def test_of_very_many_rows_the_sealed_ones_are_kept() -> None:
     rows = MOST_ROWS + 1
     keys = np.arange(rows, dtype=np.uint64)
     state = np.where(keys % 5 == 0, SEALED, OPEN).astype(np.uint8)
-    kept = RowRecord("run", "key", Fingerprints(keys, keys), state, np.zeros(rows, dtype=np.uint16)).shortened()
+    kept = RowRecord("run", "key", Fingerprints.alike(keys), state, np.zeros(rows, dtype=np.uint16)).shortened()
     assert len(kept.rows) == (rows + 4) // 5
     assert not kept.complete
     assert set(kept.state) == {SEALED}

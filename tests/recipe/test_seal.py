@@ -97,21 +97,28 @@ def test_a_warm_start_tests_on_rows_that_nothing_has_learnt_from(
     assert not (learnt | opened(tmp_path / "b", after)) & numbers(tmp_path / "c", after, "test")
 
 
-@pytest.mark.parametrize("way", ["noise", "grown with noise", "rounding noise, another home", "typed truths", "YES"])
+WAYS = {
+    "noise": pl.col("^x.$") + 1e-9,
+    "grown with noise": pl.col("^x.$") + 1e-9,
+    "rounding noise, another home": pl.col("^x.$") * (1 + 1e-13),
+    "typed truths": pl.col("smokes") == "yes",
+    "YES": pl.col("smokes").str.to_uppercase(),
+    "2 decimals, another home": pl.col("^x.$").round(2),
+    "names in capitals": pl.col("town").str.to_uppercase(),
+    "names in the other form of Unicode": pl.col("town").str.normalize("NFD"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_a_copy_that_is_written_otherwise_has_the_same_rows(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row numbers of their own, numbers that differ by rounding, other spellings of yes and no."""
+    """Row numbers of their own, numbers that differ by rounding or have fewer digits, other spellings."""
     before = table(0, 400).with_columns(smokes=pl.when(pl.col("w") > 1).then(pl.lit("yes")).otherwise(pl.lit("no")))
+    before = before.with_columns(town=pl.Series(["São Paulo", "Den Haag", "Łódź", "Lima"] * 100))
     fit(before, tmp_path / "a")
     numbers_ = pl.col("^x.$")
-    change = {
-        "noise": numbers_ + 1e-9,
-        "grown with noise": numbers_ + 1e-9,
-        "rounding noise, another home": numbers_ * (1 + 1e-13),
-        "typed truths": pl.col("smokes") == "yes",
-        "YES": pl.col("smokes").str.to_uppercase(),
-    }[way]
+    change = WAYS[way]
     if "another home" in way:
         monkeypatch.setenv("LUTHIER_HOME", str(tmp_path / "elsewhere"))
     after = pl.concat([before, before.with_columns(numbers_ + 5)[:100]]) if "grown" in way else before

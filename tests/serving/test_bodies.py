@@ -120,3 +120,19 @@ def test_a_record_is_read_no_further_than_it_may_be_long(body: bytes) -> None:
 def test_a_header_has_not_any_number_of_columns() -> None:
     with pytest.raises(RefusedError, match="at most 10,002 columns"):
         list(csv_parts(b"," * 200_000 + b"\n1\n", 2))
+
+
+@pytest.mark.parametrize(
+    ("second", "key"),
+    [(b'{"a": 1, "a": 2}', "a"), (b'{"a": 1, "b": 1, "\\u0061": 1}', "a"), (b'{"b": {"c": 1, "c": 1}}', "c")],
+)
+def test_an_object_with_a_key_twice_is_refused(second: bytes, key: str) -> None:
+    with pytest.raises(RefusedError, match=f'item 1 has the key "{key}" twice') as refused:
+        list(json_items(b'{"rows": [{"a": 1}, %b]}' % second, "rows", ""))
+    assert refused.value.status == 422
+    assert refused.value.errors[0] == {
+        "row": 1,
+        "field": key,
+        "expected": "each field once",
+        "received": "the same field twice",
+    }

@@ -99,6 +99,36 @@ def test_a_body_that_is_too_large_is_refused_before_it_comes(server: ThreadServe
         assert status_of(connection) == 413
 
 
+@pytest.mark.parametrize(
+    ("kind", "chunked", "status"),
+    [("application/json", False, 413), ("application/json", True, 413), ("text/html", False, 415)],
+)
+@pytest.mark.parametrize("stays", ["close", "keep-alive"])
+def test_who_sends_all_before_reading_sees_why_it_is_refused(
+    server: ThreadServer, kind: str, chunked: bool, status: int, stays: str
+) -> None:
+    """As most clients do: 8 MB are more than sockets hold, so that a server that had stopped reading would reset."""
+    content, length = b" " * (8 << 20), b"content-length: %d" % (8 << 20)
+    if chunked:
+        content, length = b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content), b"transfer-encoding: chunked"
+    head = b"POST /predict HTTP/1.1\r\nhost: localhost\r\nconnection: %b\r\ncontent-type: %b\r\n%b\r\n\r\n"
+    with socket.create_connection(server.place, timeout=20) as connection:
+        connection.sendall(head % (stays.encode(), kind.encode(), length) + content)
+        assert status_of(connection) == status
+        if stays == "close":
+            assert connection.recv(1) == b""  # and it ends when the body has
+
+
+def test_a_refused_body_that_does_not_end_is_not_waited_for(
+    server: ThreadServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
+    with socket.create_connection(server.place, timeout=20) as connection:
+        connection.sendall(post(b"{", length=10**12).replace(b"host", b"connection: close\r\nhost", 1))
+        assert status_of(connection) == 413
+        assert connection.recv(1) == b""
+
+
 class Peer:
     """A connection as `Connections` sees one."""
 

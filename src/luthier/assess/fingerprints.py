@@ -1,6 +1,7 @@
-"""Rows known by two fingerprints, keyed by a secret of this machine: hashes of personal rows could be guessed.
+"""Rows known by three fingerprints, keyed by a secret of this machine: hashes of personal rows could be guessed.
 
-One is of all cells, one of the cells of the columns that are used; both with the target. N rows.
+One is of all cells, one of the cells of the columns that are used, and one of cells so wide that a row written with
+fewer digits is known again; all with the target. N rows.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,31 +24,51 @@ KEY_BYTES = 32
 
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
-    """The fingerprints of rows, uint64 [N] each: of all cells, and of the used inputs, both with the target."""
+    """The fingerprints of rows, uint64 [N] each: of all cells, of the used inputs, and of those written roughly. A row
+    that lies near the edge of a wide cell may have others: `also` holds the rows' numbers, and such fingerprints [P]
+    each; only rows that are asked about have them, not those that are kept."""
 
     cells: np.ndarray
     inputs: np.ndarray
+    near: np.ndarray
+    also: tuple[np.ndarray, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.cells)
 
     def rows(self, which: np.ndarray) -> Fingerprints:
         """Of some rows."""
-        return Fingerprints(self.cells[which], self.inputs[which])
+        return Fingerprints(self.cells[which], self.inputs[which], self.near[which])
 
     def joined(self, *others: Fingerprints) -> Fingerprints:
         """With those of other rows after them."""
         every = (self, *others)
-        return Fingerprints(np.concatenate([f.cells for f in every]), np.concatenate([f.inputs for f in every]))
+        cells, inputs = np.concatenate([one.cells for one in every]), np.concatenate([one.inputs for one in every])
+        return Fingerprints(cells, inputs, np.concatenate([one.near for one in every]))
 
-    def known_in(self, others: Fingerprints) -> np.ndarray:
-        """Which rows are among others, by one of the two [N]."""
-        return np.asarray(np.isin(self.cells, others.cells) | np.isin(self.inputs, others.inputs))
+    def known_in(self, others: Fingerprints, *, exactly: bool = False) -> np.ndarray:
+        """Which rows are among others, by one of the three, or by one of the two that are exact [N]."""
+        result = np.isin(self.cells, others.cells) | np.isin(self.inputs, others.inputs)
+        if exactly:
+            return np.asarray(result)
+        return np.asarray(result | self.looked_up(lambda keys: np.isin(keys, others.near)))
+
+    def looked_up(self, of_near: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """The largest value that a function of rough fingerprints [K] has for those of each row [N]."""
+        result = np.array(of_near(self.near))
+        if self.also is not None:
+            np.maximum.at(result, self.also[0], of_near(self.also[1]))
+        return result
 
     @classmethod
     def none(cls) -> Fingerprints:
         """Of no rows."""
-        return cls(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.uint64))
+        return cls.alike(np.zeros(0, dtype=np.uint64))
+
+    @classmethod
+    def alike(cls, keys: np.ndarray) -> Fingerprints:
+        """Of rows that are known by one key each [N]."""
+        return cls(keys, keys, keys)
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ class Register:
             if entry is None:
                 damaged += 1
                 continue
-            among_sealed, among_open = (rows.known_in(entry.of(state)) for state in (SEALED, OPEN))
+            among_sealed, among_open = (rows.known_in(entry.of(state), exactly=True) for state in (SEALED, OPEN))
             read = 0 if entry.run in record.line else entry.readings
             readings += read * among_sealed
             opened |= among_open

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from luthier.assess.fingerprints import Fingerprints
+from luthier.data.near_rows import NearGrid
 from luthier.errors import InputError
 from luthier.parquet_pages import require_sound_pages
 
@@ -22,7 +23,7 @@ VERSION = 1
 MOST_ROWS = 1_000_000  # of a run with more of them only the sealed ones are kept
 # A run's own rows, sealed or open; rows that were open, or sealed and read, in a run that it comes from; open groups.
 SEALED, OPEN, WAS_OPEN, WAS_READ, GROUP = range(5)
-COLUMNS = {"cells": pl.UInt64, "inputs": pl.UInt64, "state": pl.UInt8, "before": pl.UInt16}
+COLUMNS = {"cells": pl.UInt64, "inputs": pl.UInt64, "state": pl.UInt8, "before": pl.UInt16, "near": pl.UInt64}
 _NAME = "luthier rows"
 
 
@@ -31,7 +32,8 @@ class RowRecord:
     """The rows of a run behind the key of that name: their `state` [N], and how often each was read `before` in the
     runs that this one comes from, its `line` [N]. `readings` counts how often this run has read its sealed rows;
     `complete` says whether all open rows are here, `unknown` what of the line cannot be known. Of a group the
-    fingerprints are those of its label. Numbers of used columns were compared on grids of these `widths`."""
+    fingerprints are those of its label. Numbers of used columns were compared on grids of these `widths`, and those
+    written roughly on the `near_grid`."""
 
     run: str
     key: str
@@ -43,6 +45,7 @@ class RowRecord:
     readings: int = 0
     complete: bool = True
     widths: Mapping[str, float] = field(default_factory=dict)
+    near_grid: NearGrid | None = None
 
     def of(self, *states: int) -> Fingerprints:
         """The rows of these states."""
@@ -83,10 +86,11 @@ class RowRecord:
 
     def to_bytes(self) -> bytes:
         """The record as the bytes of a Parquet file."""
-        columns = (self.rows.cells, self.rows.inputs, self.state, self.before)
+        columns = (self.rows.cells, self.rows.inputs, self.state, self.before, self.rows.near)
         facts = {
             name: getattr(self, name) for name in ("run", "key", "line", "unknown", "readings", "complete", "widths")
         }
+        facts["near_grid"] = None if self.near_grid is None else self.near_grid.to_json()
         table, content = pl.DataFrame(dict(zip(COLUMNS, columns, strict=True)), schema=COLUMNS), BytesIO()
         table.write_parquet(content, metadata={_NAME: json.dumps({"version": VERSION, **facts})})
         return content.getvalue()
@@ -99,16 +103,20 @@ class RowRecord:
             facts: dict[str, Any] = json.loads(pl.read_parquet_metadata(BytesIO(content))[_NAME])
             if facts["version"] != VERSION:
                 raise InputError("the record of rows has another version", received=str(facts["version"])[:20])
-            table = pl.read_parquet(BytesIO(content)).select(list(COLUMNS))
+            table = pl.read_parquet(BytesIO(content))
+            if "near" not in table.columns:  # as in earlier records
+                table = table.with_columns(pl.col("inputs").alias("near"))
+            table = table.select(list(COLUMNS))
             if dict(table.schema) != COLUMNS or any(table[name].null_count() for name in COLUMNS):
                 raise TypeError
-            cells, inputs, state, before = (table[name].to_numpy() for name in COLUMNS)
+            cells, inputs, state, before, near = (table[name].to_numpy() for name in COLUMNS)
             line, unknown = (tuple(str(one) for one in facts[name]) for name in ("line", "unknown"))
             counts = max(0, int(facts["readings"])), bool(facts["complete"])
             widths = {str(name): float(width) for name, width in dict(facts.get("widths", {})).items()}
             if not all(0 < width < float("inf") for width in widths.values()):
                 raise ValueError
-            rows, names = Fingerprints(cells, inputs), (str(facts["run"]), str(facts["key"]))
-            return cls(*names, rows, state, before, line, unknown, *counts, widths)
+            rows, names = Fingerprints(cells, inputs, near), (str(facts["run"]), str(facts["key"]))
+            near_grid = NearGrid.from_json(facts.get("near_grid"))
+            return cls(*names, rows, state, before, line, unknown, *counts, widths, near_grid)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, KeyError, TypeError, OSError):
             raise InputError("the record of rows is damaged", expected="a file that Luthier wrote") from None

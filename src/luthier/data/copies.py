@@ -2,8 +2,8 @@
 
 Compared are the columns that are used, without dates and times of day, which number rows as identifiers do. Numbers
 are rounded in three ways, so that noise hides no copy: to a millionth of their column's quartile range on two grids
-that are shifted against each other, and to single precision. Rows are copies if they are the same in one of the ways.
-N rows.
+that are shifted against each other, and to single precision. Of words neither case nor accents, blanks and punctuation
+count. Rows are copies if they are the same in one of the ways. N rows.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ DENSE = 2.0  # distinct whole numbers that lie closer than this number the rows
 @dataclass(frozen=True)
 class Copies:
     """Rows by what their inputs are: the number of each row's group of equal rows [N], in the order of their first rows
-    whatever the columns, how many rows are in a group with others, and how many of these differ by rounding. In a
-    `coarse` table repetition is nature."""
+    whatever the columns, how many rows are in a group with others, and how many of these differ by rounding or
+    spelling. In a `coarse` table repetition is nature."""
 
     groups: np.ndarray
     repeated: int = 0
@@ -62,7 +62,7 @@ class Copies:
                 repeated=self.repeated,
                 rows=len(self.groups),
             )
-        near = Message(" ({count} of them differ by rounding only)", count=self.near) if self.near else ""
+        near = Message(" ({count} of them differ by rounding or spelling only)", count=self.near) if self.near else ""
         return Message(
             "{repeated} rows are copies of other rows{near} and stay in the same part of the split",
             repeated=self.repeated,
@@ -98,7 +98,7 @@ class CopyRule:
             if name in self.widths:
                 hashes = [number_hashes(values) for values in _rounded(frame[name], self.widths[name])]
             else:
-                hashes = [cell_hashes(frame[name])] * len(ways)
+                hashes = [cell_hashes(frame[name], spelt=False)] * len(ways)
             for way, cells in zip(ways, hashes, strict=True):
                 way += scrambled(cells ^ salt)
         return ways
@@ -247,7 +247,7 @@ def _expected(rule: CopyRule, frame: pl.DataFrame) -> float:
     """How many rows would equal another one if each column's values were drawn by themselves."""
     mates = np.full(frame.height, float(frame.height))  # rows that are expected to be equal to each
     for name in rule.names:
-        cells, counts = np.unique(cell_hashes(frame[name]), return_inverse=True, return_counts=True)[1:]
+        cells, counts = np.unique(cell_hashes(frame[name], spelt=False), return_inverse=True, return_counts=True)[1:]
         mates *= np.where(counts > MOST_COPIES, counts / frame.height, 0.0)[cells]
         if mates.max() < NEGLIGIBLE:
             break

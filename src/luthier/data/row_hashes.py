@@ -15,11 +15,13 @@ DISTINCT = 0.95  # share of rows that no other equals, above which equal rows ar
 
 MISSING = np.uint64(0x9E3779B97F4A7C15)
 CELLS = 1 << 18  # that are hashed together
+_ACCENTS, _BETWEEN = "[\u0300-\u036f]+", r"[\p{P}\p{Z}\p{C}]+"  # marks behind Latin, Greek and Cyrillic letters
 _TRUTHS = {"true": 1.0, "false": 0.0}
 
 
-def row_hashes(frame: pl.DataFrame, names: Iterable[str] | None = None) -> np.ndarray:
-    """A hash of each row by these columns' names and cells, uint64 [N]; by all columns where none are named.
+def row_hashes(frame: pl.DataFrame, names: Iterable[str] | None = None, *, spelt: bool = True) -> np.ndarray:
+    """A hash of each row by these columns' names and cells, uint64 [N]; by all columns where none are named. Words that
+    are not `spelt` are the same in any spelling.
 
     >>> one, other = pl.DataFrame({"a": ["1.50", "x"], "b": [1, 2]}), pl.DataFrame({"b": [1.0, 3.0], "a": [1.5, 0.0]})
     >>> (row_hashes(one) == row_hashes(other)).tolist()
@@ -34,18 +36,18 @@ def row_hashes(frame: pl.DataFrame, names: Iterable[str] | None = None) -> np.nd
         result += scrambled(cells ^ np.array([text_hash(name) for name in some])).sum(1, dtype=np.uint64)
     for name in wanted:
         if types[name] != pl.Float64:
-            result += scrambled(cell_hashes(frame[name]) ^ text_hash(name))
+            result += scrambled(cell_hashes(frame[name], spelt=spelt) ^ text_hash(name))
     return result
 
 
-def cell_hashes(cells: pl.Series) -> np.ndarray:
+def cell_hashes(cells: pl.Series, *, spelt: bool = True) -> np.ndarray:
     """A hash of each cell by its value, uint64 [N]: numbers by their number, also as text; text without blanks around
-    it."""
+    it, and as it is `spelt` or in any spelling."""
     dtype = cells.dtype
     if dtype in (pl.String, pl.Categorical, pl.Enum):
-        return _text_hashes(cells.cast(pl.String))
+        return _text_hashes(cells.cast(pl.String), spelt=spelt)
     if dtype.is_temporal() and dtype not in (pl.Duration, pl.Time):
-        return _text_hashes(cells.cast(pl.Datetime("us")).dt.to_string("%Y-%m-%d %H:%M:%S%.f"))
+        return _text_hashes(cells.cast(pl.Datetime("us")).dt.to_string("%Y-%m-%d %H:%M:%S%.f"), spelt=True)
     if dtype in (pl.Duration, pl.Time):
         cells = cells.cast(pl.Int64)
     if dtype in (pl.Float32, pl.Decimal):  # by way of its text, which is what a file would say
@@ -71,7 +73,19 @@ def text_hash(text: str) -> np.uint64:
     return np.uint64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little"))
 
 
-def _text_hashes(cells: pl.Series) -> np.ndarray:
+def folded(texts: pl.Series) -> pl.Series:
+    """Texts without what people spell in several ways: case, accents, blanks and punctuation. Signs stay, since >50 is
+    not <=50; so does a text of nothing but punctuation.
+
+    >>> folded(pl.Series(["São  Paulo", "SAO-PAULO.", "<=50K", ">50K", "?!"])).to_list()
+    ['sao paulo', 'sao paulo', '<=50k', '>50k', '?!']
+    """
+    plain = texts.str.normalize("NFKD").str.replace_all(_ACCENTS, "").str.to_uppercase().str.to_lowercase()
+    words = plain.str.replace_all(_BETWEEN, " ").str.strip_chars()
+    return pl.select(pl.when(words != "").then(words).otherwise(plain).alias(texts.name)).to_series()
+
+
+def _text_hashes(cells: pl.Series, *, spelt: bool) -> np.ndarray:
     """By distinct texts, since most columns have few."""
     distinct = cells.drop_nulls().unique()
     text = distinct.str.strip_chars().str.strip_suffix(" 00:00:00")  # a date is the moment at which it begins
@@ -79,7 +93,8 @@ def _text_hashes(cells: pl.Series) -> np.ndarray:
     truths = text.str.to_lowercase().replace_strict(_TRUTHS, default=None, return_dtype=pl.Float64)
     known = number_hashes(pl.select(pl.coalesce(numbers, truths)).to_series().fill_null(float("nan")).to_numpy())
     words = (known == MISSING) & (text != "").to_numpy()
-    known[words] = [text_hash(word) for word in text.filter(pl.Series(words))]
+    said = text.filter(pl.Series(words))
+    known[words] = [text_hash(word) for word in (said if spelt else folded(said))]
     if not len(distinct):
         return np.full(len(cells), MISSING)
     return cells.replace_strict(distinct, pl.Series(known), default=int(MISSING), return_dtype=pl.UInt64).to_numpy()

@@ -10,11 +10,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import struct
-from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -24,24 +21,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from luthier.exporting.plain_answers import AVERAGED, answered, contents, named
+
 UNKNOWN, MISSING, FIRST_LEVEL = 0, 1, 2
 EPOCH = datetime(1970, 1, 1)
-TYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool}
 ACTIVATIONS: dict[str, Any] = {
     **{name: getattr(torch, name) for name in ("relu", "tanh", "sigmoid")},
     **{name: getattr(F, name) for name in ("gelu", "selu", "mish")},
     "leaky relu": lambda z: F.leaky_relu(z, 0.01),
     "identity": lambda z: z,
 }
-# What is averaged of a network's logits, by its loss, and from the mean of outputs to an answer, by its link.
-AVERAGED: dict[str, Callable[[Tensor], Tensor]] = {
-    "softmax": lambda z: z.softmax(-1),
-    "binary": lambda z: torch.cat([1 - z.sigmoid(), z.sigmoid()], 1),
-    "ordinal": lambda z: torch.diff(  # of the chances to lie below each cut
-        F.pad(F.pad((F.pad(F.softplus(z[:, 1:]).cumsum(1), (1, 0)) - z[:, :1]).sigmoid(), (1, 0)), (0, 1), value=1.0)
-    ),
-}
-LINKS: dict[str, Callable[[Tensor], Tensor]] = {"identity": torch.positive, "log": torch.exp, "logit": torch.sigmoid}
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 SPELT = {**WORDS, "t": True, "y": True, "1": True, "f": False, "n": False, "0": False}
 EXACT = 2**53  # below it floating-point numbers hold every whole number
@@ -58,17 +47,7 @@ FREQUENCIES, FARTHEST = [2.0**k / 8 for k in range(8)], 5.2
 
 def load(path: str | Path) -> PlainModel:
     """The model of a safetensors file that was exported beside this program."""
-    content = Path(path).read_bytes()
-    (length,) = struct.unpack("<Q", content[:8])
-    header, body = json.loads(content[8 : 8 + length]), content[8 + length :]
-    facts = json.loads(header.pop("__metadata__")["model"])
-    tensors = {}
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        raw, kind = bytearray(body[begin:end]), TYPES[entry["dtype"]]
-        tensors[name] = (torch.frombuffer(raw, dtype=kind) if raw else torch.zeros(0, dtype=kind)).reshape(
-            entry["shape"]
-        )
+    facts, tensors = contents(path)
     return PlainModel(facts, tensors).eval()
 
 
@@ -91,12 +70,7 @@ class PlainModel(nn.Module):
         features = self._features(numbers)
         for place, (spec, weight) in enumerate(zip(facts["specs"], facts["weights"], strict=True)):
             total = total + weight * averaged(self._net(place, spec, features, codes).double())
-        if not facts["classes"]:
-            x = total.clamp(facts["lowest"], facts["highest"])
-            bends = (rise * (x.clamp(low, high) - low) for low, high, rise in facts["bends"])
-            values = LINKS[facts["link"]](sum(bends, x * facts["target_std"] + facts["target_mean"]))
-            return values.round() if facts["rounds"] else values
-        return torch.softmax(total.clamp_min(1e-12).log() / facts["temperature"], 1)
+        return answered(facts, total)
 
     def _net(self, place: int, spec: dict[str, Any], features: Tensor, codes: Tensor) -> Tensor:
         base = f"nets.{place}."
@@ -192,14 +166,7 @@ class PlainModel(nn.Module):
     @torch.no_grad()
     def predict(self, rows: list[dict[str, Any]]) -> list[Any]:
         """Classes by name, or values."""
-        result = self(*self.encode(rows))
-        if not self.facts["classes"]:
-            return list(result[:, 0].tolist())
-        if decision := self.facts["decision"]:
-            result = result @ result.new_tensor(decision[0]) + result.new_tensor(decision[1])
-        second = result[:, -1] >= self.facts["threshold"]
-        indices = second.long() if self.facts["loss"] == "binary" else result.argmax(1)
-        return [self.facts["classes"][place] for place in indices.tolist()]
+        return named(self.facts, self(*self.encode(rows)))
 
 
 def _written(value: Any, cells: dict[str, Any]) -> Any:

@@ -9,9 +9,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,30 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-TYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool}
-# What is averaged of a network's logits, by its loss, and from the mean of outputs to an answer, by its link.
-AVERAGED: dict[str, Callable[[Tensor], Tensor]] = {
-    "softmax": lambda z: z.softmax(-1),
-    "binary": lambda z: torch.cat([1 - z.sigmoid(), z.sigmoid()], 1),
-    "ordinal": lambda z: torch.diff(  # of the chances to lie below each cut
-        F.pad(F.pad((F.pad(F.softplus(z[:, 1:]).cumsum(1), (1, 0)) - z[:, :1]).sigmoid(), (1, 0)), (0, 1), value=1.0)
-    ),
-}
-LINKS: dict[str, Callable[[Tensor], Tensor]] = {"identity": torch.positive, "log": torch.exp, "logit": torch.sigmoid}
+from luthier.exporting.plain_answers import AVERAGED, answered, contents, named
 
 
 def load(path: str | Path) -> PlainPictureModel:
     """The model of a safetensors file that was exported beside this program."""
-    content = Path(path).read_bytes()
-    (length,) = struct.unpack("<Q", content[:8])
-    header, body = json.loads(content[8 : 8 + length]), content[8 + length :]
-    facts = json.loads(header.pop("__metadata__")["model"])
-    tensors = {}
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        tensors[name] = torch.frombuffer(bytearray(body[begin:end]), dtype=TYPES[entry["dtype"]]).reshape(
-            entry["shape"]
-        )
+    facts, tensors = contents(path)
     made = PlainPictureModel(facts)
     made.load_state_dict(tensors)
     return made.eval()
@@ -115,12 +94,7 @@ class PlainPictureModel(nn.Module):
         averaged = AVERAGED.get(facts["loss"], torch.positive)
         for net, weight in zip(self.nets, facts["weights"], strict=True):
             total = total + weight * averaged(net(pictures).double())
-        if not facts["classes"]:
-            x = total.clamp(facts["lowest"], facts["highest"])
-            bends = (rise * (x.clamp(low, high) - low) for low, high, rise in facts["bends"])
-            values = LINKS[facts["link"]](sum(bends, x * facts["target_std"] + facts["target_mean"]))
-            return values.round() if facts["rounds"] else values
-        return torch.softmax(total.clamp_min(1e-12).log() / facts["temperature"], 1)
+        return answered(facts, total)
 
     @torch.no_grad()
     def predict_proba(self, pictures: Tensor) -> list[dict[str, float]]:
@@ -130,11 +104,4 @@ class PlainPictureModel(nn.Module):
     @torch.no_grad()
     def predict(self, pictures: Tensor) -> list[Any]:
         """Classes by name, or values."""
-        result = self(pictures)
-        if not self.facts["classes"]:
-            return list(result[:, 0].tolist())
-        if decision := self.facts["decision"]:
-            result = result @ result.new_tensor(decision[0]) + result.new_tensor(decision[1])
-        second = result[:, -1] >= self.facts["threshold"]
-        indices = second.long() if self.facts["loss"] == "binary" else result.argmax(1)
-        return [self.facts["classes"][place] for place in indices.tolist()]
+        return named(self.facts, self(pictures))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import math
 import re
 import tempfile
@@ -24,7 +25,7 @@ from luthier.data.numerals import MAGNITUDES, alike, grouped_in
 from luthier.data.parsing import CellParser
 from luthier.data.target_transform import TargetTransform
 from luthier.errors import LuthierError
-from luthier.exporting import plain_model, plain_pictures
+from luthier.exporting import plain_answers, plain_model, plain_pictures
 from luthier.exporting.graph import exportable
 from luthier.kinds import KINDS
 from luthier.nets import NORM_EPSILON, ConvSpec, DenseSpec
@@ -83,7 +84,7 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
         "temperature": float(model.temperature),
     }
     content = save({k: v.contiguous() for k, v in weights.items()}, metadata={"model": storage.json_text(facts)})
-    files = {"model.safetensors": content, "model.py": Path(str(program.__file__)).read_bytes()}
+    files = {"model.safetensors": content, "model.py": _in_one_file(program).encode()}
     with tempfile.TemporaryDirectory() as trial:
         for name, written in files.items():
             (Path(trial) / name).write_bytes(written)
@@ -98,6 +99,13 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
     for name, written in files.items():
         storage.write_bytes(place / name, written)
     return gap
+
+
+def _in_one_file(program: ModuleType) -> str:
+    """A program's text with what programs have in common in place of the line that imports it."""
+    text, shared = inspect.getsource(program), inspect.getsource(plain_answers)
+    line = next(line for line in text.splitlines(keepends=True) if line.startswith(f"from {plain_answers.__name__} "))
+    return text.replace(line, shared.partition("from __future__ import annotations\n\n")[2])
 
 
 def _folded(net: nn.Module) -> dict[str, Tensor]:

@@ -103,7 +103,7 @@ def _also_tested(read: LoadedData, asked: RunRequest, values: pl.DataFrame, line
     Where rows repeat by nature an equal row may be another one: none counts then, unless there are more of them than in
     a fresh draw.
     """
-    test, own = fingerprints_of_test(read, values, line), fingerprints_of(read, line)
+    test, own = fingerprints_of_test(read, values, line), fingerprints_of(read, line, beside=values)
     result = own.known_in(test)
     if not read.copies.coarse:
         return np.asarray(result | near(read, read.frame, values))

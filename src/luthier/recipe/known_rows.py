@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,7 @@ from luthier.assess.fingerprints import Fingerprints, Secret, secret_of
 from luthier.assess.row_record import GROUP, MOST_ROWS, OPEN, SEALED, WAS_OPEN, WAS_READ, RowRecord
 from luthier.data import Splits
 from luthier.data.copies import on_grid, stored_grid
+from luthier.data.near_rows import NearGrid
 from luthier.data.pictures import PictureEncoder
 from luthier.data.pictures.store import checksums
 from luthier.data.row_hashes import cell_hashes, row_hashes, scrambled, text_hash
@@ -37,11 +38,19 @@ MOST_READ = 20_000_000  # rows of an earlier run's table that are read again, to
 
 
 @dataclass(frozen=True)
+class Grids:
+    """The widths on which the numbers of used columns are compared, and the grid of rows written roughly."""
+
+    widths: Mapping[str, float]
+    near: NearGrid | None
+
+
+@dataclass(frozen=True)
 class Line:
     """What the runs that a run comes from have to do with rows: `opened` they have learnt from or decided by, `read`
     they were scored on, so many `times`, as test rows; `groups` are the hashes of groups with open rows. `unknown` says
-    what cannot be known. Numbers of used columns are compared on grids of these `widths`; without any on those of the
-    table. All is behind the `secret`."""
+    what cannot be known. Numbers of used columns are compared on grids of these `widths`, and those of rows that may be
+    written with fewer digits on the `near` one; without widths on those of the table. All is behind the `secret`."""
 
     secret: Secret
     runs: tuple[str, ...] = ()
@@ -51,10 +60,13 @@ class Line:
     groups: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
     unknown: tuple[str, ...] = ()
     widths: Mapping[str, float] | None = None
+    near: NearGrid | None = None
 
-    def grid(self, read: LoadedData) -> Mapping[str, float]:
-        """The widths on which the numbers of a table are compared."""
-        return stored_grid(read.copy_rule) if self.widths is None else self.widths
+    def grids(self, read: LoadedData) -> Grids:
+        """On what the numbers of a table are compared."""
+        if self.widths is None:
+            return Grids(stored_grid(read.copy_rule), read.near_grid)
+        return Grids(self.widths, self.near)
 
     @classmethod
     def none(cls) -> Line:
@@ -71,7 +83,9 @@ class Line:
     def readings(self, rows: Fingerprints) -> np.ndarray:
         """How often each row was read [N]."""
         by_cells = _looked_up(rows.cells, self.read.cells, self.times)
-        return np.asarray(np.maximum(by_cells, _looked_up(rows.inputs, self.read.inputs, self.times)))
+        by_inputs = _looked_up(rows.inputs, self.read.inputs, self.times)
+        nearly = rows.looked_up(lambda keys: _looked_up(keys, self.read.near, self.times))
+        return np.asarray(np.maximum(np.maximum(by_cells, by_inputs), nearly))
 
     def joined(self, other: Line) -> Line:
         """Both together."""
@@ -83,7 +97,7 @@ class Line:
             np.concatenate([self.times, other.times]),
             np.concatenate([self.groups, other.groups]),
             (*self.unknown, *other.unknown),
-            other.widths if self.widths is None else self.widths,
+            *((other.widths, other.near) if self.widths is None else (self.widths, self.near)),
         )
 
 
@@ -122,6 +136,7 @@ def _of_run(folder: RunFolder, secret: Secret) -> Line:
         times[was_read],
         record.of(GROUP).cells,
         widths=record.widths,
+        near=record.near_grid,
     )
 
 
@@ -151,7 +166,9 @@ def _reconstructed(folder: RunFolder, secret: Secret, record: RowRecord | None) 
         unknown = (
             f"'{folder.path.name}' has learnt from {whole.rows:,} rows, too many to be compared: some may be sealed",
         )
-    known = Line(secret, (record.run,) if record else (), found, sealed, times, groups, unknown, alone.grid(read))
+    grids = alone.grids(read)
+    runs = (record.run,) if record else ()
+    known = Line(secret, runs, found, sealed, times, groups, unknown, grids.widths, grids.near)
     return known.joined(line_of(asked, secret))
 
 
@@ -206,89 +223,124 @@ def record_of(read: LoadedData, asked: RunRequest, splits: Splits, test: Fingerp
     rows = sealed.joined(learnt, on_disk)
     state = np.where(np.arange(len(rows)) < len(sealed), SEALED, OPEN)
     groups = np.union1d(_open_groups(read, asked, opened, secret), line.groups)
+    grids = line.grids(read)
     was_open = line.opened.rows(~np.isin(line.opened.cells, rows.cells))
     before = np.r_[line.readings(rows), np.zeros(len(was_open)), line.times, np.zeros(len(groups))]
     counts = ((state, len(rows)), (WAS_OPEN, len(was_open)), (WAS_READ, len(line.read)), (GROUP, len(groups)))
     return RowRecord(
         run=secrets.token_hex(8),
         key=secret.id,
-        rows=rows.joined(was_open, line.read, Fingerprints(groups, groups)),
+        rows=rows.joined(was_open, line.read, Fingerprints.alike(groups)),
         state=np.concatenate([np.broadcast_to(which, count) for which, count in counts]).astype(np.uint8),
         before=np.minimum(before, np.iinfo(np.uint16).max).astype(np.uint16),
         line=line.runs,
         unknown=line.unknown,
         complete=read.source.whole is None or read.source.whole.rows <= MOST_ROWS,
-        widths=line.grid(read),
+        widths=grids.widths,
+        near_grid=None if grids.near is None else grids.near.joined(read.frame),
     )
 
 
-Hashes = tuple[np.ndarray, np.ndarray | None]  # of rows [N]: of all cells, and of used ones; both with the target
+@dataclass(frozen=True)
+class Hashes:
+    """Of rows [N]: of all cells, of used ones and of those written roughly, all with the target; `also` are the rows'
+    numbers and hashes of other wide cells that a row may have been in [P]."""
+
+    cells: np.ndarray
+    inputs: np.ndarray | None
+    near: np.ndarray | None
+    also: tuple[np.ndarray, np.ndarray] | None = None
 
 
-def fingerprints_of(read: LoadedData, line: Line) -> Fingerprints:
-    """The fingerprints of a table's usable rows [N]."""
-    return _keyed([_hashes_of(read, line.grid(read))], line.secret)
+def fingerprints_of(read: LoadedData, line: Line, *, beside: pl.DataFrame | None = None) -> Fingerprints:
+    """The fingerprints of a table's usable rows [N], to be looked up among those of its line, or of other rows."""
+    grids = line.grids(read)
+    if beside is not None and grids.near is not None:
+        grids = replace(grids, near=grids.near.beside(beside))
+    return _keyed([_hashes_of(read, grids, asked=True)], line.secret)
 
 
 def fingerprints_of_test(read: LoadedData, values: pl.DataFrame, line: Line) -> Fingerprints:
-    """The fingerprints of the usable rows of the file of test rows."""
+    """The fingerprints of the usable rows of the file of test rows, to be looked up among those of its line."""
     assert read.test is not None
     cells = read.usable_cells(read.test)
-    return _keyed([_hashes_of_others(cells, values, read, line.grid(read))], line.secret)
+    return _keyed([_hashes_of_others(cells, values, read, line.grids(read), asked=True)], line.secret)
 
 
 def _fingerprints_of_all(read: LoadedData, line: Line, most: int) -> tuple[Fingerprints, Fingerprints]:
     """The fingerprints of a table's usable rows, and of those outside of its sample; none of these where the table has
     more than so many rows."""
-    grid = line.grid(read)
-    result = _keyed([_hashes_of(read, grid), *_hashes_on_disk(read, most, grid)], line.secret)
+    grids = line.grids(read)
+    result = _keyed([_hashes_of(read, grids), *_hashes_on_disk(read, most, grids)], line.secret)
     held = read.frame.height
     which = np.arange(len(result)) < held
     return result.rows(which), result.rows(~which)
 
 
-def _hashes_of(read: LoadedData, grid: Mapping[str, float]) -> Hashes:
+def _hashes_of(read: LoadedData, grids: Grids, *, asked: bool = False) -> Hashes:
     if read.pictures is not None:
         seen = read.pictures.checksums(read.frame[read.picture].to_list())
-        return _with_target(seen, seen, read.frame, read, grid)
-    return _with_target(read.cell_hashes, None, read.frame, read, grid)
+        return _with_target(seen, seen, read.frame, read, grids, asked=asked)
+    return _with_target(read.cell_hashes, None, read.frame, read, grids, asked=asked)
 
 
-def _hashes_of_others(cells: pl.DataFrame, values: pl.DataFrame, read: LoadedData, grid: Mapping[str, float]) -> Hashes:
+def _hashes_of_others(
+    cells: pl.DataFrame, values: pl.DataFrame, read: LoadedData, grids: Grids, *, asked: bool = False
+) -> Hashes:
     """Hashes of rows of another table [N], as they came and with their values."""
     if read.pictures is not None:
         pixels = PictureEncoder(read.columns, read.pictures.shape, read.pictures).encode(values)[0]
         seen = checksums(pixels.numpy())
-        return _with_target(seen, seen, values, read, grid)
-    return _with_target(row_hashes(cells), None, values, read, grid)
+        return _with_target(seen, seen, values, read, grids, asked=asked)
+    return _with_target(row_hashes(cells), None, values, read, grids, asked=asked)
 
 
-def _hashes_on_disk(read: LoadedData, most: int, grid: Mapping[str, float]) -> Iterator[Hashes]:
+def _hashes_on_disk(read: LoadedData, most: int, grids: Grids) -> Iterator[Hashes]:
     """Of the rows outside of its sample, all of them open."""
     whole = read.source.whole
     if whole is not None and whole.rows <= most:
         for piece in whole.others.frames():
             usable = piece.filter(piece[read.task.target].is_not_null())
-            yield _hashes_of_others(usable, usable, read, grid)
+            yield _hashes_of_others(usable, usable, read, grids)
 
 
 def _with_target(
-    cells: np.ndarray, inputs: np.ndarray | None, values: pl.DataFrame, read: LoadedData, grid: Mapping[str, float]
+    cells: np.ndarray,
+    inputs: np.ndarray | None,
+    values: pl.DataFrame,
+    read: LoadedData,
+    grids: Grids,
+    *,
+    asked: bool = False,
 ) -> Hashes:
-    """Used columns are compared on grids, and say nothing by themselves where rows repeat by nature."""
-    name = read.task.target
+    """Used columns are compared on grids, and say nothing by themselves where rows repeat by nature; rows that are
+    `asked` about are looked for in neighbouring cells too."""
+    name, near = read.task.target, None
     target = scrambled(cell_hashes(values[name]) ^ text_hash(f"target {name}"))
+    also: tuple[np.ndarray, np.ndarray] | None = None
     if inputs is None and not read.copies.coarse:
-        inputs = row_hashes(on_grid(values.select(column.name for column in read.columns if column.used), grid))
-    return scrambled(cells + target), None if inputs is None else scrambled(inputs + target)
+        used = values.select(column.name for column in read.columns if column.used)
+        inputs = row_hashes(on_grid(used, grids.widths), spelt=False)
+        if grids.near is not None:
+            near = grids.near.hashes(values)
+            also = grids.near.others(values) if asked else None
+    return Hashes(scrambled(cells + target), None if inputs is None else scrambled(inputs + target), near, also)
 
 
 def _keyed(parts: Sequence[Hashes], secret: Secret) -> Fingerprints:
-    """Both fingerprints of rows that come in parts. By all cells the first of equal rows is one row, the second
-    another: tables in which rows repeat by nature, and those in which they do not yet, know each other's rows."""
-    cells = secret.keyed(_numbered(np.concatenate([of_cells for of_cells, _ in parts])))
-    inputs = [of_inputs for _, of_inputs in parts if of_inputs is not None]
-    return Fingerprints(cells, secret.keyed(np.concatenate(inputs)) if inputs else cells)
+    """The fingerprints of rows that come in parts. By all cells the first of equal rows is one row, the second another:
+    tables in which rows repeat by nature, and those in which they do not yet, know each other's rows."""
+    cells = secret.keyed(_numbered(np.concatenate([one.cells for one in parts])))
+    inputs = [one.inputs for one in parts if one.inputs is not None]
+    near = [one.near for one in parts if one.near is not None]
+    exact = secret.keyed(np.concatenate(inputs)) if inputs else cells
+    also = parts[0].also
+    return Fingerprints(
+        cells,
+        exact,
+        secret.keyed(np.concatenate(near)) if near else exact,
+        None if also is None else (also[0], secret.keyed(also[1])),
+    )
 
 
 def _numbered(hashes: np.ndarray) -> np.ndarray:

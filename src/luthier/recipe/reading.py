@@ -27,8 +27,9 @@ from luthier.data import (
     with_values,
 )
 from luthier.data.columns import picture_columns
-from luthier.data.copies import Copies, CopyRule, copies_of
+from luthier.data.copies import Copies, CopyRule, copies_of, stored_grid
 from luthier.data.large import PLACE
+from luthier.data.near_rows import NearGrid
 from luthier.data.numerals import NumberStyle
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
 from luthier.data.row_hashes import row_hashes
@@ -103,6 +104,16 @@ class LoadedData:
     def copy_rule(self) -> CopyRule:
         """When two rows of the table are copies."""
         return CopyRule.of(self.frame, self.columns)
+
+    @cached_property
+    def near_grid(self) -> NearGrid | None:
+        """The cells by which a row is known again that is written with fewer digits; None where there are none."""
+        if self.pictures is not None or self.copies.coarse:
+            return None
+        name, finest = self.task.target, stored_grid(self.copy_rule)
+        if not self.task.is_classes:
+            finest |= stored_grid(CopyRule.of(self.frame.select(name)))
+        return NearGrid.of(self.frame.select(*(c.name for c in self.columns if c.used), name), finest)
 
     @cached_property
     def copies(self) -> Copies:

@@ -186,14 +186,13 @@ def _judged(run: Result) -> pl.DataFrame:
     fits = told.width == max(1, classes) and bool(np.isfinite(true).all() and np.isfinite(told.to_numpy()).all())
     if fits and classes:
         fits = bool(np.isin(true, np.arange(classes)).all())
-        result = result.with_columns(pl.col("true").cast(pl.Int64))
     if fits and "weight" in result.columns:
         weights = result["weight"].to_numpy()
         fits = bool(np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0)
     if not fits:
         message = Message("'{file}' does not hold predictions of the run's model", file=run.folder.judged)
         raise InputError(message, remedy=remedy)
-    return result
+    return result.with_columns(pl.col("true").cast(pl.Int64)) if classes else result
 
 
 def _common(facts: Sequence[dict[str, Any]], tables: Sequence[pl.DataFrame]) -> pl.DataFrame | None:

@@ -17,7 +17,7 @@ from luthier.records import Finding
 from luthier.report import search_lines
 from luthier.report.search_figures import draw_progress, progress
 from luthier.search import AFTERWARDS, Networks, SearchOutcome
-from luthier.search.claims import Paired
+from luthier.statistics.paired import Paired
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -1,58 +1,17 @@
-"""What a search may claim: paired differences with intervals, and findings about the search itself."""
+"""What a search may claim: findings about the search itself."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
-
-import numpy as np
 
 from luthier.messages import Message
 from luthier.records import Finding
 from luthier.search.space import Choice, Space
 from luthier.search.trials import COMPLETE, Trial
-from luthier.statistics.paired import of_mean
+from luthier.statistics.paired import by_seed
 
 EDGE = 0.03  # of a range, counted as its edge
-
-
-@dataclass(frozen=True)
-class Paired:
-    """The mean of paired differences with its 95 % interval (Student's t); `clear` when that leaves out 0."""
-
-    mean: float
-    low: float
-    high: float
-    pairs: int
-
-    @property
-    def clear(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low > 0 or self.high < 0
-
-    def __str__(self) -> str:
-        return f"{self.mean:+.4g} [{self.low:+.4g}, {self.high:+.4g}]"
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {**asdict(self), "clear": self.clear}
-
-
-def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
-    """The differences first minus second, seed by seed.
-
-    >>> paired([0.5, 0.6, 0.4], [0.4, 0.5, 0.3]).clear
-    True
-    """
-    differences = np.array([a - b for a, b in zip(first, second, strict=True) if math.isfinite(a) and math.isfinite(b)])
-    n = len(differences)
-    if n < 2:
-        return Paired(float(differences.mean()) if n else math.nan, -math.inf, math.inf, n)
-    known = of_mean(differences)
-    half = known.half_width()
-    return Paired(known.mean, known.mean - half, known.mean + half, n)
 
 
 def at_edges(space: Space, best: Trial) -> list[Finding]:
@@ -119,7 +78,7 @@ def convergence(trials: Sequence[Trial], noise: float) -> Finding | None:
 def same_within_noise(values: Mapping[int, Sequence[float]], best: int) -> Finding | None:
     """Whether the best candidate cannot be told from any other by refits with the same seeds."""
     others = [number for number in values if number != best]
-    gains = {number: paired(values[number], values[best]) for number in others}
+    gains = {number: by_seed(values[number], values[best]) for number in others}
     unclear = [number for number, gain in gains.items() if not gain.clear]
     if not others or len(unclear) < len(others):
         return None

@@ -14,7 +14,7 @@ import numpy as np
 
 from luthier.messages import Message
 from luthier.records import Finding
-from luthier.search.claims import at_edges, convergence, paired, same_within_noise, still_improving
+from luthier.search.claims import at_edges, convergence, same_within_noise, still_improving
 from luthier.search.search_outcome import SearchOutcome
 from luthier.search.sensitivity import contradictions
 from luthier.search.space import Values
@@ -22,6 +22,7 @@ from luthier.search.stages import Bracket
 from luthier.search.training import Training
 from luthier.search.trials import Trial, best_first
 from luthier.seeds import derive
+from luthier.statistics.paired import by_seed
 
 CANDIDATES, CHOOSING_SEEDS, LENGTH_SEEDS = 5, 3, 5
 MOST_DOUBLINGS = 4
@@ -79,7 +80,7 @@ def _tune_length(outcome: SearchOutcome, again: _Again, tell: Callable[..., None
         if longer <= now or not any(map(still_improving, before)) or used > room:
             break
         (after,) = again("length", [{**values, "epochs": longer}], LENGTH_SEEDS)
-        gain = paired([t.value for t in before], [t.value for t in after])
+        gain = by_seed([t.value for t in before], [t.value for t in after])
         helped = gain.clear and gain.mean > 0
         template = "{longer} epochs instead of {now}: validation loss {gain:+.4g}, kept"
         if not helped:
@@ -123,7 +124,7 @@ def _confirm(outcome: SearchOutcome, again: _Again, tell: Callable[..., None], r
     outcome.states = [kept[trial.number] for trial in outcome.final if trial.number in kept]
     if len(measured) > 1:
         outcome.final_default = measured[0]
-        gain = paired(*([trial.value for trial in trials] for trials in measured))
+        gain = by_seed(*([trial.value for trial in trials] for trials in measured))
         outcome.gain = gain if gain.pairs > 1 else None  # a single difference has no interval
 
 

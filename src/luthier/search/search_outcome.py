@@ -10,11 +10,11 @@ import polars as pl
 
 from luthier.messages import with_messages
 from luthier.records import Finding
-from luthier.search.claims import Paired
 from luthier.search.effort import Effort
 from luthier.search.sensitivity import VarianceShare, sensitivity
 from luthier.search.space import Space
 from luthier.search.trials import AFTERWARDS, COMPLETE, MEASURED, PRUNED, Trial
+from luthier.statistics.paired import Paired
 
 
 @dataclass

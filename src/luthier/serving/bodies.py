@@ -12,15 +12,30 @@ from collections.abc import Iterator
 from typing import Any
 
 from luthier.serving.limits import LONGEST_ROW, SMALL
-from luthier.serving.requests import RefusedError
+from luthier.serving.requests import SHOWN, RefusedError, shown
 
 WINDOW = 32 << 10  # bytes: about a millisecond's work
 LONGEST_WORD = 16  # characters: true, null, -Infinity, an escape: cut by a window, it looks wrong
 MOST_COLUMNS = 10_000  # of CSV, beside those that a model wants
 _SPACE = re.compile(r"[ \t\n\r]*")
 _OPENING = rb'(?:\xef\xbb\xbf)?[ \t\n\r]*\{[ \t\n\r]*"%b"[ \t\n\r]*:[ \t\n\r]*\['
-_DECODER = json.JSONDecoder()
 _UTF8 = codecs.getincrementaldecoder("utf-8")
+
+
+class _RepeatedKeyError(Exception):
+    """An object of JSON that has a key twice."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object by its keys and values. Of a key that comes twice most readers take the last value: here it is refused,
+    as the caller may have meant the first."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise _RepeatedKeyError(next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place])))
+    return result
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def list_begins(body: bytes, name: str, example: str) -> int:
@@ -125,8 +140,15 @@ class _Text:
         except json.JSONDecodeError as error:
             unended = error.msg.startswith("Unterminated")
             return None, len(self._text) if unended else error.pos, error.msg
+        except _RepeatedKeyError as error:
+            raise _repeated(count, str(error)) from None
         except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
             raise RefusedError(400, f"the body is not JSON that can be read: item {count}: {error}") from None
+
+
+def _repeated(row: int, key: str) -> RefusedError:
+    wrong = {"row": row, "field": key[:SHOWN], "expected": "each field once", "received": "the same field twice"}
+    return RefusedError(422, f"item {row} has the key {shown(key)} twice", [wrong])
 
 
 def csv_parts(body: bytes, wanted: int, longest: int = LONGEST_ROW) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ Uvicorn bounds neither: one that sends half its headers, or reads no answer, is 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from luthier.optional import require
@@ -65,6 +66,30 @@ class Connections:
             connection.transport.abort()
 
 
+class LingeringTransport:
+    """A connection's transport that does not close while its caller still sends: an answer to a body that is refused
+    before its end would be lost, since a connection that closes with bytes unread is reset. The rest is read and thrown
+    away until the body ends, or the second call of `close`."""
+
+    def __init__(self, transport: Any, is_sending: Callable[[], bool]) -> None:
+        self._transport, self._is_sending, self._lingers = transport, is_sending, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        """Close now, or when the body has ended; at the second call now."""
+        if self._lingers or self._transport.is_closing() or not self._is_sending():
+            self._transport.close()
+            return
+        self._lingers = True
+        self._transport.resume_reading()
+
+    def is_closing(self) -> bool:
+        """Whether it is closed, or will be when the body has ended."""
+        return self._lingers or bool(self._transport.is_closing())
+
+
 def protocol(limits: Limits) -> type:
     """Uvicorn's protocol of a connection, with bounds."""
     http = require("uvicorn.protocols.http.httptools_impl", extra="serve", purpose="serving a model")
@@ -79,7 +104,7 @@ def protocol(limits: Limits) -> type:
         head = 0
 
         def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
+            super().connection_made(LingeringTransport(transport, lambda: self.in_body))
             self.silent_since = self.loop.time()
             connections.add(self)
 
@@ -106,6 +131,8 @@ def protocol(limits: Limits) -> type:
         def on_message_complete(self) -> None:
             self.in_body = False
             super().on_message_complete()
+            if self.transport.is_closing():
+                self.transport.close()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()

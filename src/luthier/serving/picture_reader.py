@@ -29,6 +29,9 @@ TOGETHER, PIECE = 16, 4  # pictures that are unpacked, and predicted, at a time
 _ITEM = re.compile(rb'[ \t\n\r]*"')
 _FOLLOWING = re.compile(rb"[ \t\n\r]*(?:,|(\][ \t\n\r]*\}[ \t\n\r]*\Z))")
 QUICK_PIXELS, QUICK_BYTES = 1 << 20, 128 << 10  # a picture, or a few, that are unpacked in some milliseconds
+# Those that take half a millisecond are unpacked where requests are read: a thread would wait longer than that for the
+# interpreter, beside another that unpacks large ones.
+AT_HAND_PIXELS = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ class _Begun:
 class PictureReader:
     """Requests of a model of pictures.
 
-    Requests of a few small pictures are unpacked by one thread and all others by another, so that a small one never
-    waits for a large picture or for many, and memory holds one large picture at a time.
+    Requests of a few tiny pictures are unpacked at once, those of small ones by one thread and all others by another,
+    so that a small one never waits for a large picture or for many, and memory holds one large picture at a time.
     """
 
     quick = False
@@ -84,7 +87,8 @@ class PictureReader:
         total = 0
         for start in range(0, len(contents), TOGETHER):
             some = contents[start : start + TOGETHER]
-            unread = await self._run(contents, 0, self._begin, some)
+            at_hand = len(contents) <= PIECE and sum(map(len, some)) <= SMALL
+            unread = self._begin(some, AT_HAND_PIXELS) if at_hand else await self._run(contents, 0, self._begin, some)
             total += sum(unread.costs)
             if total > limits.pixels:
                 raise RefusedError(413, f"a request may have at most {limits.pixels:,} pixels {COUNTED}")
@@ -111,8 +115,8 @@ class PictureReader:
         lane = self._small if small else self._large
         return await asyncio.get_running_loop().run_in_executor(lane, work, some)
 
-    def _begin(self, contents: Sequence[bytes]) -> _Begun:
-        """Look at the heads of some pictures, and unpack them where that takes little."""
+    def _begin(self, contents: Sequence[bytes], most: int = QUICK_PIXELS) -> _Begun:
+        """Look at the heads of some pictures, and unpack them where these are so few pixels."""
         least = self._encoder.shape[1] * self._encoder.shape[2]
         costs = []
         for content in contents:
@@ -120,7 +124,7 @@ class PictureReader:
                 costs.append(max(least, cost_of(content)))
             except UnreadableError:
                 costs.append(0)  # it is said where it is unpacked
-        return _Begun(costs, self._encoder.decoded(contents) if sum(costs) <= QUICK_PIXELS else None)
+        return _Begun(costs, self._encoder.decoded(contents) if sum(costs) <= most else None)
 
     async def _unpacked(
         self, request: Sequence[bytes], contents: Sequence[bytes], begun: _Begun

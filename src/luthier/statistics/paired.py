@@ -8,8 +8,10 @@ comparison is drawn towards what the others showed, as much as those agree among
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -184,6 +186,43 @@ def paired(reference: np.ndarray, losses: np.ndarray, compared: int = 1, spread:
     known = luck(float(difference.mean()), of_rows, difference.mean(1), spread)
     half = known.half_width(compared)
     return Gain(round(known.mean, 5), round(half, 5), difference.size, clear=bool(abs(known.mean) > half))
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The mean of paired differences with its 95 % interval (Student's t); `clear` when that leaves out 0."""
+
+    mean: float
+    low: float
+    high: float
+    pairs: int
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.4g} [{self.low:+.4g}, {self.high:+.4g}]"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "clear": self.clear}
+
+
+def by_seed(first: Sequence[float], second: Sequence[float]) -> Paired:
+    """The differences first minus second, seed by seed.
+
+    >>> by_seed([0.5, 0.6, 0.4], [0.4, 0.5, 0.3]).clear
+    True
+    """
+    differences = np.array([a - b for a, b in zip(first, second, strict=True) if math.isfinite(a) and math.isfinite(b)])
+    n = len(differences)
+    if n < 2:
+        return Paired(float(differences.mean()) if n else math.nan, -math.inf, math.inf, n)
+    known = of_mean(differences)
+    half = known.half_width()
+    return Paired(known.mean, known.mean - half, known.mean + half, n)
 
 
 def by_setting(losses: Sequence[float], settings: Sequence[Hashable]) -> dict[Hashable, list[float]]:
