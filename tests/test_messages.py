@@ -17,12 +17,16 @@ import luthier
 from luthier.cli import app, main
 from luthier.diagnosis import CHECKS
 from luthier.errors import ConfigError, language_named
+from luthier.labs.exercises import EXERCISES, in_words
+from luthier.labs.gallery import all_labs
 from luthier.messages import Message, catalogue, speaking, tr
 from luthier.recipe import checklist, in_lines, read_ledger, worded
 from luthier.recipe.checklist import ITEMS, STEP_NAMES
 from luthier.recipe.ledger import Ledger
 from luthier.records import noted
 from luthier.report.terminal import STEPS, WORDS
+from luthier.search import REGISTRY, TIERS
+from luthier.storage import CACHED
 
 SOURCE = Path(luthier.__file__).parent
 
@@ -170,7 +174,7 @@ def said_in_errors(*, by_engineers: bool) -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ERRORS:
                 result |= {text for one in (*node.args, *(k.value for k in node.keywords)) for text in literals(one)}
-    return {text for text in result if " " in text and not text.startswith(("S", "luthier ", "--"))}
+    return {text for text in result if " " in text and not text.startswith(("S", "luthier ", "--", "{"))}
 
 
 def test_errors_are_english_alone_only_where_engineers_meet_them() -> None:
@@ -181,3 +185,23 @@ def test_errors_are_english_alone_only_where_engineers_meet_them() -> None:
 
 def test_every_check_of_a_training_has_chinese_advice() -> None:
     assert {check.remedy for check in CHECKS} - set(catalogue("zh")) == set()
+
+
+def test_every_lab_exercise_and_hyper_parameter_has_its_chinese() -> None:
+    said = {text for lab in all_labs().values() for text in (lab.title, lab.claim)}
+    said |= {text for one in EXERCISES.values() for text in (one.title, *docstrings(one.text))}
+    said |= {hyper.reason for hyper in REGISTRY.values()} | set(TIERS.values()) | set(CACHED.values())
+    assert said - set(catalogue("zh")) == set()
+
+
+def docstrings(text: str) -> list[str]:
+    return re.findall('"""(.*?)"""', text, re.DOTALL)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_an_exercise_in_chinese_asks_for_the_same_program(name: str) -> None:
+    with speaking("zh"):
+        text = in_words(EXERCISES[name])
+    assert "填写" in text
+    plain, translated = (re.sub('""".*?"""', "", one, flags=re.DOTALL) for one in (in_words(EXERCISES[name]), text))
+    assert plain == translated

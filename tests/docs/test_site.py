@@ -18,7 +18,9 @@ EXECUTED = sorted(
     path
     for folder in ("tutorials", "how-to", "concepts", "migrate")
     for path in (DOCS / folder).glob("*.md")
-    if list(blocks(path)) and path.stem != "commands"  # beside the README's, on the files that they name
+    if list(blocks(path))
+    and path.stem != "commands"  # beside the README's, on the files that they name
+    and not path.name.endswith(".zh.md")  # whose blocks are those of the English page
 )
 
 

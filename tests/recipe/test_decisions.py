@@ -17,6 +17,7 @@ from luthier.data import Facts, read_source
 from luthier.data.task import PositiveFacts
 from luthier.errors import InputError
 from luthier.kinds import TargetFacts
+from luthier.messages import Message
 from luthier.recipe import checklist, follows, read_ledger, wording_of
 from luthier.recipe.decisions import EVIDENCE, evidence_of
 from luthier.recipe.decisions.backbone_use import (
@@ -209,6 +210,18 @@ def test_words_are_made_in_each_language(evidence: Evidence[Any], choice: Any, o
     assert not re.search(r"[{}]", chinese.sentence())
     assert len(english.options) == len(chinese.options)
     assert english == wording_of(record, "en")
+
+
+def test_the_name_of_a_setting_that_was_tried_is_said_in_the_language_of_who_reads() -> None:
+    """Messages within a part of the evidence are kept, and come back as such."""
+    label = Message("{width}, {batch}", width="64x64", batch=Message("batches of {size}", size=32))
+    evidence = ExperimentEvidence(3, 1, 1, 5, 5, 0, None, (), (Tried(label, 0.5, 0.5),), reference=label)
+    record = json.loads(json.dumps(stored(evidence)))
+    assert evidence_of(record) == evidence
+    words = wording_of(record, "zh")
+    assert words.chosen == words.options[0].name == "64x64, 批大小 32"
+    assert "批大小 32 为" in words.reason
+    assert wording_of(record).chosen == "64x64, batches of 32"
 
 
 def test_the_option_that_was_taken_is_marked() -> None:

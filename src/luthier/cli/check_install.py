@@ -6,6 +6,7 @@ import importlib.util
 
 import typer
 
+from luthier.messages import tr
 from luthier.rows import Inputs, Rows
 
 EXTRAS = {
@@ -40,8 +41,8 @@ def check_install() -> None:
         typer.echo(line)
     for extra, modules in EXTRAS.items():
         missing = [name for name in modules if importlib.util.find_spec(name) is None]
-        wanted = f"missing {', '.join(missing)}: pip install 'luthier[{extra}]'"
-        typer.echo(f"{extra:<9} {wanted if missing else 'there'}")
+        wanted = tr("missing {names}: pip install 'luthier[{extra}]'", names=", ".join(missing), extra=extra)
+        typer.echo(f"{extra:<9} {wanted if missing else tr('there')}")
     X = torch.linspace(-1, 1, 64).unsqueeze(1)
     part = Rows(Inputs(numbers=X), 3 * X[:, 0] + 1)
     members = [Member(DenseSpec(inputs=1, hidden=(), outputs=1), seed, 0.05) for seed in range(4)]
@@ -53,4 +54,4 @@ def check_install() -> None:
             received=f"a gap of {gap:.3g}",
             remedy="reinstall torch; report this with the lines above",
         )
-    typer.echo("four test networks learnt a straight line: this machine is ready")
+    typer.echo(tr("four test networks learnt a straight line: this machine is ready"))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from luthier.errors import InputError
+from luthier.messages import Message, as_message, spoken, tr
 
 _EPILOG = """\b
 Examples:
@@ -36,17 +37,17 @@ def list_sets() -> None:
     """List the bundled data sets and the sources that can be read."""
     from luthier.data import BUNDLED, read_source
 
-    typer.echo("bundled with scikit-learn, by name:")
+    typer.echo(tr("bundled with scikit-learn, by name:"))
     for name in BUNDLED:
         result = read_source(name)
-        typer.echo(
-            f"  {name:<14} {result.frame.height:>5} rows, {result.frame.width - 1:>3} columns -> {result.target}"
-        )
-    typer.echo("read from disk:")
+        template = "  {name:<14} {rows:>5} rows, {columns:>3} columns -> {target}"
+        known = {"rows": result.frame.height, "columns": result.frame.width - 1}
+        typer.echo(tr(template, name=name, **known, target=result.target))
+    typer.echo(tr("read from disk:"))
     for line in (
-        "CSV and Parquet tables, '-' for CSV on standard input; a column may hold free text",
-        "a folder of pictures with one sub-folder per class, or a table with a column of their paths",
-        "IDX files such as MNIST's, plain or gzip, one pair or a folder of them",
+        tr("CSV and Parquet tables, '-' for CSV on standard input; a column may hold free text"),
+        tr("a folder of pictures with one sub-folder per class, or a table with a column of their paths"),
+        tr("IDX files such as MNIST's, plain or gzip, one pair or a folder of them"),
     ):
         typer.echo(f"  {line}")
 
@@ -60,23 +61,23 @@ def info(
 
     result = read_source(source)
     frame = result.frame
-    typer.echo(f"{result.name}: {frame.height} rows, {frame.width} columns")
+    typer.echo(tr("{name}: {rows} rows, {columns} columns", name=result.name, rows=frame.height, columns=frame.width))
     for note in result.notes:
-        typer.echo(f"  {note}")
+        typer.echo(f"  {spoken(note)}")
     if result.picture:
         channels, height, width = common_shape(frame[result.picture].fill_null("").to_list())
-        colour = "grey" if channels == 1 else "colour"
-        typer.echo(
-            f"  `{result.picture}`: pictures, {colour}, scaled to {height} x {width} pixels (change it with --size)"
-        )
+        template = "  `{name}`: pictures, colour, scaled to {height} x {width} pixels (change it with --size)"
+        if channels == 1:
+            template = "  `{name}`: pictures, grey, scaled to {height} x {width} pixels (change it with --size)"
+        typer.echo(tr(template, name=result.picture, height=height, width=width))
     for column in infer_columns(frame, target="", overrides={}, decimal=result.decimal):
         if column.name == result.target:
-            typer.echo(
-                f"  `{column.name}`: the target unless --target names another, "
-                f"{frame[column.name].n_unique()} distinct values"
-            )
+            template = "  `{name}`: the target unless --target names another, {count} distinct values"
+            typer.echo(tr(template, name=column.name, count=frame[column.name].n_unique()))
         elif column.name != result.picture:
-            typer.echo(f"  {column.sentence().partition('; override')[0]}")
+            reason, kind = as_message(column.reason), Message(column.kind)
+            kind = kind if column.used else Message("{kind}, dropped", kind=kind)
+            typer.echo(tr("  `{name}`: {kind}, because {reason}", name=column.name, kind=kind, reason=reason))
 
 
 def mnist(
@@ -90,10 +91,12 @@ def mnist(
         raise InputError("nothing to do, or more than one thing", expected="one of --to DIR and --from DIR")
     if to is not None:
         written = fetch_mnist(to)
-        typer.echo(f"{len(written)} files written to {to}" if written else f"{to} already holds MNIST")
+        template = "{count} files written to {folder}" if written else "{folder} already holds MNIST"
+        typer.echo(tr(template, count=len(written), folder=to) if written else tr(template, folder=to))
     folder = to if to is not None else source
     assert folder is not None
-    typer.echo(f"{folder}: {', '.join(check_mnist(folder))}, all complete; next: luthier fit {folder}")
+    files = ", ".join(check_mnist(folder))
+    typer.echo(tr("{folder}: {files}, all complete; next: luthier fit {folder}", folder=folder, files=files))
 
 
 def cache(
@@ -111,7 +114,8 @@ def cache(
         result = storage.cached(kind)
         files = [path for one in result for path in (one.rglob("*") if one.is_dir() else [one]) if path.is_file()]
         size = sum(path.stat().st_size for path in files)
-        typer.echo(f"  {what}: {in_bytes(size)} in {storage.cache_folder(kind)}")
+        where = storage.cache_folder(kind)
+        typer.echo(tr("  {what}: {size} in {folder}", what=Message(what), size=in_bytes(size), folder=where))
         for path in result if clear else ():
             with storage.explained(path):
                 if path.is_dir():
@@ -119,4 +123,4 @@ def cache(
                 else:
                     path.unlink()
     if clear:
-        typer.echo("removed")
+        typer.echo(tr("removed"))

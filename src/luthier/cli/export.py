@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from luthier.cli.given import Moved
+from luthier.messages import tr
 
 _EPILOG = """\b
 Examples:
@@ -51,7 +52,7 @@ def export(
     for kind, path in (("onnx", onnx), ("torch", torch)):
         if path is not None:
             result = export_run(run, path, kind=kind, int8=int8 and kind == "onnx")
-            typer.echo(f"written to {path}; {result}")
+            typer.echo(tr("written to {path}; {result}", path=path, result=result.in_words))
     if card is not None:
         storage.write_text(card, model_card(run))
-        typer.echo(f"written to {card}")
+        typer.echo(tr("written to {path}", path=card))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from luthier.messages import Message, spoken, tr
+
 _EPILOG = """\b
 Examples:
   luthier lab list
@@ -50,9 +52,9 @@ def list_labs() -> None:
     from luthier.labs.gallery import by_document
 
     for place, (document, labs) in enumerate(by_document().items()):
-        typer.echo(f"{chr(10) if place else ''}{document}")
+        typer.echo(f"{chr(10) if place else ''}{spoken(document)}")
         for lab in labs:
-            typer.echo(f"  {lab.name:<24} {lab.minutes:>8}  {lab.claim}")
+            typer.echo(f"  {lab.name:<24} {lab.minutes:>8}  {spoken(lab.claim)}")
 
 
 def run(
@@ -86,7 +88,7 @@ def write_notebook(
     made = notebook(file_of(lab_named(name)))
     path = output or Path(f"{name}.ipynb")
     storage.write_text(path, storage.json_text(executed(made) if execute else made, indent=1) + "\n")
-    typer.echo(f"written to {path}")
+    typer.echo(tr("written to {path}", path=path))
 
 
 def write_page(
@@ -101,7 +103,7 @@ def write_page(
     if bool(names) == everything:
         raise ConfigError([f"name one or more pages, or give --all; the pages are {', '.join(page_names())}"])
     for path in write_pages(page_names() if everything else tuple(names or ()), output, gallery=everything):
-        typer.echo(f"written to {path}")
+        typer.echo(tr("written to {path}", path=path))
 
 
 def exercise(
@@ -122,16 +124,18 @@ def exercise(
 
     if name is None:
         for one in EXERCISES.values():
-            typer.echo(f"{one.name:<12} {one.title} ({one.source})")
+            typer.echo(f"{one.name:<12} {spoken(one.title)} ({one.source})")
         return
     asked = exercise_named(name)
     if check is None:
         path = output or Path(f"{asked.name.replace('-', '_')}.py")
         hand_out(asked, path)
-        typer.echo(f"written to {path}: fill in `...`, then luthier lab exercise {asked.name} --check {path}")
+        template = "written to {path}: fill in `...`, then luthier lab exercise {name} --check {path}"
+        typer.echo(tr(template, path=path, name=asked.name))
         return
     judgement = judged_apart(asked, check)
-    typer.echo(judgement.sentence if judgement.right else f"not yet: {judgement.sentence}")
+    sentence = judgement.sentence
+    typer.echo(sentence.spoken() if judgement.right else tr("not yet: {sentence}", sentence=sentence))
     if not judgement.right:
         raise typer.Exit(1)
 
@@ -146,8 +150,9 @@ def _run(names: list[str], full: bool, json: bool, output: Path | None) -> None:
     outcomes = []
     for place, lab in enumerate(labs):
         left = sum(one.seconds for one in labs[place:])
-        about = "" if full else f", about {in_time(left)} left"
-        typer.echo(f"{place + 1} of {len(labs)}: {lab.name}{about}", err=True)
+        about = "" if full else Message(", about {time} left", time=in_time(left))
+        template = "{number} of {count}: {name}{about}"
+        typer.echo(tr(template, number=place + 1, count=len(labs), name=lab.name, about=about), err=True)
         outcomes.append(run_lab(lab, quick=not full, said=lambda line: typer.echo(f"  {line}", err=True)))
         if json:
             typer.echo(storage.json_text(outcomes[-1].to_json()))
@@ -157,8 +162,8 @@ def _run(names: list[str], full: bool, json: bool, output: Path | None) -> None:
         folder, played = output.with_name(f"{output.stem}-pages"), pages_beside(outcomes)
         storage.write_text(output, gallery(outcomes, folder.name))
         write_pages(played, folder, gallery=bool(played))
-        typer.echo(f"written to {output}", err=True)
+        typer.echo(tr("written to {path}", path=output), err=True)
     failed = [outcome.lab.name for outcome in outcomes if not outcome.good]
     if failed:
-        typer.echo(f"not reproduced: {', '.join(failed)}", err=True)
+        typer.echo(tr("not reproduced: {names}", names=", ".join(failed)), err=True)
         raise typer.Exit(1)

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from luthier.messages import tr
+
 _EPILOG = """\b
 Examples:
   luthier serve runs/houses
@@ -92,11 +94,14 @@ def serve(
         listening, address = listen(host, port)
         serve_alone = prepared() if workers == 1 else None
         page = f"{address}/docs" + ("?token=TOKEN" if token else "")
-        print(f"serving {model} at {address}, documentation at {page} (stop with Ctrl-C)", flush=True)
+        template = "serving {model} at {address}, documentation at {page} (stop with Ctrl-C)"
+        print(tr(template, model=model, address=address, page=page), flush=True)
         if token:
-            print(f"send the header: Authorization: Bearer {'TOKEN' if given else token}", flush=True)
+            shown = "TOKEN" if given else token
+            print(tr("send the header: Authorization: Bearer {token}", token=shown), flush=True)
         if typed:
-            typer.echo(f"warning: `ps` shows --token to all users of this machine; set {VARIABLE} instead", err=True)
+            template = "warning: `ps` shows --token to all users of this machine; set {variable} instead"
+            typer.echo(tr(template, variable=VARIABLE), err=True)
         if serve_alone is not None:
             serve_alone()
         else:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from luthier.messages import tr
+
 _EPILOG = """\b
 Examples:
   luthier studio
@@ -49,7 +51,8 @@ def studio(
         request_handler=_quiet(serving),
         fd=listening.fileno(),
     )
-    print(f"the studio is at {address}/{f'?token={token}' if token else ''} (stop with Ctrl-C)", flush=True)
+    where = f"{address}/{f'?token={token}' if token else ''}"
+    print(tr("the studio is at {address} (stop with Ctrl-C)", address=where), flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from luthier.cli.fit import ConfigFile
 from luthier.cli.given import Json, Moved, Open, Verbose, takes
 from luthier.cli.renamed import KeepsOldOptions
 from luthier.errors import InputError
+from luthier.messages import Message, spoken, tr
 from luthier.request import TuneConfig
 
 _EPILOG = """\b
@@ -84,12 +85,13 @@ def _list(*, json: bool) -> None:
             typer.echo(json_text({"name": hyper.name, **hyper.usual.to_json(), **rest}))
         return
     for tier, title in TIERS.items():
-        typer.echo(f"\nTier {tier}: {title}")
+        typer.echo("\n" + tr("Tier {tier}: {title}", tier=tier, title=Message(title)))
         for hyper in (hyper for hyper in REGISTRY.values() if hyper.tier == tier):
             facts: dict[str, Any] = hyper.usual.to_json()
-            where, scale = ", ".join(map(str, facts.get("options", ()))), "choice"
+            where, scale = ", ".join(map(str, facts.get("options", ()))), tr("choice")
             if not where:
-                where = f"{facts['low']:g} to {facts['high']:g}"
-                scale = facts["scale"] + (", whole" if facts["integer"] else "")
-            typer.echo(f"  {hyper.name}: {where} ({scale}), default {facts['default']}")
-            typer.echo(f"      {hyper.reason}" + (f" ({cited(hyper.source)})" if hyper.source else ""))
+                where = tr("{low:g} to {high:g}", low=facts["low"], high=facts["high"])
+                scale = facts["scale"] + (tr(", whole numbers") if facts["integer"] else "")
+            template = "  {name}: {where} ({scale}), default {default}"
+            typer.echo(tr(template, name=hyper.name, where=where, scale=scale, default=facts["default"]))
+            typer.echo(f"      {spoken(hyper.reason)}" + (f" ({cited(hyper.source)})" if hyper.source else ""))

@@ -15,6 +15,7 @@ from luthier.assess import paired_difference, within_noise
 from luthier.data import TableEncoder
 from luthier.exporting.graph import exportable
 from luthier.exporting.to_onnx import PURPOSE, export_onnx, inputs_for
+from luthier.messages import Message
 from luthier.optional import require
 from luthier.records import Measure
 from luthier.saved import Model
@@ -28,14 +29,19 @@ class Quantised:
     after: int
     change: Measure
 
-    def __str__(self) -> str:
-        noise = ", inside the noise" if within_noise(self.change) else ""
+    @property
+    def in_words(self) -> Message:
+        """It as a message."""
         low, high = (None if end is None else -end for end in (self.change.high, self.change.low))
         worse = replace(self.change, value=-self.change.value, low=low, high=high).figures
-        return (
-            f"{self.before:,} bytes are now {self.after:,}; {self.change.name.removesuffix(' gained')} is worse by "
-            f"{worse} on {self.change.n:,} validation rows{noise}"
-        )
+        template = "{before:,} bytes are now {after:,}; {metric} is worse by {worse} on {rows:,} validation rows"
+        metric = Message(self.change.name.removesuffix(" gained"))
+        known = {"before": self.before, "after": self.after, "worse": worse, "rows": self.change.n}
+        message = Message(template, **known, metric=metric)
+        return Message("{first}, inside the noise", first=message) if within_noise(self.change) else message
+
+    def __str__(self) -> str:
+        return self.in_words.spoken()
 
 
 def export_int8(

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from luthier.citations import cited
+from luthier.messages import Message, as_message
 
 EXACT = 1e-9  # two ways to write one formula in float64, on numbers near 1
 Formula = Callable[..., Any]
@@ -29,7 +30,7 @@ class Judgement(NamedTuple):
     """Whether an answer is right, and what there is to say of it."""
 
     right: bool
-    sentence: str
+    sentence: Message
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,25 @@ def judge(exercise: Exercise, path: Path) -> Judgement:
         names = runpy.run_path(str(path))
         missing = [name for name in exercise.asks if not callable(names.get(name))]
         if missing:
-            raise WrongAnswerError(f"the file has no function `{missing[0]}`: leave its name as it was handed out")
+            template = "the file has no function `{name}`: leave its name as it was handed out"
+            raise WrongAnswerError(Message(template, name=missing[0]))
         exercise.check(*(names[name] for name in exercise.asks))
     except WrongAnswerError as wrong:
-        return Judgement(False, str(wrong))
+        return Judgement(False, as_message(wrong.args[0]))
     except SyntaxError as error:
-        return Judgement(False, f"line {error.lineno} is not Python: {error.msg}")
+        return Judgement(False, Message("line {line} is not Python: {why}", line=error.lineno, why=error.msg))
     except (Exception, SystemExit) as error:
-        return Judgement(False, f"{_where(error, path)}{type(error).__name__}: {error}".rstrip(": "))
-    return Judgement(True, f"right: {exercise.title}")
+        return Judgement(False, _failed(error, path))
+    return Judgement(True, Message("right: {title}", title=Message(exercise.title)))
 
 
-def _where(error: BaseException, path: Path) -> str:
+def _failed(error: BaseException, path: Path) -> Message:
+    """How a file failed, and where."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f"line {lines[-1]} fails with " if lines else "the file fails with "
+    why = f"{type(error).__name__}: {error}".rstrip(": ")
+    if lines:
+        return Message("line {line} fails with {why}", line=lines[-1], why=why)
+    return Message("the file fails with {why}", why=why)
 
 
 def agrees(
@@ -86,15 +92,14 @@ def agrees(
         given = _copied(case)
         result, error = _came(answer, given)
         if error is None and (result is None or result is ...):
-            raise WrongAnswerError("a blank is left: put the formula where `...` stands")
+            raise WrongAnswerError(Message("a blank is left: put the formula where `...` stands"))
         if error is None and _same(result, expected):
             changed = [
                 name for name, old, new in zip(inputs.split(", "), case, given, strict=True) if not _same(new, old)
             ]
             if changed:
-                raise WrongAnswerError(
-                    f"the numbers are right, but `{changed[0]}` is changed on the way: work on a copy"
-                )
+                template = "the numbers are right, but `{name}` is changed on the way: work on a copy"
+                raise WrongAnswerError(Message(template, name=changed[0]))
             continue
         for sentence, mistake in mistakes.items():
             wrong, failed = _came(mistake, _copied(case))
@@ -126,13 +131,16 @@ def _same(result: Any, expected: Any) -> bool:
     return result.shape == expected.shape and bool(np.allclose(result, expected, rtol=EXACT, atol=EXACT))
 
 
-def _difference(result: Any, expected: np.ndarray) -> str:
+def _difference(result: Any, expected: np.ndarray) -> Message:
     try:
         result = np.asarray(result, dtype=float)
     except (TypeError, ValueError):
-        return f"it gives a {type(result).__name__}; expected: an array of shape {expected.shape}"
+        template = "it gives a {kind}; expected: an array of shape {shape}"
+        return Message(template, kind=type(result).__name__, shape=str(expected.shape))
     if result.shape != expected.shape:
-        return f"it gives an array of shape {result.shape}; expected: {expected.shape}"
+        template = "it gives an array of shape {given}; expected: {shape}"
+        return Message(template, given=str(result.shape), shape=str(expected.shape))
     gaps = np.where(np.isfinite(result), np.abs(result - expected), np.inf)
     place = tuple(int(k) for k in np.unravel_index(gaps.argmax(), gaps.shape))
-    return f"at {list(place)} it gives {result[place]:.6g}; expected: {expected[place]:.6g}"
+    template = "at {place} it gives {given:.6g}; expected: {expected:.6g}"
+    return Message(template, place=str(list(place)), given=result[place], expected=expected[place])

@@ -15,6 +15,7 @@ from torch import Tensor
 from luthier.classic import ng
 from luthier.classic.network import Network, sigmoid, sigmoid_prime
 from luthier.labs.exercise import Formula, WrongAnswerError, agrees
+from luthier.messages import Message
 from luthier.optimise import RULES, Rule, State
 from luthier.testing import check_rule
 from luthier.testing.rule_contract import first_parameters, stepped
@@ -151,7 +152,8 @@ def check_dropout(answer: Formula) -> None:
     if result is None or result is ...:
         raise WrongAnswerError("a blank is left: put the formula where `...` stands")
     if np.shape(result) != H.shape:
-        raise WrongAnswerError(f"it gives an array of shape {np.shape(result)}; expected: {H.shape}, that of H")
+        template = "it gives an array of shape {given}; expected: {shape}, that of H"
+        raise WrongAnswerError(Message(template, given=str(np.shape(result)), shape=str(H.shape)))
     if not np.array_equal(given, H):
         raise WrongAnswerError("`H` is changed on the way: the backward pass needs it, so work on a copy")
     times = np.asarray(result, dtype=float) / H
@@ -165,10 +167,8 @@ def check_dropout(answer: Formula) -> None:
             "what stays is not scaled: divide by 1 - p, so that the mean of each unit stays the same"
         )
     if not np.allclose(kept, 1 / (1 - DROPPED)):
-        raise WrongAnswerError(
-            f"with p = {DROPPED:g} what stays is multiplied by {kept.mean():.3g}; expected: 1 / (1 - p) = "
-            f"{1 / (1 - DROPPED):.3g}"
-        )
+        template = "with p = {p:g} what stays is multiplied by {factor:.3g}; expected: 1 / (1 - p) = {expected:.3g}"
+        raise WrongAnswerError(Message(template, p=DROPPED, factor=kept.mean(), expected=1 / (1 - DROPPED)))
 
 
 def _check_shares(dropped: np.ndarray) -> None:
@@ -176,14 +176,17 @@ def _check_shares(dropped: np.ndarray) -> None:
     if not dropped.any():
         raise WrongAnswerError("nothing is dropped")
     if abs(share - (1 - DROPPED)) < SHARE:
-        raise WrongAnswerError(
-            f"p is the probability to drop; here units are kept with it: {share:.0%} of them are dropped"
-        )
-    for axis, what in ((1, "samples"), (0, "units")):
+        template = "p is the probability to drop; here units are kept with it: {share:.0%} of them are dropped"
+        raise WrongAnswerError(Message(template, share=share))
+    for axis, sentence in (
+        (1, Message("all samples share one mask: draw a number for each entry of H, rng.random(H.shape)")),
+        (0, Message("all units share one mask: draw a number for each entry of H, rng.random(H.shape)")),
+    ):
         if (dropped == dropped.take([0], axis)).all():
-            raise WrongAnswerError(f"all {what} share one mask: draw a number for each entry of H, rng.random(H.shape)")
+            raise WrongAnswerError(sentence)
     if abs(share - DROPPED) > SHARE:
-        raise WrongAnswerError(f"with p = {DROPPED:g} a share of {share:.3g} is dropped; expected: {DROPPED:g}")
+        template = "with p = {p:g} a share of {share:.3g} is dropped; expected: {p:g}"
+        raise WrongAnswerError(Message(template, p=DROPPED, share=share))
 
 
 def _adams(
@@ -226,11 +229,12 @@ def check_adam(init: Formula, update: Formula) -> None:
             if torch.allclose(result, stepped(_adams(**mistake), start), rtol=EXACT_STEPS, atol=EXACT_STEPS):  # type: ignore[arg-type]
                 raise WrongAnswerError(sentence)
         one, right = (stepped(each, start, steps=1) - start for each in (rule, RULES["adam"]))
-        raise WrongAnswerError(
-            f"after 200 steps it is elsewhere; the first step of the first number is {one[0, 0]:+.6g}, expected "
-            f"{right[0, 0]:+.6g}"
+        template = (
+            "after 200 steps it is elsewhere; the first step of the first number is {given:+.6g}, expected "
+            "{expected:+.6g}"
         )
+        raise WrongAnswerError(Message(template, given=float(one[0, 0]), expected=float(right[0, 0])))
     try:
         check_rule(rule)
     except AssertionError as error:
-        raise WrongAnswerError(f"the steps are Adam's, but {str(error).splitlines()[0]}") from None
+        raise WrongAnswerError(Message("the steps are Adam's, but {why}", why=str(error).splitlines()[0])) from None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from luthier import storage
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.labs import exercise_checks as checks
 from luthier.labs.exercise import Exercise
+from luthier.messages import Message, spoken, tr
 
-HEAD = '"""{title}\n\nFill in what stands as `...`, then: luthier lab exercise {name} --check FILE\n"""\n'
 EXERCISES = {
     one.name: one
     for one in (
@@ -158,8 +159,8 @@ def exercise_named(name: str) -> Exercise:
     ('output_error',)
     """
     if name.lower() not in EXERCISES:
-        known = nearest(name, EXERCISES) or f"they are {', '.join(EXERCISES)}"
-        raise ConfigError([f"there is no exercise '{name}'; {known}"])
+        known = nearest(name, EXERCISES) or Message("they are {names}", names=", ".join(EXERCISES))
+        raise ConfigError([Message("there is no exercise '{name}'; {known}", name=name, known=known)])
     return EXERCISES[name.lower()]
 
 
@@ -167,7 +168,18 @@ def hand_out(exercise: Exercise, path: Path) -> None:
     """Write an exercise with its blanks. InputError where a file is there already: it may be an answer."""
     if path.exists():
         raise InputError(
-            f"'{path}' is there already, and may hold an answer",
-            remedy=f"judge it: luthier lab exercise {exercise.name} --check {path}; or name another file with -o",
+            Message("'{path}' is there already, and may hold an answer", path=path),
+            remedy=Message(
+                "judge it: luthier lab exercise {name} --check {path}; or name another file with -o",
+                name=exercise.name,
+                path=path,
+            ),
         )
-    storage.write_text(path, HEAD.format(title=exercise.title, name=exercise.name) + exercise.text)
+    storage.write_text(path, in_words(exercise))
+
+
+def in_words(exercise: Exercise) -> str:
+    """An exercise's file, its docstrings in the language that is spoken; what Python runs is the same in each."""
+    asked = tr("Fill in what stands as `...`, then: luthier lab exercise {name} --check FILE", name=exercise.name)
+    text = re.sub('"""(.*?)"""', lambda found: f'"""{spoken(found[1])}"""', exercise.text, flags=re.DOTALL)
+    return f'"""{spoken(exercise.title)}\n\n{asked}\n"""\n' + text

@@ -12,6 +12,7 @@ import luthier.labs
 from luthier.errors import ConfigError, nearest
 from luthier.labs.lab import Lab, LabOutcome
 from luthier.labs.pages.assemble import pages_of
+from luthier.messages import LANGUAGES, Message, as_message, language, spoken, tr
 from luthier.report.html import plot, table, whole_page
 
 
@@ -44,18 +45,19 @@ def lab_named(name: str) -> Lab:
 def lines(outcome: LabOutcome) -> Iterator[str]:
     """What a lab found, for the terminal."""
     lab, bench = outcome.lab, outcome.bench
-    yield f"{lab.name}: {lab.claim} ({lab.source})"
+    yield tr("{name}: {claim} ({source})", name=lab.name, claim=Message(lab.claim), source=lab.source)
     for one in bench.comparisons:
-        beside = f", expected {one.expected}" if one.printed else ""
-        yield f"  [{one.verdict}] {one.what}: {one.measured}{beside}" + (f"; {one.why}" if one.why else "")
-    yield from (f"  note: {note}" for note in bench.notes)
-    yield from (f"  play with it: luthier lab page {page.name}" for page in pages_of(lab.name))
+        beside = tr(", expected {value}", value=one.expected) if one.printed else ""
+        why = f"; {spoken(one.why)}" if one.why else ""
+        yield f"  [{tr(one.verdict)}] {spoken(one.what)}: {spoken(one.measured)}{beside}{why}"
+    yield from (tr("  note: {sentence}", sentence=as_message(note)) for note in bench.notes)
+    yield from (tr("  play with it: luthier lab page {page}", page=page.name) for page in pages_of(lab.name))
     yield f"  {outcome.seconds:.1f} s"
 
 
 def gallery(outcomes: Sequence[LabOutcome], pages_at: str = "") -> str:
     """A page with every outcome: claims, measured beside printed, figures; links to the pages in folder `pages_at`."""
-    return whole_page("Luthier's labs", "\n".join(_body(outcomes, pages_at)))
+    return whole_page(tr("Luthier's labs"), "\n".join(_body(outcomes, pages_at)))
 
 
 def pages_beside(outcomes: Sequence[LabOutcome]) -> tuple[str, ...]:
@@ -66,24 +68,29 @@ def pages_beside(outcomes: Sequence[LabOutcome]) -> tuple[str, ...]:
 def _body(outcomes: Sequence[LabOutcome], pages_at: str) -> Iterator[str]:
     total = [one for outcome in outcomes for one in outcome.bench.comparisons]
     counts = {name: sum(one.verdict == name for one in total) for name in dict.fromkeys(one.verdict for one in total)}
-    yield "<header><h1>Labs</h1>"
-    yield f"<p>{len(outcomes)} experiments, {len(total)} figures: "
-    yield ", ".join(f"{count} {name}" for name, count in counts.items()) + ".</p></header>"
+    verdicts = ", ".join(f"{count} {tr(name)}" for name, count in counts.items())
+    template = "{labs} experiments, {figures} figures: {verdicts}."
+    summary = tr(template, labs=len(outcomes), figures=len(total), verdicts=verdicts)
+    yield f"<header><h1>{tr('Labs')}</h1><p>{escape(summary)}</p></header>"
     for outcome in outcomes:
         lab, bench = outcome.lab, outcome.bench
-        yield f'<section id="{lab.name}"><h2>{escape(lab.title)}</h2><p>{escape(lab.claim)} '
+        yield f'<section id="{lab.name}"><h2>{escape(spoken(lab.title))}</h2><p>{escape(spoken(lab.claim))} '
         yield f"<small>{escape(lab.source)}; {outcome.seconds:.1f} s</small></p>"
         if pages_at:
             links = (
-                f'<a href="{escape(pages_at)}/{page.name}.html">{page.title[0]}</a>' for page in pages_of(lab.name)
+                f'<a href="{escape(pages_at)}/{page.name}.html">{page.title[LANGUAGES.index(language())]}</a>'
+                for page in pages_of(lab.name)
             )
-            yield from (f"<p>▶ Play with it: {link}</p>" for link in links)
-        rows = [(one.what, one.expected or "–", one.measured, one.verdict, one.why) for one in bench.comparisons]
+            yield from (f"<p>▶ {tr('Play with it:')} {link}</p>" for link in links)
+        rows = [
+            (spoken(one.what), one.expected or "–", spoken(one.measured), tr(one.verdict), spoken(one.why))
+            for one in bench.comparisons
+        ]
         kept = 5 if any(row[4] for row in rows) else 4  # without a column of nothing
-        head = ("what", "expected", "measured", "verdict", "why")
+        head = (tr("what"), tr("expected"), tr("measured"), tr("verdict"), tr("why"))
         yield from table(head[:kept], [row[:kept] for row in rows])
-        yield from (f"<p>{escape(note)}</p>" for note in bench.notes)
+        yield from (f"<p>{escape(spoken(note))}</p>" for note in bench.notes)
         for place, (title, figure) in enumerate(bench.figures):
-            yield f"<h3>{escape(title)}</h3>"
+            yield f"<h3>{escape(spoken(title))}</h3>"
             yield from plot(f"{lab.name}-{place}", figure, title)
         yield "</section>"

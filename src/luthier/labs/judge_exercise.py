@@ -14,6 +14,7 @@ from pathlib import Path
 from luthier.errors import InputError
 from luthier.labs.exercise import Exercise, Judgement, judge
 from luthier.labs.exercises import exercise_named
+from luthier.messages import Message
 
 PATIENCE = 60.0  # seconds for what takes one
 
@@ -29,17 +30,20 @@ def judged_apart(exercise: Exercise, path: Path, *, seconds: float = PATIENCE) -
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        return Judgement(False, f"the file was not done after {seconds:g} s: is there a loop without an end?")
+        template = "the file was not done after {seconds:g} s: is there a loop without an end?"
+        return Judgement(False, Message(template, seconds=seconds))
     try:
-        return Judgement(*json.loads(done.stdout.splitlines()[-1]))
+        right, sentence = json.loads(done.stdout.splitlines()[-1])
+        return Judgement(bool(right), Message.of_data(sentence))
     except (IndexError, ValueError, TypeError):
-        return Judgement(False, f"the file ended the process that ran it, with exit code {done.returncode}")
+        template = "the file ended the process that ran it, with exit code {code}"
+        return Judgement(False, Message(template, code=done.returncode))
 
 
 def _main(name: str, path: str) -> None:
     with contextlib.redirect_stdout(sys.stderr):
         judgement = judge(exercise_named(name), Path(path))
-    print(json.dumps(judgement))
+    print(json.dumps([judgement.right, judgement.sentence.as_data()]))
 
 
 if __name__ == "__main__":

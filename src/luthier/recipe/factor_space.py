@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from luthier.engine import Member, Schedule
+from luthier.messages import Message
 from luthier.objective import metric_named
 from luthier.recipe.fold_bags import learnt_rows
 from luthier.recipe.problem import Problem
@@ -53,7 +54,7 @@ class FactorSpace:
     factors: tuple[Factor, ...]
     first_values: Mapping[str, float]
     build: Callable[[Shape, Mapping[str, float]], Setting]
-    in_words: Callable[[Setting], str]  # a setting's network and how its inputs enter
+    in_words: Callable[[Setting], list[str]]  # a setting's network and how its inputs enter, in parts
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -71,7 +72,7 @@ class FactorSpace:
             factor.name: _switched(factor, coded) for factor, coded in zip(self.factors, point.tolist(), strict=True)
         }
         result = self.build(shape, values)
-        return replace(result, label=f"{self.in_words(result)}, {_training_in_words(result)}")
+        return replace(result, label=_listed([*self.in_words(result), *_training_in_words(result)]))
 
 
 def _switched(factor: Factor, coded: float) -> float:
@@ -152,27 +153,33 @@ def _counts_classes(problem: Problem) -> bool:
     return known and bool(problem.asked_metric) and metric_named(problem.asked_metric).of_classes
 
 
-def _training_in_words(setting: Setting) -> str:
-    """How a setting's network is trained."""
+def _training_in_words(setting: Setting) -> list[str]:
+    """How a setting's network is trained, in parts."""
     member = setting.member
-    words = [
+    parts: list[str] = [
         setting.rule,
-        f"batches of {setting.batch_size}",
-        f"rate {member.learning_rate:.3g}",
+        Message("batches of {size}", size=setting.batch_size),
+        Message("rate {rate:.3g}", rate=member.learning_rate),
         member.schedule.kind,
     ]
     if setting.loss:
         words.append(setting.loss)
     if setting.length != 1:
-        words.append(f"{setting.length:g} times as long")
-    regularised = {
-        "dropout ": "/".join(f"{p:.2g}" for p in member.dropout) if any(member.dropout) else "",
-        "L2 ": f"{member.l2:.2g}" if member.l2 else "",
-        "decay ": f"{member.weight_decay:.2g}" if member.weight_decay else "",
-        "clip ": f"{member.clip_norm:.2g}" if member.clip_norm < inf else "",
-        "averaged ": f"{setting.averaging:.2g}" if setting.averaging else "",
-        "noise ": f"{member.noise:g}" if member.noise else "",
-        "mix-up ": f"{member.mixup:g}" if member.mixup else "",
-        "smoothing ": f"{member.label_smoothing:.2g}" if member.label_smoothing else "",
-    }
-    return ", ".join([*words, *(name + value for name, value in regularised.items() if value)])
+        parts.append(Message("{times:g} times as long", times=setting.length))
+    if any(member.dropout):
+        parts.append(Message("dropout {shares}", shares="/".join(f"{p:.2g}" for p in member.dropout)))
+    clipped = member.clip_norm if member.clip_norm < inf else 0.0
+    parts += [Message("L2 {value:.2g}", value=member.l2)] if member.l2 else []
+    parts += [Message("decay {value:.2g}", value=member.weight_decay)] if member.weight_decay else []
+    parts += [Message("clip {value:.2g}", value=clipped)] if clipped else []
+    parts += [Message("averaged {value:.2g}", value=setting.averaging)] if setting.averaging else []
+    parts += [Message("noise {value:g}", value=member.noise)] if member.noise else []
+    parts += [Message("mix-up {value:g}", value=member.mixup)] if member.mixup else []
+    parts += [Message("smoothing {value:.2g}", value=member.label_smoothing)] if member.label_smoothing else []
+    return parts
+
+
+def _listed(parts: list[str]) -> Message:
+    """A setting's parts in a row; each follows the language that is spoken."""
+    named = {f"part{k}": part for k, part in enumerate(parts)}
+    return Message(", ".join(f"{{{name}}}" for name in named), **named)

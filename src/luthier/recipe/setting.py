@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from luthier.engine import Member
-from luthier.messages import Message
+from luthier.messages import Message, restored, with_messages
 from luthier.recipe.candidate_schedules import schedule_named
 
 
@@ -30,12 +30,13 @@ class Setting:
 
     def to_json(self) -> dict[str, Any]:
         """The setting as plain JSON values."""
-        return {**{one.name: getattr(self, one.name) for one in fields(self)}, "member": self.member.to_json()}
+        content = {**{one.name: getattr(self, one.name) for one in fields(self)}, "member": self.member.to_json()}
+        return dict(with_messages(content))
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Setting:
         """The setting that `to_json` gave."""
-        return cls(**{**value, "member": Member.from_json(value["member"])})
+        return cls(**{**restored(value), "member": Member.from_json(value["member"])})
 
     def member_over(self, steps: int) -> Member:
         """Its member with schedule and averages laid out over so many steps."""

@@ -10,6 +10,7 @@ from luthier.exporting.graph import exportable
 from luthier.exporting.quantised import Quantised, export_int8
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
+from luthier.messages import Message
 from luthier.recipe import reread
 from luthier.recipe.parts import parts_of
 from luthier.recipe.steps.run_baselines import own_scale
@@ -27,10 +28,16 @@ class Exported(NamedTuple):
     gap: float | None
     quantised: Quantised | None = None
 
-    def __str__(self) -> str:
+    @property
+    def in_words(self) -> Message:
+        """It as a message."""
         if self.quantised is not None:
-            return f"8-bit weights: {self.quantised}"
-        return f"predictions differ from the model's by at most {self.gap:.1e} on {self.rows:,} validation rows"
+            return Message("8-bit weights: {result}", result=self.quantised.in_words)
+        template = "predictions differ from the model's by at most {gap:.1e} on {rows:,} validation rows"
+        return Message(template, gap=self.gap, rows=self.rows)
+
+    def __str__(self) -> str:
+        return self.in_words.spoken()
 
 
 def export_run(run: str | Path, path: str | Path, *, kind: str, int8: bool = False) -> Exported:

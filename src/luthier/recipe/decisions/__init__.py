@@ -6,8 +6,8 @@ Words are made when somebody reads, so a better wording changes no run, and a re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, cast
 
 from luthier.errors import InputError
 from luthier.messages import KEPT, Message, in_words, language, restored, speaking
@@ -66,9 +66,31 @@ def evidence_of(record: Mapping[str, Any], where: str = "a decision of the ledge
             Message("{where} has a code that is not known", where=where), received=str(record["code"])[:60]
         )
     stored = record["evidence"]
-    evidence: Evidence[Any] = validated(kind, {name: value for name, value in stored.items() if name != KEPT}, where)
-    sentences = {name: value for name, value in restored(stored).items() if name in stored.get(KEPT, {})}
-    return replace(evidence, **{n: tuple(v) if isinstance(v, list) else v for n, v in sentences.items()})
+    evidence: Evidence[Any] = validated(kind, _without_messages(stored), where)
+    return cast("Evidence[Any]", _with_its_messages(evidence, stored))
+
+
+def _without_messages(stored: Any) -> Any:
+    """What is stored, but for what its sentences are made of."""
+    if isinstance(stored, Mapping):
+        kept = isinstance(stored.get(KEPT), Mapping)
+        return {name: _without_messages(one) for name, one in stored.items() if not (kept and name == KEPT)}
+    return [_without_messages(one) for one in stored] if isinstance(stored, list) else stored
+
+
+def _with_its_messages(value: Any, stored: Any) -> Any:
+    """Evidence, or a part of it, its sentences messages again."""
+    if isinstance(value, tuple) and isinstance(stored, list):
+        return tuple(_with_its_messages(*pair) for pair in zip(value, stored, strict=True))
+    if not is_dataclass(value) or isinstance(value, type) or not isinstance(stored, Mapping):
+        return value
+    kept = stored[KEPT] if isinstance(stored.get(KEPT), Mapping) else {}
+    sentences = {name: one for name, one in restored(stored).items() if name in kept}
+    changed: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in sentences.items()}
+    for one in fields(value):
+        if one.name in stored and one.name not in changed:
+            changed[one.name] = _with_its_messages(getattr(value, one.name), stored[one.name])
+    return replace(value, **changed)
 
 
 def follows(record: Mapping[str, Any]) -> bool:

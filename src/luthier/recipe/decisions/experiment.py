@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from luthier.messages import tr
+from luthier.messages import as_message, spoken, tr
 from luthier.recipe.decisions.decision import Evidence, digits
 from luthier.recipe.decisions.remedy import remedy_name
 from luthier.records import Option, Wording
@@ -37,7 +37,7 @@ class FirstSettingEvidence(Evidence[str]):
             numbers=self.numbers,
             categories=self.categories,
         )
-        return Wording(tr("first setting"), choice, reason)
+        return Wording(tr("first setting"), spoken(self.label), reason)
 
 
 @dataclass(frozen=True)
@@ -146,12 +146,14 @@ class ExperimentEvidence(Evidence[int]):
         if self.first is not None:
             reason += tr("; ") + tr("the first setting has {loss}", loss=digits(self.first))
         if self.reference:
-            reason += tr("; ") + tr("{name} has {loss}", name=self.reference, loss=digits(self.reference_loss))
+            reason += tr("; ") + tr(
+                "{name} has {loss}", name=as_message(self.reference), loss=digits(self.reference_loss)
+            )
         if self.diverged:
             reason += tr("; ") + tr("{count} settings diverged", count=self.diverged)
         options = [
             Option(
-                one.label,
+                spoken(one.label),
                 {
                     tr("loss"): one.measured,
                     tr("expected loss"): one.expected,
@@ -168,7 +170,8 @@ class ExperimentEvidence(Evidence[int]):
             )
             for one in sorted(self.effects, key=lambda one: -abs(one.size))
         ]
-        return Wording(tr("setting adopted in step {step}", step=self.step), chosen.label, reason, tuple(options))
+        topic = tr("setting adopted in step {step}", step=self.step)
+        return Wording(topic, spoken(chosen.label), reason, tuple(options))
 
 
 def loss_name(loss: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from luthier.engine import Member, ModuleSpec, Schedule
+from luthier.messages import Message
 from luthier.nets import Augment, ConvSpec, Spec
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.input_encoding import InputsEvidence
@@ -185,15 +186,17 @@ def with_stages(spec: ConvSpec, convolutions: int) -> ConvSpec:
     return replace(spec, convolutions=convolutions, residual=convolutions > 1)
 
 
-def network_in_words(setting: Setting) -> str:
-    """A setting's network, and how its pictures are changed."""
-    spec = setting.member.conv
-    each = "one convolution" if spec.convolutions == 1 else f"{spec.convolutions} convolutions"
-    stages = f"{len(spec.channels)} stage{'s' if len(spec.channels) > 1 else ''}"
-    words = [f"{stages} of {each}", f"{' - '.join(map(str, spec.channels))} filters"]
-    words += [] if spec.batch_norm else ["no batch norm"]
-    words += [f"dropout {spec.dropout:g}"] if spec.dropout else []
-    return ", ".join([*words, *(f"{kind} {strength:g}" for kind, strength in spec.augment)])
+def network_in_words(setting: Setting) -> list[str]:
+    """A setting's network, and how its pictures are changed, in parts."""
+    spec, several = setting.member.conv, Message("{count} convolutions", count=setting.member.conv.convolutions)
+    each = Message("one convolution") if spec.convolutions == 1 else several
+    template = "{count} stages of {each}" if len(spec.channels) > 1 else "{count} stage of {each}"
+    parts: list[str] = [Message(template, count=len(spec.channels), each=each)]
+    parts.append(Message("{filters} filters", filters=" - ".join(map(str, spec.channels))))
+    parts += [] if spec.batch_norm else [Message("no batch norm")]
+    parts += [Message("dropout {share:g}", share=spec.dropout)] if spec.dropout else []
+    changes = (Message("{kind} {strength:g}", kind=Message(kind), strength=strength) for kind, strength in spec.augment)
+    return [*parts, *changes]
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from typing import Any
 
 from luthier.engine import ModuleSpec
 from luthier.machine import default_memory
+from luthier.messages import Message
 from luthier.nets import AnyEmbedding, DenseSpec, NumberEmbedding, Spec, TargetEncoding, many_levelled
 from luthier.objective import shared_outputs
 from luthier.recipe.decisions.decision import decided
@@ -303,11 +304,11 @@ def reshaped(hidden: tuple[int, ...], times: float, more: int) -> tuple[int, ...
     return result + result[-1:] * more if more >= 0 else result[:more]
 
 
-def network_in_words(setting: Setting) -> str:
-    """A setting's network, and how numbers enter it."""
-    spec = setting.member.dense
-    words = ["x".join(map(str, spec.hidden)) or "linear"]
-    words.append(setting.method + (" with learned functions" if spec.number_embedding else ""))
-    means = "means of the target" if spec.target_encoding else ""
-    norm = "batch norm" if spec.batch_norm else "layer norm" if spec.layer_norm else ""
-    return ", ".join([*words, *(word for word in (means, norm) if word)])
+def network_in_words(setting: Setting) -> list[str]:
+    """A setting's network, and how numbers enter it, in parts."""
+    spec, method = setting.member.dense, Message(setting.method)
+    parts: list[str] = ["x".join(map(str, spec.hidden)) or Message("linear")]
+    parts.append(Message("{method} with learned functions", method=method) if spec.number_embedding else method)
+    parts += [Message("means of the target")] if spec.target_encoding else []
+    norm = Message("batch norm") if spec.batch_norm else Message("layer norm") if spec.layer_norm else ""
+    return [*parts, *([norm] if norm else [])]

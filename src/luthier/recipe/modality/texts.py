@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from luthier.engine import Member, ModuleSpec, Schedule
+from luthier.messages import Message
 from luthier.nets import Spec, TextSpec
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.starting_network import TextNetworkEvidence
@@ -176,19 +177,20 @@ def reading(spec: TextSpec, order: str) -> TextSpec:
     return spec if order == "pairs" else replace(spec, pairs=0)
 
 
-def network_in_words(setting: Setting) -> str:
-    """A setting's network."""
+def network_in_words(setting: Setting) -> list[str]:
+    """A setting's network, in parts."""
     spec = setting.member.text
-    units = "".join(f", {count} ReLU units" for count in spec.layers_of_units)
-    dropped = f", dropout {spec.dropout:g}" if spec.dropout else ""
+    units = [Message("{count} ReLU units", count=count) for count in spec.layers_of_units]
+    dropped = [Message("dropout {share:g}", share=spec.dropout)] if spec.dropout else []
     if not spec.reads_words:
-        return f"sentence vectors alone{units}{dropped}"
+        return [Message("sentence vectors alone"), *units, *dropped]
     if spec.reader != "bag":
-        read = f"an LSTM over {spec.width}-dimensional word embeddings, with {spec.pool} pooling"
+        template = "an LSTM over {width}-dimensional word embeddings"
+        read = [Message(template, width=spec.width), Message("with {pool} pooling", pool=spec.pool)]
     else:
-        weighted = ", weighted by log-ratios" if spec.weighted else ""
-        pairs = " and pairs" if spec.pairs else ""
-        read = f"a bag of words{pairs}, {spec.width}-dimensional embeddings{weighted}"
-    beside = " beside sentence vectors" if spec.vectors_read else ""
-    dropped += f", word dropout {spec.word_dropout:g}" if spec.word_dropout else ""
-    return f"{read}{units}{beside}{dropped}"
+        words = Message("a bag of words and pairs") if spec.pairs else Message("a bag of words")
+        read = [words, Message("{width}-dimensional embeddings", width=spec.width)]
+        read += [Message("weighted by log-ratios")] if spec.weighted else []
+    beside = [Message("beside sentence vectors")] if spec.vectors_read else []
+    dropped += [Message("word dropout {share:g}", share=spec.word_dropout)] if spec.word_dropout else []
+    return [*read, *units, *beside, *dropped]

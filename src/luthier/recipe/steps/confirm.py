@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from luthier.messages import Message
 from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.experiment import AnswerEvidence
 from luthier.recipe.fold_bags import Bag, BagPlan, judging_units, train_bags
@@ -59,7 +60,7 @@ def _slim(runner: Runner, name: str, bags: Sequence[Bag]) -> list[Bag]:
     return [
         replace(
             bag,
-            setting=replace(bag.setting, label=f"{name}, {bag.setting.label}"),
+            setting=replace(bag.setting, label=Message("{name}, {label}", name=name, label=bag.setting.label)),
             population=slim[id(bag.population)],
         )
         for bag in bags

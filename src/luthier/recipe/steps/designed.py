@@ -34,7 +34,7 @@ def bare_setting(runner: Runner, rates: Mapping[str, float]) -> Setting:
     modality = modality_of(runner.problem)
     network = modality.bare_network(runner.problem, modality.method, runner.plan.width)
     member = Member(network, 0, rates["sgd"])
-    return Setting(modality.method, "sgd", runner.plan.batch_size, member, "the first architecture, SGD")
+    return Setting(modality.method, "sgd", runner.plan.batch_size, member, Message("the first architecture, SGD"))
 
 
 def fallback(runner: Runner, method: str, rates: Mapping[str, float]) -> Setting:
