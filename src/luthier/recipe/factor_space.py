@@ -163,7 +163,7 @@ def _training_in_words(setting: Setting) -> list[str]:
         member.schedule.kind,
     ]
     if setting.loss:
-        words.append(setting.loss)
+        parts.append(Message("loss {name}", name=setting.loss))
     if setting.length != 1:
         parts.append(Message("{times:g} times as long", times=setting.length))
     if any(member.dropout):
