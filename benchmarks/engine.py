@@ -21,6 +21,7 @@ import torch
 import luthier
 from benchmarks.peers import Run, contenders
 from benchmarks.works import BARE, WORKS, Runner, data
+from luthier.machine import processor
 
 STACKED = 32
 RESULTS = Path(__file__).parent / "results"
@@ -88,10 +89,7 @@ def measure(work: Runner, turns: int, share: float) -> list[dict[str, object]]:
 
 def machine() -> str:
     """The line that figures are read with."""
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.exists() else []
-    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{processor()}, Python {platform.python_version()}, torch {torch.__version__}"
 
 
 def write(name: str, rows: list[dict[str, object]]) -> None:

@@ -12,3 +12,9 @@ def elsewhere(browser: Any, own: str) -> list[str]:
     sent = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
     assert any(url.startswith(own) for url in sent)
     return [url for url in sent if not url.startswith((own, "data:", "blob:"))]
+
+
+def drawn(browser: Any) -> None:
+    """Wait until a report's script has drawn its figures, or fail as it did."""
+    failure = browser.execute_async_script("drawn.then(() => arguments[0](''), (error) => arguments[0](String(error)))")
+    assert not failure

@@ -16,6 +16,7 @@ from typing import Any
 from luthier.labs.gallery import all_labs
 from luthier.labs.lab import IN_THE_SUITE
 from luthier.labs.pages.assemble import LabPage, pages
+from luthier.labs.recorded import recorded
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "coverage.md"
@@ -28,6 +29,7 @@ TITLES = {
     "S4": "A recipe of six steps (Harry Khanna)",
 }
 LAB = "lab "
+SABOTAGE_MINUTES = 7  # of a processor; 75 of them took 1.9
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Row:
     pages: tuple[LabPage, ...] = ()
     fact: str = ""
 
+    @property
+    def in_the_suite(self) -> bool:
+        """Whether `make test` runs some of what meets it; else `make labs` alone does."""
+        return any(runs_in_the_suite(one) for one in self.met)
+
 
 @cache
 def rows() -> dict[str, Row]:
@@ -92,6 +99,22 @@ def tests_of(file: str) -> frozenset[str]:
     return frozenset(node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
 
 
+def runs_in_the_suite(what: str) -> bool:
+    """Whether a lab or a test runs in `make test`, a lab quickly; what does not, does in `make labs`."""
+    if what.startswith(LAB):
+        return all_labs()[what.removeprefix(LAB)].seconds <= IN_THE_SUITE
+    file, _, name = what.partition("::")
+    return name not in _long_tests(file)
+
+
+@cache
+def _long_tests(file: str) -> frozenset[str]:
+    """Names of a file's test functions that are marked as labs."""
+    functions = [one for one in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(one, ast.FunctionDef)]
+    marked = (one.name for one in functions if "pytest.mark.labs" in map(ast.unparse, one.decorator_list))
+    return frozenset(marked)
+
+
 def is_there(what: str) -> bool:
     """Whether a lab or a test of that name exists."""
     if what.startswith(LAB):
@@ -113,25 +136,36 @@ def _lines() -> Iterator[str]:
     yield "did: labs (`luthier lab run NAME`) and tests. `python tests/coverage/coverage.py` writes it; the suite"
     yield "fails when a row has nothing, or names something that is not there."
     yield f"For {sabotaged} rows, marked ✂, a sabotage of the product is kept: a sign flipped, a factor dropped. What"
-    yield "sees it has to be green without it and red with it. Labs of more than a few seconds run in `make labs`, all"
+    yield "sees it has to be green without it and red with it: twelve of them, others with each change of sources, in"
+    yield f"`make test`, and all in `make labs`, where they take about {SABOTAGE_MINUTES} minutes of a processor."
     facts = [row for row in result.values() if row.fact]
-    yield f"else in `make test`. {len(facts)} rows state a fact, and nothing that code could get wrong:"
+    yield f"{len(facts)} rows state a fact, and nothing that code could get wrong:"
     yield ", ".join(f"{row.name} ({row.fact})" for row in facts) + "."
+    alone = sum(not row.in_the_suite for row in result.values())
+    yield f"What meets {alone} rows runs in `make labs` alone, what meets all others in `make test` as well. Each lab's"
+    yield "numbers are compared there with the [recorded ones](../src/luthier/labs/recorded.jsonl), their day beside."
     played = sum(bool(row.pages) for row in result.values())
     yield f"{played} rows can be played in the browser, with numbers that the suite compares: ▶ leads to the page."
     for part, title in TITLES.items():
         yield f"\n## {part}: {title}\n"
-        yield "| row | claim | met by |"
-        yield "|---|---|---|"
+        yield "| row | claim | met by | runs in |"
+        yield "|---|---|---|---|"
         for row in result.values():
             if row.name.startswith(part):
                 tested = (_lab(one.removeprefix(LAB)) if one.startswith(LAB) else _test(one) for one in row.met)
                 met = ", ".join((*tested, *(f"[▶ {page.title[0]}](labs/{page.name}.html)" for page in row.pages)))
-                yield f"| {row.name}{' ✂' if row.sabotage else ''} | {row.claim.replace('|', '/')} | {met} |"
+                name, claim = f"{row.name}{' ✂' if row.sabotage else ''}", row.claim.replace("|", "/")
+                yield f"| {name} | {claim} | {met} | {_runs_in(row)} |"
 
 
 def _lab(name: str) -> str:
-    return f"{LAB}`{name}`" + (" (`make labs`)" if all_labs()[name].seconds > IN_THE_SUITE else "")
+    long, kept = all_labs()[name].seconds > IN_THE_SUITE, recorded().get(name)
+    return f"{LAB}`{name}`" + (f" ({kept.date})" if long and kept else "")
+
+
+def _runs_in(row: Row) -> str:
+    labs = not all(map(runs_in_the_suite, row.met))
+    return " and ".join(f"`make {name}`" for name, here in (("test", row.in_the_suite), ("labs", labs)) if here)
 
 
 def _test(name: str) -> str:

@@ -16,6 +16,7 @@ from luthier.labs.gallery import all_labs, gallery, lab_named, lines
 from luthier.labs.lab import ANOTHER, FAILS, HOLDS, IN_THE_SUITE, REFUTED, SKIPPED, Bench, Lab, run_lab
 from luthier.labs.mnist import digits, some
 from luthier.labs.nielsen import begun
+from luthier.labs.recorded import recorded
 from luthier.labs.sizes import machine_accuracies, network_accuracy
 
 QUICK = [lab for lab in all_labs().values() if lab.seconds <= IN_THE_SUITE]
@@ -37,6 +38,10 @@ def test_a_quick_lab_holds(lab: Lab) -> None:
 def test_a_lab_holds_in_full(lab: Lab) -> None:
     outcome = run_lab(lab, quick=False)
     assert outcome.good, "\n".join(lines(outcome))
+    anew = f"python -m luthier.labs.recorded {lab.name} records it anew"
+    assert lab.name in recorded(), anew
+    differences = recorded()[lab.name].differences(outcome)
+    assert not differences, "\n".join((*differences, anew))
 
 
 def test_names_and_rows_are_well_formed() -> None:
@@ -102,7 +107,7 @@ def test_without_mnist_claims_about_it_are_skipped() -> None:
 def test_a_miss_that_is_explained_is_held_to_a_range() -> None:
     bench = Bench()
     for value in (2.0, 3.5):
-        bench.number("far", 1.0, value, 0.05, why="another set-up", between=(1.5, 2.5))
+        bench.number(f"far, {value}", 1.0, value, 0.05, why="another set-up", between=(1.5, 2.5))
     assert [one.verdict for one in bench.comparisons] == [ANOTHER, FAILS]
     assert bench.comparisons[0].expected == "1 (by formula)"
     with pytest.raises(AssertionError):
@@ -121,6 +126,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["softmax", "temperature"]
     assert "From uniform to one-hot" in page.read_text()
+    assert page.stat().st_size < 2e6
     listed = luthier("lab", "list")
     assert all(name in listed.stdout for name in all_labs())
 

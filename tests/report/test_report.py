@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from tests.browsing import elsewhere
+from tests.browsing import drawn, elsewhere
 
 import luthier
 from luthier.recipe.steps.error_analysis import _changed_most
@@ -79,8 +79,8 @@ def test_the_page_says_what_was_measured(name: str, request: pytest.FixtureReque
         if record["kind"] == "decision" and record["code"] != "column":
             assert record["chosen"] in page.text
     trials = [t for t in result.scores["trials"] if t["stage"] == "fit training"]
-    drawn = [trace["x"] for trace in page.figures["figure-trials-3"]["data"]]
-    assert sum(len(x) if isinstance(x, list) else len(_decode(x)) for x in drawn) == len(trials)
+    shown = [trace["x"] for trace in page.figures["figure-trials-3"]["data"]]
+    assert sum(len(x) if isinstance(x, list) else len(_decode(x)) for x in shown) == len(trials)
 
 
 def _decode(packed: dict[str, Any]) -> bytes:
@@ -153,6 +153,7 @@ def test_a_browser_draws_every_figure(
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get_log("performance")
     browser.get(page.as_uri())
+    drawn(browser)
     count = len(Page(page).figures)
     assert count >= 6
     assert browser.execute_script("return document.querySelectorAll('figure .main-svg').length") >= count
@@ -171,6 +172,7 @@ def test_a_browser_draws_every_figure(
 @pytest.mark.browser
 def test_it_prints(browser: Any, wine: luthier.Result) -> None:
     browser.get(wine.report().as_uri())
+    drawn(browser)
     pdf = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {})["data"])
     assert pdf.startswith(b"%PDF")
     assert len(pdf) > 20_000
@@ -180,10 +182,10 @@ def test_of_very_many_classes_those_with_the_most_mistakes_are_drawn() -> None:
     matrix = np.diag(np.full(200, 6))
     matrix[150, 20], matrix[20, 150] = 2, 4  # class 150: 2 of 8 rows are taken for class 20
     confusion = {"matrix": matrix.tolist(), "labels": [f"c{place}" for place in range(200)]}
-    drawn = figures.draw_confusion(confusion).data[0]
-    assert np.shape(drawn.z) == (60, 60)
-    assert {"c20", "c150"} <= set(drawn.x)
-    assert drawn.z[drawn.y.index("c150")][drawn.x.index("c20")] == 2 / 8
+    shown = figures.draw_confusion(confusion).data[0]
+    assert np.shape(shown.z) == (60, 60)
+    assert {"c20", "c150"} <= set(shown.x)
+    assert shown.z[shown.y.index("c150")][shown.x.index("c20")] == 2 / 8
 
 
 def test_dependence_of_many_classes_keeps_those_that_a_column_changes_most() -> None:

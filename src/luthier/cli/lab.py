@@ -48,13 +48,17 @@ def register(app: typer.Typer) -> None:
 
 
 def list_labs() -> None:
-    """List every lab by the document of its claim, with about how long it takes when it is quick."""
+    """List every lab by the document of its claim, with about how long it takes quickly and with --full."""
     from luthier.labs.gallery import by_document
+    from luthier.labs.lab import in_time
+    from luthier.labs.recorded import seconds_of
 
     for place, (document, labs) in enumerate(by_document().items()):
         typer.echo(f"{chr(10) if place else ''}{spoken(document)}")
+        typer.echo(f"  {'':<24} {tr('quickly'):>8} {tr('in full'):>8}")
         for lab in labs:
-            typer.echo(f"  {lab.name:<24} {lab.minutes:>8}  {spoken(lab.claim)}")
+            fully = seconds_of(lab, quick=False)
+            typer.echo(f"  {lab.name:<24} {lab.minutes:>8} {in_time(fully) if fully else '':>8}  {spoken(lab.claim)}")
 
 
 def run(
@@ -140,24 +144,30 @@ def exercise(
         raise typer.Exit(1)
 
 
+def _aside(line: str) -> None:
+    typer.echo(f"  {line}", err=True)
+
+
 def _run(names: list[str], full: bool, json: bool, output: Path | None) -> None:
     from luthier import storage
     from luthier.labs.gallery import gallery, lab_named, lines, pages_beside
     from luthier.labs.lab import in_time, run_lab
     from luthier.labs.pages import write_pages
+    from luthier.labs.recorded import against_recorded, seconds_of
 
     labs = [lab_named(name) for name in names]
+    seconds = [seconds_of(lab, quick=not full) for lab in labs]
     outcomes = []
     for place, lab in enumerate(labs):
-        left = sum(one.seconds for one in labs[place:])
-        about = "" if full else Message(", about {time} left", time=in_time(left))
+        left = sum(seconds[place:])
+        about = Message(", about {time} left", time=in_time(left)) if left else ""
         template = "{number} of {count}: {name}{about}"
         typer.echo(tr(template, number=place + 1, count=len(labs), name=lab.name, about=about), err=True)
-        outcomes.append(run_lab(lab, quick=not full, said=lambda line: typer.echo(f"  {line}", err=True)))
+        outcomes.append(run_lab(lab, quick=not full, said=_aside, about=seconds[place]))
         if json:
             typer.echo(storage.json_text(outcomes[-1].to_json()))
         else:
-            typer.echo("\n".join(lines(outcomes[-1])))
+            typer.echo("\n".join((*lines(outcomes[-1]), *against_recorded(outcomes[-1]))))
     if output is not None:
         folder, played = output.with_name(f"{output.stem}-pages"), pages_beside(outcomes)
         storage.write_text(output, gallery(outcomes, folder.name))

@@ -12,7 +12,7 @@ from luthier.classic.network import Network, sigmoid, sigmoid_prime
 from luthier.classic.network2 import CrossEntropyCost, QuadraticCost, vectorized_result
 from luthier.classic.network2 import Network as SecondNetwork
 from luthier.drawing import BLUE, ORANGE, empty_figure
-from luthier.labs.lab import Bench, Lab
+from luthier.labs.lab import DOCUMENT, Bench, Lab
 from luthier.nets import DenseSpec
 
 SIZES = (3, 4, 3, 2)
@@ -201,7 +201,7 @@ def counts(bench: Bench) -> None:
     net, rng = Network([784, 30, 10]), np.random.default_rng(0)
     x, y = rng.random((784, 1)), vectorized_result(3)
     parameters = sum(value.size for value in (*net.weights, *net.biases))
-    bench.number("weights and biases of 784-30-10", 23_860, parameters, 0)
+    bench.number("weights and biases of 784-30-10", 23_860, parameters, 0, of=DOCUMENT)
     hundred = Network([784, 100, 10])
     bench.number("and of 784-100-10", 79_510, sum(value.size for value in (*hundred.weights, *hundred.biases)), 0)
     for units, count in ((30, 23_860), (100, 79_510)):

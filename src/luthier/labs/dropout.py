@@ -11,7 +11,7 @@ from torch import Tensor
 from luthier.classic.cs231n import DropoutNet
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.engine import Member, Outcome, Settings, train
-from luthier.labs.lab import Bench, Lab
+from luthier.labs.lab import DOCUMENT, Bench, Lab
 from luthier.labs.mnist import digits, members, some
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs, Rows
@@ -44,7 +44,7 @@ def thinned(bench: Bench) -> None:
                 f"{int(moved[0].sum())} of {hidden} learnt",
             )
         earlier = after
-    bench.number("share of dropped units", 0.5, [1 - float(one.float().mean()) for one in moved], 0.15)
+    bench.number("share of dropped units", 0.5, [1 - float(one.float().mean()) for one in moved], 0.15, of=DOCUMENT)
     bench.holds(
         "the next step drops other units",
         not torch.equal(moved[0], moved[1]),
@@ -84,7 +84,7 @@ def _halved(bench: Bench) -> None:
         1e-12,
     )
     kept = [float(_masks(seed).mean()) for seed in range(5)]
-    bench.number("share of kept units at a keep probability of 0.5", 0.5, kept, 0.02)
+    bench.number("share of kept units at a keep probability of 0.5", 0.5, kept, 0.02, of=DOCUMENT)
 
 
 def _masks(seed: int) -> np.ndarray:

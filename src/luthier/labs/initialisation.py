@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
-from luthier.labs.lab import Bench, Lab
+from luthier.labs.lab import FORMULA, Bench, Lab
 from luthier.nets import DenseSpec, build
 from luthier.nets.activations import ACTIVATIONS
 from luthier.nets.initialise import INITIALISERS, Fan
@@ -63,6 +63,7 @@ def forwards(bench: Bench) -> None:
         bool(((last > 0.019) & (last < 0.033)).all()),
         f"{last.min():.3f} to {last.max():.3f}",
         printed="0.022 to 0.030",
+        of=FORMULA,
     )
     bench.number("relu with He, first layer", 0.827, table["relu", "He"][:, 0], 0.008)
     last = table["relu", "He"][:, -1]
@@ -71,6 +72,7 @@ def forwards(bench: Bench) -> None:
         bool(((last > 0.6) & (last < 1.1)).all()),
         f"{last.min():.2f} to {last.max():.2f}",
         printed="0.70 to 0.96",
+        of=FORMULA,
     )
     for inputs, printed in ((500, 0.0632), (784, 0.0505)):
         spec = DenseSpec(inputs=inputs, hidden=(1000,), outputs=1, initialiser="he")

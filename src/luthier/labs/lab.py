@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from pathlib import Path
@@ -34,7 +36,8 @@ SAID_EVERY = 5.0  # seconds between two lines of progress
 class MeasuredFigure:
     """One figure: what is expected and from where, what was measured (mean, and interval over seeds), the verdict.
 
-    `why` explains another number than the expected one, or a claim that does not hold.
+    `why` explains another number than the expected one, or a claim that does not hold. `value` is the mean as a number
+    and `within` how far from the expected one it may lie; a claim without a number has neither.
     """
 
     what: str
@@ -46,6 +49,8 @@ class MeasuredFigure:
     seeds: int = 1
     why: str = ""
     origin: str = ""
+    value: float | None = None
+    within: float | None = None
 
     @property
     def expected(self) -> str:
@@ -67,19 +72,9 @@ class Bench:
     """What a lab's run works with: how long it may take, and where it puts what it finds."""
 
     quick: bool = True
-    said: Callable[[str], None] = lambda line: None  # hears of what takes long
     comparisons: list[MeasuredFigure] = field(default_factory=list)
     figures: list[tuple[str, go.Figure]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    began: float = field(default_factory=time.perf_counter)
-    heard: float = field(default_factory=time.perf_counter)
-
-    def _progress(self, what: str) -> None:
-        """Say what has been measured, every few seconds."""
-        now = time.perf_counter()
-        if now > self.heard + SAID_EVERY:
-            self.heard = now
-            self.said(f"{now - self.began:.0f} s, {len(self.comparisons)} figures; last: {what}")
 
     def seeds(self, full: int = 5, quick: int = 3) -> range:
         """Seeds to run."""
@@ -112,7 +107,7 @@ class Bench:
         verdict = HOLDS if close else FAILS if not explained else REFUTED if refuted else ANOTHER
         message = f"{mean:.6g}{unit}" + (f" ± {half:.2g}" if len(values) > 1 else "")
         low, high = (mean - half, mean + half) if len(values) > 1 else (None, None)
-        self.comparisons.append(
+        self._add(
             MeasuredFigure(
                 what,
                 f"{expected:g}{unit}",
@@ -123,9 +118,10 @@ class Bench:
                 len(values),
                 why if explained else "",
                 of,
+                mean,
+                within,
             )
         )
-        self._progress(what)
 
     def holds(
         self,
@@ -140,10 +136,11 @@ class Bench:
         """A claim without a number: whether it holds, and what was measured. With `why` it is refuted where not."""
         verdict = HOLDS if bool(holds) else REFUTED if why else FAILS
         origin = of if printed else ""
-        self.comparisons.append(
-            MeasuredFigure(what, printed, measured, verdict, why="" if holds else why, origin=origin)
-        )
-        self._progress(what)
+        self._add(MeasuredFigure(what, printed, measured, verdict, why="" if holds else why, origin=origin))
+
+    def _add(self, figure: MeasuredFigure) -> None:
+        assert figure.what not in (one.what for one in self.comparisons), f"two figures are named '{figure.what}'"
+        self.comparisons.append(figure)
 
     def draw(self, title: str, figure: go.Figure) -> None:
         """A figure for the gallery; no two lines of its legend are named alike."""
@@ -222,14 +219,56 @@ class LabOutcome:
 
 
 def run_lab(
-    lab: Lab, *, quick: bool = True, said: Callable[[str], None] = lambda line: None, is_mnist: bool | None = None
+    lab: Lab,
+    *,
+    quick: bool = True,
+    said: Callable[[str], None] = lambda line: None,
+    about: float = 0.0,
+    is_mnist: bool | None = None,
 ) -> LabOutcome:
-    """Run a lab. Without MNIST, claims about it that do not hold on other pictures are skipped, not refuted."""
-    bench = Bench(quick, said)
-    lab.run(bench)
+    """Run a lab; `said` hears every few seconds how far it is, where it takes `about` so many of them.
+
+    Without MNIST, claims about it that do not hold on other pictures are skipped, not refuted.
+    """
+    bench, began = Bench(quick), time.perf_counter()
+    with _heard(said, bench, about):
+        lab.run(bench)
     if lab.needs_mnist and not (mnist_is_there() if is_mnist is None else is_mnist):
         bench.comparisons = [one if one.good else replace(one, verdict=SKIPPED) for one in bench.comparisons]
-    return LabOutcome(lab, bench, time.perf_counter() - bench.began)
+    return LabOutcome(lab, bench, time.perf_counter() - began)
+
+
+@contextmanager
+def _heard(said: Callable[[str], None], bench: Bench, about: float) -> Iterator[None]:
+    """Say how far a run is, while it lasts: a training is long, and says nothing itself."""
+    over, began = threading.Event(), time.perf_counter()
+
+    def saying() -> None:
+        while not over.wait(SAID_EVERY):
+            said(so_far(time.perf_counter() - began, about, bench.comparisons))
+
+    thread = threading.Thread(target=saying, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def so_far(seconds: float, about: float, comparisons: Sequence[MeasuredFigure]) -> str:
+    """Seconds so far and left, and the last of the figures measured.
+
+    >>> so_far(12.0, 40.0, [MeasuredFigure("accuracy", "95.42 %", "95.3 %", HOLDS)])
+    '12 s, about 28 s left; 1 figure, the last: accuracy'
+    >>> so_far(50.0, 40.0, [])
+    '50 s, longer than the usual 40 s; no figure yet'
+    """
+    left = f", about {in_time(about - seconds)} left" if about > seconds else ""
+    late = f", longer than the usual {in_time(about)}" if seconds >= about > 0 else ""
+    count = len(comparisons)
+    figures = f"{count} figure{'s' * (count > 1)}, the last: {comparisons[-1].what}" if count else "no figure yet"
+    return f"{in_time(seconds)}{left}{late}; {figures}"
 
 
 def mnist_is_there() -> bool:

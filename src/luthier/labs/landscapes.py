@@ -100,7 +100,7 @@ def off_the_saddle(bench: Bench) -> None:
         steps[decay] = int(np.argmax(np.abs(path[:, 1]) > 1))
     bench.number("steps of RMSProp with decay 0.9", 72, steps[0.9], 1)
     bench.number(
-        "with decay 0.99, for which 72 is stated",
+        "steps of RMSProp with decay 0.99, for which 72 is often given",
         72,
         steps[0.99],
         1,
@@ -196,7 +196,7 @@ def step_sizes(bench: Bench) -> None:
     for decay, printed in ((0.9, 3.16), (0.99, 10.0)):
         result = moves("rmsprop", 2000, decay_rate=decay)
         bench.number(f"RMSProp's first step, decay {decay:g}", printed, float(result[0]), 0.005)
-        bench.number("its last", 1.0, float(result[-1]), 1e-6)
+        bench.number(f"its last, decay {decay:g}", 1.0, float(result[-1]), 1e-6)
     bare = moves("adam-uncorrected", 40)
     bench.number("Adam's first step without correction", 3.16, float(bare[0]), 0.005)
     bench.number("its largest", 6.57, float(bare.max()), 0.005)

@@ -103,7 +103,7 @@ def _cross_entropy(bench: Bench, better: list[Path]) -> None:
             5e-4,
             of=ORIGINAL,
         )
-        bench.number("with the formula's gradient", right, mended, 5e-4)
+        bench.number(f"with the formula's gradient, from {start}", right, mended, 5e-4)
     bench.note(
         "the page's program takes the derivative by the output, dC/da, for that by the weighted input: it leaves "
         "sigma' out, and its rate of 0.005 goes with that mistake. At 0.15 both costs are compared at one rate"

@@ -17,7 +17,7 @@ from luthier.nets import DenseSpec
 from luthier.objective import LOSSES
 from luthier.rows import Inputs, Rows
 
-PRINTED = {  # hidden units: accuracy after the first epoch and in the best, from large first weights and better ones
+PRINTED = {  # hidden units: accuracy after the first epoch and the last, from large first weights and better ones
     30: ((86.43, 96.37), (92.70, 96.50)),
     100: ((89.94, 97.42), (92.95, 97.81)),
 }
@@ -82,7 +82,14 @@ def first_weights(bench: Bench) -> None:
                     unit=" %",
                     of=ORIGINAL,
                 )
-                bench.number("best epoch", printed[1], curve.max(1), 0.4, unit=" %", of=ORIGINAL)
+                bench.number(
+                    f"{hidden} hidden, {name} first weights: last epoch",
+                    printed[1],
+                    curve[:, -1],
+                    0.4,
+                    unit=" %",
+                    of=ORIGINAL,
+                )
     if not data.is_mnist:
         bench.note(MISSING)
     bench.draw("From better first weights a network is ahead at once", figure)

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +103,13 @@ def _code(text: str) -> dict[str, Any]:
     return {"cell_type": "code", "metadata": {}, "source": text, "outputs": [], "execution_count": None}
 
 
-def write_all(folder: Path) -> None:
-    """Every file's notebook, executed, into a folder."""
-    for name in files():
+def write_notebooks(folder: Path, names: Sequence[str] = ()) -> None:
+    """Every file's notebook, or those named, executed, into a folder."""
+    for name in names or files():
         path = folder / f"{name}.ipynb"
         storage.write_text(path, storage.json_text(executed(notebook(name)), indent=1) + "\n")
         print(path, flush=True)
 
 
 if __name__ == "__main__":
-    write_all(Path(sys.argv[1]))
+    write_notebooks(Path(sys.argv[1]), sys.argv[2:])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
 from luthier.engine import Member, Outcome, Settings, train
-from luthier.labs.lab import Bench, Lab
+from luthier.labs.lab import DOCUMENT, Bench, Lab
 from luthier.labs.mnist import BATCH, Digits, digits, learn, members, some
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs, Rows
@@ -280,7 +280,7 @@ def by_heart(bench: Bench) -> None:
     other = _right(result, replace(held_out, targets=torch.randint(10, (len(held_out),))))
     bench.number("and new pictures are predicted by chance", 10.0, other, 2.0, unit=" %")
     counts = {units: DenseSpec(inputs=784, hidden=(units,), outputs=10).parameter_count() for units in (30, 100)}
-    bench.number("parameters with 30 hidden units", 23860, counts[30], 0)
+    bench.number("parameters with 30 hidden units", 23860, counts[30], 0, of=DOCUMENT)
     bench.number("with 100, 'nearly 80,000'", 79510, counts[100], 0)
     _many_parameters(bench, data)
 

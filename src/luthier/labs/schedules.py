@@ -47,7 +47,7 @@ def formulas(bench: Bench) -> None:
     printed = (1, 0.976, 0.905, 0.794, 0.655, 0.5, 0.345, 0.206, 0.095, 0.024)
     taken = rates(Schedule("restarts", period=10), 20)
     bench.number(
-        "a cosine cycle of ten steps, as printed: largest gap",
+        "a cosine cycle of ten steps against its formula, to three decimals: largest gap",
         0.0,
         float(np.abs(taken[:10] - np.array(printed)).max()),
         6e-4,

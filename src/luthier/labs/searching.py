@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from luthier.drawing import BLUE, ORANGE, empty_figure
-from luthier.labs.lab import DOCUMENT, Bench, Lab
+from luthier.labs.lab import DOCUMENT, FORMULA, Bench, Lab
 from luthier.search import Number, Sampler, Space, Trial
 from luthier.search.samplers import CoarseToFine, Grid, Random, Request
 from luthier.search.scales import LOG, UNIFORM, WINDOW, Scale
@@ -76,7 +76,8 @@ def scales(bench: Bench) -> None:
     rates = drawn(Number(1e-4, 1.0, scale="log"), 20_000)
     for k in range(-4, 0):
         share = float(((rates >= 10.0**k) & (rates < 10.0 ** (k + 1))).mean())
-        bench.number("share of rates in a decade, sampled by 10^r", 0.25, share, 0.012)  # four standard errors
+        what = f"share of rates from 10^{k} to 10^{k + 1}, sampled by 10^r"
+        bench.number(what, 0.25, share, 0.012)  # four standard errors
     plain = drawn(Number(1e-4, 1.0), 20_000)
     bench.number("share above 0.1, sampled evenly", 0.90, float((plain > 0.1).mean()), 0.009)
     beta = drawn(Number(0.9, 0.999, scale="window"), 20_000)
@@ -87,9 +88,9 @@ def scales(bench: Bench) -> None:
     )
     p = float(stats.kstest((np.log10(1 - beta) + 3) / 2, "uniform").pvalue)
     bench.holds("log10(1 - beta) is even, by Kolmogorov and Smirnov", p > 0.001, f"p = {p:.2f}")
-    for value, printed in ((0.9, 10.0), (0.99, 100.0), (0.999, 1000.0)):
+    for value, printed, of in ((0.9, 10.0, DOCUMENT), (0.99, 100.0, DOCUMENT), (0.999, 1000.0, FORMULA)):
         terms = 10.0 ** WINDOW.forward(value)
-        bench.number(f"length of an average with beta = {value}, in terms", printed, terms, 1e-6 * printed, of=DOCUMENT)
+        bench.number(f"length of an average with beta = {value}, in terms", printed, terms, 1e-6 * printed, of=of)
     layers, units = drawn(Number(2, 4, integer=True), 3000), drawn(Number(50, 100, integer=True), 20_000)
     p = float(stats.chisquare([(layers == n).sum() for n in (2, 3, 4)]).pvalue)
     bench.holds("layers are drawn evenly from 2, 3, 4", p > 0.001, f"p = {p:.2f}")

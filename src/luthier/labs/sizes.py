@@ -111,7 +111,11 @@ def sizes(bench: Bench) -> None:
                 between=(printed - 3, printed + 3),
                 of=ORIGINAL,
             )
-        bench.number("SVM with gamma 'scale', 50,000", 98.02, last["scale"], 0.1, unit=" %")
+        bench.holds(
+            "with gamma 'scale' an SVM of 50,000 pictures makes less than half the printed one's errors",
+            100 - last["scale"] < (100 - MACHINE[-1]) / 2,
+            f"{last['scale']:.2f} %",
+        )
     elif not data.is_mnist:
         bench.note(MISSING)
     auto, scale = (machines[gamma] for gamma in NAMES)

@@ -7,7 +7,7 @@ import numpy as np
 from luthier.classic.network import sigmoid
 from luthier.classic.ng import hardmax, softmax
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
-from luthier.labs.lab import DOCUMENT, Bench, Lab
+from luthier.labs.lab import DOCUMENT, ORIGINAL, Bench, Lab
 
 EXAMPLE = (5.0, 2.0, -1.0, 3.0)
 START = (2.5, -1.0, 3.2, 0.5)
@@ -24,17 +24,17 @@ def values(bench: Bench) -> None:
     z = np.array(EXAMPLE)
     a = softmax(z)
     t = np.exp(5.0) * a / a[0]  # what stands over the sum: the first score's is e^5
-    for printed, result in zip((148.4, 7.4, 0.4, 20.1), t, strict=True):
-        bench.number("e to a score", printed, float(result), 0.05, of=DOCUMENT)
+    for score, printed, result in zip(z, (148.4, 7.4, 0.4, 20.1), t, strict=True):
+        bench.number(f"e to the score {score:g}", printed, float(result), 0.05, of=DOCUMENT)
     bench.number("their sum", 176.3, float(t.sum()), 0.05, of=DOCUMENT)
-    for printed, result in zip((0.842, 0.042, 0.002, 0.114), a, strict=True):
-        bench.number("probability of a class", printed, float(result), 5e-4, of=DOCUMENT)
+    for score, printed, result in zip(z, (0.842, 0.042, 0.002, 0.114), a, strict=True):
+        bench.number(f"probability of the class with score {score:g}", printed, float(result), 5e-4, of=DOCUMENT)
     Z = np.stack([z, 2 * z, -z], 1)
     gap = np.abs(softmax(Z) - np.stack([softmax(column) for column in Z.T], 1)).max()
     bench.number("classes by samples (C, m): each column is a softmax by itself, largest gap", 0.0, float(gap), 1e-15)
     for scores, right in (((1.0, 2.0), 0.731059), ((10.0, 20.0), 0.9999546)):
         bench.number(f"softmax of {scores} expresses confidence", right, float(softmax(np.array(scores))[1]), 5e-7)
-        bench.number("proportions do not", 2 / 3, scores[1] / sum(scores), 1e-12)
+        bench.number(f"proportions of {scores} do not", 2 / 3, scores[1] / sum(scores), 1e-12)
     two, rng = 0.0, np.random.default_rng(0)
     for z1, z2 in rng.normal(0, 5, (200, 2)):
         two = max(two, abs(float(softmax(np.array([z1, z2]))[0] - sigmoid(z1 - z2))))
@@ -49,8 +49,8 @@ def values(bench: Bench) -> None:
 def sliders(bench: Bench) -> None:
     """Four scores, the fourth moved."""
     z = np.array(START)
-    for printed, a in zip((0.315, 0.009, 0.633, 0.043), softmax(z), strict=True):
-        bench.number("a bar at the page's start", printed, float(a), 5e-4)
+    for score, printed, a in zip(z, (0.315, 0.009, 0.633, 0.043), softmax(z), strict=True):
+        bench.number(f"the bar of score {score:g} at the page's start", printed, float(a), 5e-4, of=ORIGINAL)
     fourth = np.linspace(-5, 5, 101)
     bars = np.stack([softmax(np.array([*START[:3], value])) for value in fourth])
     bench.number("the bars add up to 1 for every position of the slider", 1.0, float(bars.sum(1).max()), 1e-12)
@@ -74,8 +74,8 @@ def derivatives(bench: Bench) -> None:
     bench.number(
         "the Jacobian is diag(a) - a a': largest gap", 0.0, float(np.abs(J - (np.diag(a) - np.outer(a, a))).max()), 1e-9
     )
-    for printed, result in zip((0.133, 0.040, 0.002, 0.101), np.diag(J), strict=True):
-        bench.number("slope of a probability by its own score", printed, float(result), 5e-4)
+    for score, printed, result in zip(z, (0.133, 0.040, 0.002, 0.101), np.diag(J), strict=True):
+        bench.number(f"slope of a probability by its own score of {score:g}", printed, float(result), 5e-4)
     off = J[~np.eye(4, dtype=bool)]
     bench.holds(
         "own slopes are positive, all others negative",
@@ -99,8 +99,8 @@ def derivatives(bench: Bench) -> None:
 def temperature(bench: Bench) -> None:
     """A constant before the scores."""
     z = np.array(EXAMPLE)
-    for printed, result in zip((0.32, 0.24, 0.18, 0.26), softmax(z, 0.1), strict=True):
-        bench.number("a probability at c = 0.1", printed, float(result), 0.005)
+    for score, printed, result in zip(z, (0.32, 0.24, 0.18, 0.26), softmax(z, 0.1), strict=True):
+        bench.number(f"the probability of score {score:g} at c = 0.1", printed, float(result), 0.005)
     for factor, printed, within in ((2.0, 0.980, 5e-4), (5.0, 0.99995, 5e-6), (50.0, 1.0, 1e-12)):
         bench.number(f"the largest probability at c = {factor:g}", printed, float(softmax(z, factor)[0]), within)
     bench.number(
