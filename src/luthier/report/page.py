@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +23,7 @@ from luthier.report.contents import Contents, read_contents
 from luthier.report.experiment_figures import answer_rows, draw_intervals, effect_rows
 from luthier.report.html import plot, table, whole_page
 from luthier.report.picture_figures import augmented
+from luthier.report.quantile_table import quantile_table
 from luthier.report.real_world import real_world
 from luthier.report.terminal import STEPS, WORDS, history_of, number
 from luthier.saved import RunFolder
@@ -142,7 +143,7 @@ def _judgement(run: Contents) -> Iterator[str]:
         yield f"<h3>{tr('Predicted and true values')}</h3>"
         yield from plot("predicted", figures.draw_predicted(scores["predicted"]), tr("Predicted and true values"))
     yield from _calibration(scores["calibration"])
-    yield from _quantiles(scores.get("quantiles") or [])
+    yield from quantile_table(scores.get("quantiles") or [])
     yield from error_analysis(scores)
     yield "</section>"
 
@@ -186,24 +187,6 @@ def _calibration(calibration: CalibrationFacts | CoverageFacts) -> Iterator[str]
                     for name, one in zip(names, thirds, strict=False)
                 ],
             )
-
-
-def _quantiles(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    if rows:
-        yield f"<h3>{tr('Quantiles of the test values')}</h3>"
-        names = tr("quantile"), tr("values below"), tr("pinball loss"), tr("gradient-boosted trees")
-        yield from table(
-            names,
-            [
-                (
-                    f"{row['level']:g}",
-                    f"{row['below']:.1%}",
-                    f"{row['loss']:.4g}",
-                    "" if row["trees"] is None else f"{row['trees']:.4g}",
-                )
-                for row in rows
-            ],
-        )
 
 
 def _step(run: Contents, step: int) -> Iterator[str]:
