@@ -58,9 +58,8 @@ def from_disk() -> Stream:
     encoder = TableEncoder.fit(sample, infer_columns(sample, target="bought", overrides=kinds))
 
     def dataset(frame: pl.DataFrame) -> Rows:
-        numbers, codes = encoder.encode(frame)
         targets = torch.from_numpy(frame["bought"].to_numpy().astype(np.int64))
-        return Rows(Inputs(numbers=numbers, codes=codes), targets)
+        return Rows(encoder.encode(frame), targets)
 
     pieces = Pieces(tuple(table_files(TABLE / "rows")), np.zeros(0, dtype=np.int64))
     rows = encoded(TABLE / "encoded", lambda: map(dataset, pieces.frames()), classes=True, weighted=False)

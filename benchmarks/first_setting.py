@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from benchmarks.ranks import TARGETS
-from luthier.data import TableEncoder, inputs_of, preprocess_of, read_source
+from luthier.data import TableEncoder, preprocess_of, read_source
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Member, Schedule, Settings, step_time, train
 from luthier.nets import DenseSpec
@@ -35,7 +35,7 @@ from luthier.recipe.plan import PlanSize
 from luthier.recipe.problem import embedding_width
 from luthier.recipe.setting import Setting, seeded
 from luthier.request import RunRequest
-from luthier.rows import Inputs, Rows
+from luthier.rows import Rows
 
 ROWS, SPLITS, SEEDS, EVALUATIONS = 10_000, 3, 5, 40
 JUDGED = ("diamonds", "default", "penguins", "stackoverflow")
@@ -64,8 +64,7 @@ class Table:
         for part in self.parts:
             regression = self.kind == "regression"
             targets = self.transform.standardise(part.targets).float() if regression else part.targets
-            features, codes = inputs_of(fitted(part.numbers), part.codes, self.encoder)
-            result.append(Rows(Inputs(numbers=features, codes=codes), targets))
+            result.append(Rows(fitted.prepared(part.inputs), targets))
         return result
 
 
@@ -108,7 +107,7 @@ def trained(rows: Table, setting: Setting, steps: int) -> dict[str, Any]:
     began = time.process_time()
     outcome = train(seeded(setting, range(SEEDS), steps), training, validation, settings)
     seconds = time.process_time() - began
-    outputs = outcome.logits(test.numbers, test.codes)
+    outputs = outcome.logits(test.inputs)
     outputs = rows.transform.bounded(outputs) if rows.kind == "regression" else outputs
     losses = loss_named(settings.loss).mean(outputs, test.targets, None).double().numpy()
     best = float(np.mean(outcome.best_step)) / steps

@@ -72,7 +72,7 @@ def _peers(read: Any, parts: pl.DataFrame, seed: int) -> Any:
     """Each peer's predictions for the test rows, on the target's own scale."""
     test = (parts["part"] == "test").to_numpy()
     encoder = parts_of(read, RunRequest(source="", seed=seed)).encoder
-    numbers, codes = (tensor.numpy() for tensor in encoder.encode(read.frame))
+    numbers, codes = (tensor.numpy() for tensor in encoder.encode(read.frame).values())
     X = np.concatenate([numbers, codes], 1)
     y = encode_target(read.frame[read.task.target], read.task).numpy()
     regression, log = read.task.kind == "regression", read.task.log_scale

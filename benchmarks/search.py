@@ -286,10 +286,10 @@ def quality() -> list[dict[str, Any]]:
     print("| table | ours | Optuna TPE + loop | gain, 95 % interval |\n|---|---|---|---|")
     for table in ("diamonds", "churn", "ames"):
         result = [quality_of(table, seed) for seed in range(QUALITY_SEEDS)]
-        from luthier.search.claims import paired
+        from luthier.statistics.paired import by_seed
 
         mine, theirs = [a for a, _ in result], [b for _, b in result]
-        gain = paired(theirs, mine)
+        gain = by_seed(theirs, mine)
         means = statistics.mean(mine), statistics.mean(theirs)
         print(f"| {table} | {means[0]:.4f} | {means[1]:.4f} | {gain} |", flush=True)
         rows.append(

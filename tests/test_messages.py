@@ -19,7 +19,8 @@ from luthier.diagnosis import CHECKS
 from luthier.errors import ConfigError, language_named
 from luthier.labs.exercises import EXERCISES, in_words
 from luthier.labs.gallery import all_labs
-from luthier.messages import Message, catalogue, speaking, tr
+from luthier.messages import Message, catalogue, restored, speaking, tr, with_messages
+from luthier.messages import in_words as message_words
 from luthier.recipe import checklist, in_lines, read_ledger, worded
 from luthier.recipe.checklist import ITEMS, STEP_NAMES
 from luthier.recipe.ledger import Ledger
@@ -91,6 +92,14 @@ def test_a_message_is_kept_as_data_and_said_in_each_language(tmp_path: Path) -> 
     assert record["sentence"] == "a is left out: 12 rows"
     assert worded(record)["sentence"] == record["sentence"]
     assert worded(record, "zh")["sentence"] == "跳过 a：12 行"
+
+
+def test_messages_in_lists_of_lists_are_kept() -> None:
+    rows = [[Message("batch norm"), Message("{count} rows", count=3)], ["as it is", "batch norm"]]
+    kept = json.loads(json.dumps(with_messages({"questions": rows})))
+    with speaking("zh"):
+        assert message_words(kept) == {"questions": [["批归一化", "3 行"], ["as it is", "batch norm"]]}
+    assert restored(kept)["questions"] == rows
 
 
 def test_what_data_hold_is_never_translated() -> None:

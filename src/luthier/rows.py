@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from luthier.errors import InputError
 
+Place = Mapping[str, list[int]]  # where a column of a table lies: its columns of each of the inputs
+
 
 class Inputs(Mapping[str, Tensor]):
     """A frozen mapping of named tensors of N rows each.
@@ -83,6 +85,11 @@ class Inputs(Mapping[str, Tensor]):
     def map(self, some: Callable[[Tensor], Tensor]) -> Inputs:
         """The inputs whose every tensor is some function of these."""
         return Inputs(**{name: some(value) for name, value in self.items()})
+
+    def pieces(self, size: int) -> Iterator[Inputs]:
+        """The inputs so many rows at a time, in the same memory."""
+        for start in range(0, self.rows, size):
+            yield self.map(lambda value, start=start: value[start : start + size])  # type: ignore[misc]
 
     def replaced(self, **named: Tensor) -> Inputs:
         """The inputs with some tensors in place of others."""

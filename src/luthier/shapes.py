@@ -42,6 +42,7 @@ Pairs = Bool[Tensor, "B B"]
 
 Features = Float[Tensor, "B F"]
 Codes = Shaped[Tensor, "B K"]  # whole numbers of any width
+Tokens = Shaped[Tensor, "B L"]
 Embedded = Float[Tensor, "B _"]  # one category column, each with a width of its own
 Hidden = Float[Tensor, "B H"]
 Outputs = Float[Tensor, "B outputs"]  # of one network

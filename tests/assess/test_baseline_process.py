@@ -50,7 +50,7 @@ def test_a_linear_model_takes_vectors_or_words_and_not_both() -> None:
     wrong = np.stack([6 - y, np.full(120, 9), np.zeros(120)], 1)
     numbers = g.normal(size=(120, 1))
     rows, asked = (
-        {"numbers": np.concatenate([numbers, vectors, words], 1), "codes": np.zeros((120, 0)), "targets": y}
+        {"numbers": np.concatenate([numbers, vectors], 1), "tokens": words, "codes": np.zeros((120, 0)), "targets": y}
         for words in (ids, wrong)
     )
     task = {"classes": 2, "log_scale": False, "pictures": False, "sizes": [], "words": [3, 2, 5]}

@@ -11,6 +11,7 @@ from sklearn.linear_model import LinearRegression
 from luthier.assess import (
     permutation_importance,
 )
+from luthier.rows import Inputs
 
 
 def test_importance_is_that_of_scikit_learn() -> None:
@@ -18,11 +19,9 @@ def test_importance_is_that_of_scikit_learn() -> None:
     X = rng.normal(size=(2000, 3))
     y = 3 * X[:, 0] + X[:, 1] + 0.1 * rng.normal(size=2000)
     model = LinearRegression().fit(X, y)
-    groups = {name: ([i], []) for i, name in enumerate("abc")}
-    codes = torch.zeros(2000, 0, dtype=torch.int64)
-    result = permutation_importance(
-        lambda x, c: model.predict(x.numpy()), torch.from_numpy(X), codes, y, "rmse", groups
-    )
+    groups = {name: {"numbers": [i]} for i, name in enumerate("abc")}
+    inputs = Inputs(numbers=torch.from_numpy(X))
+    result = permutation_importance(lambda rows: model.predict(rows.numbers.numpy()), inputs, y, "rmse", groups)
     known = oracle_importance(model, X, y, scoring="neg_root_mean_squared_error", n_repeats=5, random_state=0)
     assert [row["column"] for row in result] == ["a", "b", "c"]
     for row, mean in zip(result, known.importances_mean, strict=True):

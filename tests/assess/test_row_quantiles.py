@@ -61,7 +61,7 @@ def test_the_best_constants_are_the_sorted_sample_s_quantiles() -> None:
     settings = Settings("quantiles 0.1 0.5 0.9", "adam", 999, 3000, 3000, dtype=torch.float64, keep_last=True)
     part = Rows(Inputs(numbers=torch.zeros(999, 1, dtype=torch.float64)), values)
     outcome = train([Member(spec, 0, 0.02, schedule=Schedule("cosine"))], part, None, settings)
-    found = rising(outcome.logits(part.numbers, part.codes)[0, :1], LEVELS)[0]
+    found = rising(outcome.logits(part.inputs)[0, :1], LEVELS)[0]
     # The loss is flat between two neighbours, which lie up to 0.02 apart here.
     np.testing.assert_allclose(found, wanted, atol=0.03)
 

@@ -50,7 +50,7 @@ def frame() -> pl.DataFrame:
 FRAME = frame()
 COLUMNS = [Column("a", "number", True, ""), Column("b", "number", True, ""), Column("kind", "category", True, "")]
 ENCODER = TableEncoder.fit(FRAME, COLUMNS)
-CELLS, CODES = ENCODER.encode(FRAME)
+CELLS, CODES = ENCODER.encode(FRAME).values()
 PREPARE = Preprocess.fit(CELLS, "robust")
 FLAGS, LEVELS = PREPARE.width - NUMBERS, ENCODER.category_sizes
 PART = Rows(Inputs(numbers=PREPARE(CELLS).double(), codes=CODES), torch.arange(ROWS) % len(CLASSES))

@@ -235,6 +235,6 @@ def test_a_model_reads_rows_in_another_dialect_than_it_learnt_from(
     styles = styles_of(encoder.columns)
     whole = encoder.encode(read_source(tmp_path / "new.csv", styles=styles).frame)
     batches = [encoder.encode(batch) for batch in read_batches(tmp_path / "new.csv", 7, styles=styles)]
-    for place, wanted in enumerate(expected):
-        assert torch.equal(whole[place], wanted)
-        assert torch.equal(torch.cat([batch[place] for batch in batches]), wanted)
+    for name, wanted in expected.items():
+        assert torch.equal(whole[name], wanted)
+        assert torch.equal(torch.cat([batch[name] for batch in batches]), wanted)

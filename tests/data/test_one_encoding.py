@@ -26,6 +26,7 @@ from luthier.data.values import styles_of
 from luthier.exporting.to_onnx import export_onnx, inputs_for
 from luthier.exporting.to_torch import export_torch
 from luthier.nets import DenseSpec, build
+from luthier.rows import Inputs
 from luthier.saved import Model
 from luthier.serving.limits import Limits
 from luthier.serving.row_reader import RequestRows, RowReader
@@ -262,11 +263,11 @@ def test_a_column_reads_its_own_marks_where_few_rows_do_not_show_them(tmp_path: 
         next(read_batches(tmp_path / "new.csv", 5, styles=styles_of(columns))),
         pl.DataFrame({"people": 1234, "part": "1.007", "price": 2500.0, "rooms": 3000}),
     ):
-        numbers, codes = encoder.encode(frame)
+        numbers, codes = encoder.encode(frame).values()
         assert numbers.tolist() == wanted
         assert encoder.levels("part")[int(codes[0, 0])] == "1.007"
     served = RowReader(encoder, {}).read("text/csv", (tmp_path / "new.csv").read_bytes(), Limits().rows)
-    assert RowReader(encoder, {}).encode([served])[0].tolist() == wanted
+    assert RowReader(encoder, {}).encode([served]).numbers.tolist() == wanted
 
 
 def test_rows_by_themselves(encoder: TableEncoder) -> None:
@@ -274,7 +275,8 @@ def test_rows_by_themselves(encoder: TableEncoder) -> None:
     written = as_written_with_commas if has_commas(encoder) else as_written
     for frame in (truth(40), written(truth(40)).cast(pl.String)):
         alone = [encoder.encode(frame[k]) for k in range(len(frame))]
-        check(encoder, tuple(torch.cat(parts) for parts in zip(*alone, strict=True)), truth(40))
+        joined = {name: torch.cat([one[name] for one in alone]) for name in alone[0]}
+        check(encoder, Inputs(**joined), truth(40))
 
 
 @pytest.mark.parametrize("rows", [40, ROWS])
@@ -300,7 +302,7 @@ def exported(encoder: TableEncoder, tmp_path_factory: pytest.TempPathFactory) ->
     """A model without text, which is not exported, with a network that was not trained."""
     frame, folder = truth().drop("said"), tmp_path_factory.mktemp("exported")
     plain = replace(encoder, columns=encoder.columns[:-1], texts=())
-    numbers, _ = plain.encode(frame)
+    numbers = plain.encode(frame).numbers
     preprocess = Preprocess.fit(numbers, "quantile")
     embeddings = tuple((size, 2) for size in plain.category_sizes)
     net = build(DenseSpec(inputs=preprocess.width, hidden=(8,), outputs=3, embeddings=embeddings), seed=0).eval()
@@ -343,7 +345,8 @@ def test_the_exported_program(door: str, exported: tuple[Model, Path], tmp_path:
         with pytest.raises(ValueError, match="is not a number"):  # rows by themselves do not say how they are written
             plain.encode(rows)
         return
-    check(model.encoder, plain.encode(rows), frame)
+    numbers, codes = plain.encode(rows)
+    check(model.encoder, Inputs(numbers=numbers, codes=codes), frame)
     result = np.array([list(row.values()) for row in plain.predict_proba(rows)])
     np.testing.assert_allclose(result, model.predict_proba(frame).to_numpy(), atol=1e-6)  # float32 networks
     assert plain.predict([]) == []
@@ -391,16 +394,16 @@ def test_arrays(tmp_path: Path) -> None:
     for fitted in doors:
         encoder = TableEncoder.fit(fitted, infer_columns(fitted, target="", overrides={"x0": "number"}))
         for door in doors:
-            np.testing.assert_array_equal(encoder.encode(door)[0].numpy(), X)
+            np.testing.assert_array_equal(encoder.encode(door).numbers.numpy(), X)
 
 
-def check(encoder: TableEncoder, found: tuple[torch.Tensor, ...], frame: pl.DataFrame) -> None:
+def check(encoder: TableEncoder, found: Inputs, frame: pl.DataFrame) -> None:
     """Equal to what was written out by hand, bit for bit."""
-    numbers, codes = found
+    numbers, codes = found.numbers, found.codes
     wanted = numbers_by_hand(frame)
     assert (numbers.dtype, codes.dtype) == (torch.float64, torch.int64)
-    np.testing.assert_array_equal(numbers[:, : wanted.shape[1]].numpy(), wanted)
+    np.testing.assert_array_equal(numbers.numpy(), wanted)
     np.testing.assert_array_equal(codes.numpy(), codes_by_hand(frame, encoder))
     if encoder.texts:
         pieces = encoder.texts[0].encode(frame.select("said"))
-        np.testing.assert_array_equal(numbers[:, wanted.shape[1] :].numpy(), pieces)
+        np.testing.assert_array_equal(found.tokens.numpy(), pieces)

@@ -272,7 +272,7 @@ def test_dates_of_a_frame_then_of_a_file(tmp_path: Path) -> None:
     frame = pl.DataFrame({"day": [dt.date(2021, 1, 1) + dt.timedelta(k) for k in range(40)], "x": range(40)})
     encoder = TableEncoder.fit(frame, infer_columns(frame, target="x", overrides={}))
     frame.write_csv(tmp_path / "t.csv")
-    assert encoder.encode(read_source(tmp_path / "t.csv").frame)[0].equal(encoder.encode(frame)[0])
+    assert encoder.encode(read_source(tmp_path / "t.csv").frame).numbers.equal(encoder.encode(frame).numbers)
     with pytest.raises(InputError, match=r"where training had dates(.|\n)*ISO 8601(.|\n)*'soon' in row 1"):
         encoder.encode(pl.DataFrame({"day": ["soon"]}))
 
@@ -294,10 +294,10 @@ TRUTHS = {"yes": 1.0, "Yes": 1.0, "TRUE": 1.0, "t": 1.0, "1.0": 1.0, "no": 0.0, 
 )
 def test_truths_in_every_spelling(cells: list[Any]) -> None:
     encoder = fitted(cells * 10)
-    result = encoder.encode(pl.DataFrame({"x": list(TRUTHS)}))[0][:, 0]
+    result = encoder.encode(pl.DataFrame({"x": list(TRUTHS)})).numbers[:, 0]
     assert result.tolist() == list(TRUTHS.values())
     for typed in ([True, False, None], [1, 0, 2], [1.0, 0.0, 0.5]):
-        result = encoder.encode(pl.DataFrame({"x": typed}))[0][:, 0]
+        result = encoder.encode(pl.DataFrame({"x": typed})).numbers[:, 0]
         assert result[:2].tolist() == [1.0, 0.0]
         assert result[2].isnan()
 
@@ -311,7 +311,7 @@ def fitted(cells: list[Any], override: str = "") -> TableEncoder:
 def test_mixed_spellings_are_two_levels_where_all_are_truths() -> None:
     cells = ["Yes", "yes", "No", "no", "Y", "TRUE", "f"] * 5
     assert "spellings of yes and no, which count as two" in column(cells).reason
-    assert fitted(cells).encode(pl.DataFrame({"x": cells[:7]}))[0][:, 0].tolist() == [1, 1, 0, 0, 1, 1, 0]
+    assert fitted(cells).encode(pl.DataFrame({"x": cells[:7]})).numbers[:, 0].tolist() == [1, 1, 0, 0, 1, 1, 0]
 
 
 def test_levels_that_differ_in_case_are_kept_apart_and_said() -> None:
@@ -324,7 +324,7 @@ def test_levels_that_differ_in_case_are_kept_apart_and_said() -> None:
 
 def test_a_word_that_training_did_not_have_is_missing_and_counted() -> None:
     encoder, unread = fitted(["male", "female"] * 10), Unread()
-    result = encoder.encode(pl.DataFrame({"x": ["male", "female", "perhaps", None, "m"]}), unread=unread)[0][:, 0]
+    result = encoder.encode(pl.DataFrame({"x": ["male", "female", "perhaps", None, "m"]}), unread=unread).numbers[:, 0]
     assert result[:2].tolist() == [1.0, 0.0]
     assert result[2:].isnan().all()
     assert list(unread.sentences()) == ["`x`: 2 cells are not in training, such as 'perhaps'; they count as unknown"]
@@ -362,7 +362,7 @@ def test_dictionaries_are_text() -> None:
         two = pl.DataFrame({"x": pl.Series(["x", "y", None] * 10, dtype=kind)})
         encoder = TableEncoder.fit(two, infer_columns(two, target="", overrides={}))
         assert encoder.truths == {"x": ("x", "y")}
-        assert encoder.encode(two)[0][:2, 0].tolist() == [0.0, 1.0]
+        assert encoder.encode(two).numbers[:2, 0].tolist() == [0.0, 1.0]
 
 
 def test_text_of_scripts_without_blanks_is_text() -> None:
@@ -399,7 +399,7 @@ def test_classes_of_a_file_and_of_a_frame() -> None:
 
 def test_large_numbers_keep_their_digits() -> None:
     cells = [str(1_614_556_800_000 + k) for k in range(50)]
-    result = fitted(cells, "number").encode(pl.DataFrame({"x": cells}))[0][:, 0]
+    result = fitted(cells, "number").encode(pl.DataFrame({"x": cells})).numbers[:, 0]
     assert result.tolist() == [float(cell) for cell in cells]
     task = infer_task(pl.Series("y", cells))
     assert encode_target(pl.Series("y", cells), task).tolist() == [float(cell) for cell in cells]
@@ -502,7 +502,7 @@ def test_parsers_come_back() -> None:
     columns = infer_columns(frame, target="", overrides={"zip": "category"})
     encoder = TableEncoder.fit(frame, columns)
     again = TableEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
-    for one, other in zip(encoder.encode(frame), again.encode(frame), strict=True):
+    for one, other in zip(encoder.encode(frame).values(), again.encode(frame).values(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert [column.cells for column in again.columns] == [column.cells for column in encoder.columns]
     assert set(WORD_MARKS) <= set(again.columns[2].cells.marks)
@@ -524,8 +524,10 @@ def test_whole_numbers_that_a_floating_point_number_cannot_hold_are_levels(first
     assert (column.kind, column.used) == ("category", True)
     assert "more digits than a number keeps" in column.reason
     encoder = TableEncoder.fit(frame, (column,))
-    assert len(set(encoder.encode(frame)[1][:, 0].tolist())) == 30
-    assert torch.equal(encoder.encode(frame)[1], encoder.encode(pl.DataFrame({"code": list(map(str, numbers))}))[1])
+    assert len(set(encoder.encode(frame).codes[:, 0].tolist())) == 30
+    assert torch.equal(
+        encoder.encode(frame).codes, encoder.encode(pl.DataFrame({"code": list(map(str, numbers))})).codes
+    )
 
 
 def test_large_numbers_far_apart_stay_numbers() -> None:

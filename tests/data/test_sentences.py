@@ -22,6 +22,7 @@ from luthier.data.sentences.bert import BertEncoder, BertSizes
 from luthier.data.sentences.model_folder import read_folder
 from luthier.data.sentences.static_table import ROWS, static_table, wordpiece
 from luthier.errors import InputError
+from luthier.rows import Inputs
 
 ROOT = Path(__file__).parents[2]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "film", "##s", "a", "very", "rain", "the", "."]
@@ -242,12 +243,12 @@ def test_an_encoder_with_vectors_comes_back_and_knows_its_source() -> None:
     frame = pl.DataFrame({"said": [f"word number {k} of the day" for k in range(60)], "x": np.arange(60) * 0.5})
     frame = frame.with_columns(y=pl.Series(["a", "b"] * 30))
     encoder = TableEncoder.fit(frame, infer_columns(frame, target="y", overrides={}), "static")
-    numbers, _ = encoder.encode(frame)
-    assert numbers.shape[1] == 1 + 256 + encoder.words
+    numbers = encoder.encode(frame).numbers
+    assert numbers.shape[1] == 1 + 256
     np.testing.assert_allclose(numbers[:, 1:257].norm(dim=1).numpy(), 1, atol=1e-5)
-    assert encoder.places()["said"][0] == list(range(1, numbers.shape[1]))
+    assert encoder.places()["said"] == {"numbers": list(range(1, 257)), "tokens": list(range(encoder.words))}
     again = TableEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
-    assert again.encode(frame)[0].equal(numbers)
+    assert again.encode(frame).numbers.equal(numbers)
     known = encoder.to_json()
     known["vectors"][0]["digest"] = sha256(b"").hexdigest()
     with pytest.raises(InputError, match="which is not here"):
@@ -255,14 +256,15 @@ def test_an_encoder_with_vectors_comes_back_and_knows_its_source() -> None:
 
 
 def test_vectors_pass_preprocessing_as_they_are() -> None:
-    numbers = torch.tensor([[1.0, 0.6, 0.8, 5.0], [3.0, 1.0, 0.0, 9000.0]])
-    fitted = Preprocess.fit(numbers, words=1, vectors=2)
+    numbers = torch.tensor([[1.0, 0.6, 0.8], [3.0, 1.0, 0.0]])
+    fitted = Preprocess.fit(numbers, vectors=2)
     assert fitted(numbers)[:, 1:].equal(numbers[:, 1:])
     assert fitted(numbers)[:, 0].tolist() == [-1.0, 1.0]
     again = Preprocess.from_config(fitted.config())
     again.load_state_dict(fitted.state_dict())
     assert again(numbers).equal(fitted(numbers))
-    assert fitted.plain(numbers).shape == (2, 1 + 32 + 16)
+    inputs = Inputs(numbers=numbers, tokens=torch.tensor([[5], [9000]]))
+    assert fitted.plain(inputs).shape == (2, 1 + 32 + 16)
 
 
 def test_several_columns_have_a_vector_each_and_many_one_together() -> None:

@@ -124,19 +124,19 @@ def test_encoder_round_trip_unknown_and_missing() -> None:
     columns = infer_columns(MIXED, target="y", overrides={})
     fitted = TableEncoder.fit(MIXED, columns)
     again = TableEncoder.from_json(json.loads(json.dumps(fitted.to_json())))
-    for one, other in zip(fitted.encode(MIXED), again.encode(MIXED), strict=True):
+    for one, other in zip(fitted.encode(MIXED).values(), again.encode(MIXED).values(), strict=True):
         assert torch.equal(one.nan_to_num(-9), other.nan_to_num(-9))
     changed = MIXED.with_columns(cut=pl.Series(["never seen", None, "fair"] * 20))
-    assert fitted.encode(changed)[1][:3, 0].tolist() == [0, 1, 2]
+    assert fitted.encode(changed).codes[:3, 0].tolist() == [0, 1, 2]
     day = fitted.number_names.index("when (weekday)")
-    assert fitted.encode(MIXED)[0][0, day] == dt.date(2024, 1, 1).isoweekday()
+    assert fitted.encode(MIXED).numbers[0, day] == dt.date(2024, 1, 1).isoweekday()
 
 
 def test_text_of_a_streamed_csv_encodes_like_typed_values() -> None:
     columns = infer_columns(MIXED, target="y", overrides={})
     fitted = TableEncoder.fit(MIXED, columns)
     text = MIXED.with_columns(pl.all().cast(pl.String))
-    for one, other in zip(fitted.encode(MIXED), fitted.encode(text), strict=True):
+    for one, other in zip(fitted.encode(MIXED).values(), fitted.encode(text).values(), strict=True):
         assert torch.equal(one.nan_to_num(-9), other.nan_to_num(-9))
 
 

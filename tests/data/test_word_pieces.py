@@ -10,6 +10,7 @@ import torch
 from luthier.data import Preprocess, TableEncoder, infer_columns
 from luthier.data.word_pieces import PAD, UNKNOWN, Words
 from luthier.errors import InputError
+from luthier.rows import Inputs
 
 TEXTS = ["a very good film", "a very bad film", "good acting, very good film", "Très bon, a GOOD film!", None] * 8
 
@@ -48,10 +49,11 @@ def test_an_encoder_with_text_comes_back() -> None:
     assert {column.name: column.kind for column in columns} == {"said": "text", "x": "number"}
     encoder = TableEncoder.fit(frame, columns)
     again = TableEncoder.from_json(encoder.to_json())
-    numbers, _ = encoder.encode(frame)
-    assert again.encode(frame)[0].equal(numbers)
-    assert numbers.shape[1] == 1 + encoder.words
-    assert encoder.places()["said"][0] == list(range(1, numbers.shape[1]))
+    inputs = encoder.encode(frame)
+    assert all(again.encode(frame)[name].equal(value) for name, value in inputs.items())
+    assert inputs.tokens.dtype == torch.int32
+    assert (inputs.numbers.shape[1], inputs.tokens.shape[1]) == (1, encoder.words)
+    assert encoder.places() == {"said": {"tokens": list(range(encoder.words))}, "x": {"numbers": [0]}}
     broken = encoder.to_json()
     broken["texts"][0]["tokenizer"] = {"version": "1.0"}
     with pytest.raises(InputError, match="tokenizer of 'said' is damaged"):
@@ -65,17 +67,18 @@ def test_several_columns_of_text_are_read_one_after_another() -> None:
     assert (words.encode(frame)[0, :7] > 0).all()
 
 
-def test_ids_pass_preprocessing_as_they_are() -> None:
-    numbers = torch.tensor([[1.0, 5.0, 0.0], [3.0, 9000.0, 2.0]])
-    fitted = Preprocess.fit(numbers, words=2)
-    out = fitted(numbers)
-    assert out[:, 1:].equal(numbers[:, 1:])
-    assert out[:, 0].tolist() == [-1.0, 1.0]
-    assert fitted.width == 3
-    again = Preprocess.from_config(fitted.config())
+def test_tokens_pass_preprocessing_as_they_are() -> None:
+    tokens = torch.tensor([[5, 0], [9000, 2]], dtype=torch.int32)
+    inputs = Inputs(numbers=torch.tensor([[1.0], [3.0]]), tokens=tokens)
+    fitted = Preprocess.fit(inputs.numbers)
+    ready = fitted.prepared(inputs)
+    assert ready.tokens is tokens
+    assert ready.numbers[:, 0].tolist() == [-1.0, 1.0]
+    assert fitted.width == 1
+    again = Preprocess.from_config({**fitted.config(), "words": 2})  # as earlier versions wrote it
     again.load_state_dict(fitted.state_dict())
-    assert again(numbers).equal(out)
-    assert again.plain(numbers).equal(fitted.plain(numbers))
+    assert again.plain(inputs).equal(fitted.plain(inputs))
+    assert fitted.plain(inputs).shape == (2, 1 + 16)
 
 
 def test_what_lies_behind_the_last_piece_that_is_read_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

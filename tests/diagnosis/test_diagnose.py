@@ -179,7 +179,7 @@ def test_padding_does_not_learn_and_is_no_wrong_gradient() -> None:
 
     spec = TextSpec(numbers=0, pieces=3, length=3, outputs=1, reader="bag", width=32, pairs=0)
     part = Rows(
-        Inputs(numbers=torch.tensor([[1.0, 0, 0, 0, 0], [2, 1, 0, 0, 0]] * 8)),
+        Inputs(numbers=torch.zeros(16, 0), tokens=torch.tensor([[1, 0, 0, 0, 0], [2, 1, 0, 0, 0]] * 8)),
         torch.tensor([0.0, 1.0] * 8),
     )
     for seed in range(3):

@@ -140,7 +140,7 @@ def test_every_way_that_numbers_enter(method: str, runs: dict[str, Any], tmp_pat
     from luthier.nets import DenseSpec, NumberEmbedding, build
 
     model, frame = runs["class"].model, table(60)
-    numbers, _ = model.encode(frame)
+    numbers = model.encode(frame).numbers
     fitted = Preprocess.fit(numbers, method)
     embeddings = tuple((levels, 3) for levels in model.encoder.category_sizes)
     others = ("leaky relu", "tanh", "gelu", "sigmoid", "selu", "mish")

@@ -98,7 +98,7 @@ def test_every_kind_of_network_tells_the_same(
     (given,) = session.get_inputs()
     assert (given.name, given.type, given.shape[1:]) == ("pictures", "tensor(uint8)", list(SHAPE))
     for some in (frame.head(1), frame.head(7)):  # any number of pictures
-        pixels, _ = model.encode(some)
+        pixels = model.encode(some)["pixels"]
         names = [one.name for one in session.get_outputs()]
         told = dict(zip(names, session.run(None, {"pictures": pixels.numpy()}), strict=True))
         if kind == "regression":
@@ -110,7 +110,7 @@ def test_every_kind_of_network_tells_the_same(
 def test_the_folder_needs_pytorch_alone(frame: pl.DataFrame, tmp_path: Path) -> None:
     model = replace(model_of("binary", conv("binary", units=5)), threshold=0.4)
     export_torch(model, tmp_path / "out", frame)
-    pixels, _ = model.encode(frame)
+    pixels = model.encode(frame)["pixels"]
     save_file({"pictures": pixels}, tmp_path / "pictures.safetensors")
     torch.save(pixels, tmp_path / "out" / "pictures.pt")
     program = (
@@ -145,7 +145,7 @@ def test_a_network_that_learnt_elsewhere_goes_to_onnx_alone(frame: pl.DataFrame,
 def test_8_bits(frame: pl.DataFrame, tmp_path: Path) -> None:
     spec = ConvSpec(SHAPE, (32, 64), 3, convolutions=2, units=64)
     model = model_of("multiclass", build(spec, seed=0))
-    y = model.classes_of(model.probabilities(*model.encode(frame)))
+    y = model.classes_of(model.probabilities(model.encode(frame)))
     result = export_int8(model, tmp_path / "m.onnx", frame, y, "accuracy")
     assert result.after < 0.4 * result.before
     assert result.after == (tmp_path / "m.onnx").stat().st_size

@@ -115,11 +115,11 @@ def test_levels(name: str) -> None:
     column = column_of(LEVELS[name] * 5, "category")
     encoder = TableEncoder.fit(frame, (column,))
     for cell in (*LEVELS[name], *TYPED):
-        code = int(encoder.encode(pl.DataFrame({"x": [cell]}))[1].item())
+        code = int(encoder.encode(pl.DataFrame({"x": [cell]})).codes.item())
         assert _code(_written(cell, column.cells.to_json()), list(encoder.vocabularies["x"])) == code, cell
     typed = {"times of day": dt.time(12, 30), "lengths of time": dt.timedelta(hours=1), "days": dt.date(2021, 3, 1)}
     if name in typed:
-        code = int(encoder.encode(pl.DataFrame({"x": [typed[name]]}))[1].item())
+        code = int(encoder.encode(pl.DataFrame({"x": [typed[name]]})).codes.item())
         assert encoder.levels("x")[code] == LEVELS[name][0]
 
 
@@ -129,6 +129,6 @@ def test_truths() -> None:
         encoder = TableEncoder.fit(pl.DataFrame({"x": words * 10}), (column,))
         truths = encoder.truths.get("x")
         for cell in (*words, "Yes", " no ", "T", "1", "0.0", 1, 0.0, True, False, 2, "male "):
-            value = encoder.encode(pl.DataFrame({"x": [cell]}))[0].item()
+            value = encoder.encode(pl.DataFrame({"x": [cell]})).numbers.item()
             program = _truth(_written(cell, column.cells.to_json()), None if truths is None else list(truths))
             np.testing.assert_equal(program, value, err_msg=f"{words} {cell}")

@@ -165,7 +165,7 @@ def test_either_network_is_saved_and_exported(inferred: luthier.Result, outputs:
     assert np.array_equal(Model.load(tmp_path / "m.luthier").predict_proba(rows).to_numpy(), p)
     assert export_torch(other, tmp_path / "program", rows) < 1e-5  # of probabilities, in float32
     assert export_onnx(other, tmp_path / "m.onnx", rows) < 1e-5
-    odds = other.margins(*other.encode(rows))
+    odds = other.margins(other.encode(rows))
     np.testing.assert_allclose(torch.sigmoid(odds).numpy(), p, rtol=1e-5)
 
 

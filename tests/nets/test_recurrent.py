@@ -52,11 +52,12 @@ def test_padding_changes_nothing(cell: str, pool: str) -> None:
 
 
 def test_a_text_is_read_by_any_cell() -> None:
-    rows = torch.zeros(4, 6 + 5)
-    rows[:, :3] = 2
+    tokens = torch.zeros(4, 6 + 5, dtype=torch.int32)
+    tokens[:, :3] = 2
+    none = torch.zeros(4, 0)
     for reader in CELLS:
         net = build(TextSpec(numbers=0, pieces=9, length=6, outputs=2, reader=reader, width=4), seed=0)
-        assert net(rows).shape == (4, 2)
+        assert net(none, tokens, none).shape == (4, 2)
 
 
 @pytest.mark.labs

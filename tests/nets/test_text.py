@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from luthier.diagnosis import check_gradients
 from luthier.engine import Member, Settings, train
 from luthier.errors import ConfigError
 from luthier.nets import TextSpec, build, spec_from_json
 from luthier.nets.text import TextNet
-from luthier.rows import Inputs, Rows
+from luthier.rows import Inputs, Rows, arguments
 
 BAG = TextSpec(numbers=1, pieces=20, length=6, outputs=2, width=4, pairs=9, embeddings=((3, 2),), layers_of_units=(5,))
 LSTM = TextSpec(numbers=0, pieces=20, length=6, outputs=2, reader="lstm", width=4)
@@ -23,13 +24,20 @@ def rows(spec: TextSpec, count: int = 30, seed: int = 0) -> Rows:
     generator = torch.Generator().manual_seed(seed)
 
     def whole(high: int, columns: int) -> torch.Tensor:
-        return torch.randint(0, high, (count, columns), generator=generator).float()
+        return torch.randint(0, high, (count, columns), generator=generator)
 
     pairs = whole(spec.pairs + 1, spec.length - 1)
-    codes = [whole(levels, 1) for levels, _ in spec.embeddings]
+    codes = torch.cat([whole(levels, 1) for levels, _ in spec.embeddings] or [whole(1, 0)], 1)
     numbers = torch.randn(count, spec.numbers, generator=generator)
-    X = torch.cat([numbers, whole(spec.pieces, spec.length), pairs, *codes], 1)
-    return Rows(Inputs(numbers=X), torch.randint(0, 2, (count,), generator=generator))
+    tokens = torch.cat([whole(spec.pieces, spec.length), pairs], 1).int()
+    inputs = Inputs(numbers=numbers, codes=codes, tokens=tokens)
+    return Rows(inputs, torch.randint(0, 2, (count,), generator=generator))
+
+
+def read(net: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+    """A network's outputs for tokens alone."""
+    inputs = Inputs(numbers=torch.zeros(len(tokens), 0, dtype=torch.float64), tokens=tokens)
+    return net(*arguments(net, inputs))  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("spec", [BAG, replace(BAG, weighted=True), LSTM], ids=["bag", "weighted", "lstm"])
@@ -50,19 +58,19 @@ def test_what_is_not_there_is_not_read(pool: str) -> None:
     net = build(spec, seed=0).double().eval()
     torch.nn.init.normal_(net.head[-1].weight)  # type: ignore[arg-type]
     ids = torch.tensor([[3, 7, 5, 0, 0, 0, 0, 0]])
-    short = net(torch.cat([ids, torch.zeros(1, 7)], 1).double())
+    short = read(net, torch.cat([ids, torch.zeros(1, 7, dtype=torch.int64)], 1))
     states, (last, _) = net.reader(net.words(ids[:, :3]))
-    read = last[-1] if pool == "last" else states.mean(1)
-    torch.testing.assert_close(short, net.head[-1](read), rtol=1e-12, atol=1e-12)
+    wanted = last[-1] if pool == "last" else states.mean(1)
+    torch.testing.assert_close(short, net.head[-1](wanted), rtol=1e-12, atol=1e-12)
 
 
 def test_a_bag_adds_up_words_and_pairs() -> None:
     spec = TextSpec(numbers=0, pieces=20, length=4, outputs=3, width=4, pairs=5)
     net = build(spec, seed=0).double().eval()
     torch.nn.init.normal_(net.head[-1].weight)  # type: ignore[arg-type]
-    row = torch.tensor([[3.0, 7.0, 0.0, 0.0, 2.0, 0.0, 0.0]]).double()
+    row = torch.tensor([[3, 7, 0, 0, 2, 0, 0]], dtype=torch.int32)
     total = net.words.weight[3] + net.words.weight[7] + net.reader.weight[2]
-    torch.testing.assert_close(net(row)[0], net.head[-1](total / 3**0.5), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(read(net, row)[0], net.head[-1](total / 3**0.5), rtol=1e-12, atol=1e-12)
 
 
 WEIGHTED = replace(BAG, weighted=True)
@@ -76,9 +84,9 @@ def test_words_count_by_how_much_they_tell(targets: str) -> None:
     y = torch.randn(30, generator=draw) if targets == "numbers" else torch.arange(30) % (2 if targets == "two" else 3)
     net = build(WEIGHTED, seed=0)
     assert isinstance(net, TextNet)
-    result = net.from_training_rows(part.numbers, y)["telling"]
+    result = net.from_training_rows(*arguments(net, part.inputs), y)["telling"]
     classes = [int(value > y.mean()) if targets == "numbers" else int(value) for value in y]
-    message = [{int(one) for one in row[1:7]} | {20 + int(two) for two in row[7:12] if two} for row in part.numbers]
+    message = [{*row[:6]} | {20 + two for two in row[6:11] if two} for row in part.inputs.tokens.tolist()]
     counts = {
         one: [sum(c == one and word in words for c, words in zip(classes, message, strict=True)) for word in range(30)]
         for one in sorted(set(classes))
@@ -106,9 +114,9 @@ def test_a_bag_weighs_what_it_adds_up() -> None:
     net = build(spec, seed=0).double().eval()
     torch.nn.init.normal_(net.head[-1].weight)  # type: ignore[arg-type]
     net.telling.copy_(torch.arange(26))
-    row = torch.tensor([[3.0, 7.0, 0.0, 0.0, 2.0, 0.0, 0.0]]).double()
+    row = torch.tensor([[3, 7, 0, 0, 2, 0, 0]], dtype=torch.int32)
     total = 3 * net.words.weight[3] + 7 * net.words.weight[7] + 22 * net.reader.weight[2]
-    torch.testing.assert_close(net(row)[0], net.head[-1](total / 3**0.5), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(read(net, row)[0], net.head[-1](total / 3**0.5), rtol=1e-12, atol=1e-12)
 
 
 def test_words_are_weighed_without_their_pairs() -> None:
@@ -116,8 +124,8 @@ def test_words_are_weighed_without_their_pairs() -> None:
     spec = TextSpec(numbers=0, pieces=4, length=2, outputs=1, width=4, weighted=True)
     net = build(spec, seed=0)
     assert isinstance(net, TextNet)
-    rows = torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [2.0, 0.0, 0.0], [2.0, 0.0, 0.0]])
-    result = net.from_training_rows(rows, torch.tensor([0, 0, 1, 1]))["telling"]
+    rows = Inputs(tokens=torch.tensor([[1, 2, 3], [1, 2, 3], [2, 0, 0], [2, 0, 0]]))
+    result = net.from_training_rows(*arguments(net, rows), torch.tensor([0, 0, 1, 1]))["telling"]
     assert result.shape == net.telling.shape
     first, second = (
         1 + 3 + 3 + 1 + 1,
@@ -131,20 +139,18 @@ def test_words_are_weighed_without_their_pairs() -> None:
 
 def test_it_reads_words_vectors_or_both() -> None:
     both = TextSpec(numbers=1, pieces=20, length=4, outputs=3, width=4, pairs=5, vectors=2, embeddings=((3, 2),))
-    row = torch.tensor([[0.5, 0.6, 0.8, 3.0, 7.0, 0.0, 0.0, 2.0, 0.0, 0.0, 1.0]]).double()
-    other = row.clone()
-    other[:, 1:3] = -other[:, 1:3]
-    silent = row.clone()
-    silent[:, 3:10] = 0
+    numbers = torch.tensor([[0.5, 0.6, 0.8]]).double()
+    tokens, codes = torch.tensor([[3, 7, 0, 0, 2, 0, 0]]), torch.tensor([[1]])
     for reads, moved, muted in (("both", True, True), ("words", False, True), ("vectors", True, False)):
         spec = replace(both, reads=reads)
         net = build(spec, seed=0).double().eval()
         torch.nn.init.normal_(net.head[-1].weight)  # type: ignore[arg-type]
-        read = [(net.words.weight[[3, 7]].sum(0) + net.reader.weight[2]) / 3**0.5] if spec.reads_words else []
-        parts = [*read, row[0, :1], net.tables[0].weight[1], *([row[0, 1:3]] if spec.vectors_read else [])]
-        torch.testing.assert_close(net(row)[0], net.head[-1](torch.cat(parts)), rtol=1e-12, atol=1e-12)
-        assert (not net(other).equal(net(row))) is moved
-        assert (not net(silent).equal(net(row))) is muted
+        words = [(net.words.weight[[3, 7]].sum(0) + net.reader.weight[2]) / 3**0.5] if spec.reads_words else []
+        parts = [*words, numbers[0, :1], net.tables[0].weight[1], *([numbers[0, 1:3]] if spec.vectors_read else [])]
+        told = net(numbers, tokens, codes)
+        torch.testing.assert_close(told[0], net.head[-1](torch.cat(parts)), rtol=1e-12, atol=1e-12)
+        assert (not net(numbers * torch.tensor([1, -1, -1]), tokens, codes).equal(told)) is moved
+        assert (not net(numbers, torch.zeros_like(tokens), codes).equal(told)) is muted
         assert spec.layers == {"both": 3, "words": 3, "vectors": 1}[reads]
     for wrong in ({"reads": "neither"}, {"reads": "vectors", "vectors": 0}, {"vectors": -1}):
         with pytest.raises(ConfigError):
@@ -156,20 +162,21 @@ def test_words_are_left_out_in_training_alone() -> None:
     part = rows(spec)
     net = build(spec, seed=0)
     torch.nn.init.normal_(net.head[-1].weight)  # type: ignore[arg-type]
-    assert net.eval()(part.numbers).equal(net(part.numbers))
+    given = arguments(net, part.inputs)
+    assert net.eval()(*given).equal(net(*given))
     torch.manual_seed(0)
-    one = net.train()(part.numbers)
-    assert not one.equal(net(part.numbers))
+    one = net.train()(*given)
+    assert not one.equal(net(*given))
 
 
 def test_the_lstm_remembers_what_a_bag_cannot_tell() -> None:
     """Which of two words came first, with others between them (S4-39): a bag has no way to know."""
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(5, 20, (600, 10), generator=generator).float()
+    ids = torch.randint(5, 20, (600, 10), generator=generator, dtype=torch.int32)
     y = torch.randint(0, 2, (600,), generator=generator)
-    ids[:, 0] = torch.where(y == 1, 2.0, 3.0)
-    ids[:, 9] = torch.where(y == 1, 3.0, 2.0)
-    part = Rows(Inputs(numbers=torch.cat([ids, torch.zeros(600, 9)], 1)), y)
+    ids[:, 0] = torch.where(y == 1, 2, 3)
+    ids[:, 9] = torch.where(y == 1, 3, 2)
+    part = Rows(Inputs(tokens=torch.cat([ids, torch.zeros(600, 9, dtype=torch.int32)], 1)), y)
     training, validation = part.rows(torch.arange(400)), part.rows(torch.arange(400, 600))
     settings = Settings(loss="softmax", rule="adam", batch_size=50, steps=240, evaluate_every=24)
     losses = {}

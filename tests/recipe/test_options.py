@@ -83,7 +83,7 @@ def test_new_rows_are_read_as_the_model_reads_them(kind: str, tmp_path: Path) ->
     )
     parts = parts_of(read_as_asked(asked.source, asked), asked)
     sealed = result_and_entries(open_test(parts.sealed, purpose="a test"))[0]
-    numbers, codes = parts.encoder.encode(read_source(tmp_path / "new.csv").frame)
+    numbers, codes = parts.encoder.encode(read_source(tmp_path / "new.csv").frame).values()
     assert torch.equal(sealed.numbers.nan_to_num(-1e9), numbers.nan_to_num(-1e9))
     assert torch.equal(sealed.codes, codes)
     assert sealed.targets is not None

@@ -133,7 +133,7 @@ def _bundle() -> bytes:
     frame = pl.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["x", "y", "x"]})
     columns = (Column("a", "number", True, ""), Column("b", "category", True, ""))
     encoder = TableEncoder.fit(frame, columns)
-    numbers, _ = encoder.encode(frame)
+    numbers = encoder.encode(frame).numbers
     net = build(DenseSpec(inputs=1, hidden=(2,), outputs=1, embeddings=((4, 2),)), seed=0)
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "model.luthier"

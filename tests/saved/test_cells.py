@@ -25,7 +25,7 @@ ROWS = pl.DataFrame({"x": [1.0, 2.0, 3.0], "@note": [FORMULA, "-1.5", "plain"]})
 def model(tmp_path: Path) -> Path:
     """A model whose every prediction is a formula."""
     encoder = TableEncoder.fit(ROWS, (Column("x", "number", True, ""),))
-    preprocess = Preprocess.fit(encoder.encode(ROWS)[0])
+    preprocess = Preprocess.fit(encoder.encode(ROWS).numbers)
     net = build(DenseSpec(inputs=1, hidden=(), outputs=1), seed=0)
     Model(Task("binary", "y", (FORMULA, "no")), encoder, preprocess, (net,), (1.0,), threshold=1.0).save(tmp_path / "m")
     ROWS.write_csv(tmp_path / "rows.csv")
@@ -60,7 +60,7 @@ def test_every_way_of_writing_numbers_is_kept_in_a_model(tmp_path: Path) -> None
     }
     rows = pl.DataFrame(cells)
     encoder = TableEncoder.fit(rows, infer_columns(rows, target="", overrides={}))
-    preprocess = Preprocess.fit(encoder.encode(rows)[0])
+    preprocess = Preprocess.fit(encoder.encode(rows).numbers)
     net = build(DenseSpec(inputs=len(cells), hidden=(), outputs=1), seed=0)
     Model(Task("binary", "y", ("no", "yes")), encoder, preprocess, (net,), (1.0,)).save(tmp_path / "m")
     kept = Model.load(tmp_path / "m").encoder

@@ -21,6 +21,7 @@ from luthier.data.preprocess import METHODS
 from luthier.data.target_transform import TargetTransform
 from luthier.errors import InputError, MissingExtraError
 from luthier.nets import DenseSpec, build
+from luthier.rows import Inputs
 from luthier.runs.screen import SilentScreen
 from luthier.saved import Model, predict_file
 
@@ -42,8 +43,8 @@ def model_of(task: str, method: str, hidden: tuple[int, ...] = (16, 8), *, log: 
         Column(name, kind, True, "") for name, kind in (("a", "number"), ("b", "number"), ("kind", "category"))
     )
     encoder = TableEncoder.fit(frame, columns)
-    numbers, codes = encoder.encode(frame)
-    prepare = Preprocess.fit(numbers, method)
+    inputs = encoder.encode(frame)
+    prepare = Preprocess.fit(inputs.numbers, method)
     classes = {"regression": (), "binary": ("no", "yes"), "multiclass": ("p", "q", "r")}[task]
     outputs = len(classes) if len(classes) > 2 else 1
     spec = DenseSpec(inputs=prepare.width, hidden=hidden, outputs=outputs, embeddings=((5, 2),), activation="tanh")
@@ -52,7 +53,7 @@ def model_of(task: str, method: str, hidden: tuple[int, ...] = (16, 8), *, log: 
         with torch.no_grad():
             for value in net.parameters():
                 value.add_(0.3 * torch.randn(value.shape, generator=torch.Generator().manual_seed(value.numel())))
-    described = encoder.described(numbers, codes)
+    described = encoder.described(inputs)
     profile = Profile.of(*described, {"kind": 5})
     job = Task(task, "y", classes, log_scale=log)
     return Model(
@@ -72,11 +73,11 @@ def model_of(task: str, method: str, hidden: tuple[int, ...] = (16, 8), *, log: 
 def test_shares_add_up_to_the_answer_less_the_typical_one(kind: str, method: str) -> None:
     made, frame = model_of(kind, method, log=method == "quantile"), rows()[:40]
     result = made.explain(frame)
-    numbers, codes = made.encode(frame)
+    inputs = made.encode(frame)
     if kind == "regression":
-        assert np.abs(result.answer - made.values(numbers, codes)).max() < 1e-5
+        assert np.abs(result.answer - made.values(inputs)).max() < 1e-5
     else:
-        assert np.abs(expit(result.answer) - made.probabilities(numbers, codes).max(1)).max() < 1e-5
+        assert np.abs(expit(result.answer) - made.probabilities(inputs).max(1)).max() < 1e-5
         assert result.told == tuple(str(one) for one in made.predict(frame))
     assert np.abs(result.shares.sum(1) - (result.answer - result.typical)).max() < 1e-3
     assert result.columns == ("a", "b", "kind")
@@ -85,7 +86,7 @@ def test_shares_add_up_to_the_answer_less_the_typical_one(kind: str, method: str
 def test_of_a_linear_network_a_share_is_weight_times_distance() -> None:
     made, frame = model_of("regression", "standardise", hidden=()), rows()[:40]
     result = made.explain(frame)
-    numbers, codes = made.encode(frame)
+    numbers, codes = made.encode(frame).values()
     features, typical = made.preprocess(numbers), made.preprocess(torch.full((1, 2), torch.nan))
     wanted = np.zeros((40, 3))
     usual = int(np.argmax(made.profile.codes["kind"])) if made.profile else 0
@@ -132,13 +133,13 @@ class AsEstimator(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         numbers, codes = torch.from_numpy(X[:, :2]).float(), torch.from_numpy(X[:, 2:]).long()
-        return self.made.values(numbers, codes)
+        return self.made.values(Inputs(numbers=numbers, codes=codes))
 
 
 @pytest.mark.parametrize("column", [0, 1, 2])
 def test_dependence_equals_scikit_learns(column: int) -> None:
     made, frame = model_of("regression", "standardise"), rows().fill_null(0.3)
-    numbers, codes = made.encode(frame)
+    numbers, codes = made.encode(frame).values()
     table = np.concatenate([numbers.numpy(), codes.numpy()], 1).astype(float)
     name = ("a", "b", "kind")[column]
     result = made.dependence(frame, name)
@@ -205,8 +206,7 @@ def test_of_a_picture_the_place_that_tells_is_marked(tmp_path: Path) -> None:
     X[y == 1, 2:5, 2:5] += 180
     result = luthier.fit((X, y), budget="300steps", run=tmp_path / "run", screen=SilentScreen())
     assert result is not None
-    test = torch.from_numpy(X[:20, None]), torch.zeros(20, 0, dtype=torch.int64)
-    told = result.model.explain_encoded(*test, of="1")
+    told = result.model.explain_encoded(Inputs(pixels=torch.from_numpy(X[:20, None])), of="1")
     assert told.shares.shape == (20, 12, 12)
     mass = np.abs(told.shares)[y[:20] == 1]
     inside = mass[:, 1:6, 1:6].sum((1, 2)) / mass.sum((1, 2))

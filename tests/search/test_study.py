@@ -32,10 +32,11 @@ from luthier.search import (
     space_from,
 )
 from luthier.search.built import signature
-from luthier.search.claims import at_edges, convergence, paired, same_within_noise
+from luthier.search.claims import at_edges, convergence, same_within_noise
 from luthier.search.sensitivity import VarianceShare, contradictions, variance_shares
 from luthier.search.trials import Trial
 from luthier.seeds import torch_generator
+from luthier.statistics.paired import by_seed
 
 g = torch_generator(0, "study")
 X = torch.randn(600, 6, generator=g)
@@ -256,7 +257,7 @@ def test_effort_is_checked() -> None:
 
 def test_paired_differences_are_students() -> None:
     a, b = np.random.default_rng(0).normal(1.0, 0.1, 8), np.random.default_rng(1).normal(0.9, 0.1, 8)
-    result, oracle = paired(a.tolist(), b.tolist()), stats.ttest_rel(a, b).confidence_interval()
+    result, oracle = by_seed(a.tolist(), b.tolist()), stats.ttest_rel(a, b).confidence_interval()
     assert (result.low, result.high) == pytest.approx((oracle.low, oracle.high))
     assert result.clear == (stats.ttest_rel(a, b).pvalue < 0.05)
 

@@ -30,13 +30,13 @@ def of_frame(
 ) -> Model:
     """A model of all columns of a table."""
     encoder = TableEncoder.fit(frame, infer_columns(frame, target="", overrides={}))
-    numbers, codes = encoder.encode(frame)
-    prepare = Preprocess.fit(numbers, "quantile")
+    inputs = encoder.encode(frame)
+    prepare = Preprocess.fit(inputs.numbers, "quantile")
     embeddings = tuple((size, 4) for size in encoder.category_sizes)
     outputs = len(classes) if kind == "multiclass" else 1
     spec = DenseSpec(prepare.width, (32,), outputs, embeddings=embeddings)
     profile = Profile.of(
-        *encoder.described(numbers, codes), dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
+        *encoder.described(inputs), dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
     )
     task = Task(kind, target, () if kind == "regression" else classes)  # type: ignore[arg-type]
     nets = tuple(build(spec, seed=seed) for seed in range(3))
@@ -49,10 +49,10 @@ def text() -> Model:
     words = ["".join(rng.choice(list("abcdefghij"), 5)) for _ in range(500)]
     frame = pl.DataFrame({"said": [" ".join(rng.choice(words, 60)) for _ in range(400)]})
     encoder = TableEncoder.fit(frame, (Column("said", "text", True, ""),))
-    numbers, _ = encoder.encode(frame)
+    numbers = encoder.encode(frame).numbers
     known = encoder.texts[0]
     spec = TextSpec(0, known.pieces, known.length, 1, pairs=len(known.pairs))
-    prepare = Preprocess.fit(numbers, "quantile", encoder.words)
+    prepare = Preprocess.fit(numbers, "quantile")
     return Model(Task("binary", "mood", ("down", "up")), encoder, prepare, (build(spec, seed=0),), (1.0,))
 
 

@@ -48,7 +48,7 @@ def test_they_are_what_a_table_gives(reader: RowReader, count: int) -> None:
                 for name, dtype in pieces[0].dtypes.items()
             ]
         )
-        for given, wanted in zip(reader.encode(pieces), reader._encoder.encode(frame), strict=True):
+        for given, wanted in zip(reader.encode(pieces).values(), reader._encoder.encode(frame).values(), strict=True):
             assert given.dtype == wanted.dtype
             torch.testing.assert_close(given, wanted, rtol=0, atol=0, equal_nan=True)
 
@@ -57,7 +57,7 @@ def test_rows_of_csv_are_what_a_table_gives(reader: RowReader) -> None:
     body = b"size,kind,old,day\n3.5,red,true,2024-02-29\n,,,\n1,blue,false,2025-01-01\n"
     (piece,) = from_csv(body, reader._encoder, 100)
     frame = pl.DataFrame([pl.Series(n, piece.columns[n], dtype=t) for n, t in piece.dtypes.items()])
-    for given, wanted in zip(reader.encode([piece]), reader._encoder.encode(frame), strict=True):
+    for given, wanted in zip(reader.encode([piece]).values(), reader._encoder.encode(frame).values(), strict=True):
         torch.testing.assert_close(given, wanted, rtol=0, atol=0, equal_nan=True)
 
 

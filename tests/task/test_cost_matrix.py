@@ -71,8 +71,8 @@ def test_a_run_answers_with_the_least_cost(tmp_path: Path) -> None:
     decision = result.model.decision
     assert decision is not None
     np.testing.assert_array_equal(-decision.matrix, [[0, 1, 2], [6, 0, 1], [30, 4, 0]])
-    numbers = result.model.encode(frame)
-    costs, p = -decision.matrix, result.model.probabilities(*numbers)
+    inputs = result.model.encode(frame)
+    costs, p = -decision.matrix, result.model.probabilities(inputs)
     told = result.model.predict(frame).to_numpy()
     expected = np.array(["a", "b", "c"])[(p @ costs).argmin(1)]
     np.testing.assert_array_equal(told, expected)

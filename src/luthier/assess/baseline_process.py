@@ -195,7 +195,8 @@ def _weights(name: str, model: Any, training: dict[str, np.ndarray]) -> dict[str
 
 
 def _inputs(part: dict[str, np.ndarray]) -> np.ndarray:
-    return np.concatenate([part["numbers"], part["codes"]], 1)
+    tokens = [part["tokens"]] if "tokens" in part else []
+    return np.concatenate([part["numbers"], *tokens, part["codes"]], 1)
 
 
 def _values(baseline: _Baseline, part: dict[str, np.ndarray], task: dict[str, Any]) -> np.ndarray:
@@ -241,9 +242,8 @@ def _of_text(name: str, training: dict[str, np.ndarray], sizes: list[int], words
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer
 
-    numbers = training["numbers"].shape[1]
-    first = numbers - words[0]
-    plain = first - words[2]
+    first = training["numbers"].shape[1]  # of the tokens, which come behind the numbers
+    plain, last = first - words[2], first + words[0]
     counted = make_pipeline(
         FunctionTransformer(_as_texts),
         TfidfVectorizer(
@@ -254,7 +254,7 @@ def _of_text(name: str, training: dict[str, np.ndarray], sizes: list[int], words
     if name.endswith(VECTORS):
         scaled = FunctionTransformer(lambda vectors: vectors * np.sqrt(vectors.shape[1]))  # of mean square 1
         parts = [("vectors", scaled, slice(plain, first))]
-    parts += _other_columns(plain, numbers, sizes)
+    parts += _other_columns(plain, last, sizes)
     linear = (
         RidgeCV(alphas=np.logspace(-2, 2, 9))
         if regression

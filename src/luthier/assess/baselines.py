@@ -49,7 +49,7 @@ class BaselineRun:
         validation: Rows,
         task: Task,
         sizes: tuple[int, ...],
-        words: tuple[int, int, int] = (0, 0, 0),  # numbers that are ids, how many of these are pieces, and vectors
+        words: tuple[int, int, int] = (0, 0, 0),  # tokens, how many of these are pieces, and vectors
         place: Path | None = None,
         loss: tuple[str, float] = ("squared_error", 0.5),  # of values, in scikit-learn's words, and its quantile
         levels: tuple[float, ...] = (),  # of quantiles, which trees of their own learn
@@ -59,7 +59,7 @@ class BaselineRun:
         self.names = (*usual, *(quantile_trees(level) for level in levels if TREES in usual))
         with explained(place or Path(tempfile.gettempdir())):
             self.folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir=place))
-            self._child = self._begun(training.numbers.ndim == 4, sizes, words)
+            self._child = self._begun("pixels" in training.inputs, sizes, words)
         self._sender = self._sending(_arrays(training), _arrays(validation))
 
     def _begun(self, pictures: bool, sizes: tuple[int, ...], words: tuple[int, int, int]) -> subprocess.Popen[bytes]:
@@ -180,4 +180,5 @@ def _arrays(rows: Rows) -> dict[str, np.ndarray]:
 
 
 def _inputs(rows: Rows) -> dict[str, np.ndarray]:
-    return {"numbers": flat(rows.numbers).numpy(), "codes": rows.codes.numpy()}
+    tokens = {"tokens": rows.inputs.tokens.numpy()} if "tokens" in rows.inputs else {}
+    return {"numbers": flat(rows.inputs).numpy(), "codes": rows.codes.numpy(), **tokens}

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from luthier.records import Measure
+from luthier.rows import Inputs
 
 MOST_ROWS = 500
 ENDS = (0.1, 0.9)  # of the rows' own answers
-Predict = Callable[[Tensor, Tensor], np.ndarray]
+Predict = Callable[[Inputs], np.ndarray]
 
 
 def partial_dependence(
     predict: Predict,
-    numbers: Tensor,
-    codes: Tensor,
+    inputs: Inputs,
     *,
     number: int | None = None,
     code: int | None = None,
@@ -30,20 +29,19 @@ def partial_dependence(
     hang together, rows are made that nobody has: read it beside the importance, not alone.
 
     >>> X = torch.tensor([[0.0, 1.0], [1.0, 3.0]])
-    >>> codes = torch.zeros(2, 0, dtype=torch.int64)
-    >>> found = partial_dependence(lambda x, c: (x[:, 0] + x[:, 1]).numpy(), X, codes, number=0, values=[5.0])
+    >>> found = partial_dependence(lambda x: x.numbers.sum(1).numpy(), Inputs(numbers=X), number=0, values=[5.0])
     >>> found[0][0].value
     7.0
     """
-    numbers, codes = numbers[:MOST_ROWS], codes[:MOST_ROWS]
+    inputs = inputs.map(lambda value: value[:MOST_ROWS])
     result = []
     for value in values:
-        changed, recoded = numbers.clone(), codes.clone()
+        changed = inputs.map(Tensor.clone)
         if number is not None:
-            changed[:, number] = torch.tensor(value, dtype=numbers.dtype)
+            changed.numbers[:, number] = value
         if code is not None:
-            recoded[:, code] = int(value)
-        answers = predict(changed, recoded)
+            changed.codes[:, code] = int(value)
+        answers = predict(changed)
         answers = answers.reshape(len(answers), -1)
         low, high = np.quantile(answers, ENDS, axis=0)
         result.append(

@@ -12,21 +12,21 @@ from torch import Tensor
 from luthier.assess.intervals import score
 from luthier.data import Task
 from luthier.objective import metric_named
+from luthier.rows import Inputs, Place
 from luthier.seeds import numpy_generator
 
 REPEATS = 5
 MOST_ROWS = 1000
 
-Predict = Callable[[Tensor, Tensor], np.ndarray]
+Predict = Callable[[Inputs], np.ndarray]
 
 
 def permutation_importance(
     predict: Predict,
-    numbers: Tensor,
-    codes: Tensor,
+    inputs: Inputs,
     y: np.ndarray,
     metric: str,
-    groups: Mapping[str, tuple[list[int], list[int]]],
+    groups: Mapping[str, Place],
     *,
     seed: int = 0,
     repeats: int = REPEATS,
@@ -35,32 +35,36 @@ def permutation_importance(
 ) -> list[dict[str, Any]]:
     """How much worse the metric gets when a column's values are shuffled among the rows (Breiman 2001).
 
-    `groups` names, for each column of the table, the places of its numbers and of its codes: they are
-    shuffled together. Rows [N] count by `weights`. Returns one row a column, the most important first, with the
-    spread over repeats. A column that others can stand in for looks less important than it is. Empty where the metric
-    is not defined.
+    `groups` says, for each column of the table, where it lies in the inputs: its places are shuffled together. Rows [N]
+    count by `weights`. Returns one row a column, the most important first, with the spread over repeats. A column that
+    others can stand in for looks less important than it is. Empty where the metric is not defined.
 
     >>> X = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
-    >>> codes = torch.zeros(500, 0, dtype=torch.int64)
-    >>> groups = {"a": ([0], []), "b": ([1], [])}
-    >>> found = permutation_importance(lambda x, c: x[:, 0].numpy(), X, codes, X[:, 0].numpy(), "rmse", groups)
+    >>> groups, answer = {"a": {"numbers": [0]}, "b": {"numbers": [1]}}, lambda inputs: inputs.numbers[:, 0].numpy()
+    >>> found = permutation_importance(answer, Inputs(numbers=X), X[:, 0].numpy(), "rmse", groups)
     >>> [row["column"] for row in found], found[1]["drop"]
     (['a', 'b'], 0.0)
     """
     rows = min(len(y), MOST_ROWS)
-    numbers, codes, y, weights = numbers[:rows], codes[:rows], y[:rows], None if weights is None else weights[:rows]
+    inputs = inputs.map(lambda value: value[:rows])
+    y, weights = y[:rows], None if weights is None else weights[:rows]
     sign = metric_named(metric).sign
-    best = score(metric, y, predict(numbers, codes), weights, task=task)
+    best = score(metric, y, predict(inputs), weights, task=task)
     if not np.isfinite(best):
         return []
     result = []
-    for name, (indices, coded) in groups.items():
+    for name, place in groups.items():
         drops = []
         for repeat in range(repeats):
             order = torch.from_numpy(numpy_generator(seed, "importance", name, repeat).permutation(rows))
-            shuffled, recoded = numbers.clone(), codes.clone()
-            shuffled[:, indices] = numbers[order][:, indices]
-            recoded[:, coded] = codes[order][:, coded]
-            drops.append(sign * (best - score(metric, y, predict(shuffled, recoded), weights, task=task)))
+            changed = inputs.replaced(**{key: shuffled(inputs[key], order, where) for key, where in place.items()})
+            drops.append(sign * (best - score(metric, y, predict(changed), weights, task=task)))
         result.append({"column": name, "drop": float(np.mean(drops)), "spread": float(np.std(drops, ddof=1))})
     return sorted(result, key=lambda row: -row["drop"])
+
+
+def shuffled(value: Tensor, order: Tensor, columns: list[int]) -> Tensor:
+    """An input [N, ...] of which some columns come from rows in another order."""
+    result = value.clone()
+    result[:, columns] = value[order][:, columns]
+    return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from luthier.data.columns import Column, column_of, infer_columns
 from luthier.data.encode import TableEncoder
-from luthier.data.encoders import Encoder, Prepare, encoder_from_json, flat, inputs_of, preprocess_from, preprocess_of
+from luthier.data.encoders import Encoder, Prepare, encoder_from_json, flat, preprocess_from, preprocess_of
 from luthier.data.facts import Facts, facts_of
 from luthier.data.parsing import CellParser
 from luthier.data.pictures import FORMATS as PICTURE_FORMATS
@@ -45,7 +45,6 @@ __all__ = [
     "flat",
     "infer_columns",
     "infer_task",
-    "inputs_of",
     "preprocess_from",
     "preprocess_of",
     "read_batches",

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
 
 from luthier.data.columns import MOST_LEVELS, Column
 from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, OneWord, TruthWords, in_order
@@ -21,6 +20,7 @@ from luthier.data.word_pieces import UNKNOWN as UNKNOWN_PIECE
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest
 from luthier.messages import Message, joined
+from luthier.rows import Inputs, Place
 
 __all__ = ["DATE_PARTS", "FIRST_LEVEL", "MISSING", "NO_LEVEL", "UNKNOWN", "TableEncoder"]
 
@@ -85,29 +85,29 @@ class TableEncoder:
 
     @property
     def words(self) -> int:
-        """How many of the numbers, the last ones, are ids of words and pairs."""
+        """How many tokens a row has: ids of words and pairs."""
         return sum(words.columns for words in self.texts)
 
     @property
     def vector_width(self) -> int:
-        """How many of the numbers, those before the ids, are vectors of texts."""
+        """How many of the numbers, the last ones, are vectors of texts."""
         return sum(vectors.columns for vectors in self.vectors)
 
-    def places(self) -> dict[str, tuple[list[int], list[int]]]:
-        """Where each used column lies: the places of its numbers, and of its codes."""
-        result: dict[str, tuple[list[int], list[int]]] = {column.name: ([], []) for column in self.columns}
+    def places(self) -> dict[str, Place]:
+        """Where each used column lies in the inputs; all columns of text lie together."""
+        result = dict[str, Place]()
         number = code = 0
         for column in self.columns:
             if column.kind == "category":
-                result[column.name][1].append(code)
+                result[column.name] = {"codes": [code]}
                 code += 1
             elif column.kind != "text":
                 width = len(DATE_PARTS) if column.kind == "date" else 1
-                result[column.name][0].extend(range(number, number + width))
+                result[column.name] = {"numbers": list(range(number, number + width))}
                 number += width
-        for words in self.texts:  # with their vectors before them
-            result = {name: place for name, place in result.items() if name not in words.names}
-            result[words.name] = list(range(number, number + self.vector_width + words.columns)), []
+        for words in self.texts:
+            vectors = {"numbers": list(range(number, number + self.vector_width))} if self.vectors else {}
+            result[words.name] = {**vectors, "tokens": list(range(words.columns))}
         return result
 
     @property
@@ -125,8 +125,8 @@ class TableEncoder:
 
     def encode(
         self, frame: pl.DataFrame, *, impute_missing_columns: bool = False, unread: Unread | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Numbers float64 [N, F] and codes int64 [N, K] of a table's rows.
+    ) -> Inputs:
+        """Numbers float64 [N, F] and codes int64 [N, K] of a table's rows, tokens int32 [N, T] where some are text.
 
         Cells that training did not know, and that count as missing or unknown here, are counted in `unread`. Raises
         InputError for a column that is not there (unless it is to count as missing in every row) and for cells that
@@ -143,12 +143,13 @@ class TableEncoder:
         if self.texts:
             written = self.texts_of(frame)
             numbers += [vectors.encode(written) for vectors in self.vectors]
-            numbers += [words.encode(written) for words in self.texts]
         codes = [self._codes(frame[c.name], c, unread) for c in self.columns if c.kind == "category"]
         rows = frame.height
-        return (
-            torch.from_numpy(np.concatenate(numbers, 1, dtype=np.float64) if numbers else np.zeros((rows, 0))),
-            torch.from_numpy(np.stack(codes, 1) if codes else np.zeros((rows, 0), np.int64)),
+        tokens = {"tokens": torch.from_numpy(self.texts[0].encode(written))} if self.texts else {}
+        return Inputs(
+            numbers=torch.from_numpy(np.concatenate(numbers, 1, dtype=np.float64) if numbers else np.zeros((rows, 0))),
+            codes=torch.from_numpy(np.stack(codes, 1) if codes else np.zeros((rows, 0), np.int64)),
+            **tokens,
         )
 
     def texts_of(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -204,15 +205,14 @@ class TableEncoder:
         levels = self.vocabularies.get(name) or self.truth_names(name)
         return None if code == MISSING else NO_LEVEL if code == UNKNOWN else levels[code - FIRST_LEVEL]
 
-    def described(self, numbers: Tensor, codes: Tensor) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def described(self, inputs: Inputs) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """What drift is looked for in: numbers [N] and codes [N] by the names of their columns."""
-        by_name = {name: numbers[:, i].numpy().astype(float) for i, name in enumerate(self.number_names)}
+        by_name = {name: inputs.numbers[:, i].numpy().astype(float) for i, name in enumerate(self.number_names)}
         for words in self.texts:
-            first = len(self.number_names) + self.vector_width
-            ids = numbers[:, first : first + words.length]
+            ids = inputs.tokens[:, : words.length]
             by_name[f"{words.name} (pieces)"] = (ids > 0).sum(1).numpy().astype(float)
             by_name[f"{words.name} (unknown pieces)"] = (ids == UNKNOWN_PIECE).sum(1).numpy().astype(float)
-        return by_name, {name: codes[:, k].numpy() for k, name in enumerate(self.category_names)}
+        return by_name, {name: inputs.codes[:, k].numpy() for k, name in enumerate(self.category_names)}
 
     def to_json(self) -> dict[str, Any]:
         """The encoder as plain JSON values; a parser that several columns share is written once."""

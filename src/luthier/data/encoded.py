@@ -1,4 +1,4 @@
-"""Encoded rows on the disk: numbers, codes and targets of a table that does not fit into memory.
+"""Encoded rows on the disk: inputs, targets and weights of a table that does not fit into memory.
 
 They are files of plain numbers, row after row, read in blocks; the folder has its name only when it is whole.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -21,16 +21,22 @@ from luthier import storage
 from luthier.data.pieces import CELLS, rows_of
 from luthier.rows import Inputs, Rows
 
-_PARTS = {"numbers": np.float64, "codes": np.int32, "targets": np.float64, "weights": np.float32}
+_PARTS = {
+    "numbers": np.float64,
+    "codes": np.int32,
+    "tokens": np.int32,
+    "targets": np.float64,
+    "weights": np.float32,
+}
 
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """Rows in a folder: so many, so many numbers and codes each. `classes` tells whether targets are classes."""
+    """Rows in a folder: so many, of so many columns of each input. `classes` says whether targets are classes."""
 
     folder: Path
     rows: int
-    widths: tuple[int, int]
+    widths: Mapping[str, int]
     classes: bool
     weighted: bool
 
@@ -40,22 +46,23 @@ class EncodedRows:
     @property
     def row_bytes(self) -> int:
         """Bytes of a row."""
-        return 8 * (self.widths[0] + 1) + 4 * (self.widths[1] + self.weighted)
+        widths = {**self.widths, "targets": 1, "weights": int(self.weighted)}
+        return sum(width * np.dtype(_PARTS[name]).itemsize for name, width in widths.items())
 
     def read(self, start: int, stop: int) -> Rows:
         """Rows from one number up to another."""
-        rows = stop - start
-        numbers = self._part("numbers", start, rows, self.widths[0])
-        codes = self._part("codes", start, rows, self.widths[1]).long()
-        targets = self._part("targets", start, rows, 1)[:, 0]
-        weights = self._part("weights", start, rows, 1)[:, 0] if self.weighted else None
-        return Rows(Inputs(numbers=numbers, codes=codes), targets.long() if self.classes else targets, weights)
+        inputs = {name: self._part(name, start, stop - start, width) for name, width in self.widths.items()}
+        inputs["codes"] = inputs["codes"].long()
+        targets = self._part("targets", start, stop - start, 1)[:, 0]
+        weights = self._part("weights", start, stop - start, 1)[:, 0] if self.weighted else None
+        return Rows(Inputs(**inputs), targets.long() if self.classes else targets, weights)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """The numbers of all rows, piece by piece."""
-        size = rows_of(self.widths[0], CELLS)
+        width = self.widths["numbers"]
+        size = rows_of(width, CELLS)
         for start in range(0, self.rows, size):
-            yield self._part("numbers", start, min(size, self.rows - start), self.widths[0]).numpy()
+            yield self._part("numbers", start, min(size, self.rows - start), width).numpy()
 
     def _part(self, name: str, start: int, rows: int, width: int) -> Tensor:
         kind = np.dtype(_PARTS[name])
@@ -81,20 +88,19 @@ def encoded(folder: Path, pieces: Callable[[], Iterable[Rows]], *, classes: bool
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
     facts = json.loads(known.read_text(encoding="utf-8"))
-    return EncodedRows(folder, facts["rows"], (facts["numbers"], facts["codes"]), classes, weighted)
+    return EncodedRows(folder, facts["rows"], facts["inputs"], classes, weighted)
 
 
 def _write(folder: Path, pieces: Iterable[Rows]) -> None:
-    rows, widths = 0, (0, 0)
+    rows, widths = 0, dict[str, int]()
     files: dict[str, IO[bytes]] = {name: (folder / name).open("wb") for name in _PARTS}
     try:
         for piece in pieces:
-            rows, widths = rows + len(piece), (piece.numbers.shape[1], piece.codes.shape[1])
-            for name, kind in _PARTS.items():
-                values = getattr(piece, name)
-                if values is not None:
-                    values.numpy().astype(kind).tofile(files[name])
+            rows, widths = rows + len(piece), {name: value.shape[1] for name, value in piece.inputs.items()}
+            weights = {} if piece.weights is None else {"weights": piece.weights}
+            for name, values in {**piece.inputs, "targets": piece.targets, **weights}.items():
+                values.numpy().astype(_PARTS[name]).tofile(files[name])
     finally:
         for file in files.values():
             file.close()
-    storage.write_json(folder / "rows.json", {"rows": rows, "numbers": widths[0], "codes": widths[1]})
+    storage.write_json(folder / "rows.json", {"rows": rows, "inputs": widths})

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from luthier.data.encode import TableEncoder
 from luthier.data.pictures import PictureEncoder, Pixels
 from luthier.data.preprocess import Preprocess
+from luthier.rows import Inputs
 
 Encoder = TableEncoder | PictureEncoder
 Prepare = Preprocess | Pixels
@@ -22,30 +23,24 @@ def encoder_from_json(value: Mapping[str, Any]) -> Encoder:
     return PictureEncoder.from_json(value) if value.get("kind") == "pictures" else TableEncoder.from_json(value)
 
 
-def inputs_of(features: Tensor, codes: Tensor, encoder: Encoder) -> tuple[Tensor, Tensor]:
-    """Features and codes as networks take them: beside text, codes are numbers of the row."""
-    if not encoder.words:
-        return features, codes
-    return torch.cat([features, codes.to(features.dtype)], 1), codes[:, :0]
-
-
 def preprocess_of(numbers: Tensor, method: str, encoder: Encoder, measured: Tensor | None = None) -> Prepare:
-    """Preprocessing fitted on training rows: numbers [N, F], or pictures [N, C, H, W] with the method `pixels`.
+    """Preprocessing fitted on the numbers [N, F] of training rows; of pictures the method `pixels`.
 
     For `measured` see `Preprocess.fit`.
     """
     if isinstance(encoder, PictureEncoder):
         return Pixels()
-    return Preprocess.fit(numbers, method, encoder.words, measured, encoder.vector_width)
+    return Preprocess.fit(numbers, method, measured, encoder.vector_width)
 
 
-def flat(numbers: Tensor, side: int = 28) -> Tensor:
+def flat(inputs: Inputs, side: int = 28) -> Tensor:
     """Rows as plain numbers [N, F] for methods that know no pictures: pixels between 0 and 1, of at most `side`."""
-    if numbers.ndim == 2:
-        return numbers
-    size = min(side, numbers.shape[2]), min(side, numbers.shape[3])
-    pieces = [F.adaptive_avg_pool2d(some.float() / 255, size).flatten(1) for some in torch.split(numbers, 1024)]
-    return torch.cat(pieces) if pieces else torch.zeros(0, numbers.shape[1] * size[0] * size[1])
+    if "pixels" not in inputs:
+        return inputs.numbers
+    pixels = inputs["pixels"]
+    size = min(side, pixels.shape[2]), min(side, pixels.shape[3])
+    pieces = [F.adaptive_avg_pool2d(some.float() / 255, size).flatten(1) for some in torch.split(pixels, 1024)]
+    return torch.cat(pieces) if pieces else torch.zeros(0, pixels.shape[1] * size[0] * size[1])
 
 
 def preprocess_from(config: Mapping[str, Any]) -> Prepare:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from luthier.rows import Inputs
 from luthier.seeds import torch_generator
 
 METHODS = ("standardise", "robust", "quantile", "piecewise", "periodic", "common")
@@ -52,13 +53,12 @@ class Preprocess(nn.Module):
         columns: int,
         flagged: int,
         knots: int,
-        words: int = 0,
         vectors: int = 0,
         *,
         exact: bool = True,
     ) -> None:
         super().__init__()
-        self.method, self.columns, self.flagged, self.knots, self.words = method, columns, flagged, knots, words
+        self.method, self.columns, self.flagged, self.knots = method, columns, flagged, knots
         self.vectors = vectors
         self.exact, kind = exact, torch.float64 if exact else torch.float32
         self.register_buffer("median", torch.zeros(columns, dtype=kind))
@@ -83,12 +83,10 @@ class Preprocess(nn.Module):
         cls,
         numbers: Tensor,
         method: str = "standardise",
-        words: int = 0,
         measured: Tensor | None = None,
         vectors: int = 0,
     ) -> Preprocess:
-        """Learn from training numbers [N, F]. The last `words` of them are ids, those before them `vectors` of texts:
-        both pass as they are.
+        """Learn from training numbers [N, F]. The last `vectors` of them are vectors of texts, which pass as they are.
 
         Where the numbers are a sample, `measured` [5, F] may tell of all rows the share missing, the mean, the
         deviation, the lowest and the highest (NaN where they were not measured).
@@ -99,13 +97,13 @@ class Preprocess(nn.Module):
         """
         if method not in METHODS:
             raise ValueError(f"method must be one of {METHODS}, not {method!r}")
-        numbers = numbers[:, : numbers.shape[1] - words - vectors]
+        numbers = numbers[:, : numbers.shape[1] - vectors]
         columns = numbers.shape[1]
         missing = numbers.isnan()
         absent = missing.any(0) if measured is None else missing.any(0) | (measured[0] > 0)
         flags = torch.nonzero(absent).flatten()
         knots = {"quantile": KNOTS, "piecewise": BINS + 1}.get(method, 0)
-        made = cls(method, columns, len(flags), knots, words, vectors)
+        made = cls(method, columns, len(flags), knots, vectors)
         made.flags.copy_(flags)
         for f in range(columns):
             known = numbers[~missing[:, f], f].double()
@@ -145,12 +143,7 @@ class Preprocess(nn.Module):
     @property
     def width(self) -> int:
         """F': the number of features."""
-        return self.columns * (1 + self._beside) + self.flagged + self.passing
-
-    @property
-    def passing(self) -> int:
-        """How many numbers pass as they are: vectors and ids."""
-        return self.vectors + self.words
+        return self.columns * (1 + self._beside) + self.flagged + self.vectors
 
     @property
     def _beside(self) -> int:
@@ -160,12 +153,12 @@ class Preprocess(nn.Module):
     def origins(self) -> Tensor:
         """Which of the F numbers each of the F' features comes from [F']; what passes as it is comes from itself."""
         columns = torch.arange(self.columns)
-        passing = torch.arange(self.columns, self.columns + self.passing)
+        passing = torch.arange(self.columns, self.columns + self.vectors)
         return torch.cat([columns, columns.repeat_interleave(self._beside), self.flags, passing])
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Features [B, F'] of numbers [B, F]."""
-        if self.passing:
+        if self.vectors:
             return torch.cat([self._features(numbers[:, : self.columns]), numbers[:, self.columns :].float()], 1)
         return self._features(numbers)
 
@@ -208,35 +201,36 @@ class Preprocess(nn.Module):
         come: Tensor = ((filled.unsqueeze(2) - start) / length).clamp(0, 1)
         return come * self.distinct[:, 1:]
 
-    def plain(self, numbers: Tensor) -> Tensor:
+    def prepared(self, inputs: Inputs) -> Inputs:
+        """The inputs with features in place of numbers."""
+        return inputs.replaced(numbers=self(inputs.numbers))
+
+    def plain(self, inputs: Inputs) -> Tensor:
         """Numbers [N, F] standardised, gaps filled; not held at the training range's edge, as the networks see them.
-        Vectors of texts, and ids of words, come as a few random sums of what they stand for."""
-        vectors, ids = numbers[:, self.columns : self.columns + self.vectors].float(), self._ids(numbers)
-        numbers = numbers[:, : self.columns].to(self.median.dtype)
+        Vectors of texts, and tokens, come as a few random sums of what they stand for."""
+        vectors, ids = inputs.numbers[:, self.columns :].float(), inputs.tokens.long()
+        numbers = inputs.numbers[:, : self.columns].to(self.median.dtype)
         filled = torch.where(numbers.isnan(), self.median, numbers)
         result = ((filled - self.mean) / self.scale).float()
         if self.vectors:
             drawn = torch.randn(self.vectors, VECTORS_SEEN, generator=torch_generator(0, "vectors seen together"))
             result = torch.cat([result, vectors @ drawn], 1)
-        if not self.words:
+        if not ids.shape[1]:
             return result
         drawn = torch.randn(SPREAD, SEEN, generator=torch_generator(0, "words seen together"))
         drawn[0] = 0
         seen = F.embedding_bag(ids % SPREAD, drawn, mode="sum")
         return torch.cat([result, seen / (ids > 0).sum(1, keepdim=True).clamp_min(1).sqrt()], 1)
 
-    def _ids(self, numbers: Tensor) -> Tensor:
-        return numbers[:, self.columns + self.vectors :].long()
-
     def config(self) -> dict[str, Any]:
         """What `from_config` needs besides the state dict."""
-        names = ("method", "columns", "flagged", "knots", "words", "vectors", "exact")
+        names = ("method", "columns", "flagged", "knots", "vectors", "exact")
         return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_config(cls, value: Mapping[str, Any]) -> Preprocess:
         """An unfitted module of the same shape, for `load_state_dict`."""
-        sizes = [int(value.get(name, 0)) for name in ("columns", "flagged", "knots", "words", "vectors")]
+        sizes = [int(value.get(name, 0)) for name in ("columns", "flagged", "knots", "vectors")]
         return cls(str(value["method"]), *sizes, exact=bool(value.get("exact", False)))
 
 

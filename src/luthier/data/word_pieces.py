@@ -74,14 +74,14 @@ class Words:
         return 2 * self.length - 1
 
     def encode(self, frame: pl.DataFrame) -> np.ndarray:
-        """Ids [N, L] of the rows' pieces, and after them those [N, L - 1] of their pairs; 0 where there is none."""
+        """Ids int32 [N, L] of the rows' pieces, after them those [N, L - 1] of their pairs; 0 where there is none."""
         pieces = self._pieces(frame)
         keys, known = self._keys(pieces), np.array(self.pairs, dtype=np.int64)
         if not len(known):
-            return np.concatenate([pieces, np.zeros_like(keys)], 1).astype(np.float32)
+            return np.concatenate([pieces, np.zeros_like(keys)], 1).astype(np.int32)
         place = np.searchsorted(known, keys).clip(0, len(known) - 1)
         pairs = np.where(known[place] == keys, place + 1, 0)
-        return np.concatenate([pieces, pairs], 1).astype(np.float32)
+        return np.concatenate([pieces, pairs], 1).astype(np.int32)
 
     def _pieces(self, frame: pl.DataFrame) -> np.ndarray:
         result = np.zeros((frame.height, self.length), dtype=np.int64)

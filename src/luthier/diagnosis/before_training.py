@@ -18,7 +18,7 @@ from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, with_ones
 from luthier.messages import Message
 from luthier.nets import DenseSpec, Spec, build
 from luthier.objective import column, constant_loss, floors, loss_by_name, mean_loss
-from luthier.rows import Rows
+from luthier.rows import Rows, arguments
 from luthier.seeds import torch_generator
 
 START_TOLERANCE = 0.25  # relative; a small output layer keeps the first loss within a few per cent
@@ -103,9 +103,12 @@ def _rows_apart(part: Rows) -> Rows:
     Targets are noisy, and a network has to be steep to overfit two rows that lie close. In few dimensions that takes
     more steps than there are, however sound the network is; so there are fewer rows, and none that is close to another.
     """
-    looked_at = max(2 * BATCH_ROWS, min(50 * BATCH_ROWS, MOST_NUMBERS // max(1, part.numbers[0].numel())))
+    wide = {name: value.flatten(1) for name, value in part.inputs.items() if name != "codes"}
+    columns = sum(value.shape[1] for value in wide.values())
+    looked_at = max(2 * BATCH_ROWS, min(50 * BATCH_ROWS, MOST_NUMBERS // max(1, columns)))
     some = _shuffled(len(part))[:looked_at]
-    inputs, codes, targets = part.numbers[some].flatten(1).double(), part.codes[some], part.targets[some]
+    inputs = torch.cat([value[some].double() for value in wide.values()], 1)
+    codes, targets = part.codes[some], part.targets[some]
     most = max(4, min(BATCH_ROWS, ROWS_A_DIMENSION * (inputs.shape[1] + codes.shape[1])))
     close = APART * float((inputs - inputs.mean(0)).square().sum(1).sqrt().median())
     labels = torch.unique(targets) if targets.ndim == 1 and not targets.is_floating_point() else targets[:0]
@@ -195,7 +198,7 @@ def _module_gradients(spec: Spec, part: Rows, loss: str, seed: int) -> tuple[flo
             weight.add_(0.05 * torch.randn(weight.shape, generator=generator, dtype=torch.float64))
 
     def value() -> Tensor:
-        return mean_loss(loss_by_name(loss).rows(net(some.numbers, some.codes).unsqueeze(0), targets), None)
+        return mean_loss(loss_by_name(loss).rows(net(*arguments(net, some.inputs)).unsqueeze(0), targets), None)
 
     weights = list(net.parameters())
     gradients = torch.autograd.grad(value(), weights)

@@ -100,7 +100,7 @@ def _trained(network: Any, training: Rows, validation: Rows, loss: str, batch_si
         batch_size=batch_size,
     )
     best = np.argsort(result.best_validation_loss)[:SEEDS]
-    return result.logits(validation.numbers, validation.codes)[torch.from_numpy(best)]
+    return result.logits(validation.inputs)[torch.from_numpy(best)]
 
 
 def _network(module: nn.Module, part: Rows) -> Any:

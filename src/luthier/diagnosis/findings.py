@@ -9,7 +9,7 @@ from luthier.diagnosis.checks import CHECKS, look
 from luthier.diagnosis.checks.base import ORDER
 from luthier.diagnosis.checks.curves import gap_gate
 from luthier.diagnosis.trace import Trace
-from luthier.messages import Message, as_message, joined, tr
+from luthier.messages import Message, as_message, joined, tr, with_messages
 from luthier.records import Finding
 
 
@@ -43,12 +43,13 @@ class Diagnosis:
 
     def to_json(self) -> dict[str, Any]:
         """The diagnosis as plain JSON values."""
-        return {
+        content: dict[str, Any] = {
             "findings": [finding.to_json() for finding in self.findings],
             "checklist": [list(item) for item in self.checklist],
             "gate": self.gate,
             "measured": self.measured,
         }
+        return dict(with_messages(content))
 
 
 def found_in_words(finding: Finding) -> str:

@@ -28,8 +28,10 @@ class ModuleSpec:
     with the member's seed. The layout `looped` trains one member after another; `vmapped` all in one
     program, by `torch.func.vmap`; `stacked` is the dense path, for chains of dense layers. `variants` are
     functions of single members, by seed, whose modules have the same shapes but other dropout or first weights.
-    A module's own method `from_training_rows(rows, targets)` is asked once, before the first step, for what its
-    buffers of those names hold: frequencies, prototypes, whatever is counted rather than learnt.
+    A module is called with the one tensor of the inputs, or with those that its attribute `takes` names, in that order:
+    `takes = ("numbers", "tokens")`. Its own method `from_training_rows`, called with the same and the targets, is asked
+    once, before the first step, for what its buffers of those names hold: frequencies, prototypes, whatever is counted
+    rather than learnt.
     `built_by(seed=...)` builds a member's module in place of `start`. `groups` are names of submodules that may have
     rates of their own (else the module's children do).
     """

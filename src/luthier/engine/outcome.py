@@ -115,20 +115,18 @@ class Outcome:
             buffers=self.buffers[places],
         )
 
-    def logits(self, features: Tensor, codes: Tensor | None = None) -> Tensor:
-        """Outputs of all members' kept weights [M, N, C]."""
-        kind = architecture(self.members[0].spec)
-        codes = torch.zeros(len(features), 0, dtype=torch.int64) if codes is None else codes
+    def logits(self, inputs: Inputs | Tensor) -> Tensor:
+        """Outputs of all members' kept weights [M, N, C] for inputs, or for numbers alone."""
+        given = Inputs(numbers=inputs) if isinstance(inputs, Tensor) else inputs
         spec, dtype = self.members[0].spec, self.parameters.dtype
-        if isinstance(spec, ModuleSpec) and spec.layout != "stacked":
-            features = features.to(type_taken(spec.module, features, dtype))
-        elif features.is_floating_point():
-            features = features.to(dtype)
-        return as_rows(
-            kind.evaluate(
-                self.parameters, self.buffers, kind.prepared(Rows(Inputs(numbers=features, codes=codes), codes))
-            )
-        )
+        if isinstance(spec, ModuleSpec) and spec.layout != "stacked" and not hasattr(spec.module, "takes"):
+            only = given.only
+            kind = type_taken(spec.module, only, dtype)
+            ready = given.map(lambda value: value.to(kind) if value is only else value)
+        else:
+            ready = given.map(lambda value: value.to(dtype) if value.is_floating_point() else value)
+        trained, targets = architecture(spec), torch.zeros(given.rows, dtype=torch.int64)
+        return as_rows(trained.evaluate(self.parameters, self.buffers, trained.prepared(Rows(ready, targets))))
 
 
 def merged(members: Sequence[Member], shares: Sequence[Sequence[int]], outcomes: Sequence[Outcome]) -> Outcome:

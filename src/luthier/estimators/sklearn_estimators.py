@@ -48,7 +48,7 @@ from luthier.optimise import Schedule
 from luthier.recipe import first_width
 from luthier.recipe.budget import Budget
 from luthier.recipe.problem import embedding_width
-from luthier.rows import Inputs, Rows
+from luthier.rows import Rows
 from luthier.saved import Model
 from luthier.seeds import numpy_generator
 
@@ -126,14 +126,14 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         training, validation = self._parts(rows, targets.numpy() if task.classes else None, rng)
         columns = columns_in(frame)
         encoder = TableEncoder.fit(frame[training], columns)
-        numbers, codes = encoder.encode(frame)
-        preprocess = Preprocess.fit(numbers[training], self.encoding, encoder.words)
+        inputs = encoder.encode(frame)
+        preprocess = Preprocess.fit(inputs.numbers[training], self.encoding)
         mean, std = 0.0, 1.0
         if not task.classes:
             mean, std = centre_of(targets[training], None if weights is None else weights[training])
             targets = ((targets - mean) / (std or 1.0)).float()
         whole = Rows(
-            Inputs(numbers=preprocess(numbers), codes=codes),
+            preprocess.prepared(inputs),
             targets.float() if task.family == "binary" else targets,
             weights,
         )
@@ -297,7 +297,7 @@ class LuthierClassifier(ClassifierMixin, _Luthier):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities [N, C], in the order of `classes_`."""
         check_is_fitted(self)
-        result = self.model_.probabilities(*self.model_.encode(self._table(X, reset=False)))
+        result = self.model_.probabilities(self.model_.encode(self._table(X, reset=False)))
         shares: np.ndarray = result / result.sum(1, keepdims=True)
         return shares
 
@@ -348,7 +348,7 @@ class LuthierRegressor(RegressorMixin, _Luthier):  # type: ignore[misc]
         """Values [N], or [N, K] for several outputs."""
         check_is_fitted(self)
         frame = self._table(X, reset=False)
-        columns = [np.asarray(model.values(*model.encode(frame)), dtype=np.float64) for model in self.models_]
+        columns = [np.asarray(model.values(model.encode(frame)), dtype=np.float64) for model in self.models_]
         return columns[0] if len(columns) == 1 else np.stack(columns, 1)
 
 

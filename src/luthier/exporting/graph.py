@@ -50,7 +50,7 @@ class Ranks(Preprocess):
     @classmethod
     def of(cls, fitted: Preprocess) -> Ranks:
         """A copy of a fitted module."""
-        sizes = fitted.columns, fitted.flagged, fitted.knots, fitted.words, fitted.vectors
+        sizes = fitted.columns, fitted.flagged, fitted.knots, fitted.vectors
         made = cls(fitted.method, *sizes, exact=fitted.exact)
         made.load_state_dict(fitted.state_dict())
         return made.eval()

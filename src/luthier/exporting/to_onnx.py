@@ -18,6 +18,7 @@ from luthier.data.encode import FIRST_LEVEL, MISSING, NO_LEVEL, UNKNOWN
 from luthier.errors import LuthierError
 from luthier.exporting.graph import ExportedGraph, ExportedPictureGraph, exportable
 from luthier.optional import require
+from luthier.rows import Inputs
 from luthier.saved import Model
 
 PURPOSE = "exporting to ONNX"
@@ -47,8 +48,8 @@ def export_onnx(model: Model, path: str | Path, check: pl.DataFrame) -> float:
     return gap
 
 
-def in_runtime(model: Model) -> Callable[[torch.Tensor, torch.Tensor], np.ndarray]:
-    """Encoded rows by ONNX Runtime in place of PyTorch: numbers [N, F] and codes [N, K] to probabilities or values.
+def in_runtime(model: Model) -> Callable[[Inputs], np.ndarray]:
+    """Encoded rows by ONNX Runtime in place of PyTorch: inputs to probabilities or values.
 
     It is compared with the model on drawn rows first, gaps and codes never seen among them, or on drawn pictures.
     """
@@ -60,22 +61,22 @@ def in_runtime(model: Model) -> Callable[[torch.Tensor, torch.Tensor], np.ndarra
     session = runtime.InferenceSession(core.SerializeToString(), options, providers=["CPUExecutionProvider"])
     wanted = [given.name for given in core.graph.input]
 
-    def compute(numbers: torch.Tensor, codes: torch.Tensor) -> np.ndarray:
-        given = {"numbers": numbers.numpy(), "codes": codes.numpy(), "pictures": numbers.numpy()}
+    def compute(inputs: Inputs) -> np.ndarray:
+        given = {"pictures" if name == "pixels" else name: value.numpy() for name, value in inputs.items()}
         result: np.ndarray = session.run(None, {name: given[name] for name in wanted})[0]
         return result if model.task.classes else result[:, 0]
 
-    numbers, codes = _drawn(encoder)
-    _refuse(_apart(model, compute(numbers, codes), numbers, codes), model, len(numbers))
+    drawn = _drawn(encoder)
+    _refuse(_apart(model, compute(drawn), drawn), model, drawn.rows)
     return compute
 
 
-def _drawn(encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]:
+def _drawn(encoder: Encoder) -> Inputs:
     """Rows of every kind, to compare by."""
     draw = torch.Generator().manual_seed(0)
     if not isinstance(encoder, TableEncoder):
         pictures = torch.randint(256, (DRAWN_PICTURES, *encoder.shape), generator=draw, dtype=torch.uint8)
-        return pictures, torch.zeros(DRAWN_PICTURES, 0, dtype=torch.int64)
+        return Inputs(pixels=pictures)
     numbers = 10 * torch.randn(DRAWN, len(encoder.number_names), generator=draw, dtype=torch.float64)
     numbers[torch.rand(numbers.shape, generator=draw) < 0.1] = torch.nan
     codes = torch.stack(
@@ -83,18 +84,18 @@ def _drawn(encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]:
         or [torch.zeros(DRAWN, dtype=torch.int64)],
         1,
     )[:, : len(encoder.category_names)]
-    return numbers, codes
+    return Inputs(numbers=numbers, codes=codes)
 
 
 def inputs_for(encoder: Encoder, frame: pl.DataFrame) -> dict[str, np.ndarray]:
     """A table's rows as the graph's inputs."""
-    numbers, codes = encoder.encode(frame)
+    inputs = encoder.encode(frame)
     if not isinstance(encoder, TableEncoder):
-        return {"pictures": numbers.numpy()}
-    result = {_input(name): numbers[:, [k]].numpy() for k, name in enumerate(encoder.number_names)}
+        return {"pictures": inputs["pixels"].numpy()}
+    result = {_input(name): inputs.numbers[:, [k]].numpy() for k, name in enumerate(encoder.number_names)}
     for k, name in enumerate(encoder.category_names):
         levels = np.array([NO_LEVEL, _missing(encoder, name), *encoder.vocabularies[name]], dtype=object)
-        result[_input(name)] = levels[codes[:, [k]].numpy()]
+        result[_input(name)] = levels[inputs.codes[:, [k]].numpy()]
     return result
 
 
@@ -110,14 +111,14 @@ def _input(column: str) -> str:
 
 def _gap(session: Any, model: Model, encoder: Encoder, frame: pl.DataFrame) -> float:
     result = session.run(None, inputs_for(encoder, frame))[0]
-    return _apart(model, result if model.task.classes else result[:, 0], *model.encode(frame))
+    return _apart(model, result if model.task.classes else result[:, 0], model.encode(frame))
 
 
-def _apart(model: Model, found: np.ndarray, numbers: torch.Tensor, codes: torch.Tensor) -> float:
+def _apart(model: Model, found: np.ndarray, inputs: Inputs) -> float:
     """The largest gap to the model: of probabilities, or of values relative to their size."""
     if model.task.classes:
-        return float(np.abs(found - model.probabilities(numbers, codes)).max())
-    wanted = model.values(numbers, codes)
+        return float(np.abs(found - model.probabilities(inputs)).max())
+    wanted = model.values(inputs)
     return float((np.abs(found - wanted) / np.maximum(np.abs(wanted), 1e-6 + np.abs(wanted).mean())).max())
 
 

@@ -179,11 +179,11 @@ def _gap(model: Model, folder: Path, frame: pl.DataFrame) -> float:
     module: ModuleType = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     plain = module.load(folder / "model.safetensors")
-    numbers, codes = model.encode(frame)
+    inputs = model.encode(frame)
     with torch.no_grad():
-        result = (plain(numbers) if numbers.ndim == 4 else plain(numbers, codes)).numpy()
+        result = plain(*inputs.values()).numpy()
     if model.task.classes:
-        return float(np.abs(result - model.probabilities(numbers, codes)).max())
-    wanted = model.values(numbers, codes)
+        return float(np.abs(result - model.probabilities(inputs)).max())
+    wanted = model.values(inputs)
     scale = np.maximum(np.abs(wanted), float(np.abs(wanted).mean()) or math.inf)
     return float((np.abs(result[:, 0] - wanted) / scale).max())

@@ -178,11 +178,12 @@ def _restored(value: Any, kept: Any) -> Any:
 
 
 def _made_of(value: Any) -> Any:
-    """What the messages of a value are made of; None where it is not a message and not a list with some."""
+    """What the messages of a value are made of; None where there are none in it."""
     if isinstance(value, Message):
         return value.as_data()
-    if isinstance(value, list | tuple) and any(isinstance(one, Message) for one in value):
-        return [one.as_data() if isinstance(one, Message) else None for one in value]
+    if isinstance(value, list | tuple):
+        made = [_made_of(one) for one in value]
+        return made if any(one is not None for one in made) else None
     return None
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from luthier.errors import ConfigError
 from luthier.nets.recurrent import CELLS, POOLS, read_sequence
 from luthier.seeds import derive
-from luthier.shapes import Codes, Features, Outputs, Targets
+from luthier.shapes import Codes, Features, Outputs, Targets, Tokens
 
 READERS = ("bag", *CELLS)
 READS = ("both", "words", "vectors")
@@ -21,8 +21,8 @@ SMALL = 0.01  # deviation of an embedding at the start: what training does not t
 
 @dataclass(frozen=True)
 class TextSpec:
-    """Rows in, `numbers` plain ones first, then V sentence `vectors`, the ids of L pieces and of their L - 1 pairs of
-    neighbours (0: none), then the codes of K categories: [B, numbers + V + 2 L - 1 + K]. Logits out.
+    """Numbers in, `numbers` plain ones and then V sentence `vectors` [B, numbers + V]; beside them tokens, the ids of L
+    pieces and of their L - 1 pairs of neighbours (0: none) [B, 2 L - 1], and codes of K categories [B, K]. Logits out.
 
     It `reads` the words, the vectors or both.
 
@@ -103,6 +103,7 @@ class TextNet(nn.Module):
     """The module of a TextSpec; see there. The output's weights start at zero, the weights of words at one."""
 
     telling: Tensor
+    takes = ("numbers", "tokens", "codes")
 
     def __init__(self, spec: TextSpec) -> None:
         super().__init__()
@@ -139,14 +140,15 @@ class TextNet(nn.Module):
             self.register_buffer("telling", torch.ones(spec.pieces + spec.pairs + 1))
         return spec.width
 
-    def forward(self, rows: Features, codes: Codes | None = None) -> Outputs:
-        """Logits [B, outputs] of rows; see TextSpec. The rows hold the codes, other ones are not looked at."""
+    def forward(self, numbers: Features, tokens: Tokens, codes: Codes) -> Outputs:
+        """Logits [B, outputs] of rows; see TextSpec."""
         spec = self.spec
-        numbers, vectors, ids, pairs, codes = self._parts(rows)
+        plain, vectors = numbers[:, : spec.numbers], numbers[:, spec.numbers :]
+        ids, pairs = self._pieces(tokens)
         if self.training and spec.word_dropout:
             kept = (torch.rand(ids.shape) >= spec.word_dropout).to(ids.device)
             ids, pairs = ids * kept, pairs * (kept[:, 1:] & kept[:, :-1])
-        parts = [numbers, *(table(codes[:, k]) for k, table in enumerate(self.tables))]
+        parts = [plain, *(table(codes[:, k]) for k, table in enumerate(self.tables))]
         if spec.reads_words:
             parts.insert(0, self._bag(ids, pairs) if spec.reader == "bag" else self._in_order(ids))
         if spec.vectors_read:
@@ -154,7 +156,9 @@ class TextNet(nn.Module):
         result: Tensor = self.head(torch.cat(parts, 1))
         return result
 
-    def from_training_rows(self, rows: Features, targets: Targets) -> dict[str, Tensor]:
+    def from_training_rows(
+        self, numbers: Features, tokens: Tokens, codes: Codes, targets: Targets
+    ) -> dict[str, Tensor]:
         """How much each word and pair tells of the targets [N], by these rows, as the buffer that weighs them.
 
         It is the logarithm of its share among the words of one class, over its share in all others; of several classes
@@ -162,10 +166,10 @@ class TextNet(nn.Module):
         """
         if not hasattr(self, "telling"):
             return {}
-        _, _, ids, pairs, _ = self._parts(rows)
+        ids, pairs = self._pieces(tokens)
         read = [ids, *([torch.where(pairs > 0, pairs + self.spec.pieces, 0)] if self.spec.pairs else [])]
         every = torch.cat(read, 1).sort(1).values
-        once = torch.cat([torch.ones(len(rows), 1, dtype=torch.bool), every[:, 1:] != every[:, :-1]], 1)
+        once = torch.cat([torch.ones(len(tokens), 1, dtype=torch.bool), every[:, 1:] != every[:, :-1]], 1)
         several = targets.ndim > 1 and targets.shape[1] > 1  # probabilities of classes
         told = targets.argmax(1) if several else targets.reshape(-1)
         classes = (told > told.mean()).long() if told.is_floating_point() else told
@@ -176,13 +180,10 @@ class TextNet(nn.Module):
         ratios = (inside / inside.sum(1, keepdim=True)).log() - (outside / outside.sum(1, keepdim=True)).log()
         return {"telling": ratios.square().mean(0).sqrt().float() if len(counts) > 1 else torch.ones(size)}
 
-    def _parts(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Numbers, sentence vectors, and ids of pieces, pairs and codes."""
-        spec = self.spec
-        sizes = [spec.numbers, spec.vectors, spec.length, spec.length - 1, len(spec.embeddings)]
-        numbers, vectors, *parts = torch.split(rows, sizes, 1)
-        ids, pairs, codes = (part.long() for part in parts)
-        return numbers, vectors, ids, pairs, codes
+    def _pieces(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Ids of pieces [B, L], and of pairs [B, L - 1]."""
+        ids, pairs = torch.split(tokens.long(), [self.spec.length, self.spec.length - 1], 1)
+        return ids, pairs
 
     def _bag(self, ids: Tensor, pairs: Tensor) -> Tensor:
         words, twos = self.words(ids), self.reader(pairs) if self.spec.pairs else None
@@ -208,7 +209,7 @@ def build_text(spec: TextSpec, *, seed: int) -> TextNet:
     """A fresh network; the same spec and seed give the same weights.
 
     >>> net = build_text(TextSpec(numbers=2, pieces=50, length=6, outputs=3), seed=0)
-    >>> net(torch.zeros(4, 2 + 6 + 5)).shape
+    >>> net(torch.zeros(4, 2), torch.zeros(4, 6 + 5, dtype=torch.int32), torch.zeros(4, 0)).shape
     torch.Size([4, 3])
     """
     with torch.random.fork_rng():

@@ -18,7 +18,7 @@ from luthier.data.large import measured, require_finite_outside
 from luthier.recipe.learnable import learnable
 from luthier.recipe.reading import LoadedData, weights_of
 from luthier.request import RunRequest
-from luthier.rows import Inputs, Rows
+from luthier.rows import Rows
 from luthier.storage import cache_folder, json_text, sha256
 
 MEASURES = 5  # share missing, mean, deviation, lowest, highest
@@ -82,7 +82,7 @@ def full_training_rows_of(
     folder = cache_folder("tables") / sha256(key.encode())[:32]
     rows = encoded(folder, pieces, classes=bool(read.task.classes), weighted=bool(read.weight))
     table, indices = _unmeasured(encoder), encoder.places()
-    numbers = [indices[column.name][0][0] for column in encoder.columns if column.kind == "number"]
+    numbers = [indices[column.name]["numbers"][0] for column in encoder.columns if column.kind == "number"]
     table[:, numbers] = torch.from_numpy(measured(block[:, numbers] for block in rows.blocks()))
     copies = result.count + training.height - len(rows)
     return FullTrainingRows(rows, table, {**result.left_out, "that copy held-out rows": copies})
@@ -94,7 +94,6 @@ def _unmeasured(encoder: TableEncoder) -> Tensor:
 
 def dataset(frame: pl.DataFrame, encoder: Encoder, task: Task, weight: str) -> Rows:
     """Rows of a table, encoded; `weight` is the column of their weights, empty where all count alike."""
-    numbers, codes = encoder.encode(frame)
     known = weights_of(frame, weight)
     weights = None if known is None else torch.tensor(known, dtype=torch.float64)
-    return Rows(Inputs(numbers=numbers, codes=codes), encode_target(frame[task.target], task), weights)
+    return Rows(encoder.encode(frame), encode_target(frame[task.target], task), weights)

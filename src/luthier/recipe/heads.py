@@ -43,7 +43,7 @@ class Heads:
 
 def heads_of(job: UnfreezingJob, net: nn.Module, name: str) -> Heads:
     """Heads on what reaches the layer of that name in a frozen module."""
-    return heads_on(job, *(_features(net, name, part.numbers) for part in (job.training, job.validation)))
+    return heads_on(job, *(_features(net, name, part.inputs.only) for part in (job.training, job.validation)))
 
 
 def heads_on(job: UnfreezingJob, below: Tensor, above: Tensor) -> Heads:

@@ -289,7 +289,7 @@ def _hashes_of_others(
 ) -> Hashes:
     """Hashes of rows of another table [N], as they came and with their values."""
     if read.pictures is not None:
-        pixels = PictureEncoder(read.columns, read.pictures.shape, read.pictures).encode(values)[0]
+        pixels = PictureEncoder(read.columns, read.pictures.shape, read.pictures).encode(values)["pixels"]
         seen = checksums(pixels.numpy())
         return _with_target(seen, seen, values, read, grids, asked=asked)
     return _with_target(row_hashes(cells), None, values, read, grids, asked=asked)

@@ -151,7 +151,7 @@ def _outputs(outcome: Outcome, training: TrainingPlan, known: list[int] | None) 
     learnt, validation = training.parts
     outcome = outcome if known is None else outcome.some(torch.tensor(known, dtype=torch.int64))
     if validation is not None:
-        return outcome.logits(validation.numbers, validation.codes)
+        return outcome.logits(validation.inputs)
     assert isinstance(learnt, Rows)
     assert training.folds is not None
     counts, own = training.folds.bincount(), torch.tensor([member.fold for member in outcome.members])
@@ -160,5 +160,5 @@ def _outputs(outcome: Outcome, training: TrainingPlan, known: list[int] | None) 
     result = torch.full((len(own), int(counts.max()), spec.outputs), torch.nan)
     for fold in sorted(set(own.tolist())):
         rows, places = learnt.rows(training.folds == fold), torch.nonzero(own == fold).flatten()
-        result[places, : len(rows)] = outcome.some(places).logits(rows.numbers, rows.codes)
+        result[places, : len(rows)] = outcome.some(places).logits(rows.inputs)
     return result

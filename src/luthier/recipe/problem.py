@@ -14,7 +14,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data import Encoder, PictureEncoder, Prepare, Task, inputs_of, preprocess_of
+from luthier.data import Encoder, PictureEncoder, Prepare, Task, preprocess_of
 from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Stream
@@ -25,7 +25,7 @@ from luthier.recipe.full_training_rows import StreamedInputs
 from luthier.recipe.plan import FOLDS
 from luthier.recipe.prepare import Prepared
 from luthier.request import RunRequest
-from luthier.rows import Inputs, Rows
+from luthier.rows import Rows
 from luthier.seeds import numpy_generator
 from luthier.task import deciding_metric, losses_asked, quantile_levels
 
@@ -190,8 +190,7 @@ class Problem:
         assert targets is not None
         if not self.task.is_classes:
             targets = self.target.standardise(targets).float()
-        features, codes = inputs_of(fitted(dataset.numbers), dataset.codes, self.data.encoder)
-        return Rows(Inputs(numbers=features, codes=codes), targets, dataset.weights)
+        return Rows(fitted.prepared(dataset.inputs), targets, dataset.weights)
 
     def spec(self, method: str, hidden: tuple[int, ...], **options: Any) -> DenseSpec:
         """A dense network for this task behind one way of preprocessing."""

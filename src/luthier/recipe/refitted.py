@@ -12,12 +12,11 @@ from itertools import combinations
 import numpy as np
 import torch
 
-from luthier.data import inputs_of
 from luthier.engine import Settings, train
 from luthier.nets import Net, build
 from luthier.objective import USUAL_LOSSES
 from luthier.recipe.steps.delivered_bags import DeliveredBag
-from luthier.rows import Inputs, Rows
+from luthier.rows import Rows
 from luthier.saved import Model
 
 COMPARED = 5000  # rows, evenly among all
@@ -54,12 +53,12 @@ def refitted(model: Model, bags: Sequence[DeliveredBag], rows: Rows, seed: int) 
         weights += [bag.weight / len(bag.seeds)] * len(bag.seeds)
     result = replace(model, nets=tuple(nets), weights=tuple(weights), metrics={})
     some = rows.rows(torch.from_numpy(np.unique(np.linspace(0, len(rows) - 1, min(COMPARED, len(rows))).astype(int))))
-    outputs = [replace(model, nets=(net,), weights=(1.0,)).averaged(some.numbers, some.codes) for net in model.nets]
+    outputs = [replace(model, nets=(net,), weights=(1.0,)).averaged(some.inputs) for net in model.nets]
     pairs = list(combinations(range(len(outputs)), 2))
     apart = [_apart(outputs[i], outputs[j]) for i, j in pairs]
     counting = [model.weights[i] * model.weights[j] for i, j in pairs]
     spread = float(np.average(apart, weights=counting)) if pairs else 0.0
-    one, other = (each.averaged(some.numbers, some.codes) for each in (result, model))
+    one, other = (each.averaged(some.inputs) for each in (result, model))
     return Refitted(result, _apart(one, other), spread)
 
 
@@ -100,5 +99,4 @@ def _part(model: Model, rows: Rows) -> Rows:
     assert targets is not None
     if not model.task.is_classes:
         targets = model.transform.standardise(targets).float()
-    features, codes = inputs_of(model.preprocess(rows.numbers), rows.codes, model.encoder)
-    return Rows(Inputs(numbers=features, codes=codes), targets, rows.weights)
+    return Rows(model.preprocess.prepared(rows.inputs), targets, rows.weights)

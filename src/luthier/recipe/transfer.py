@@ -136,7 +136,7 @@ def transfer(
     whole_net = _in_single_precision(backbone)
     training, held_out = part_of(data, "data"), part_of(validation, "validation")
     named = _loss_named(loss, training.targets)
-    kind = type_taken(whole_net, training.numbers, torch.float32)
+    kind = type_taken(whole_net, training.inputs.only, torch.float32)
     training, held_out = (suited(part, kind, named, torch.float32) for part in (training, alike(training, held_out)))
     wanted = outputs or _outputs_for(named, training.targets, held_out.targets)
     for what, part in (("training", training), ("validation", held_out)):
@@ -152,12 +152,12 @@ def transfer(
         tuple(derive(seed, "transfer", k) for k in range(seeds)),
         resolve(device),
     )
-    head, blocks, readable = anatomy_of(whole_net, training.numbers[:2])
+    head, blocks, readable = anatomy_of(whole_net, training.inputs.only[:2])
     net = with_new_head(whole_net, head, wanted).eval()
     spread = SeedSpread()
     heads, statistics, gain_anew = heads_of(job, net, head), OWN, None
     if has_norms(net):
-        anew = reestimate_norms(net, torch.split(training.numbers, ROWS))
+        anew = reestimate_norms(net, torch.split(training.inputs.only, ROWS))
         others = heads_of(job, anew, head)
         gain = paired(heads.rows, others.rows, 1, spread)
         gain_anew = asdict(gain)
@@ -321,7 +321,7 @@ def _cut(
     known = [name for name in blocks[:-1] if name in readable]
     indices = np.linspace(0, len(known) - 1, min(MOST_CUTS, len(known))).round().astype(int)
     offered = [known[place] for place in indices]
-    result = [activations_of(net, part.numbers, offered, ROWS) for part in (job.training, job.validation)]
+    result = [activations_of(net, part.inputs.only, offered, ROWS) for part in (job.training, job.validation)]
     tried = [heads_on(job, below, above) for below, above in zip(*result, strict=True)]
     if not tried:
         return whole, ()
@@ -373,4 +373,4 @@ def _outputs(net: nn.Module, state: dict[str, Tensor], part: Rows) -> Tensor:
     known = copy.deepcopy(net)
     known.load_state_dict(state)
     known.eval()
-    return torch.cat([known(some.clone()) for some in torch.split(part.numbers, ROWS)])
+    return torch.cat([known(some.clone()) for some in torch.split(part.inputs.only, ROWS)])

@@ -16,7 +16,7 @@ from luthier.errors import LuthierError
 from luthier.nets.blocks import freeze_all_but, has_norms
 from luthier.nets.frozen import above_frozen
 from luthier.optimise import Schedule
-from luthier.rows import Rows
+from luthier.rows import Inputs, Rows
 
 DEEPER = 0.4  # times the rate of the block above where a test tells none (the 1 / 2.6 of Howard and Ruder 2018)
 FAR = 3.0  # times a tested rate from which the rule of thumb's is tried beside it
@@ -55,10 +55,10 @@ class UnfreezingJob:
 
     def _apart(self, net: nn.Module, frozen: list[str]) -> Above:
         parts = (self.training, self.validation)
-        found = above_frozen(net, frozen, [one.numbers for one in parts], at_once=AT_ONCE, most_bytes=MOST_KEPT)
+        found = above_frozen(net, frozen, [one.inputs.only for one in parts], at_once=AT_ONCE, most_bytes=MOST_KEPT)
         if found is None:
             return net, self
-        training, validation = (one.with_inputs(numbers=X) for one, X in zip(parts, found[1], strict=True))
+        training, validation = (replace(one, inputs=Inputs(numbers=X)) for one, X in zip(parts, found[1], strict=True))
         return found[0], replace(self, training=training, validation=validation, _known=[])
 
     def settings(self, steps: int) -> Settings:

@@ -56,7 +56,9 @@ def _lines(run: Contents, scores: Scores) -> Iterator[str]:
         known = {name: _cell(one[name]) for name in ("of", "name", "written")}
         yield tr("- licence of `{of}`: {name} ({written})", **known)
     yield "\n" + tr("## Training data") + "\n"
-    known = {name: _cell(source[name]) for name in ("name", "origin", "fingerprint")}
+    known = {name: _cell(source[name]) for name in ("name", "fingerprint")} | {
+        "origin": _cell(spoken(source["origin"]))
+    }
     template = "- `{name}` ({origin}), {rows:,} rows and {columns:,} columns"
     yield tr(template, **known, rows=source["rows"], columns=source["columns"])
     yield tr("- fingerprint of the data: `{fingerprint}`", **known)

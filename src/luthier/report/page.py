@@ -11,7 +11,7 @@ from luthier import storage
 from luthier.citations import cited
 from luthier.drawing import draw_range
 from luthier.errors import language_named
-from luthier.messages import language, speaking, spoken, tr
+from luthier.messages import Message, language, speaking, spoken, tr
 from luthier.recipe import checklist, evidence_of
 from luthier.recipe.decisions import wording_of
 from luthier.recipe.decisions.experiment import AnswerEvidence, ExperimentEvidence
@@ -366,7 +366,13 @@ def _facts(run: Contents) -> Iterator[str]:
     if run.scores:
         read = run.scores.get("openings", read)
     rows: list[tuple[str, ...]] = [
-        (tr("data"), tr("{origin}, {rows} rows, {columns} columns", **facts["source"])),
+        (
+            tr("data"),
+            tr(
+                "{origin}, {rows} rows, {columns} columns",
+                **{**facts["source"], "origin": Message(facts["source"]["origin"])},
+            ),
+        ),
         (tr("fingerprint"), facts["source"]["fingerprint"][:16]),
         (tr("budget"), tr("{budget}, used {seconds} s", budget=asked["budget"], seconds=facts.get("elapsed_s", "–"))),
         (tr("seed"), str(facts["seed"])),

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from torch import Tensor
 
 from luthier import storage
 from luthier.assess import PREDICTION, PRIMARY, Units, drift, measure, told_apart
@@ -27,6 +26,7 @@ from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.sample_weights import CountedRows, require_weights, varied
 from luthier.records import Finding, Measure
 from luthier.request import RunRequest
+from luthier.rows import Inputs
 from luthier.runs.belonging import require_metric
 from luthier.runs.check_history import nothing_new, remember, since_earlier
 from luthier.runs.newer_rows import LAST, as_times, newer
@@ -70,11 +70,11 @@ def check_run(
     counted, note = _counted(found, asked.sample_weight)
     frame, weights = counted.frame, counted.weights
     unread = Unread()
-    numbers, codes = model.encode(frame, unread=unread)
+    inputs = model.encode(frame, unread=unread)
     moved = _moved_by_time(model, column)
     by_name, coded = (
         {name: values for name, values in one.items() if name not in moved.names}
-        for one in columns_of(model, numbers, codes)[:2]
+        for one in columns_of(model, inputs)[:2]
     )
     labels = {PREDICTION: model.task.classes} if model.task.classes else None
     rows = drift(model.profile, by_name, coded, labels, weights, level=false_alarms / 2)
@@ -84,12 +84,12 @@ def check_run(
     metric = stored.get("metric") or PRIMARY[model.task.kind]
     require_metric(metric, model.task)
     own, rule = _own_rows(folder)
-    score, unscored = _score(model, frame, numbers, codes, metric, _units(frame, asked, model, rule), weights)
+    score, unscored = _score(model, frame, inputs, metric, _units(frame, asked, model, rule), weights)
     change = _change(score, stored.get("headline"), false_alarms)
     if change is not None and stored.get("estimate"):
         change["where"] = "by the run's own estimate"
-    known = 0 if own is None else known_rows(own, numbers, codes)
-    apart = None if own is None or known else _told_apart(own, model, (numbers, codes), weights, moved)
+    known = 0 if own is None else known_rows(own, inputs)
+    apart = None if own is None or known else _told_apart(own, model, inputs, weights, moved)
     level, verdict = judge_population([row.to_json() for row in columns], apart, change)
     rows_alone = judge_population([row.to_json() for row in columns], apart, None)[0]
     finding = poor_in_use(stored, change, level_of_rows=rows_alone)
@@ -104,7 +104,7 @@ def check_run(
         "prediction": prediction.to_json() if prediction else None,
         "told_apart": apart,
         "unread": [*note, *unread.sentences(), *moved.notes],
-        "unlike": float(np.average(model.unlike_encoded(numbers, codes).to_numpy(), weights=weights)),
+        "unlike": float(np.average(model.unlike_encoded(inputs).to_numpy(), weights=weights)),
         "known": known,
         "score": score,
         "unscored": unscored,
@@ -216,45 +216,47 @@ class _MovedByTime(NamedTuple):
     codes: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def hidden(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    def hidden(self, inputs: Inputs) -> Inputs:
         """Encoded rows in which all have the same time."""
-        numbers, codes = numbers.clone(), codes.clone()
+        if not self.names:
+            return inputs
+        numbers, codes = inputs.numbers.clone(), inputs.codes.clone()
         numbers[:, list(self.numbers)], codes[:, list(self.codes)] = 0, 0
-        return numbers, codes
+        return inputs.replaced(numbers=numbers, codes=codes)
 
 
 def _moved_by_time(model: Model, column: str) -> _MovedByTime:
     encoder = model.encoder
     if isinstance(encoder, PictureEncoder) or column not in encoder.places():
         return _MovedByTime()
-    numbers, codes = encoder.places()[column]
+    place = encoder.places()[column]
+    numbers, codes = place.get("numbers", []), place.get("codes", [])
     names = frozenset([encoder.number_names[place] for place in numbers] + [encoder.category_names[k] for k in codes])
     note = tr("`{column}` says when a row came, so that new rows have other values: it is not compared", column=column)
     return _MovedByTime(names, tuple(numbers), tuple(codes), (note,))
 
 
 def _told_apart(
-    own: Parts, model: Model, rows: tuple[Tensor, Tensor], weights: np.ndarray | None, moved: _MovedByTime
+    own: Parts, model: Model, rows: Inputs, weights: np.ndarray | None, moved: _MovedByTime
 ) -> dict[str, Any] | None:
     """What trees make of training rows and new rows."""
-    pairs = moved.hidden(own.training.numbers, own.training.codes), moved.hidden(*rows)
+    pair = moved.hidden(own.training.inputs), moved.hidden(rows)
     if model.encoder.words or isinstance(model.encoder, PictureEncoder):
-        before, now = (np.concatenate([model.features(n), c.numpy()], 1) for n, c in pairs)
+        before, now = (np.concatenate([model.features(one), one.codes.numpy()], 1) for one in pair)
     else:
-        before, now = (np.concatenate([n.numpy(), c.numpy()], 1) for n, c in pairs)
+        before, now = (np.concatenate([one.numbers.numpy(), one.codes.numpy()], 1) for one in pair)
     known = None if own.training.weights is None else own.training.weights.numpy()
     return told_apart(before, now, seed=0, weights=(known, weights))
 
 
-def known_rows(own: Parts, numbers: Tensor, codes: Tensor) -> int:
+def known_rows(own: Parts, inputs: Inputs) -> int:
     """How many of the rows equal rows that the run has learnt from or chosen by, each of those once.
 
     0 where as many may be equal by chance: of a share f of own rows, f + (1 - f) c are equal, where c is the share of
     the validation rows that equal training rows. Where every row of the run is there, chance is ruled out.
     """
     training, validation, new = (
-        Counter(_as_bytes(*rows))
-        for rows in (*((part.numbers, part.codes) for part in (own.training, own.validation)), (numbers, codes))
+        Counter(_as_bytes(rows)) for rows in (own.training.inputs, own.validation.inputs, inputs)
     )
     chance = (training & validation).total() / max(1, validation.total())
     equal = (new & (training + validation)).total()
@@ -264,16 +266,15 @@ def known_rows(own: Parts, numbers: Tensor, codes: Tensor) -> int:
     return equal if equal / new.total() - chance > ALIKE * (1 - chance) + error else 0
 
 
-def _as_bytes(numbers: Tensor, codes: Tensor) -> list[bytes]:
-    rows = zip(numbers.flatten(1).numpy(), codes.numpy(), strict=True)
-    return [one.tobytes() + other.tobytes() for one, other in rows]
+def _as_bytes(inputs: Inputs) -> list[bytes]:
+    rows = zip(*(value.flatten(1).numpy() for value in inputs.values()), strict=True)
+    return [b"".join(one.tobytes() for one in row) for row in rows]
 
 
 def _score(
     model: Model,
     frame: pl.DataFrame,
-    numbers: Tensor,
-    codes: Tensor,
+    inputs: Inputs,
     metric: str,
     units: Units,
     weights: np.ndarray | None,
@@ -293,13 +294,14 @@ def _score(
     if not scored.any():
         return None, note
     index, some = np.flatnonzero(scored.to_numpy()), frame.filter(scored)
+    rows = inputs.map(lambda value: value[index])
     beside: Any = {"task": task, "units": units.kept(index)}
     beside["weights"] = None if weights is None else weights[index]
     if not task.is_classes:
-        y, prediction = values.filter(scored).to_numpy(), model.values(numbers[index], codes[index])
+        y, prediction = values.filter(scored).to_numpy(), model.values(rows)
     else:
         y = encode_target(some[task.target], task).numpy()
-        prediction = model.seen_by(metric, model.probabilities(numbers[index], codes[index]))
+        prediction = model.seen_by(metric, model.probabilities(rows))
     return measure(metric, y, prediction, **beside).to_json(), note
 
 

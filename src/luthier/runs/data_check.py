@@ -143,9 +143,7 @@ def doctor(
 
 def _encoded(read: LoadedData, parts: Parts) -> tuple[Rows, Rows]:
     """Both open parts as a network sees them: standardised, a regression's target too."""
-    words = parts.encoder.words
-    fitted = Preprocess.fit(flat(parts.training.numbers, 16), words=words, vectors=parts.encoder.vector_width)
-    seen = fitted.plain if words else fitted
+    fitted = Preprocess.fit(flat(parts.training.inputs, 16), vectors=parts.encoder.vector_width)
     targets = [part.targets for part in (parts.training, parts.validation)]
     if not read.task.is_classes and targets[0] is not None:
         log, kind = read.task.log_scale, read.task.traits
@@ -154,7 +152,9 @@ def _encoded(read: LoadedData, parts: Parts) -> tuple[Rows, Rows]:
     result = []
     for part, wanted in zip((parts.training, parts.validation), targets, strict=True):
         assert wanted is not None
-        result.append(Rows(Inputs(numbers=seen(flat(part.numbers, 16)), codes=part.codes), wanted, part.weights))
+        looked_at = part.inputs.replaced(numbers=flat(part.inputs, 16))
+        numbers = fitted.plain(looked_at) if parts.encoder.words else fitted(looked_at.numbers)
+        result.append(Rows(Inputs(numbers=numbers, codes=part.codes), wanted, part.weights))
     return result[0], result[1]
 
 

@@ -161,6 +161,6 @@ def _flat(part: Rows) -> Rows:
 def _fingerprint(*parts: Rows) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
-        for tensor in (part.numbers, part.targets):
+        for tensor in (*part.inputs.values(), part.targets):
             digest.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

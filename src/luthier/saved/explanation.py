@@ -20,6 +20,7 @@ from luthier.errors import InputError, nearest
 from luthier.messages import Message
 from luthier.nets import Net
 from luthier.nets.dense import DenseNet
+from luthier.rows import Inputs
 from luthier.saved.blend import Blend
 
 MOST_VALUES = 21
@@ -67,8 +68,7 @@ def explain_rows(
     prepare: Prepare,
     encoder: Encoder,
     profile: Profile | None,
-    numbers: Tensor,
-    codes: Tensor,
+    rows: Inputs,
     told: Tensor,
 ) -> tuple[Tensor, ...]:
     """Answers [N], those of a typical row (medians and most frequent levels), and shares [N, columns]."""
@@ -81,7 +81,8 @@ def explain_rows(
         raise InputError("only dense networks can be explained on tables")
     sizes = encoder.category_sizes
     usual = torch.tensor([_usual(profile, name) for name in encoder.category_names], dtype=torch.int64)
-    inputs = [prepare(numbers), _one_hot(codes, sizes)]
+    numbers = rows.numbers
+    inputs = [prepare(numbers), _one_hot(rows.codes, sizes)]
     typical = [prepare(prepare.median.expand(len(numbers), -1)), _one_hot(usual.expand(len(numbers), -1), sizes)]
 
     def answer(features: Tensor, levels: Tensor) -> Tensor:
@@ -107,7 +108,8 @@ def explain_rows(
     columns = []
     origins = prepare.origins()
     owner = torch.tensor([k for k, size in enumerate(sizes) for _ in range(size)])
-    for indices, coded in encoder.places().values():
+    for place in encoder.places().values():
+        indices, coded = place.get("numbers"), place.get("codes")
         total = torch.zeros(len(numbers), dtype=torch.float64)
         if indices:
             total += shares[0][:, torch.isin(origins, torch.tensor(indices))].double().sum(1)
@@ -127,15 +129,14 @@ class Settable(NamedTuple):
 
 
 def dependence_frame(
-    answer: Callable[[Tensor, Tensor], np.ndarray],
-    numbers: Tensor,
-    codes: Tensor,
+    answer: Callable[[Inputs], np.ndarray],
+    inputs: Inputs,
     place: Settable,
     names: Sequence[str],
 ) -> pl.DataFrame:
     """The mean answer over encoded rows at each value of a column: columns value, of (the class or target), mean, low
     and high."""
-    result = partial_dependence(answer, numbers, codes, number=place.number, code=place.code, values=place.values)
+    result = partial_dependence(answer, inputs, number=place.number, code=place.code, values=place.values)
     return pl.DataFrame(
         [
             {"value": shown, "of": name, "mean": one.value, "low": one.low, "high": one.high}
@@ -151,7 +152,7 @@ def settable(encoder: Encoder, profile: Profile | None, column: str) -> Settable
     if column not in indices:
         hint = nearest(column, indices)
         raise InputError(Message("the model does not use a column '{column}'", column=column), remedy=hint)
-    numbers, coded = indices[column]
+    numbers, coded = (indices[column].get(name, []) for name in ("numbers", "codes"))
     kind = next((one.kind for one in encoder.columns if one.name == column), "")
     if not isinstance(encoder, TableEncoder) or profile is None or kind not in ("number", "boolean", "category"):
         raise InputError(
@@ -182,7 +183,7 @@ def typical_row(encoder: TableEncoder, profile: Profile) -> dict[str, Any]:
             known = quantiles[np.isfinite(quantiles)]
             row[column.name] = float(f"{np.median(known):.12g}") if len(known) else None
         elif column.kind == "category":
-            name = encoder.category_names[indices[column.name][1][0]]
+            name = encoder.category_names[indices[column.name]["codes"][0]]
             code = _usual(profile, name)
             row[column.name] = encoder.levels(name)[code] if code >= FIRST_LEVEL else None
         elif column.kind == "boolean":

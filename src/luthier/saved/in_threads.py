@@ -10,17 +10,20 @@ import torch
 from torch import Tensor
 
 from luthier.machine import threads, torch_settings
+from luthier.rows import Inputs
 
 
-def in_threads(answer: Callable[..., np.ndarray], *rows: Tensor, at_once: int) -> np.ndarray:
+def in_threads(answer: Callable[..., np.ndarray], *rows: Inputs | Tensor, at_once: int) -> np.ndarray:
     """A function of rows that gives a row for each, of pieces of `at_once` of them.
 
     >>> in_threads(lambda x: 2 * x.numpy(), torch.arange(5), at_once=2).tolist()
     [0, 2, 4, 6, 8]
     """
-    if len(rows[0]) <= at_once:
+    if (rows[0].rows if isinstance(rows[0], Inputs) else len(rows[0])) <= at_once:
         return answer(*rows)
-    pieces = zip(*(torch.split(one, at_once) for one in rows), strict=True)
+    pieces = zip(
+        *(one.pieces(at_once) if isinstance(one, Inputs) else torch.split(one, at_once) for one in rows), strict=True
+    )
     with (
         torch_settings(threads=1),
         ThreadPoolExecutor(threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool,

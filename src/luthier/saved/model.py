@@ -29,7 +29,6 @@ from luthier.data import (
     Task,
     Unread,
     decode_classes,
-    inputs_of,
     read_source,
 )
 from luthier.data.numerals import NumberStyle
@@ -38,6 +37,7 @@ from luthier.data.values import styles_of
 from luthier.errors import ConfigError, InputError, LuthierError, in_a_line
 from luthier.messages import Message
 from luthier.nets import Licence, Net
+from luthier.rows import Inputs, arguments
 from luthier.saved.blend import Blend, activate, read_as
 from luthier.saved.bundle import read_bundle, write_bundle
 from luthier.saved.bundled_parts import contents_of
@@ -97,15 +97,15 @@ class Model:
 
     def predict(self, frame: Any) -> pl.Series:
         """Classes, or values, for the rows of a table."""
-        return self.predict_encoded(*self.encode(frame))
+        return self.predict_encoded(self.encode(frame))
 
     def predict_proba(self, frame: Any) -> pl.DataFrame:
         """Probabilities for the rows of a table, one column a class."""
-        return self.proba_encoded(*self.encode(frame))
+        return self.proba_encoded(self.encode(frame))
 
     def predict_interval(self, frame: Any) -> pl.DataFrame:
         """A 90 % interval for each row of a table, columns `low` and `high`; for regressions."""
-        low, high = self.interval_encoded(*self.encode(frame))
+        low, high = self.interval_encoded(self.encode(frame))
         return pl.DataFrame({"low": low, "high": high})
 
     @property
@@ -113,10 +113,8 @@ class Model:
         """How numbers are written in the columns of text that a table may have, and in its target."""
         return styles_of(self.encoder.columns if isinstance(self.encoder, TableEncoder) else (), self.task)
 
-    def encode(
-        self, frame: Any, *, impute_missing_columns: bool = False, unread: Unread | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Numbers [N, F] and codes [N, K] of a table's rows; cells that training did not know count in `unread`.
+    def encode(self, frame: Any, *, impute_missing_columns: bool = False, unread: Unread | None = None) -> Inputs:
+        """The inputs of a table's rows, as they are encoded; cells that training did not know count in `unread`.
 
         The table is whatever `luthier.fit` takes: a frame of pandas, Polars or Arrow, a path, an array.
         """
@@ -125,20 +123,20 @@ class Model:
             return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
         return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns)
 
-    def predict_encoded(self, numbers: Tensor, codes: Tensor) -> pl.Series:
+    def predict_encoded(self, inputs: Inputs) -> pl.Series:
         """`predict` for encoded rows."""
-        return self.decoded(self.answers(numbers, codes))
+        return self.decoded(self.answers(inputs))
 
-    def answers(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
+    def answers(self, inputs: Inputs) -> np.ndarray:
         """What all answers follow from: probabilities [N, C] of classes, or values [N] on the target's own scale.
 
         Of a large table a few thousand rows at a time, one thread each: several threads on a product so small wait for
         each other, and longer where a core is busy. The pieces, so the numbers, are the same for any number of threads.
         """
         answer = self.probabilities if self.task.is_classes else self.values
-        return self.in_pieces(answer, numbers, codes)
+        return self.in_pieces(answer, inputs)
 
-    def in_pieces(self, answer: Callable[..., np.ndarray], *rows: Tensor) -> np.ndarray:
+    def in_pieces(self, answer: Callable[..., np.ndarray], *rows: Inputs | Tensor) -> np.ndarray:
         return in_threads(answer, *rows, at_once=PIECE) if self._of_numbers else answer(*rows)
 
     @property
@@ -186,9 +184,9 @@ class Model:
             )
         return replace(self, answer=answer, transform=with_answer(self.transform, np.array(self.residuals), answer))
 
-    def profiled_classes(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
+    def profiled_classes(self, inputs: Inputs) -> np.ndarray:
         """Class numbers [N] as the training profile counts them: those delivered; of earlier versions the likeliest."""
-        probabilities = self.probabilities(numbers, codes)
+        probabilities = self.probabilities(inputs)
         delivered = bool(self.task.positive) or self.threshold == 0.5
         return self.classes_of(probabilities) if delivered else np.asarray(probabilities.argmax(1))
 
@@ -199,11 +197,11 @@ class Model:
 
     def predict_set(self, frame: Any) -> pl.Series:
         """The 90 % prediction set of each row, as text with `|` between the classes."""
-        return self.set_encoded(*self.encode(frame))
+        return self.set_encoded(self.encode(frame))
 
-    def set_encoded(self, numbers: Tensor, codes: Tensor) -> pl.Series:
+    def set_encoded(self, inputs: Inputs) -> pl.Series:
         """`predict_set` for encoded rows."""
-        return self.sets_of(self.probabilities(numbers, codes))
+        return self.sets_of(self.probabilities(inputs))
 
     def sets_of(self, probabilities: np.ndarray) -> pl.Series:
         """The 90 % prediction sets [N] of probabilities [N, C], as text."""
@@ -216,39 +214,39 @@ class Model:
 
     def unlike_training(self, frame: Any) -> pl.Series:
         """Whether each row lies farther from the training rows than nearly all validation rows did."""
-        return self.unlike_encoded(*self.encode(frame))
+        return self.unlike_encoded(self.encode(frame))
 
     @torch.no_grad()
-    def unlike_encoded(self, numbers: Tensor, codes: Tensor) -> pl.Series:
+    def unlike_encoded(self, inputs: Inputs) -> pl.Series:
         """`unlike_training` for encoded rows; nothing is unlike where the model has no picture of its training."""
-        if self.familiarity is None or not len(numbers):
-            return pl.Series("unlike_training", np.zeros(len(numbers), dtype=bool))
-        return pl.Series("unlike_training", self.familiarity.unlike(self.features(numbers)))
+        if self.familiarity is None or not inputs.rows:
+            return pl.Series("unlike_training", np.zeros(inputs.rows, dtype=bool))
+        return pl.Series("unlike_training", self.familiarity.unlike(self.features(inputs)))
 
-    def features(self, numbers: Tensor) -> np.ndarray:
-        """What rows [N, F] are compared by: numbers standardised, gaps filled; pictures by the means of their parts."""
-        return np.asarray(self.preprocess.plain(numbers).double().numpy())
+    def features(self, inputs: Inputs) -> np.ndarray:
+        """What rows are compared by [N, F]: numbers standardised, gaps filled; pictures by the means of their parts."""
+        return np.asarray(self.preprocess.plain(inputs).double().numpy())
 
-    def proba_encoded(self, numbers: Tensor, codes: Tensor) -> pl.DataFrame:
+    def proba_encoded(self, inputs: Inputs) -> pl.DataFrame:
         """`predict_proba` for encoded rows."""
-        probabilities = self.probabilities(numbers, codes)
+        probabilities = self.probabilities(inputs)
         return pl.DataFrame({label: probabilities[:, c] for c, label in enumerate(self.task.classes)})
 
-    def interval_encoded(self, numbers: Tensor, codes: Tensor) -> tuple[pl.Series, pl.Series]:
+    def interval_encoded(self, inputs: Inputs) -> tuple[pl.Series, pl.Series]:
         """`predict_interval` for encoded rows."""
         if self.task.is_classes:
             raise LuthierError("prediction intervals are for regressions", remedy="use predict_proba")
-        low, high = self.intervals(self.answers(numbers, codes), numbers, codes)
+        low, high = self.intervals(self.answers(inputs), inputs)
         return pl.Series("low", low), pl.Series("high", high)
 
-    def intervals(self, values: np.ndarray, numbers: Tensor, codes: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def intervals(self, values: np.ndarray, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
         """The ends of the 90 % intervals around the predicted values [N] of encoded rows."""
-        return interval_ends(self, values, numbers, codes)
+        return interval_ends(self, values, inputs)
 
     def predict_quantiles(self, frame: Any) -> pl.DataFrame:
         """The quantiles that the run was asked for, columns such as `q0.1`; InputError where it was for none."""
-        encoded = self.encode(frame)
-        found = self.quantiles(self.answers(*encoded), *encoded)
+        inputs = self.encode(frame)
+        found = self.quantiles(self.answers(inputs), inputs)
         return pl.DataFrame({name: found[:, q] for q, name in enumerate(self.quantile_names)})
 
     @property
@@ -256,33 +254,32 @@ class Model:
         """The quantiles that the model knows, as answers: q0.1, q0.9."""
         return () if self.row_quantiles is None else tuple(f"q{level:g}" for level in self.row_quantiles.levels)
 
-    def quantiles(self, values: np.ndarray, numbers: Tensor, codes: Tensor) -> np.ndarray:
+    def quantiles(self, values: np.ndarray, inputs: Inputs) -> np.ndarray:
         """The quantiles [N, Q] of encoded rows with the predicted values [N]."""
-        return quantile_values(self, values, numbers, codes)
+        return quantile_values(self, values, inputs)
 
-    def probabilities(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
+    def probabilities(self, inputs: Inputs) -> np.ndarray:
         """Class probabilities [N, C]."""
         if not self.task.is_classes:
             raise LuthierError("a regression has no probabilities", remedy="use predict or predict_interval")
-        return tempered(self.averaged(numbers, codes), self.temperature)
+        return tempered(self.averaged(inputs), self.temperature)
 
-    def values(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
+    def values(self, inputs: Inputs) -> np.ndarray:
         """Predicted values [N] on the target's own scale."""
-        return self.transform.answer(self.averaged(numbers, codes)[:, 0])
+        return self.transform.answer(self.averaged(inputs)[:, 0])
 
-    def averaged(self, numbers: Tensor, codes: Tensor) -> np.ndarray:
+    def averaged(self, inputs: Inputs) -> np.ndarray:
         """The weighted mean output in float64: probabilities [N, C] not yet tempered, or values [N, 1]."""
-        blocks = list(self._blocks(numbers, codes))
+        blocks = list(self._blocks(inputs))
         return np.concatenate(blocks) if blocks else np.zeros((0, max(1, len(self.task.classes))))
 
     @torch.no_grad()
-    def _blocks(self, numbers: Tensor, codes: Tensor) -> Iterator[np.ndarray]:
+    def _blocks(self, inputs: Inputs) -> Iterator[np.ndarray]:
         at_once = ROWS_OF_TABLES if self._of_numbers else ROWS
-        for start in range(0, len(numbers), at_once):
-            rows = slice(start, start + at_once)
-            features, coded = inputs_of(self.preprocess(numbers[rows]), codes[rows], self.encoder)
+        for some in inputs.pieces(at_once):
+            ready = self.preprocess.prepared(some)
             parts = [
-                weight * activate(net(features, coded), self.reading)
+                weight * activate(net(*arguments(net, ready)), self.reading)
                 for net, weight in zip(self.nets, self.weights, strict=True)
             ]
             mean = torch.stack(parts).sum(0).numpy()
@@ -305,20 +302,20 @@ class Model:
         to a typical row: medians and most frequent levels, or a flat picture of the same mean colour.
         Needs Captum (extra `explain`). InputError for text, which has `explain_words`, and for an unknown class.
         """
-        return self.explain_encoded(*self.encode(frame), of)
+        return self.explain_encoded(self.encode(frame), of)
 
-    def explain_encoded(self, numbers: Tensor, codes: Tensor, of: str | None = None) -> Explanation:
+    def explain_encoded(self, inputs: Inputs, of: str | None = None) -> Explanation:
         """`explain` for encoded rows."""
-        told = torch.from_numpy(self._explained(numbers, codes, of))
-        pictures = numbers.ndim == 4
+        told = torch.from_numpy(self._explained(inputs, of))
+        pictures = "pixels" in inputs
         pieces = []
         for some in torch.split(torch.arange(len(told)), PICTURES_AT_ONCE if pictures else ROWS_AT_ONCE):
-            n, c, t = numbers[some], codes[some], told[some]
+            few, t = inputs.map(lambda value, some=some: value[some]), told[some]  # type: ignore[misc]
             if pictures:
-                pieces.append(explain_pictures(self.nets, self.blend, n, t))
+                pieces.append(explain_pictures(self.nets, self.blend, few["pixels"], t))
             else:
                 table = self.preprocess, self.encoder, self.profile
-                pieces.append(explain_rows(self.nets, self.blend, *table, n, c, t))
+                pieces.append(explain_rows(self.nets, self.blend, *table, few, t))
         names = self.task.classes or (self.task.target,)
         columns = () if pictures else tuple(self.encoder.places())
         answer, typical, shares = (torch.cat(parts).double().numpy() for parts in zip(*pieces, strict=True))
@@ -332,20 +329,19 @@ class Model:
         if not isinstance(self.encoder, TableEncoder) or not self.encoder.texts:
             raise InputError("the model has no column of text", remedy="use explain, for columns or pixels")
         frame = frame if isinstance(frame, pl.DataFrame) else read_source(frame, styles=self.styles).frame
-        told = torch.from_numpy(self._explained(*self.encode(frame), of))
+        told = torch.from_numpy(self._explained(self.encode(frame), of))
 
         def answer(some: pl.DataFrame, rows: np.ndarray) -> np.ndarray:
-            return self.margins(*self.encode(some)).gather(1, told[rows][:, None])[:, 0].numpy()
+            return self.margins(self.encode(some)).gather(1, told[rows][:, None])[:, 0].numpy()
 
         return word_shares(answer, frame, self.encoder.texts[0].names)
 
     @torch.no_grad()
-    def margins(self, numbers: Tensor, codes: Tensor) -> Tensor:
+    def margins(self, inputs: Inputs) -> Tensor:
         """Log-odds [N, C] of classes, or values [N, 1], of encoded rows."""
         pieces = [
-            self.blend.margins([net(features, coded) for net in self.nets])
-            for some in torch.split(torch.arange(len(numbers)), ROWS)
-            for features, coded in [inputs_of(self.preprocess(numbers[some]), codes[some], self.encoder)]
+            self.blend.margins([net(*arguments(net, ready)) for net in self.nets])
+            for ready in map(self.preprocess.prepared, inputs.pieces(ROWS))
         ]
         return torch.cat(pieces) if pieces else torch.zeros(0, max(1, len(self.task.classes)))
 
@@ -355,13 +351,13 @@ class Model:
         Columns `value`, `of` (the class, or the target), `mean`, and the 10th and 90th percentile of the
         rows' predictions, `low` and `high`. InputError for a column of dates, text or pictures.
         """
-        return self.dependence_encoded(*self.encode(frame), column)
+        return self.dependence_encoded(self.encode(frame), column)
 
-    def dependence_encoded(self, numbers: Tensor, codes: Tensor, column: str) -> pl.DataFrame:
+    def dependence_encoded(self, inputs: Inputs, column: str) -> pl.DataFrame:
         """`dependence` for encoded rows."""
         place = settable(self.encoder, self.profile, column)
         answer = self.probabilities if self.task.is_classes else self.values
-        return dependence_frame(answer, numbers, codes, place, self.task.classes or (self.task.target,))
+        return dependence_frame(answer, inputs, place, self.task.classes or (self.task.target,))
 
     def typical_row(self) -> dict[str, Any]:
         """A typical row: medians and most frequent levels, None for text, dates and unknown values.
@@ -372,16 +368,16 @@ class Model:
             return {}
         return typical_row(self.encoder, self.profile or Profile(0))
 
-    def _explained(self, numbers: Tensor, codes: Tensor, of: str | None) -> np.ndarray:
+    def _explained(self, inputs: Inputs, of: str | None) -> np.ndarray:
         if of is not None:
             if of not in self.task.classes:
                 raise InputError(
                     Message("there is no class '{of}'", of=of), expected=", ".join(self.task.classes[:20]) or "no class"
                 )
-            return np.full(len(numbers), self.task.classes.index(of))
+            return np.full(inputs.rows, self.task.classes.index(of))
         if not self.task.is_classes:
-            return np.zeros(len(numbers), dtype=np.int64)
-        return self.classes_of(self.probabilities(numbers, codes))
+            return np.zeros(inputs.rows, dtype=np.int64)
+        return self.classes_of(self.probabilities(inputs))
 
     def save(self, path: Path) -> None:
         """Write the model as one file."""

@@ -133,14 +133,14 @@ def predictions(
 
     An `answer` that is one of the model's quantiles takes the place of its own.
     """
-    numbers, codes = model.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
-    answers = model.answers(numbers, codes)
+    inputs = model.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
+    answers = model.answers(inputs)
     columns = [model.decoded(answers).alias("prediction")]
     if not model.task.is_classes:
-        low, high = model.intervals(answers, numbers, codes)
+        low, high = model.intervals(answers, inputs)
         columns += [pl.Series("prediction_low", low), pl.Series("prediction_high", high)]
         if model.row_quantiles is not None:
-            levels = model.quantiles(answers, numbers, codes)
+            levels = model.quantiles(answers, inputs)
             known = {name: pl.Series(f"prediction_{name}", levels[:, q]) for q, name in enumerate(model.quantile_names)}
             columns = [known[answer].alias("prediction") if answer in known else columns[0], *columns[1:]]
             columns += known.values()
@@ -149,7 +149,7 @@ def predictions(
     if sets and model.task.classes:
         columns.append(model.sets_of(answers).alias("prediction_set"))
     if abstain:
-        unlike = model.unlike_encoded(numbers, codes)
+        unlike = model.unlike_encoded(inputs)
         kept = columns[0].to_frame().with_columns(pl.when(unlike).then(None).otherwise(pl.first()).alias("prediction"))
         columns = [kept["prediction"], *columns[1:], unlike]
     if explain and isinstance(model.encoder, TableEncoder) and model.encoder.texts:
@@ -157,7 +157,7 @@ def predictions(
         found = model.explain_words(whole.with_columns(model.encoder.texts_of(whole)))
         columns.append(pl.Series("words", ["; ".join(map(str, row[:MOST_SHOWN])) for row in found], dtype=pl.String))
     elif explain:
-        result = model.explain_encoded(numbers, codes).to_frame()
+        result = model.explain_encoded(inputs).to_frame()
         columns += [result[name] for name in result.columns if name not in ("explained", "answer")]
     return [column.alias(_free_name(column.name, frame.columns)) for column in columns]
 

@@ -46,6 +46,7 @@ from luthier.nets import (
 )
 from luthier.nets.conv import ConvNet
 from luthier.nets.text import TextNet
+from luthier.rows import Inputs
 from luthier.saved.bundle import Bundle
 from luthier.task import ClassAnswer, with_answer
 
@@ -182,7 +183,7 @@ def _prepared(config: Mapping[str, Any], encoder: Encoder, weights: Mapping[str,
         columns, knots = len(encoder.number_names), {"quantile": KNOTS, "piecewise": BINS + 1}.get(config["method"], 0)
         _require(config["columns"] == columns, f"preprocessing of {columns} numbers", str(config["columns"]))
         _require(config["flagged"] <= columns and config["knots"] == knots, f"at most {columns} flags, {knots} knots")
-        _require(config.get("words", 0) == encoder.words, f"preprocessing of {encoder.words} ids of words")
+        _require(config.get("words", encoder.words) == encoder.words, f"preprocessing of {encoder.words} ids of words")
         width = encoder.vector_width
         _require(config.get("vectors", 0) == width, f"preprocessing of vectors of {width} numbers")
     with ShapesAlone(), torch.device("meta"):
@@ -200,7 +201,7 @@ def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder,
     """A network of the stored tensors; nothing is allocated before their shapes are known to be the spec's."""
     known = {task.outputs, *([len(task.classes)] if task.traits.is_ordered else [])}
     _require(spec.outputs in known, f"networks of {task.outputs} outputs", str(spec.outputs))
-    numbers = prepare.width - encoder.words - encoder.vector_width
+    numbers = prepare.width - encoder.vector_width
     if isinstance(spec, DenseSpec):
         return _dense_net(spec, stored, encoder, numbers)
     if isinstance(spec, TextSpec):
@@ -310,14 +311,19 @@ def _compare(expected: Mapping[str, Iterable[int]], stored: Mapping[str, Tensor]
         _require(asked == given, f"{name[:100]}: {asked}", given)
 
 
+def _one_row(encoder: Encoder) -> Inputs:
+    """A row of zeros, as the encoder gives rows."""
+    if isinstance(encoder, PictureEncoder):
+        return Inputs(pixels=torch.zeros(1, 1, 2, 2))
+    widths = {"numbers": len(encoder.number_names) + encoder.vector_width, "codes": len(encoder.category_names)}
+    return Inputs(**{name: torch.zeros(1, width) for name, width in {**widths, "tokens": encoder.words}.items()})
+
+
 def _profile(value: Mapping[str, Any], task: Task, encoder: Encoder) -> Profile | None:
     if not value:
         return None
     profile = Profile.from_json(value)
-    table = (len(encoder.number_names) + encoder.vector_width + encoder.words,)
-    sides = (1, 2, 2) if isinstance(encoder, PictureEncoder) else table
-    no_codes = torch.zeros(1, len(encoder.category_names), dtype=torch.int64)
-    numbers, codes = encoder.described(torch.zeros(1, *sides), no_codes)
+    numbers, codes = encoder.described(_one_row(encoder))
     sizes = dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
     if task.classes:
         sizes[PREDICTION] = len(task.classes)
@@ -338,7 +344,7 @@ def _familiarity(bundle: Bundle, encoder: Encoder, prepare: Prepare) -> Familiar
         return None
     _require(set(stored) == {"mean", "whitening"}, "the tensors of familiarity", ", ".join(stored)[:100])
     mean, whitening = (stored[name].numpy() for name in ("mean", "whitening"))
-    width = FEATURES_OF_PICTURES if isinstance(encoder, PictureEncoder) else _plain_width(prepare)
+    width = FEATURES_OF_PICTURES if isinstance(encoder, PictureEncoder) else _plain_width(prepare, encoder)
     fits = mean.shape == (width,) and whitening.ndim == 2 and whitening.shape[0] == width
     _require(fits, f"familiarity of {width} features", f"{mean.shape} and {whitening.shape}")
     known = all(part.dtype == np.float64 and np.isfinite(part).all() for part in (mean, whitening))
@@ -346,10 +352,10 @@ def _familiarity(bundle: Bundle, encoder: Encoder, prepare: Prepare) -> Familiar
     return Familiarity(mean, whitening, bundle.model["familiar_within"])
 
 
-def _plain_width(prepare: Prepare) -> int:
+def _plain_width(prepare: Prepare, encoder: Encoder) -> int:
     with torch.no_grad():
         assert isinstance(prepare, Preprocess)
-        return prepare.plain(torch.zeros(0, prepare.columns + prepare.passing)).shape[1]
+        return prepare.plain(_one_row(encoder)).shape[1]
 
 
 def _named(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

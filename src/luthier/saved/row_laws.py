@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from luthier.assess import RowIntervals, RowQuantiles
-from luthier.data import Encoder, Prepare, Task, inputs_of
+from luthier.data import Encoder, Prepare, Task
 from luthier.data.target_transform import TargetTransform
 from luthier.errors import InputError
+from luthier.rows import Inputs
 
 OfRows = Callable[[Tensor, Tensor, Tensor], np.ndarray]  # features, codes and standardised predictions of rows
 
@@ -37,42 +38,41 @@ class ModelOfNumbers(Protocol):
     def row_intervals(self) -> RowIntervals | None: ...
     @property
     def row_quantiles(self) -> RowQuantiles | None: ...
-    def averaged(self, numbers: Tensor, codes: Tensor) -> np.ndarray: ...
+    def averaged(self, inputs: Inputs) -> np.ndarray: ...
     def in_pieces(self, answer: Callable[..., np.ndarray], *rows: Any) -> np.ndarray: ...
 
 
-def middles(model: ModelOfNumbers, values: np.ndarray, numbers: Tensor, codes: Tensor) -> np.ndarray:
+def middles(model: ModelOfNumbers, values: np.ndarray, inputs: Inputs) -> np.ndarray:
     """Where predictions lie on the modelled scale [N], of encoded rows with these answers [N]."""
     if model.transform.rounds:  # answers do not say where the predictions lie
-        return model.transform.modelled(model.in_pieces(model.averaged, numbers, codes)[:, 0])
+        return model.transform.modelled(model.in_pieces(model.averaged, inputs)[:, 0])
     return model.transform.centre(values)
 
 
-def interval_ends(
-    model: ModelOfNumbers, values: np.ndarray, numbers: Tensor, codes: Tensor
-) -> tuple[np.ndarray, np.ndarray]:
+def interval_ends(model: ModelOfNumbers, values: np.ndarray, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
     """The ends of the 90 % intervals around the predicted values [N] of encoded rows."""
-    middle, by_row = middles(model, values, numbers, codes), model.row_intervals
+    middle, by_row = middles(model, values, inputs), model.row_intervals
     if by_row is None:
         return model.transform.around(middle, -model.half_width, model.half_width)
-    ends = _of_rows(model, lambda *rows: np.stack(by_row.offsets(*rows), 1), middle, numbers, codes)
+    ends = _of_rows(model, lambda *rows: np.stack(by_row.offsets(*rows), 1), middle, inputs)
     return model.transform.around(middle, *ends.T)
 
 
-def quantile_values(model: ModelOfNumbers, values: np.ndarray, numbers: Tensor, codes: Tensor) -> np.ndarray:
+def quantile_values(model: ModelOfNumbers, values: np.ndarray, inputs: Inputs) -> np.ndarray:
     """The quantiles [N, Q] of encoded rows with the predicted values [N]. InputError for a model without any."""
     if model.row_quantiles is None:
         raise InputError("this model knows no quantiles of a row", remedy="fit it with --quantiles 0.1,0.5,0.9")
-    middle = middles(model, values, numbers, codes)
-    residuals = _of_rows(model, model.row_quantiles.residuals, middle, numbers, codes)
+    middle = middles(model, values, inputs)
+    residuals = _of_rows(model, model.row_quantiles.residuals, middle, inputs)
     found = model.transform.beside(middle[:, None], residuals)
     return np.asarray(np.round(found) if model.task.traits.whole else found)
 
 
-def _of_rows(model: ModelOfNumbers, of: OfRows, middle: np.ndarray, numbers: Tensor, codes: Tensor) -> np.ndarray:
+def _of_rows(model: ModelOfNumbers, of: OfRows, middle: np.ndarray, inputs: Inputs) -> np.ndarray:
     """What a network beside the model says of encoded rows whose predictions lie there on the modelled scale [N]."""
 
-    def some(numbers: Tensor, codes: Tensor, outputs: Tensor) -> np.ndarray:
-        return of(*inputs_of(model.preprocess(numbers), codes, model.encoder), outputs)
+    def some(inputs: Inputs, outputs: Tensor) -> np.ndarray:
+        ready = model.preprocess.prepared(inputs)
+        return of(ready.numbers, ready.codes, outputs)
 
-    return model.in_pieces(some, numbers, codes, torch.from_numpy(model.transform.standardise(middle)))
+    return model.in_pieces(some, inputs, torch.from_numpy(model.transform.standardise(middle)))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
+from luthier.saved.quantile_schema import QuantileFacts
 from luthier.schema_types import OPEN, Count, Number, Sentence, Share, Text
 
 
@@ -141,16 +142,6 @@ class CoverageFacts(TypedDict):
     nominal: Number
     coverage: Number
     thirds: NotRequired[list[ThirdFacts]]
-
-
-class QuantileFacts(TypedDict):
-    """A quantile of test rows: the share of values below, its pinball loss, and that of boosted trees."""
-
-    __pydantic_config__ = OPEN  # type: ignore[misc]
-    level: Number
-    below: Number
-    loss: Number
-    trees: Number | None
 
 
 class ImportanceFacts(TypedDict):

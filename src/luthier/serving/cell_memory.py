@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
 
 from luthier.data import TableEncoder
 from luthier.data.columns import Column
+from luthier.rows import Inputs
 
 MOST_ROWS = 32  # rows up to which this is quicker than a table
 MOST_KEPT, LONGEST_KEPT = 4096, 64  # texts of a column, and characters of one: what strangers send is not kept for ever
@@ -28,7 +28,7 @@ class FewRows:
         self._columns = encoder.columns
         self._cells = {column.name: _Cells(encoder, column) for column in encoder.columns if column.kind != "number"}
 
-    def encode(self, columns: Mapping[str, Sequence[Any]], rows: int) -> tuple[Tensor, Tensor]:
+    def encode(self, columns: Mapping[str, Sequence[Any]], rows: int) -> Inputs:
         """Numbers float64 [N, F] and codes int64 [N, K] of rows, column by column: floats, or the text of cells."""
         numbers, codes = [], []
         for column in self._columns:
@@ -39,9 +39,9 @@ class FewRows:
                 codes.append([found[0] for found in self._cells[column.name](values)])
             else:
                 numbers += zip(*self._cells[column.name](values), strict=True)
-        return (
-            torch.from_numpy(_block(numbers, rows, np.float64)),  # None becomes NaN
-            torch.from_numpy(_block(codes, rows, np.int64)),
+        return Inputs(
+            numbers=torch.from_numpy(_block(numbers, rows, np.float64)),  # None becomes NaN
+            codes=torch.from_numpy(_block(codes, rows, np.int64)),
         )
 
 
@@ -70,8 +70,8 @@ class _Cells:
         except KeyError:
             pass
         asked = list(dict.fromkeys(cell for cell in cells if cell not in known))
-        numbers, codes = self._encoder.encode(pl.DataFrame({self._name: pl.Series(asked, dtype=pl.String)}))
-        found = (codes if codes.shape[1] else numbers).tolist()
+        inputs = self._encoder.encode(pl.DataFrame({self._name: pl.Series(asked, dtype=pl.String)}))
+        found = (inputs.codes if inputs.codes.shape[1] else inputs.numbers).tolist()
         fresh = {cell: tuple(values) for cell, values in zip(asked, found, strict=True)}
         kept = {cell: values for cell, values in fresh.items() if cell is None or len(cell) <= LONGEST_KEPT}
         self._known = kept if len(known) + len(kept) > MOST_KEPT else known | kept

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from luthier.data import PICTURE_FORMATS, PictureEncoder
 from luthier.data.pictures import UnreadableError, cost_of
+from luthier.rows import Inputs
 from luthier.serving.bodies import another_body, list_begins
 from luthier.serving.limits import SMALL, Limits
 from luthier.serving.requests import MOST_ERRORS, RefusedError, limited, shown
@@ -137,10 +138,9 @@ class PictureReader:
             some, cost = contents[group.start : group.stop], sum(begun.costs[group.start : group.stop])
             yield group, await self._run(request, cost, self._encoder.decoded, some)
 
-    def encode(self, pieces: Sequence[Pictures]) -> tuple[Tensor, Tensor]:
-        """Bytes [N, C, H, W] and no codes [N, 0] of pieces, of one request or several."""
-        pixels = torch.cat([one.pixels for one in pieces])
-        return pixels, torch.zeros(len(pixels), 0, dtype=torch.int64)
+    def encode(self, pieces: Sequence[Pictures]) -> Inputs:
+        """Bytes [N, C, H, W] of pieces, of one request or several."""
+        return Inputs(pixels=torch.cat([one.pixels for one in pieces]))
 
 
 def _groups(costs: Sequence[int]) -> Iterator[range]:

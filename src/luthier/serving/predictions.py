@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from luthier.errors import ConfigError
 from luthier.exporting.to_onnx import in_runtime
+from luthier.rows import Inputs
 from luthier.saved import Model
 from luthier.serving.requests import Reader
 
 DIGITS = 9  # of a probability
-# numbers [N, F] and codes [N, K] to probabilities [N, C], or values [N]
-Compute = Callable[[Tensor, Tensor], np.ndarray]
+Compute = Callable[[Inputs], np.ndarray]  # to probabilities [N, C], or values [N]
 
 
 def by_torch(model: Model) -> Compute:
@@ -40,8 +39,8 @@ class Answers:
     def __call__(self, pieces: Sequence[Any]) -> list[dict[str, Any] | None]:
         """The answers to the rows of all pieces, in order."""
         encoded = self._reader.encode(pieces)
-        result = self._compute(*encoded)
-        answers, numbers = self._classes(result) if self.model.task.is_classes else self._values(result, *encoded)
+        result = self._compute(encoded)
+        answers, numbers = self._classes(result) if self.model.task.is_classes else self._values(result, encoded)
         finite = np.isfinite(numbers).all(1)
         if finite.all():
             return list(answers)
@@ -62,11 +61,11 @@ class Answers:
         answers = {"predictions": {"type": "array", "items": row}}
         return {"application/json": {"schema": {"type": "object", "required": list(answers), "properties": answers}}}
 
-    def _values(self, values: np.ndarray, *encoded: Tensor) -> tuple[list[dict[str, Any]], np.ndarray]:
+    def _values(self, values: np.ndarray, encoded: Inputs) -> tuple[list[dict[str, Any]], np.ndarray]:
         """Answers of the values [N] of encoded rows, and all their numbers [N, 3]."""
         model = self.model
-        known = [] if model.row_quantiles is None else [model.quantiles(values, *encoded)]
-        numbers = np.column_stack([values, *model.intervals(values, *encoded), *known])
+        known = [] if model.row_quantiles is None else [model.quantiles(values, encoded)]
+        numbers = np.column_stack([values, *model.intervals(values, encoded), *known])
         return [
             {"prediction": value, "low": low, "high": high}
             | ({"quantiles": dict(zip(model.quantile_names, rest, strict=True))} if rest else {})

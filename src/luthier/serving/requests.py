@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping, Sequence, Sized
 from typing import Any, Protocol
 
-from torch import Tensor
-
+from luthier.rows import Inputs
 from luthier.serving.limits import Limits
 
 MOST_ERRORS = 20  # that an answer names
@@ -38,8 +37,8 @@ class Reader(Protocol):
     async def read_in_turns(self, kind: str, body: bytes, limits: Limits) -> Sequence[Sized]:
         """The pieces of a request. RefusedError with what is wrong."""
 
-    def encode(self, pieces: Sequence[Any]) -> tuple[Tensor, Tensor]:
-        """Numbers and codes of pieces, of one request or several."""
+    def encode(self, pieces: Sequence[Any]) -> Inputs:
+        """The inputs of pieces, of one request or several."""
 
 
 def limited(count: int, most: int, what: str) -> None:

@@ -11,7 +11,6 @@ from itertools import islice
 from typing import Any
 
 import polars as pl
-from torch import Tensor
 
 from luthier.data import TableEncoder, with_values
 from luthier.data.columns import Column
@@ -20,6 +19,7 @@ from luthier.data.dialect import Dialect
 from luthier.data.numerals import in_marks_of
 from luthier.data.values import styles_of
 from luthier.errors import InputError, in_a_line
+from luthier.rows import Inputs
 from luthier.serving.batching import in_slices
 from luthier.serving.bodies import csv_parts, json_items
 from luthier.serving.cell_memory import MOST_ROWS, FewRows
@@ -99,8 +99,8 @@ class RowReader:
     def _pieces(self, kind: str, body: bytes, most: int) -> Iterator[RequestRows]:
         return (from_csv if kind == "text/csv" else from_json)(body, self._encoder, most)
 
-    def encode(self, pieces: Sequence[RequestRows]) -> tuple[Tensor, Tensor]:
-        """Numbers [N, F] and codes [N, K] of pieces, of one request or several."""
+    def encode(self, pieces: Sequence[RequestRows]) -> Inputs:
+        """The inputs of pieces, of one request or several."""
         rows = sum(len(piece) for piece in pieces)
         if self._few is None or rows > MOST_ROWS:
             return self._encoder.encode(frame_of(pieces))

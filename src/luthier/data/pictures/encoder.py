@@ -19,6 +19,7 @@ from luthier.data.sentences import SentenceVectors
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest
 from luthier.messages import Message
+from luthier.rows import Inputs, Place
 
 NAMED = 5
 
@@ -46,12 +47,12 @@ class PictureEncoder:
         """The name of the column of pictures."""
         return next(column.name for column in self.columns if column.used)
 
-    def places(self) -> dict[str, tuple[list[int], list[int]]]:
+    def places(self) -> dict[str, Place]:
         """No columns of numbers or codes."""
         return {}
 
-    def encode(self, frame: pl.DataFrame, *, impute_missing_columns: bool = False) -> tuple[Tensor, Tensor]:
-        """Pictures uint8 [N, C, H, W], and no codes [N, 0]. InputError for pictures that cannot be read."""
+    def encode(self, frame: pl.DataFrame, *, impute_missing_columns: bool = False) -> Inputs:
+        """Pixels uint8 [N, C, H, W]. InputError for pictures that cannot be read."""
         if self.column not in frame.columns:
             raise InputError(
                 Message("the column of pictures, '{column}', is missing", column=self.column),
@@ -70,17 +71,17 @@ class PictureEncoder:
                     )
                 )
             pixels = torch.from_numpy(result.pixels)
-        return pixels, torch.zeros(len(references), 0, dtype=torch.int64)
+        return Inputs(pixels=pixels)
 
     def decoded(self, contents: Sequence[bytes]) -> tuple[Tensor, dict[int, str]]:
         """Pictures uint8 [N, C, H, W] from the contents of files, and why, for those that cannot be read."""
         pixels, problems = decode_block(contents, self.shape)
         return torch.from_numpy(pixels), problems
 
-    def described(self, numbers: Tensor, codes: Tensor) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def described(self, inputs: Inputs) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """What drift is looked for in: brightness, contrast and sharpness of each picture [N], between 0 and 1."""
         result: dict[str, list[Tensor]] = {"brightness": [], "contrast": [], "sharpness": []}
-        for some in torch.split(numbers, 1024):
+        for some in torch.split(inputs["pixels"], 1024):
             grey = some.float().mean(1) / 255
             result["brightness"].append(grey.mean((1, 2)))
             result["contrast"].append(grey.std((1, 2), correction=0))
@@ -104,19 +105,20 @@ class Pixels(torch.nn.Module):
 
     method = "pixels"
 
-    def forward(self, numbers: Tensor) -> Tensor:
+    def prepared(self, inputs: Inputs) -> Inputs:
         """The pictures."""
-        return numbers
+        return inputs
 
     @property
     def width(self) -> int:
         """No numbers."""
         return 0
 
-    def plain(self, numbers: Tensor) -> Tensor:
+    def plain(self, inputs: Inputs) -> Tensor:
         """Each picture as 64 means of its parts [N, 64], between 0 and 1: what familiarity is told by."""
         pieces = [
-            F.adaptive_avg_pool2d(some.float().mean(1), 8).flatten(1) / 255 for some in torch.split(numbers, 1024)
+            F.adaptive_avg_pool2d(some.float().mean(1), 8).flatten(1) / 255
+            for some in torch.split(inputs["pixels"], 1024)
         ]
         return torch.cat(pieces) if pieces else torch.zeros(0, 64)
 

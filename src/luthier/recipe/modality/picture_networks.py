@@ -75,7 +75,7 @@ class PictureModality:
 
     def bare_network(self, problem: Problem, method: str, width: int) -> ConvSpec:
         """Small 3x3 convolutions with batch norm, pixels centred by the training pictures."""
-        pixels = problem.data.training.numbers
+        pixels = problem.data.training.inputs["pixels"]
         channels, height, width = pixels.shape[1:]
         some = pixels[: min(LOOKED_AT, len(pixels))].float() / 255
         mean, std = some.mean((0, 2, 3)), some.std((0, 2, 3), correction=0)
@@ -204,7 +204,7 @@ def originals_and_changed(problem: Problem, spec: ConvSpec, count: int = 10) -> 
     """Training pictures and four changes of each, bytes [5, count, C, H, W]; None without augmentation."""
     if not spec.augment:
         return None
-    some = problem.data.training.numbers[:count].float() / 255
+    some = problem.data.training.inputs["pixels"][:count].float() / 255
     with torch.random.fork_rng():
         torch.manual_seed(problem.seed)
         augment = Augment(spec.augment).train()

@@ -67,7 +67,7 @@ class TextModality:
         encoder = problem.data.encoder
         words = encoder.texts[0]
         return TextSpec(
-            numbers=fitted.width - encoder.vector_width - encoder.words,
+            numbers=fitted.width - encoder.vector_width,
             vectors=encoder.vector_width,
             pieces=words.pieces,
             length=words.length,

@@ -25,7 +25,7 @@ from luthier.assess import (
 )
 from luthier.nets import Net, licences_of
 from luthier.recipe.problem import Problem
-from luthier.rows import Rows
+from luthier.rows import Inputs, Rows
 from luthier.saved import Model
 from luthier.task import cheapest, chosen_answer, fitted_decision, is_matrix, residual_atoms, with_answer
 
@@ -62,9 +62,10 @@ def as_model(
     folded = held_out is not None and known is not None
     rows = left_out(problem, model, held_out, known)
     model = calibrated(problem, model, *rows, weights_of(problem, folded), units_of(problem, folded))
-    numbers = problem.data.training.numbers, validation.numbers
-    if numbers[0].shape[1]:
-        learnt, others = (model.features(some[spread_rows(len(some), some[0].numel())]) for some in numbers)
+    parts = problem.data.training.inputs, validation.inputs
+    if width := sum(value[0].numel() for name, value in parts[0].items() if name != "codes"):
+        spread = ((some, spread_rows(some.rows, width)) for some in parts)
+        learnt, others = (model.features(some.map(lambda value, at=at: value[at])) for some, at in spread)  # type: ignore[misc]
         model = replace(model, familiarity=Familiarity.fit(learnt, others))
     return replace(model, profile=_profile(problem, model))
 
@@ -108,7 +109,7 @@ def left_out(
     targets [N]: of the validation rows, or `held_out` of all open rows."""
     validation = problem.data.validation
     if held_out is None or known is None:
-        return model.averaged(validation.numbers, validation.codes), validation.targets.numpy()
+        return model.averaged(validation.inputs), validation.targets.numpy()
     if problem.task.is_classes:
         return held_out.numpy(), known.numpy()
     return model.transform.bounded(held_out.numpy()), model.transform.restored(known.double().numpy())
@@ -148,22 +149,20 @@ def _profile(problem: Problem, model: Model) -> Profile:
     """What training rows and the model's predictions for them looked like."""
     some = slice(PROFILED) if len(problem.data.training) > PROFILED else slice(None)
     training = problem.data.training
-    numbers, codes, sizes = columns_of(model, training.numbers[some], training.codes[some])
+    numbers, codes, sizes = columns_of(model, training.inputs.map(lambda value: value[some]))
     weights = None if training.weights is None else training.weights[some].numpy()
     return Profile.of(numbers, codes, sizes, weights)
 
 
-def columns_of(
-    model: Model, numbers: Tensor, codes: Tensor
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, int]]:
+def columns_of(model: Model, inputs: Inputs) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, int]]:
     """Columns by name, the prediction among them: numbers, codes, and how many codes each has."""
     encoder = model.encoder
-    by_name, coded = encoder.described(numbers, codes)
+    by_name, coded = encoder.described(inputs)
     sizes = dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
     if not model.task.is_classes:
-        by_name[PREDICTION] = model.values(numbers, codes)
+        by_name[PREDICTION] = model.values(inputs)
     else:
-        coded[PREDICTION] = model.profiled_classes(numbers, codes)
+        coded[PREDICTION] = model.profiled_classes(inputs)
         sizes[PREDICTION] = len(model.task.classes)
     return by_name, coded, sizes
 
@@ -171,5 +170,5 @@ def columns_of(
 def predict_part(model: Model, part: Rows) -> np.ndarray:
     """A model's probabilities, or values on the target's own scale, for the rows of a part."""
     if not model.task.is_classes:
-        return model.values(part.numbers, part.codes)
-    return model.probabilities(part.numbers, part.codes)
+        return model.values(part.inputs)
+    return model.probabilities(part.inputs)

@@ -18,7 +18,7 @@ from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.deliverable import Component, Deliverable
 from luthier.recipe.yardstick import comparable, yardstick_of
 from luthier.records import Said, noted
-from luthier.rows import Rows
+from luthier.rows import Rows, arguments
 from luthier.saved import activate
 from luthier.seeds import derive
 from luthier.statistics.row_losses import row_losses
@@ -63,7 +63,7 @@ def _teaching(runner: Runner, choice: Deliverable, training: Rows) -> Tensor:
     for component in choice.components:
         net = component.trained.net(component.member)
         rows = torch.split(torch.arange(len(training)), 8192)
-        outputs = torch.cat([activate(net(training.numbers[r], training.codes[r]), kind) for r in rows])
+        outputs = torch.cat([activate(net(*arguments(net, training.rows(r).inputs)), kind) for r in rows])
         total += component.weight * outputs
     if not problem.task.is_classes:
         return total[:, 0].float()

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from torch import Tensor
 
 from luthier.assess import (
     Costs,
@@ -23,7 +22,7 @@ from luthier.data import TableEncoder
 from luthier.optional import has
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
-from luthier.rows import Rows
+from luthier.rows import Inputs, Rows
 from luthier.saved import Model
 from luthier.task import is_matrix
 
@@ -47,7 +46,7 @@ def error_analysis(
     task = problem.task
     y, weights = own_scale(task, test), None if test.weights is None else test.weights.numpy()
     labels = _labels(runner, test)
-    unlike = model.unlike_encoded(test.numbers, test.codes).to_numpy()
+    unlike = model.unlike_encoded(test.inputs).to_numpy()
     importance = _importance(runner, model)
     result: dict[str, Any] = {
         "importance": importance,
@@ -106,14 +105,13 @@ def _importance(runner: Runner, model: Model) -> list[dict[str, Any]]:
     validation, metric = problem.data.validation, problem.metric
     y = own_scale(problem.task, validation)
 
-    def predict(numbers: Tensor, codes: Tensor) -> np.ndarray:
+    def predict(inputs: Inputs) -> np.ndarray:
         if not model.task.is_classes:
-            return model.values(numbers, codes)
-        return model.seen_by(metric, model.probabilities(numbers, codes))
+            return model.values(inputs)
+        return model.seen_by(metric, model.probabilities(inputs))
 
-    rows = validation.numbers, validation.codes
     counting: Any = {"task": model.task, "weights": None if validation.weights is None else validation.weights.numpy()}
-    return permutation_importance(predict, *rows, y, metric, groups, seed=problem.seed, **counting)
+    return permutation_importance(predict, validation.inputs, y, metric, groups, seed=problem.seed, **counting)
 
 
 def _changed_most(table: pl.DataFrame) -> pl.DataFrame:
@@ -129,7 +127,7 @@ def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[dict[s
     validation = runner.problem.data.validation
     result = []
     for name in shown:
-        table = model.dependence_encoded(validation.numbers, validation.codes, name)
+        table = model.dependence_encoded(validation.inputs, name)
         if model.task.family == "binary":
             table = table.filter(table["of"] == model.task.positive_name)
         elif len(model.task.classes) > DEPENDENCE_CLASSES:
@@ -145,7 +143,7 @@ def _why(model: Model, test: Rows, worst: list[dict[str, Any]], numbers: np.ndar
         return []
     indices = {int(row): place for place, row in enumerate(numbers)}
     rows = [indices[one["row"]] for one in worst]
-    predictions = model.explain_encoded(test.numbers[rows], test.codes[rows])
+    predictions = model.explain_encoded(test.inputs.map(lambda value: value[rows]))
     return [
         [(predictions.columns[int(k)], float(row[k])) for k in np.argsort(-np.abs(row))[:3]]
         for row in predictions.shares

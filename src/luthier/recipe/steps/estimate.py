@@ -48,7 +48,7 @@ def estimate(runner: Runner, model: Model, choice: Deliverable, bags: Sequence[B
     if choice.held_out is None or choice.targets is None:
         rows, part = problem.data.validation, "validation"
         numbers = problem.data.open_rows[-len(rows) :]
-        outputs, folds = model.averaged(rows.numbers, rows.codes), np.zeros(len(rows), dtype=int)
+        outputs, folds = model.averaged(rows.inputs), np.zeros(len(rows), dtype=int)
     else:
         rows, part, numbers = problem.data.open_part, "open", problem.data.open_rows
         folds = problem.dealt(0).numpy()

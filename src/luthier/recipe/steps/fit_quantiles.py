@@ -51,7 +51,7 @@ def quantile_scores(
         return []
     levels, y = model.row_quantiles.levels, own_scale(model.task, test)
     weights = None if test.weights is None else test.weights.numpy()
-    found = model.quantiles(answers, test.numbers, test.codes)
+    found = model.quantiles(answers, test.inputs)
     losses = pinball_of(found, y, levels, weights)
     result = []
     for q, level in enumerate(levels):

@@ -16,6 +16,7 @@ from luthier.optional import has, require
 from luthier.recipe.modality.picture_networks import originals_and_changed
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.rows import Inputs
 from luthier.saved import Model
 
 GAP = 2  # pixels between pictures
@@ -24,7 +25,7 @@ LEAST_SIDE = 56  # small pictures are enlarged to about this, in whole steps
 
 
 def image_grids(
-    runner: Runner, setting: Setting, model: Model, test: Tensor, worst: list[dict[str, Any]]
+    runner: Runner, setting: Setting, model: Model, test: Inputs, worst: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """PNG files in base64, with what they show in words; nothing for tables."""
     problem = runner.problem
@@ -38,17 +39,17 @@ def image_grids(
     indices = {int(row): place for place, row in enumerate(problem.data.test_rows)}
     rows = [indices[one["row"]] for one in worst if one["row"] in indices]
     if rows:
-        labels = problem.task.classes
+        pixels, labels = test["pixels"][rows], problem.task.classes
         message = [
             Message("{true}, not {predicted}", true=labels[one["true"]], predicted=labels[one["predicted"]])
             if labels
             else Message("{true:.4g}, not {predicted:.4g}", true=one["true"], predicted=one["predicted"])
             for one in worst
         ]
-        result["worst"] = {"png": png(test[rows].unsqueeze(0)), "said": message}
+        result["worst"] = {"png": png(pixels.unsqueeze(0)), "said": message}
         if has("captum"):
-            shares = torch.from_numpy(model.explain_encoded(test[rows], test.new_zeros((len(rows), 0))).shares)
-            result["why"] = {"png": png(coloured(test[rows], shares).unsqueeze(0))}
+            shares = torch.from_numpy(model.explain_encoded(Inputs(pixels=pixels)).shares)
+            result["why"] = {"png": png(coloured(pixels, shares).unsqueeze(0))}
     return result
 
 

@@ -136,7 +136,7 @@ def _judged(runner: Runner, so_far: SoFar, setting: Setting) -> Said[Verdict]:
     scores |= error_analysis(runner, model, test, predictions, problem.data.test_rows)
     scores["forgotten"] = None if earlier is None else (yield from forgotten(runner, model, earlier))
     scores["inside"] = inside
-    scores["sheets"] = image_grids(runner, setting, model, test.numbers, scores["worst"])
+    scores["sheets"] = image_grids(runner, setting, model, test.inputs, scores["worst"])
     write_stored_predictions(runner.folder.judged, test, problem.data.test_rows, predictions, problem.task)
     scores["seal"], scores["openings"] = history.to_json(), history.readings
     if (finding := seen_before(history)) is not None:
@@ -327,7 +327,7 @@ def _on_validation(runner: Runner, model: Model, choice: Deliverable) -> np.ndar
 def _calibration(model: Model, test: Rows, told: np.ndarray) -> dict[str, Any]:
     targets, weights = test.targets.numpy(), None if test.weights is None else test.weights.numpy()
     if not model.task.is_classes:
-        y, (low, high) = own_scale(model.task, test), model.intervals(told, test.numbers, test.codes)
+        y, (low, high) = own_scale(model.task, test), model.intervals(told, test.inputs)
         coverage = interval_figures(y, low, high, weights)
         return {
             **coverage,
@@ -336,5 +336,5 @@ def _calibration(model: Model, test: Rows, told: np.ndarray) -> dict[str, Any]:
             "by_row": model.row_intervals is not None,
         }
     after = reliability(told, targets, weights)
-    before = reliability(model.averaged(test.numbers, test.codes), targets, weights)
+    before = reliability(model.averaged(test.inputs), targets, weights)
     return {**after, "before": before["ece"], "temperature": model.temperature}

@@ -11,6 +11,7 @@ import torch
 from luthier.diagnosis import Evaluated, Trace, diagnosis_of, stack_traces
 from luthier.diagnosis.controls import trivial_loss
 from luthier.engine.architecture import architecture
+from luthier.messages import with_messages
 from luthier.nets import DenseSpec
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.records import Said, found
@@ -47,7 +48,8 @@ def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> Said[dict[st
     for finding in result[0].findings:
         if finding.code not in SAID_ELSEWHERE:
             yield found(5, finding)
-    return {"questions": [list(item) for item in result[0].checklist], "findings": counts, "networks": len(kept)}
+    questions = [list(item) for item in result[0].checklist]
+    return dict(with_messages({"questions": questions, "findings": counts, "networks": len(kept)}))
 
 
 def _stacked(seeds: TrainedPopulation, kept: list[int]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -81,7 +81,7 @@ class Residuals:
         """The outputs [N, Q] of each row by the network that had left it out."""
         assert self.rows is not None
         assert self.folds is not None
-        known = self._trained(loss, outputs, self.seeds[:-1], self.folds).logits(self.rows.numbers, self.rows.codes)
+        known = self._trained(loss, outputs, self.seeds[:-1], self.folds).logits(self.rows.inputs)
         return known[self.folds, torch.arange(len(self.folds))]
 
     def network(self, loss: Loss, outputs: int) -> DenseNet:

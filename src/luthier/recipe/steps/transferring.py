@@ -49,7 +49,7 @@ def use_backbone(runner: Runner, so_far: SoFar) -> Said[SoFar]:
     """Fit the backbone to the run's pictures, and say what was measured."""
     problem = runner.problem
     asked = problem.asked
-    channels, height, width = problem.data.training.numbers.shape[1:]
+    channels, height, width = problem.data.training.inputs["pixels"].shape[1:]
     side = max(LEAST_SIDE, height, width)
     name = LITE if asked.backbone == AUTO else asked.backbone
     spec = BackboneSpec(name, (channels, height, width), problem.outputs, side=side)
@@ -79,11 +79,11 @@ def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor],
     _, training, validation = problem.prepared("pixels")
     backbone, message = shown(spec), list[str]()
     if path := weights_of(spec.backbone, problem.asked.backbone_weights):
-        last = anatomy_of(backbone, training.numbers[:2]).head.removeprefix("body.")
+        last = anatomy_of(backbone, training.inputs.only[:2]).head.removeprefix("body.")
         weights = read_weights(path, say=message.append)
         load_weights(backbone.get_submodule("body"), weights, but=(f"{last}.",), say=message.append)
         message.append(f"the last layer, `{last}`, is replaced: nothing is read for it")
-    epochs = _epochs(runner, backbone, training.numbers)
+    epochs = _epochs(runner, backbone, training.inputs.only)
     runner.tell("population", name="backbone", stage="fit validation", members=1, steps=max(1, epochs))
     result = transfer(
         backbone,
@@ -159,7 +159,7 @@ def _as_trained(runner: Runner, setting: Setting, net: torch.nn.Module) -> Train
     _, training, validation = problem.prepared(setting.method)
     kind, losses = problem.task.kind, []
     for part in (training, validation):
-        logits = torch.cat([net(some) for some in torch.split(part.numbers, ROWS)]).unsqueeze(0)
+        logits = torch.cat([net(some) for some in torch.split(part.inputs.only, ROWS)]).unsqueeze(0)
         losses.append(row_losses(activate(logits, kind), part.targets, kind, part.weights).mean(1).numpy())
     trained = TrainedPopulation(
         name="backbone",

@@ -29,7 +29,7 @@ from luthier.recipe.so_far import SoFar
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.warm_run import Earlier
 from luthier.records import Finding, Said, found, noted
-from luthier.rows import Rows
+from luthier.rows import Rows, arguments
 from luthier.saved import Model, activate
 from luthier.saved.blend import read_as
 from luthier.seeds import derive
@@ -137,7 +137,7 @@ def _as_they_were(runner: Runner, setting: Setting, nets: Sequence[DenseNet]) ->
     problem = runner.problem
     _, training, validation = problem.prepared(setting.method)
     kind, read = problem.task.kind, read_as(problem.task, nets[0].spec.outputs)
-    logits = [torch.stack([net(part.numbers, part.codes) for net in nets]) for part in (training, validation)]
+    logits = [torch.stack([net(*arguments(net, part.inputs)) for net in nets]) for part in (training, validation)]
     losses = [
         row_losses(activate(result, read), part.targets, kind, part.weights).mean(1).numpy()
         for result, part in zip(logits, (training, validation), strict=True)
@@ -169,9 +169,7 @@ def forgotten(runner: Runner, model: Model, earlier: Earlier) -> Said[dict[str, 
     part, task, metric = earlier.validation, problem.task, problem.metric
     y, weights = own_scale(task, part), None if part.weights is None else part.weights.numpy()
     now, before = (
-        one.values(part.numbers, part.codes)
-        if not task.is_classes
-        else one.seen_by(metric, one.probabilities(part.numbers, part.codes))
+        one.values(part.inputs) if not task.is_classes else one.seen_by(metric, one.probabilities(part.inputs))
         for one in (model, earlier.model)
     )
     change = paired_difference(metric, y, now, before, seed=problem.seed, weights=weights, task=task)
