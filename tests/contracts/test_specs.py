@@ -78,6 +78,7 @@ SPECS = {
         *(8,), activation="tanh", input_scale=True, number_embedding=NumberEmbedding(NUMBERS, 3, 3),
         target_encoding=TargetEncoding((0,), LEVELS, len(CLASSES)),
     ),
+    "biases from data": spec(8, 8, activation="selu", residual=True, input_scale=True, biases_from_data=True),
     "single neurons": spec(8, activation="leaky relu", neurons=((0, 1, "identity"),), initialiser="orthogonal"),
 }
 # fmt: on
@@ -111,6 +112,13 @@ def with_heads(shape: DenseSpec) -> DenseSpec:
     return replace(shape, outputs=7, constant_outputs=shared_outputs(HEADS, 7), **neurons)
 
 
+def first_biases(member: Member, rows: Rows, loss: Any) -> dict[str, torch.Tensor]:
+    """What a network's biases are before its first step."""
+    settings = Settings(loss, "sgd", ROWS, 1, 1, dtype=torch.float64)
+    state = train([replace(member, learning_rate=0.0)], rows, None, settings).state_dict(0)
+    return {name: value for name, value in state.items() if name.endswith(".bias")}
+
+
 @every_spec_of_heads
 def test_heads_side_by_side_learn_what_autograd_learns(shape: DenseSpec) -> None:
     """A step of plain descent of rate 1, by hand in a stack and by autograd, under a loss of four targets with gaps."""
@@ -119,7 +127,7 @@ def test_heads_side_by_side_learn_what_autograd_learns(shape: DenseSpec) -> None
     outcome = train(members, part, None, Settings(HEADS, "sgd", ROWS, 1, 1, dtype=torch.float64))
     for k in range(2):
         net = build(shape, seed=k).double()
-        net.load_state_dict(shape.fresh_parameters(k), strict=False)
+        net.load_state_dict({**shape.fresh_parameters(k), **first_biases(members[k], part, HEADS)}, strict=False)
         loss = HEADS.mean(net(part.numbers, part.codes).unsqueeze(0), SEVERAL, None).sum()
         gradients = torch.autograd.grad(loss, list(net.parameters()))
         learnt = views(shape, outcome.parameters[k : k + 1])
@@ -173,8 +181,9 @@ def test_a_stack_learns_what_autograd_learns(shape: DenseSpec) -> None:
         crossed.training, crossed.members[0].dense, crossed.tables[0]
     )  # fmt: skip
     for k in range(2):
+        biases = first_biases(members[k], PART, "softmax")
         net = build(learning, seed=k).double()
-        net.load_state_dict({**shape.fresh_parameters(k), **tables}, strict=False)
+        net.load_state_dict({**shape.fresh_parameters(k), **tables, **biases}, strict=False)
         loss = loss_named("softmax").mean(net(part.numbers, part.codes).unsqueeze(0), part.targets, None).sum()
         gradients = torch.autograd.grad(loss, list(net.parameters()))
         learnt = views(shape, outcome.parameters[k : k + 1])

@@ -29,7 +29,7 @@ TITLES = {
     "S4": "A recipe of six steps (Harry Khanna)",
 }
 LAB = "lab "
-SABOTAGE_MINUTES = 7  # of a processor; 75 of them took 1.9
+SABOTAGE_MINUTES = 7  # of a processor; 103 of them took 2.6
 
 
 @dataclass(frozen=True)

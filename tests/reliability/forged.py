@@ -34,10 +34,14 @@ import numpy as np
 import polars as pl
 
 import luthier
+from luthier.assess import Register
 from luthier.errors import LuthierError
+from luthier.messages import speaking
 from luthier.recipe import checklist, read_recipe
+from luthier.recipe.known_rows import line_of
 from luthier.report import build_report, build_search_report, ledger_lines, model_card, notebook_card, read_contents
 from luthier.report.overview import write_overview
+from luthier.request import RunRequest
 from luthier.runs import check_run, compare, read_test, resume
 from luthier.runs.multi_target import MultiTargetResult
 from luthier.runs.screen import SilentScreen
@@ -241,18 +245,21 @@ def forge_folder(folder: Path, draw: random.Random) -> str:
             lines[place] = text_of(changed(json.loads(lines[place]), draw), draw)
             path.write_bytes(b"\n".join(lines) + b"\n")
         case ".parquet":
-            frame = pl.read_parquet(path)
+            frame, facts = pl.read_parquet(path), pl.read_parquet_metadata(path)
+            facts.pop("ARROW:schema", None)
             name = draw.choice(frame.columns)
-            kind = draw.randrange(4)
+            kind = draw.randrange(5)
             if kind == 0:
                 frame = frame.drop(name)
             elif kind == 1:
                 frame = frame.with_columns(pl.lit(draw.choice((None, "x", -1, 1e308, float("nan"), True))).alias(name))
             elif kind == 2:
                 frame = frame.head(draw.randrange(3))
-            else:
+            elif kind == 3 or not facts:
                 frame = pl.concat([frame, frame.head(1)])
-            frame.write_parquet(path)
+            else:
+                facts = {key: json.dumps(changed(json.loads(text), draw)) for key, text in facts.items()}
+            frame.write_parquet(path, metadata=facts)
         case ".toml":
             text = path.read_text()
             start = draw.randrange(len(text))
@@ -275,6 +282,10 @@ def use_folder(folder: Path, honest: Path, rows: Path, draw: random.Random) -> C
         kind = open_run(folder).kind
         {SEARCH: build_search_report, SEVERAL: write_overview}.get(kind, build_report)(folder)  # type: ignore[operator]
 
+    def told_in_chinese() -> None:
+        with speaking("zh"):
+            told()
+
     def followed() -> None:
         now = growth(folder)
         curves(now.populations)
@@ -294,6 +305,8 @@ def use_folder(folder: Path, honest: Path, rows: Path, draw: random.Random) -> C
 
     uses: dict[str, Callable[[], object]] = {
         "show": told,
+        "show in Chinese": told_in_chinese,
+        "warm start": lambda: line_of(RunRequest(source=str(rows), warm_start=str(folder)), Register.none().secret),
         "report": reported,
         "card": lambda: (model_card(folder), notebook_card(folder)),
         "studio": followed,
@@ -363,11 +376,13 @@ def make_bases(folder: Path) -> dict[str, tuple[Path, Path]]:
     frame = pl.DataFrame(table).with_columns(
         label=pl.Series([draw.choice(("up", "down")) for _ in range(160)]),
         value=pl.Series([round(draw.gauss(3, 2), 3) for _ in range(160)]),
+        count=pl.Series([int(draw.expovariate(0.2)) for _ in range(160)]),
     )
     result = {}
     for name, columns, target in (
         ("classes", ["x", "kind", "old", "day", "label"], "label"),
         ("values", ["x", "kind", "said", "value"], "value"),
+        ("counts", ["x", "kind", "count"], "count"),
     ):
         rows = folder / f"{name}.csv"
         frame.select(columns).write_csv(rows)
@@ -476,7 +491,7 @@ def main() -> int:
     asked = parser.parse_args()
     folder = asked.bases or Path(tempfile.mkdtemp(prefix="luthier-bases-"))
     if (folder / "search").exists():
-        rows = {"classes": "classes", "values": "values", "several": "several", "search": "several"}
+        rows = {name: name for name in ("classes", "values", "counts", "several")} | {"search": "several"}
         bases = {name: (folder / name, folder / f"{table}.csv") for name, table in rows.items()}
     else:
         folder.mkdir(parents=True, exist_ok=True)

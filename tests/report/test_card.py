@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -10,10 +12,12 @@ from tests.cli.program import luthier as command_line
 
 import luthier
 from luthier.errors import InputError
+from luthier.kinds import KINDS
 from luthier.report import model_card
 from luthier.runs.screen import SilentScreen
 
 AWKWARD = "a*b|c <script> [x](y)"
+AWKWARD_IN_A_CELL = r"a\*b\|c \<script\> \[x\](y)"
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,17 @@ def test_it_holds_the_numbers(run: luthier.Result) -> None:
     assert "measured once by this run" in card
     assert "one of two classes (no, yes)" in card
     assert "200 rows" in card
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_of_target_has_a_card(run: luthier.Result, tmp_path: Path, kind: str) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run.path, copy)
+    facts = json.loads((copy / "run.json").read_text())
+    facts["task"]["kind"] = kind
+    (copy / "run.json").write_text(json.dumps(facts))
+    said = {"regression": "a value", "binary": "one of two classes", "multiclass": "one of 2 classes"}
+    assert f"predicts `{AWKWARD_IN_A_CELL}`, {said[KINDS[kind].family]}" in model_card(copy)
 
 
 def test_names_from_the_data_stay_text(run: luthier.Result) -> None:

@@ -199,6 +199,7 @@ def test_every_part_of_a_dense_network_is_in_the_registry_and_reaches_the_networ
     pieces = networks.spec({"number_frequencies": 0, "number_pieces": 8, "parametric": True})
     assert pieces.number_embedding == PiecewiseEmbedding(((0.0,) * 9,) * 2)
     assert pieces.parametric
+    assert networks.spec({"biases_from_data": True}).biases_from_data
     coded = DenseNetworks(part, part, "softmax", DenseSpec(3, (4,), 2, embeddings=((3, 2), (40, 8))), numbers=2)
     assert coded.spec({"target_encoding": True}).target_encoding == TargetEncoding((1,), (40,), 2)
     assert set(RATES_OF.values()) == set(KINDS) - {"weights"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -115,3 +117,27 @@ def test_nobody_waits_for_what_was_given_up() -> None:
 
     asyncio.run(work())
     assert sum(rows.count("late") for rows in turns.seen) < 1000
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02])
+def test_a_turn_is_predicted_where_requests_are_read_once_it_is_known_to_be_quick(seconds: float) -> None:
+    """By the processor's time: one that has waited for it long is quick all the same."""
+    threads: list[str] = []
+
+    def predict(pieces: Sequence[Any]) -> list[Any]:
+        threads.append(threading.current_thread().name)
+        time.sleep(0.01)
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+        return [row for piece in pieces for row in piece]
+
+    async def work() -> None:
+        batches = RequestBatches(predict, quick=False)
+        for k in range(3):
+            assert await batches.answers([[k]]) == [k]
+        batches.close()
+
+    asyncio.run(work())
+    assert threads[0].startswith("predict")
+    assert [one.startswith("predict") for one in threads[1:]] == [seconds > batching.AT_HAND] * 2

@@ -26,7 +26,7 @@ from luthier.data import PictureEncoder
 from luthier.saved import Model
 from luthier.serving.application import make_app
 from luthier.serving.limits import Limits
-from luthier.serving.picture_reader import PictureReader
+from luthier.serving.picture_reader import STRETCH, PictureReader, decoded
 
 PATIENCE = 20.0  # seconds, only where the test fails
 
@@ -183,3 +183,19 @@ def test_onnx_runtime_tells_the_same_and_the_page_names_the_bodies(model: Model)
     assert {"application/json", "image/png", "image/jpeg"} <= set(
         described["paths"]["/predict"]["post"]["requestBody"]["content"]
     )
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 100, 3 * STRETCH // 4, STRETCH, 2 * STRETCH + 1])
+def test_base64_in_stretches_is_base64(length: int) -> None:
+    """As the standard library has it, which decodes all of a text in one call."""
+    text = base64.b64encode(np.random.default_rng(length).bytes(length))
+    others = [text[:-1] + b"!", b"=" + text, text[: length // 2] + b"\n" + text[length // 2 :]]
+    others += [text[:STRETCH] + b"AA==" + text[STRETCH:], text[:-1], text[:STRETCH] + b"AAA=" + text[STRETCH:]]
+    for one in (text, *others):
+        try:
+            expected = base64.b64decode(one, validate=True)
+        except ValueError:
+            with pytest.raises(ValueError, match=r".+"):
+                decoded(one)
+        else:
+            assert decoded(one) == expected

@@ -20,6 +20,7 @@ from luthier.engine.crossed_means import CrossedMeans
 from luthier.engine.devices import within_memory
 from luthier.engine.evaluating import held_out_rows, measured
 from luthier.engine.feed import batches_for, check
+from luthier.engine.first_biases import write_first_biases
 from luthier.engine.member import Member
 from luthier.engine.modules import Modules
 from luthier.engine.outcome import Outcome
@@ -76,6 +77,8 @@ def train(
     population = Population.of(settled, settings, _rows_of(members, training, folds), initial, own)
     if means is not None:
         means.write(population.state.buffers)
+    if initial is None:
+        write_first_biases(population, training, folds)
     if initial is None and isinstance(population.kind, Modules) and isinstance(training, Rows):
         population.kind.inform(population.state.buffers, training)
     batches, held_out = batches_for(population, training, folds), held_out_rows(population, training, validation, folds)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luthier.averages import follow
+from luthier.nets.initialise import bending_biases
 from luthier.nets.numbers import PiecewiseEmbedding, embedded_numbers, pieced_numbers
 from luthier.nets.spec import DenseSpec
 from luthier.shapes import Codes, Embedded, Features, Hidden, Outputs
@@ -40,7 +41,7 @@ class DenseNet(nn.Module):
 
     def __init__(self, spec: DenseSpec, parameters: dict[str, Tensor]) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, self._functions = spec, spec.functions
         buffers = {
             name: torch.ones(shape) if name.endswith("variance") else torch.zeros(shape)
             for name, shape in spec.buffer_shapes().items()
@@ -78,6 +79,27 @@ class DenseNet(nn.Module):
 
     def from_embedded(self, parts: Sequence[Embedded], features: Features) -> Outputs:
         """Logits [B, C] of what each of the `tables` has for a row's codes [B, w], and numbers [B, F]."""
+        a = self._entering(parts, features)
+        *hidden, last = self.layers  # a slice of them would be a module of its own
+        for i, layer in enumerate(hidden):
+            a = self._activated(i, a, a @ layer.weight.T)
+        weight = last.weight if self.varying is None else last.weight * self.varying
+        return torch.addmm(last.bias, a, weight.T)
+
+    @torch.no_grad()
+    def write_biases(self, features: Features, codes: Codes, answer: Tensor, generator: torch.Generator) -> None:
+        """First biases from rows: the last layer's are `answer` [C], and each hidden unit bends among the rows."""
+        a = self._entering([table[codes[:, k]] for k, table in self.tables()], features)
+        *hidden, last = self.layers
+        for i, layer in enumerate(hidden):
+            z = a @ layer.weight.T
+            if not self.spec.normalised:
+                layer.bias.copy_(bending_biases(z, generator))
+            a = self._activated(i, a, z)
+        last.bias.copy_(answer)
+
+    def _entering(self, parts: Sequence[Embedded], features: Features) -> Embedded:
+        """What the first layer takes."""
         if self.spec.number_embedding is not None:
             x, learnt = features[:, : self.spec.number_embedding.columns], dict(self.numbers[0].named_parameters())
             values = embedded_numbers(x, learnt) if self.edges is None else pieced_numbers(x, self.edges, learnt)
@@ -85,16 +107,15 @@ class DenseNet(nn.Module):
         a = torch.cat([*parts, features], 1) if len(parts) else features
         if self.spec.input_scale:
             a = a * self.scales[0].factor
-        *hidden, last = self.layers  # a slice of them would be a module of its own
-        for i, (layer, activation) in enumerate(zip(hidden, self.spec.functions, strict=True)):
-            z = a @ layer.weight.T
-            z = self._normalised(i, z) if self.spec.normalised else z + layer.bias
-            out = activation.f(z)
-            if self.spec.parametric:
-                out = torch.lerp(z, out, self.activations[i].share)
-            a = out + a if self.spec.skips(i) else out
-        weight = last.weight if self.varying is None else last.weight * self.varying
-        return torch.addmm(last.bias, a, weight.T)
+        return a
+
+    def _activated(self, i: int, below: Embedded, z: Hidden) -> Hidden:
+        """What hidden layer i hands on, from what is below and the sums over it."""
+        z = self._normalised(i, z) if self.spec.normalised else z + self.layers[i].bias
+        out = self._functions[i].f(z)
+        if self.spec.parametric:
+            out = torch.lerp(z, out, self.activations[i].share)
+        return out + below if self.spec.skips(i) else out
 
     def _normalised(self, i: int, z: Hidden) -> Hidden:
         norm = self.norms[i]

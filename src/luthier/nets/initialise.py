@@ -50,6 +50,7 @@ INITIALISERS: dict[str, Callable[[Fan, Generator], Tensor]] = {
 # and the loss at the start is near its expected value.
 OUTPUT_GAIN = 0.1
 # The other initialisers are the documents' own and stay as they print them.
+BENDS_AT = 5  # rows among which a unit bends
 _SMALL_OUTPUT = ("he", "xavier", "glorot", "orthogonal")  # the documents leave the others as they are
 
 
@@ -82,3 +83,20 @@ def initial_parameters(
         else:
             result[name] = torch.full(shape, float(name.endswith(".scale")), dtype=torch.float64)
     return result
+
+
+def bending_biases(sums: Tensor, generator: Generator) -> Tensor:
+    """Biases [H] that put each unit's bend among the rows: less a mean of its sums [R, H] over five rows of its own.
+
+    Rows and their shares of the mean (exponential draws, over their sum) are drawn for each unit ("he+5" of Steinwart,
+    2019, as in RealMLP).
+
+    >>> sums = torch.tensor([[1.0, 8.0], [1.0, 9.0]])
+    >>> first, second = bending_biases(sums, torch.Generator().manual_seed(0)).tolist()
+    >>> round(first, 6), 8 <= -second <= 9
+    (-1.0, True)
+    """
+    units = sums.shape[1]
+    rows = torch.randint(len(sums), (BENDS_AT, units), generator=generator)
+    shares = torch.empty(BENDS_AT, units, dtype=torch.float64).exponential_(generator=generator)
+    return -(sums.gather(0, rows) * (shares / shares.sum(0)).to(sums.dtype)).sum(0)

@@ -33,7 +33,9 @@ class DenseSpec:
     factor of its own, learnt from 1 on. `constant_outputs` are numbers of outputs that are the same for all rows, a
     bias each: cuts between ordered levels, a dispersion. With `parametric` activations each hidden unit learns how
     much of its function it takes, z + a (f(z) - z) with a from 1 on (as in RealMLP). With a
-    `target_encoding` means of the target by level enter beside the embeddings.
+    `target_encoding` means of the target by level enter beside the embeddings. With `biases_from_data` the first biases
+    follow from the rows that are learnt from: the last layer's are the best constant answer, and each hidden unit bends
+    among the rows (see `DenseNet.write_biases`).
 
     >>> DenseSpec(inputs=784, hidden=(30,), outputs=10).parameter_count()
     23860
@@ -55,6 +57,7 @@ class DenseSpec:
     constant_outputs: tuple[int, ...] = ()
     parametric: bool = False
     target_encoding: TargetEncoding | None = None
+    biases_from_data: bool = False
 
     def __post_init__(self) -> None:
         mistakes = []
@@ -211,7 +214,10 @@ class DenseSpec:
         """The spec as plain JSON values."""
         values = asdict(self)
         # Left out where there is none, as before there were any.
-        later = ("number_embedding", "input_scale", "constant_outputs", "parametric", "target_encoding")
+        later = (
+            *("number_embedding", "input_scale", "constant_outputs", "parametric", "target_encoding"),
+            "biases_from_data",
+        )
         return {name: value for name, value in values.items() if name not in later or value}
 
     @classmethod

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import InputError
+from luthier.kinds import KINDS
 from luthier.messages import Message, spoken, tr
 from luthier.recipe import wording_of
 from luthier.records import Measure, figure, signed
@@ -39,8 +40,8 @@ def _lines(run: Contents, scores: Scores) -> Iterator[str]:
         "binary": Message("one of two classes"),
         "multiclass": Message("one of {count} classes", count=len(task["classes"])),
     }
-    template = "- predicts `{target}`, {what}{classes}"
-    yield tr(template, target=_cell(facts["target"]), what=what[task["kind"]], classes=_named(task["classes"]))
+    known = {"target": _cell(facts["target"]), "classes": _named(task["classes"])}
+    yield tr("- predicts `{target}`, {what}{classes}", what=what[KINDS[task["kind"]].family], **known)
     if task.get("positive"):
         yield tr("- positive class (of thresholds, costs and F1): {name}", name=_cell(task["positive"]))
     versions = facts["versions"]

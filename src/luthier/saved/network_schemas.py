@@ -67,6 +67,7 @@ class DenseFacts(TypedDict):
     constant_outputs: NotRequired[list[Size]]
     parametric: NotRequired[bool]
     target_encoding: NotRequired[TargetEncodingFacts]
+    biases_from_data: NotRequired[bool]
 
 
 class ConvFacts(TypedDict):

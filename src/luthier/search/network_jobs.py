@@ -314,7 +314,16 @@ class DenseNetworks(Networks):
         width = int(values.get("width", base.hidden[0] if base.hidden else 64))
         depth = int(values.get("depth", len(base.hidden) or 1))
         changed = "width" in values or "depth" in values
-        named = ("activation", "initialiser", "batch_norm", "layer_norm", "residual", "input_scale", "parametric")
+        named = (
+            "activation",
+            "initialiser",
+            "batch_norm",
+            "layer_norm",
+            "residual",
+            "input_scale",
+            "parametric",
+            "biases_from_data",
+        )
         changes: dict[str, Any] = {name: values[name] for name in named if name in values}
         if "number_frequencies" in values and self.numbers:
             changes["number_embedding"] = number_embedding(values, self.numbers)

@@ -236,6 +236,14 @@ _TABLE = (
         "Micci-Barreca 2001",
     ),
     Hyper(
+        "biases_from_data",
+        4,
+        "architecture",
+        Choice((False, True)),
+        "first biases from the rows: the answer begins at the best constant, and each unit bends among the rows",
+        REALMLP,
+    ),
+    Hyper(
         "parametric",
         4,
         "architecture",

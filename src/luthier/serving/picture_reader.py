@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import binascii
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 import torch
@@ -29,6 +29,7 @@ EXAMPLE = 'the bytes of a picture, or {"pictures": [BASE64, ...]}'
 TOGETHER, PIECE = 16, 4  # pictures that are unpacked, and predicted, at a time
 _ITEM = re.compile(rb'[ \t\n\r]*"')
 _FOLLOWING = re.compile(rb"[ \t\n\r]*(?:,|(\][ \t\n\r]*\}[ \t\n\r]*\Z))")
+STRETCH = 64 << 10  # characters of base64, in fours, that are decoded at a time
 QUICK_PIXELS, QUICK_BYTES = 1 << 20, 128 << 10  # a picture, or a few, that are unpacked in some milliseconds
 # Those that take half a millisecond are unpacked where requests are read: a thread would wait longer than that for the
 # interpreter, beside another that unpacks large ones.
@@ -82,20 +83,20 @@ class PictureReader:
 
     async def read_in_turns(self, kind: str, body: bytes, limits: Limits) -> list[Pictures]:
         """The pictures of a body. RefusedError that names those which cannot be read."""
-        contents = [body] if kind in KINDS else await self._contents(body, limits.rows)
         pieces: list[Pictures] = []
         problems: dict[int, str] = {}
-        total = 0
-        for start in range(0, len(contents), TOGETHER):
-            some = contents[start : start + TOGETHER]
-            at_hand = len(contents) <= PIECE and sum(map(len, some)) <= SMALL
-            unread = self._begin(some, AT_HAND_PIXELS) if at_hand else await self._run(contents, 0, self._begin, some)
+        read = total = 0
+        async for some in self._contents(kind, body, limits.rows):
+            count = read + len(some)
+            at_hand = count <= PIECE and sum(map(len, some)) <= SMALL
+            unread = self._begin(some, AT_HAND_PIXELS) if at_hand else await self._run(count, 0, self._begin, some)
             total += sum(unread.costs)
             if total > limits.pixels:
                 raise RefusedError(413, f"a request may have at most {limits.pixels:,} pixels {COUNTED}")
-            async for group, (pixels, failed) in self._unpacked(contents, some, unread):
+            async for group, (pixels, failed) in self._unpacked(count, some, unread):
                 pieces += [Pictures(some) for some in torch.split(pixels, PIECE)]
-                problems |= {start + group.start + place: why for place, why in failed.items()}
+                problems |= {read + group.start + place: why for place, why in failed.items()}
+            read = count
             if len(problems) >= MOST_ERRORS:
                 break
         if problems:
@@ -104,15 +105,24 @@ class PictureReader:
             raise RefusedError(422, f"{len(problems)} {pictures} cannot be read", wrong)
         return pieces
 
-    async def _contents(self, body: bytes, most: int) -> list[bytes]:
-        """The pictures of a JSON body; large bodies are read by one thread, one after another."""
+    async def _contents(self, kind: str, body: bytes, most: int) -> AsyncIterator[list[bytes]]:
+        """The pictures of a body, some at a time: of a large body they are taken out of its text by one thread, and no
+        more of them than are looked at."""
+        if kind in KINDS:
+            yield [body]
+            return
+        rest = _from_json(body, most)
         if len(body) <= SMALL:
-            return _from_json(body, most)
-        return await asyncio.get_running_loop().run_in_executor(self._bodies, _from_json, body, most)
+            every = list(rest)  # what is wrong with any is said before one is unpacked
+            for start in range(0, len(every), TOGETHER):
+                yield every[start : start + TOGETHER]
+            return
+        while some := await asyncio.get_running_loop().run_in_executor(self._bodies, list, islice(rest, TOGETHER)):
+            yield some
 
-    async def _run(self, request: Sequence[bytes], cost: int, work: Callable[..., T], some: Sequence[bytes]) -> T:
-        """Work on some pictures of a request by the thread for small requests, or the one for large."""
-        small = len(request) <= PIECE and max(map(len, some)) <= QUICK_BYTES and cost <= QUICK_PIXELS
+    async def _run(self, pictures: int, cost: int, work: Callable[..., T], some: Sequence[bytes]) -> T:
+        """Work on some of a request's pictures by the thread for small requests, or the one for large."""
+        small = pictures <= PIECE and max(map(len, some)) <= QUICK_BYTES and cost <= QUICK_PIXELS
         lane = self._small if small else self._large
         return await asyncio.get_running_loop().run_in_executor(lane, work, some)
 
@@ -128,7 +138,7 @@ class PictureReader:
         return _Begun(costs, self._encoder.decoded(contents) if sum(costs) <= most else None)
 
     async def _unpacked(
-        self, request: Sequence[bytes], contents: Sequence[bytes], begun: _Begun
+        self, pictures: int, contents: Sequence[bytes], begun: _Begun
     ) -> AsyncIterator[tuple[range, Unpacked]]:
         """Some pictures of a request in groups that are unpacked together; a large one alone."""
         if begun.unpacked is not None:
@@ -136,7 +146,7 @@ class PictureReader:
             return
         for group in _groups(begun.costs):
             some, cost = contents[group.start : group.stop], sum(begun.costs[group.start : group.stop])
-            yield group, await self._run(request, cost, self._encoder.decoded, some)
+            yield group, await self._run(pictures, cost, self._encoder.decoded, some)
 
     def encode(self, pieces: Sequence[Pictures]) -> Inputs:
         """Bytes [N, C, H, W] of pieces, of one request or several."""
@@ -154,27 +164,38 @@ def _groups(costs: Sequence[int]) -> Iterator[range]:
     yield range(start, len(costs))
 
 
-def _from_json(body: bytes, most: int) -> list[bytes]:
+def _from_json(body: bytes, most: int) -> Iterator[bytes]:
     """The pictures of a JSON body, found by their quotes: base64 holds none, and need not be parsed."""
-    at, result = list_begins(body, "pictures", EXAMPLE), list[bytes]()
+    at, count = list_begins(body, "pictures", EXAMPLE), 0
     while item := _ITEM.match(body, at):
         end = body.find(b'"', item.end())
         text = body[item.end() : end if end >= 0 else len(body)].replace(b"\\/", b"/")
-        limited(len(result) + 1, most, "pictures")
-        try:
-            result.append(base64.b64decode(text, validate=True))
-        except (ValueError, binascii.Error):
-            raise _not_base64(len(result), shown(text[:100].decode("utf-8", "replace"))) from None
+        limited(count + 1, most, "pictures")
         following = _FOLLOWING.match(body, end + 1) if end >= 0 else None
+        try:
+            yield decoded(text)
+        except ValueError:
+            raise _not_base64(count, shown(text[:100].decode("utf-8", "replace"))) from None
         if following is None:
-            raise RefusedError(400, f"the body is not JSON: , or ] is missing after picture {len(result) - 1}")
-        at = following.end()
+            raise RefusedError(400, f"the body is not JSON: , or ] is missing after picture {count}")
+        at, count = following.end(), count + 1
         if following[1]:
-            return result
+            return
     begins = body[at : at + 20].decode("utf-8", "replace").strip()
     if begins.startswith(("]", "}")):
         raise another_body(EXAMPLE)
-    raise _not_base64(len(result), begins)
+    raise _not_base64(count, begins)
+
+
+def decoded(text: bytes) -> bytes:
+    """The bytes that base64 stands for, a stretch at a time, so that other threads have the interpreter in between.
+
+    ValueError for anything else.
+    """
+    starts = range(0, len(text), STRETCH)
+    if any(b"=" in text[at : at + STRETCH] for at in starts[:-1]):
+        raise ValueError("padding before the end")
+    return b"".join(binascii.a2b_base64(text[at : at + STRETCH], strict_mode=True) for at in starts)
 
 
 def _not_base64(place: int, received: str) -> RefusedError:
