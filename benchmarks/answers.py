@@ -5,6 +5,9 @@ class) and the best there is are scored on the same draws; regret is how far a s
 several classes, whose best decision has no closed form, the best is the one that is fitted on the very draws.
 
     python benchmarks/answers.py [--draws 200000]
+
+With `--trained 20000` networks learn such laws from so many rows instead, within `--budget`, and their answers are
+judged on as many draws; the usual answer is that of the same networks, and the best that of the true law.
 """
 
 from __future__ import annotations
@@ -14,9 +17,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 import torch
 from scipy import optimize, stats
 
+import luthier
 from luthier.assess import best_threshold, score, seen_by
 from luthier.data.target_transform import TargetTransform
 from luthier.objective import metric_named
@@ -24,6 +29,7 @@ from luthier.seeds import numpy_generator
 from luthier.task import answer_for, answer_named, fitted_classes, law_around, of_costs, residual_atoms
 
 ATOMS = (np.arange(400) + 0.5) / 400
+LEVELS = ["a", "b", "c", "d", "e"]
 COSTS = np.array([[0.0, 1.0, 1.0], [4.0, 0.0, 1.0], [20.0, 5.0, 0.0]])
 
 
@@ -66,7 +72,12 @@ def _of_numbers(draws: int) -> Iterator[Regret]:
 
 def _chances(name: str, rows: int, rng: np.random.Generator) -> np.ndarray:
     """Rows' true probabilities [N, C]."""
-    x = rng.normal(size=rows)
+    return _chances_at(name, rng.normal(size=(rows, 2)))
+
+
+def _chances_at(name: str, numbers: np.ndarray) -> np.ndarray:
+    """The same where rows' numbers [N, 2] are these."""
+    x, rows = numbers[:, 0], len(numbers)
     if name == "two classes, one of them rare":
         p = 1 / (1 + np.exp(3.2 - 1.2 * x))
         return np.stack([1 - p, p], 1)
@@ -74,7 +85,7 @@ def _chances(name: str, rows: int, rng: np.random.Generator) -> np.ndarray:
         cuts = np.array([-1.5, 0.9, 2.2, 2.8])
         below = 1 / (1 + np.exp(-(cuts - 1.3 * x[:, None])))
         return np.diff(np.concatenate([np.zeros((rows, 1)), below, np.ones((rows, 1))], 1), axis=1)
-    logits = np.stack([np.full(rows, 2.0), 0.5 + x, -1.2 + 1.5 * rng.normal(size=rows)], 1)
+    logits = np.stack([np.full(rows, 2.0), 0.5 + x, -1.2 + 1.5 * numbers[:, 1]], 1)
     return np.asarray(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
 
 
@@ -108,17 +119,78 @@ def _of_classes(draws: int) -> Iterator[Regret]:
     yield Regret("three classes, one of them rare", "cost", paid[0] / least - 1, paid[1] / least - 1)
 
 
+TRAINED = (
+    *(("log-normal, deviation 0.8", metric) for metric in ("mae", "mape", "pinball 0.9")),
+    ("Poisson, rate 0.2 to 0.6", "mae"),
+    ("two classes, one of them rare", "f1"),
+    ("ordered levels", "quadratic kappa"),
+    ("three classes, one of them rare", "f1 macro"),
+)
+
+
+def _by_row(name: str, rows: int, seed: int) -> tuple[pl.DataFrame, np.ndarray]:
+    """Rows of a law that depends on two numbers, and what is to be known of it: values of equal chance [N, 400], or
+    probabilities [N, C]."""
+    rng = numpy_generator(seed, "answers", "trained", name)
+    x = rng.normal(size=(rows, 2))
+    frame = pl.DataFrame({"a": x[:, 0], "b": x[:, 1]})
+    if name.startswith("log-normal"):
+        laws = np.exp(1.6 + 0.5 * x[:, :1] - 0.3 * x[:, 1:] ** 2 + 0.8 * stats.norm.ppf(ATOMS))
+        y = np.exp(1.6 + 0.5 * x[:, 0] - 0.3 * x[:, 1] ** 2 + 0.8 * rng.normal(size=rows))
+    elif name.startswith("Poisson"):
+        rate = 0.2 + 0.4 / (1 + np.exp(-2 * x[:, :1] - x[:, 1:]))
+        laws, y = stats.poisson.ppf(ATOMS, rate), rng.poisson(rate[:, 0]).astype(float)
+    else:
+        laws = _chances_at(name, x)
+        y = np.array(LEVELS)[(rng.random((rows, 1)) > laws.cumsum(1)).sum(1)]
+    return frame.with_columns(y=pl.Series(y)), laws
+
+
+def _by_networks(rows: int, draws: int, budget: str) -> Iterator[Regret]:
+    for name, metric in TRAINED:
+        (table, _), (new, laws) = _by_row(name, rows, 1), _by_row(name, draws, 2)
+        asked = {"order": ",".join(LEVELS[: laws.shape[1]])} if name == "ordered levels" else {}
+        asked |= {"task": "count"} if name.startswith("Poisson") else {}
+        model = luthier.fit(table, target="y", metric=metric, budget=budget, test="none", **asked).model
+        if not model.task.is_classes:
+            y = new["y"].to_numpy()
+            answers = [model.predict(new).to_numpy(), model.answering("mean").predict(new).to_numpy()]
+            ours, usual, best = (score(metric, y, some) for some in (*answers, answer_named(answer_for(metric))(laws)))
+            yield Regret(name, metric, ours / best - 1, usual / best - 1)
+            continue
+        names = np.array(model.task.classes)
+        places = np.array([LEVELS.index(level) for level in names])
+        y, P = np.searchsorted(np.sort(names), new["y"].to_numpy()), laws[:, places]
+        y = np.argsort(names)[y]
+        shown = model.predict_proba(new).to_numpy()
+        ours, usual = (score(metric, y, some) for some in (model.seen_by(metric, shown), shown))
+        if P.shape[1] == 2:
+            best = score(metric, y, seen_by(metric, P, best_threshold(metric, y, P)))
+        else:
+            best = score(metric, y, seen_by(metric, P, 0.5, fitted_classes(metric, y, P)))
+        yield Regret(name, metric, best - ours, best - usual)
+
+
 def measured(draws: int) -> list[Regret]:
     """All pairs of a law and a metric."""
     torch.set_num_threads(1)
     return [*_of_numbers(draws), *_of_classes(draws)]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure, and print a line for each pair."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--draws", type=int, default=200_000)
+    parser.add_argument("--trained", type=int, default=0)
+    parser.add_argument("--budget", default="60s")
+    asked = parser.parse_args()
+    found = _by_networks(asked.trained, asked.trained, asked.budget) if asked.trained else measured(asked.draws)
     print(f"{'law':34} {'metric':24} {'ours':>8} {'usual':>8}")
-    for one in measured(parser.parse_args().draws):
+    for one in found:
         unit = "" if one.metric != "cost" and metric_named(one.metric).larger_is_better else " %"
         ours, usual = (100 * value if unit else value for value in (one.ours, one.usual))
-        print(f"{one.law:34} {one.metric:24} {ours:8.3f} {usual:8.3f}{unit}")
+        print(f"{one.law:34} {one.metric:24} {ours:8.3f} {usual:8.3f}{unit}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -189,6 +189,11 @@ class MethodSection(Section):
     """Of several targets train networks for each by itself, in place of networks that all of them share."""
     distil: Annotated[bool, OptionSpec("ooo- -- ooo oo", "one network is delivered anyway")] = False
     """Distil the ensemble into one network."""
+    quantiles: Annotated[
+        Listed,
+        OptionSpec("oooo -- o-- oo", "a search learns no residuals; an export gives the answer alone", alone=True),
+    ] = ""
+    """Of a number its quantiles for each row as well, such as 0.1,0.5,0.9: the values below which these shares lie."""
     warm_start: Annotated[
         Place, OptionSpec("orro oo ooo oo", "a warm start has no steps 2 to 4 to begin at", alone=True)
     ] = ""

@@ -106,6 +106,8 @@ class FitOptions(TypedDict, total=False):
     """Of several targets train networks for each by itself, in place of networks that all of them share."""
     distil: bool | None
     """Distil the ensemble into one network."""
+    quantiles: str | Sequence[str] | None
+    """Of a number its quantiles for each row as well, such as 0.1,0.5,0.9: the values below which these shares lie."""
     warm_start: str | Path | None
     """A finished run whose networks are trained further on these rows; forgetting is measured."""
     run: str | Path | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from luthier.data.task import in_order
 from luthier.errors import InputError
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
+from luthier.nets import build
 from luthier.saved import Model, activate
 
 RNG = np.random.default_rng(0)
@@ -124,3 +126,52 @@ def test_levels_whose_order_nothing_says_are_refused_with_the_way() -> None:
         infer_task(pl.Series("y", ["b", "a", "c"] * 9), override="ordered")
     assert "a, b, c" in str(error.value)
     assert infer_task(pl.Series("y", [3, 1, 2] * 9), override="ordered").classes == ("1", "2", "3")
+
+
+@pytest.fixture(scope="module")
+def inferred(tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
+    """Levels of a known scale, in an order that nobody said."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(160, 2))
+    levels = np.digitize(x[:, 0] + 0.7 * rng.normal(size=160), [-0.6, 0.7])
+    table = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "risk": np.array(["low", "medium", "high"])[levels]})
+    run = tmp_path_factory.mktemp("inferred") / "run"
+    result = luthier.fit(table, target="risk", budget="600steps", run=run)
+    assert result is not None
+    return result
+
+
+def test_a_class_network_stands_beside_an_order_that_was_inferred(inferred: luthier.Result) -> None:
+    records = [r for r in inferred.ledger if r["kind"] == "decision"]
+    (loss,) = [r for r in records if r["code"] == "loss"]
+    assert loss["evidence"]["asked"] == ["ordinal", "softmax"]
+    experiment = next(r for r in records if r["code"] == "experiment")
+    assert "loss" in experiment["evidence"]["shaped"]
+    assert experiment["evidence"]["yardstick"] == ""  # both give probabilities, whose logarithms are compared
+
+
+@pytest.mark.parametrize("outputs", [2, 3])
+def test_either_network_is_saved_and_exported(inferred: luthier.Result, outputs: int, tmp_path: Path) -> None:
+    model = inferred.model
+    shared = (1,) if outputs == 2 else ()
+    nets = tuple(
+        build(replace(net.spec, outputs=outputs, constant_outputs=shared), seed=k) for k, net in enumerate(model.nets)
+    )
+    other = replace(model, nets=nets)
+    rows = pl.DataFrame({"a": [0.3, -1.2, 2.0], "b": [0.1, 0.5, -0.4]})
+    p = other.predict_proba(rows).to_numpy()
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-12)
+    other.save(tmp_path / "m.luthier")
+    assert np.array_equal(Model.load(tmp_path / "m.luthier").predict_proba(rows).to_numpy(), p)
+    assert export_torch(other, tmp_path / "program", rows) < 1e-5  # of probabilities, in float32
+    assert export_onnx(other, tmp_path / "m.onnx", rows) < 1e-5
+    odds = other.margins(other.encode(rows))
+    np.testing.assert_allclose(torch.sigmoid(odds).numpy(), p, rtol=1e-5)
+
+
+def test_networks_of_different_outputs_are_not_one_model(inferred: luthier.Result, tmp_path: Path) -> None:
+    model = inferred.model
+    one, two = (build(replace(model.nets[0].spec, outputs=n, constant_outputs=()), seed=0) for n in (2, 3))
+    replace(model, nets=(one, two), weights=(0.5, 0.5)).save(tmp_path / "m.luthier")
+    with pytest.raises(InputError, match="does not describe a model"):
+        Model.load(tmp_path / "m.luthier")

@@ -51,6 +51,7 @@ SAMPLES: dict[str, Any] = {  # a value of each option that is not its default
     "memory": 1 << 30,
     "device": "cuda:1",
     "distil": True,
+    "quantiles": "0.1,0.9",
     "warm_start": "/before",
     "base": "/before",
     "previous": "/before",

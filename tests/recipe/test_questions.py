@@ -39,7 +39,7 @@ def runner() -> Any:
     part = Rows(Inputs(numbers=torch.zeros(100, 3)), torch.zeros(100))
     data = SimpleNamespace(training=Hundred(), validation=Hundred())
     return SimpleNamespace(
-        problem=SimpleNamespace(data=data, crossed=False, prepared=lambda method: (None, part, part))
+        problem=SimpleNamespace(data=data, crossed=False, asks_losses=False, prepared=lambda method: (None, part, part))
     )
 
 

@@ -20,6 +20,7 @@ from luthier.assess.jackknife import Units
 from luthier.assess.learning_curve import fit_power_law, more_rows
 from luthier.assess.register import Register, SealHistory
 from luthier.assess.row_intervals import RowIntervals
+from luthier.assess.row_quantiles import RowQuantiles
 from luthier.assess.seal import SealedTest, open_test, seen_before
 from luthier.assess.subgroups import subgroup_scores, worst_cases
 from luthier.assess.thresholds import Costs, Decision, at_threshold, best_threshold, of_second, seen_by
@@ -36,6 +37,7 @@ __all__ = [
     "Profile",
     "Register",
     "RowIntervals",
+    "RowQuantiles",
     "SealHistory",
     "SealedTest",
     "Units",

@@ -50,6 +50,21 @@ def names_for(names: tuple[str, ...], *, text: bool, vectors: bool = False) -> t
     return (names[0], f"{names[1]} on {TF_IDF}", *[f"{names[1]} on {VECTORS}"] * vectors) if text else names
 
 
+def quantile_trees(level: float) -> str:
+    """The name of trees that learn a quantile.
+
+    >>> quantile_trees(0.9), of_quantile(quantile_trees(0.9)), of_quantile(TREES)
+    ('gradient-boosted trees q0.9', 0.9, None)
+    """
+    return f"{TREES} q{level:g}"
+
+
+def of_quantile(name: str) -> float | None:
+    """The quantile that a baseline learns, by its name."""
+    head, _, level = name.rpartition(" q")
+    return float(level) if head == TREES else None
+
+
 def main(folder: Path) -> None:
     """Fit, answer for the validation rows, then for the test rows when told to."""
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
@@ -61,6 +76,9 @@ def main(folder: Path) -> None:
     for name in task["names"]:
         if (folder / ENOUGH).exists():
             break
+        level, asked = of_quantile(name), task
+        if level is not None:
+            task = {**asked, "loss": ["quantile", level]}
         has_log_link = name == TREES and task["loss"][0] == "poisson"
         scales = (True, False) if task["log_scale"] and not has_log_link else (False,)
         try:
@@ -73,6 +91,7 @@ def main(folder: Path) -> None:
             (folder / f"{name}.failed").write_text(message, encoding="utf-8")
         else:
             fitted[name] = chosen
+        task = asked
     (folder / READY).touch()
     for test in rows:
         for name, baseline in fitted.items():
@@ -122,6 +141,7 @@ class _Baseline(NamedTuple):
 def _fitted(name: str, training: dict[str, np.ndarray], task: dict[str, Any], log: bool) -> _Baseline:
     """A baseline fitted on the training rows, a regression's targets on the log scale or on their own."""
     regression = not task["classes"]
+    name = name if of_quantile(name) is None else TREES
     taken = _some(training, (MOST_PICTURES if task["pictures"] else MOST_ROWS).get(name), regression)
     of_text = name.endswith((TF_IDF, VECTORS))
     if not regression and (name in INNER_SPLITS or of_text):

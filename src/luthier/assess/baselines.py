@@ -18,7 +18,16 @@ from typing import Any
 import numpy as np
 
 from luthier.assess import baseline_process
-from luthier.assess.baseline_process import ENOUGH, READY, TESTED, UNWEIGHED, names_for, write_arrays
+from luthier.assess.baseline_process import (
+    ENOUGH,
+    READY,
+    TESTED,
+    TREES,
+    UNWEIGHED,
+    names_for,
+    quantile_trees,
+    write_arrays,
+)
 from luthier.data import Task, flat
 from luthier.rows import Rows
 from luthier.storage import explained
@@ -43,9 +52,11 @@ class BaselineRun:
         words: tuple[int, int, int] = (0, 0, 0),  # tokens, how many of these are pieces, and vectors
         place: Path | None = None,
         loss: tuple[str, float] = ("squared_error", 0.5),  # of values, in scikit-learn's words, and its quantile
+        levels: tuple[float, ...] = (),  # of quantiles, which trees of their own learn
     ) -> None:
         self.task, self.loss, self._weighed = task, loss, training.weights is not None
-        self.names = names_for(task.traits.baselines, text=words[0] > 0, vectors=words[2] > 0)
+        usual = names_for(task.traits.baselines, text=words[0] > 0, vectors=words[2] > 0)
+        self.names = (*usual, *(quantile_trees(level) for level in levels if TREES in usual))
         with explained(place or Path(tempfile.gettempdir())):
             self.folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir=place))
             self._child = self._begun("pixels" in training.inputs, sizes, words)

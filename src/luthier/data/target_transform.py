@@ -28,7 +28,8 @@ class TargetTransform:
     line through these at outputs `knots` [K], level outside of them. It takes the place of `smear`.
 
     Of a linked `kind` (a count, say) networks predict a mean behind a link: targets are divided by their own mean e to
-    the `mean` where the link is a logarithm, and residuals are in deviations of a value around its mean.
+    the `mean` where the link is a logarithm, and residuals are in deviations of a value around its mean; once the
+    `dispersion` of a kind that has a law is fitted, in normal scores of that law.
 
     >>> transform = TargetTransform(mean=1.0, std=2.0, log=True)
     >>> round(float(transform.answer(transform.standardise(np.log(np.array([20.0]))))[0]), 9)
@@ -44,6 +45,7 @@ class TargetTransform:
     knots: tuple[float, ...] = ()
     shifts: tuple[float, ...] = ()
     kind: Kind = KINDS["regression"]
+    dispersion: float | None = None
 
     @classmethod
     def fit(
@@ -70,6 +72,8 @@ class TargetTransform:
         if self.kind.spread is None:
             return np.asarray(targets - self.modelled(outputs))
         mean = self.kind.link.mean(self.modelled(outputs))
+        if self.kind.law is not None and self.dispersion is not None:
+            return self.kind.law.scores(targets, mean, self.dispersion)
         return np.asarray((targets - mean) / self.kind.spread(mean))
 
     def beside(self, modelled: np.ndarray, residuals: float | np.ndarray) -> np.ndarray:
@@ -78,7 +82,16 @@ class TargetTransform:
             values = modelled + residuals
             return np.asarray(np.exp(values) if self.log else values)
         mean = self.kind.link.mean(modelled)
+        if self.kind.law is not None and self.dispersion is not None:
+            return self.kind.law.values(residuals, mean, self.dispersion)
         return self.kind.within(mean + residuals * self.kind.spread(mean))
+
+    def with_law(self, targets: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None = None) -> TargetTransform:
+        """With the dispersion of the kind's law, where it has one, of targets [N] that were not learnt from."""
+        if self.kind.law is None:
+            return self
+        mean = self.kind.link.mean(self.modelled(outputs))
+        return replace(self, dispersion=self.kind.law.fitted(targets, mean, weights))
 
     def modelled(self, outputs: Values) -> Values:
         """Predictions on the target's scale, or on that of its logarithm."""

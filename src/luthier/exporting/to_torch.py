@@ -27,6 +27,7 @@ from luthier.data.target_transform import TargetTransform
 from luthier.errors import LuthierError
 from luthier.exporting import plain_answers, plain_model, plain_pictures
 from luthier.exporting.graph import exportable
+from luthier.kinds import KINDS
 from luthier.nets import NORM_EPSILON, ConvSpec, DenseSpec
 from luthier.nets.numbers import SCALE, PiecewiseEmbedding, pieces
 from luthier.saved import Model
@@ -60,7 +61,7 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
         weights |= {f"nets.{i}.{name}": value for name, value in _folded(net).items()}
     transform = model.transform
     facts: dict[str, Any] = {
-        "loss": model.task.traits.loss,
+        "loss": KINDS[model.reading].loss,
         "target": model.task.target,
         "classes": list(model.task.classes),
         "rounds": transform.rounds,

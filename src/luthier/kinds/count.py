@@ -1,14 +1,15 @@
 """Counts: whole numbers from 0 on, whose expected value is learnt behind a logarithm (Poisson's likelihood).
 
-Only the mean has to be right for that: counts that vary more than Poisson's keep it, and intervals have the width that
-rows not learnt from show.
+Only the mean has to be right for that: counts that vary more than Poisson's keep it. Intervals are quantiles of a
+negative binomial law around it, whose dispersion and width rows not learnt from show.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from luthier.kinds.kind import Kind
+from luthier.kinds.count_law import counts, fitted_dispersion, scores
+from luthier.kinds.kind import Kind, Law
 from luthier.kinds.links import LOG
 from luthier.kinds.target_facts import TargetFacts
 from luthier.messages import Message
@@ -44,4 +45,5 @@ COUNT = Kind(
     lowest=0.0,
     whole=True,
     values="whole numbers from 0 on",
+    law=Law(scores, counts, fitted_dispersion),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,18 @@ TaskKind = Literal["regression", "binary", "multiclass", "count", "share", "amou
 Spread = Callable[[np.ndarray], np.ndarray]
 
 
+class Law(NamedTuple):
+    """How values lie around a mean, up to one number, the dispersion, that `fitted` (values, means, weights) gives.
+
+    `scores` (values, means, dispersion) are those of a standard normal law, where the kind's law is the true one;
+    `values` (scores, means, dispersion) undoes it.
+    """
+
+    scores: Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+    values: Callable[[float | np.ndarray, np.ndarray, float], np.ndarray]
+    fitted: Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of target: its loss, the link from outputs to answers, and what its values may be.
@@ -25,8 +37,8 @@ class Kind:
 
     Of a mean behind a `link`: `spread` is the deviation of a value around a mean [N], up to a factor, and intervals are
     so many times as wide. Values lie between `lowest` and `highest`, `whole` ones are whole numbers; `values` says it
-    in words. Of classes `is_ordered` says that they are levels, whose metric asks for an answer of its own.
-    `baselines` are names of `assess.baseline_process`.
+    in words. Where the kind has a `law`, values lie around a mean as it says. Of classes `is_ordered` says that they
+    are levels, whose metric asks for an answer of its own. `baselines` are names of `assess.baseline_process`.
     """
 
     name: TaskKind
@@ -42,6 +54,7 @@ class Kind:
     whole: bool = False
     values: str = "numbers"
     is_ordered: bool = False
+    law: Law | None = None
 
     @property
     def is_classes(self) -> bool:

@@ -24,6 +24,7 @@ from luthier.statistics.designs import Factor, ShapeFactor
 Shape = Mapping[str, Any]
 NEAR_THE_END = 0.95  # coded: beyond it a factor that has an "off" is off
 LENGTH = "length"  # of a shape's trainings: varied where they are whole, since short ones favour what is long
+LOSS = "loss"  # that networks learn by
 SLOWEST, FASTEST = 1 / 8, 4.0  # times the first rate
 FEWEST_ROWS, LARGEST_BATCH = 8, 1024  # of a batch
 
@@ -95,6 +96,12 @@ def batch_sizes(problem: Problem, now: int) -> ShapeFactor:
     return ShapeFactor("batch size", known or (now,))
 
 
+def losses_first(problem: Problem, now: Setting | None = None) -> tuple[ShapeFactor, ...]:
+    """The losses to learn by, where the metric that decides makes it a question: the one in use first."""
+    known = [now.loss] if now is not None and now.loss else []
+    return (ShapeFactor(LOSS, tuple(dict.fromkeys((*known, *problem.losses)))),) if problem.asks_losses else ()
+
+
 def trained_by(start: Member, values: Mapping[str, float]) -> dict[str, Any]:
     """What the TRAINING_FACTORS change in a member that began as this one."""
     kind = "constant" if values["decay"] <= 0 else "coslog4" if values["restarts"] > 0 else "cosine"
@@ -155,6 +162,8 @@ def _training_in_words(setting: Setting) -> list[str]:
         Message("rate {rate:.3g}", rate=member.learning_rate),
         member.schedule.kind,
     ]
+    if setting.loss:
+        parts.append(Message("loss {name}", name=setting.loss))
     if setting.length != 1:
         parts.append(Message("{times:g} times as long", times=setting.length))
     if any(member.dropout):

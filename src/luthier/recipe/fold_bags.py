@@ -17,14 +17,16 @@ from torch import Tensor
 from luthier.assess import Units
 from luthier.engine import ModuleSpec
 from luthier.errors import NetworkTooLargeError
-from luthier.kinds import JointKind
+from luthier.kinds import KINDS, JointKind
 from luthier.messages import Message
 from luthier.nets import DenseSpec, Spec, build
+from luthier.objective import loss_by_name
 from luthier.recipe.pieces_of_populations import TrainingPlan
 from luthier.recipe.plan import FOLDS, Stage
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import STEPS, Runner, TrainedPopulation
 from luthier.recipe.setting import Setting
+from luthier.recipe.yardstick import comparable, yardstick_of
 from luthier.records import Said, noted
 from luthier.saved import activate
 from luthier.seeds import derive
@@ -39,6 +41,7 @@ class Bag:
     """A setting in all folds: its networks are those from `first` on of a population, one for each fold [N].
 
     `loss` is the mean loss of all rows that judge, each by the network that had left it out; NaN where one diverged.
+    Where settings learn by different losses it is the yardstick of all of them, and `own_loss` what this one learns by.
     """
 
     setting: Setting
@@ -46,6 +49,7 @@ class Bag:
     first: int
     folds: Tensor
     loss: float
+    own_loss: float
 
     @property
     def places(self) -> range:
@@ -68,16 +72,27 @@ class Bag:
         for fold, place in enumerate(self.places):
             rows = torch.nonzero(self.folds == fold).flatten()
             kept = self.population.row_of(place)
-            some = activate(self.population.logits[kept : kept + 1, : len(rows)], kind)[0]
+            some = activate(self.population.logits[kept : kept + 1, : len(rows)], self._read_as(kind))[0]
             result = some.new_empty(len(self.folds), some.shape[1]) if result is None else result
             result[rows] = some
         assert result is not None
         return result
 
+    def _read_as(self, kind: str | JointKind) -> str | JointKind:
+        """The kind by which its networks' outputs are read."""
+        return "multiclass" if self.setting.loss == KINDS["multiclass"].loss else kind
+
     def row_losses(self, problem: Problem) -> np.ndarray:
-        """The loss of each row that judges [N]."""
+        """The loss of each row that judges [N], by the problem's yardstick."""
+        whole, folds = problem.judged(self.setting.method), choosing_folds(problem)
+        outputs = comparable(problem, self.outputs(problem.kind), whole, folds)
+        return np.asarray(row_losses(outputs, whole.targets, yardstick_of(problem), whole.weights))
+
+    def own_rows(self, problem: Problem) -> np.ndarray:
+        """The loss of each row that judges [N], as its networks learn it."""
         whole, kind = problem.judged(self.setting.method), problem.kind
-        return np.asarray(row_losses(self.outputs(kind), whole.targets, kind, whole.weights))
+        learnt = loss_by_name(self.setting.loss).rows if self.setting.loss and not problem.task.is_classes else kind
+        return np.asarray(row_losses(self.outputs(kind), whole.targets.double(), learnt, whole.weights))
 
     def alone(self) -> TrainedPopulation:
         """Its population with all other networks left out."""
@@ -106,6 +121,12 @@ def judging_units(problem: Problem) -> Units:
         numbers.append(own + start)
         start += int(own.max(initial=-1)) + 1
     return Units("groups" if known[0][0].kind == "groups" else "rows", np.concatenate(numbers))
+
+
+def choosing_folds(problem: Problem) -> Tensor:
+    """The folds of the rows that judge [N], of which weights and answers are chosen without one and scored on it."""
+    folds = problem.dealt(0)
+    return folds if folds.any() else torch.arange(len(folds)) % 2  # of one unit, which cannot be left out
 
 
 @dataclass(frozen=True)
@@ -153,9 +174,10 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
         one.batch_size,
         **_rows_of(problem, one.method, folds),
         kept=min(trial.kept, _light(problem, one, folds)) * count,
-        outputs=trial.outputs,
+        outputs=trial.outputs or problem.asks_losses,
         complete=True,
         batches=trial.seed,
+        loss=one.loss,
     )
     try:
         trained = yield from runner.run(name, members, plan)
@@ -166,10 +188,17 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
     if trained is None or "cut" in trained.statuses:
         return []
     rows = _weights_of_folds(problem, folds)
-    return [
-        Bag(setting, trained, place * count, folds, _mean(trained, place * count, rows))
-        for place, setting in enumerate(settings)
-    ]
+    means = [_mean(trained, place * count, rows) for place in range(len(settings))]
+    bags = [Bag(one, trained, place * count, folds, means[place], means[place]) for place, one in enumerate(settings)]
+    return _measured(runner, bags, trial) if problem.asks_losses else bags
+
+
+def _measured(runner: Runner, bags: Sequence[Bag], trial: BagPlan) -> list[Bag]:
+    """The bags with their losses by the yardstick of settings that learn by different losses."""
+    problem, population = runner.problem, bags[0].population
+    known = [bag.row_losses(problem).mean() if np.isfinite(bag.own_loss) else np.nan for bag in bags]
+    slim = population if trial.outputs else runner.forget_outputs(population)
+    return [replace(bag, population=slim, loss=float(loss)) for bag, loss in zip(bags, known, strict=True)]
 
 
 def _left_out(problem: Problem, number: int) -> Tensor:

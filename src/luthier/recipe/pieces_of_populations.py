@@ -31,7 +31,8 @@ class TrainingPlan:
     With `parts` on other training and validation rows than the run's; from `initial` weights, one state a member. With
     `folds` [N] members learn from the rows outside of their own. A `complete` training ends with its last step, whose
     weights count: no row stops a network that it judges. `kept` says of how many members weights are kept, `outputs`
-    whether the outputs of all others of a complete training are; `batches` is another order of the rows.
+    whether the outputs of all others of a complete training are; `batches` is another order of the rows. By another
+    `loss` than the task's own where one is named.
     """
 
     stage: str
@@ -46,6 +47,7 @@ class TrainingPlan:
     outputs: bool = True
     complete: bool = False
     batches: int = 0
+    loss: str = ""
 
     @property
     def together(self) -> int:

@@ -18,7 +18,7 @@ from luthier.data import Encoder, PictureEncoder, Prepare, Task, preprocess_of
 from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Stream
-from luthier.kinds import JointKind
+from luthier.kinds import KINDS, JointKind
 from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES, Loss, loss_by_name, shared_outputs
 from luthier.recipe.full_training_rows import StreamedInputs
@@ -28,7 +28,7 @@ from luthier.recipe.prepare import Prepared
 from luthier.request import RunRequest
 from luthier.rows import Rows
 from luthier.seeds import numpy_generator
-from luthier.task import deciding_metric
+from luthier.task import deciding_metric, losses_asked, quantile_levels
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,30 @@ class Problem:
     def loss(self) -> str | Loss:
         """The engine's name of the loss; of several targets the loss of all."""
         return USUAL_LOSSES[self.task.kind] if self.joint is None else self.joint.loss
+
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        """The quantiles of each row's value that were asked for."""
+        return quantile_levels(self.asked.quantiles)
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The losses that the experiments ask about: those that the metric that decides calls for, or of levels whose
+        order was inferred that of classes too; else one alone."""
+        if self.task.traits.is_ordered and self.medium == "table" and not (self.asked.order or self.asked.task):
+            return USUAL_LOSSES[self.task.kind], KINDS["multiclass"].loss
+        asked = self.task.kind == "regression" and self.medium == "table" and self.asked_metric
+        return (losses_asked(self.asked_metric) if asked else ()) or (USUAL_LOSSES[self.task.kind],)
+
+    @property
+    def asks_losses(self) -> bool:
+        """Whether settings learn by several losses, so that none of them compares them."""
+        return self.joint is None and len(self.losses) > 1
+
+    def outputs_for(self, loss: str) -> int:
+        """How many outputs a network has that learns by one of the losses."""
+        of_classes = self.task.traits.is_ordered and loss == KINDS["multiclass"].loss
+        return len(self.task.classes) if of_classes else self.outputs
 
     @property
     def mixes(self) -> bool:

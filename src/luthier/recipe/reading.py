@@ -41,7 +41,7 @@ from luthier.recipe.sample_weights import CountedRows, require_enough, require_w
 from luthier.recipe.sealed_source import read_test
 from luthier.request import RunRequest
 from luthier.saved import Model, open_run
-from luthier.task import is_matrix, matrix_of, require_metrics
+from luthier.task import is_matrix, matrix_of, require_metrics, require_numbers
 
 BACKBONE_SIDE = 224  # pixels of the longer side that backbones were taught with; pictures that are smaller stay so
 
@@ -174,6 +174,7 @@ def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) ->
             "--group and --time exclude each other", remedy="choose the one that matches how the model will be used"
         )
     require_metrics(asked.metric, read.task, read.frame[read.task.target])
+    require_numbers(asked.quantiles, read.task)
     if is_matrix(asked.costs):
         matrix_of(asked.costs, read.task.classes)
     elif asked.costs:

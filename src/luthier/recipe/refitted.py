@@ -75,7 +75,7 @@ def _networks(bag: DeliveredBag, part: Rows, kind: str, seed: int) -> list[Net]:
     member = replace(member, fold=None, l2=member.l2 * more, l1=member.l1 * more)
     members = [replace(member, seed=one) for one in bag.seeds]
     settings = Settings(
-        loss=USUAL_LOSSES[kind],
+        loss=bag.setting.loss or USUAL_LOSSES[kind],
         rule=bag.setting.rule,
         batch_size=bag.setting.batch_size,
         steps=steps,

@@ -51,7 +51,7 @@ class TrainedPopulation:
 
     `logits` [M, N, C] are the best weights' outputs on the validation part; `weights` holds the
     state of the best members, by index. Of members in folds they are [.., F, C], on the rows that each left out, of the
-    members in `known` alone where that is set.
+    members in `known` alone where that is set. By another `loss` than the task's own where one is named.
     """
 
     name: str
@@ -69,6 +69,7 @@ class TrainedPopulation:
     logits: Tensor
     weights: dict[int, dict[str, Tensor]]
     known: tuple[int, ...] | None = None
+    loss: str = ""
 
     @property
     def spec(self) -> Spec:
@@ -219,7 +220,7 @@ class Runner:
         complete = training.complete
         every = max(1, steps // CURVE_POINTS) if complete else self.plan.evaluate_every(steps)
         settings = Settings(
-            loss=self.problem.loss,
+            loss=training.loss or self.problem.loss,
             rule=training.rule,
             batch_size=training.batch_size,
             steps=steps,
@@ -369,5 +370,6 @@ def _unpack(
         logits=tensors["logits"],
         weights=weights,
         known=None if facts.get("known") is None else tuple(facts["known"]),
+        loss=training.loss,
         **numbers,
     )

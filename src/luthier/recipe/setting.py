@@ -16,7 +16,7 @@ class Setting:
     """All that is chosen about a network but its seed: how numbers enter, the rule, the batch size, the rest.
 
     `length` multiplies the epochs that are planned for everyone; `averaging` is the share of the training that moving
-    averages of the weights remember (0: none).
+    averages of the weights remember (0: none). By another `loss` than the task's own, where named.
     """
 
     method: str
@@ -26,6 +26,7 @@ class Setting:
     label: str = ""
     length: float = 1.0
     averaging: float = 0.0
+    loss: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The setting as plain JSON values."""

@@ -45,7 +45,8 @@ class TargetPart:
 
     def _bag(self, bag: Bag, population: TrainedPopulation) -> Bag:
         own = replace(bag, setting=self.setting(bag.setting), population=population, folds=bag.folds[self.rows])
-        return replace(own, loss=float(np.mean(own.row_losses(self.problem))))
+        learnt = float(np.mean(own.own_rows(self.problem)))
+        return replace(own, loss=float(np.mean(own.row_losses(self.problem))), own_loss=learnt)
 
     def _population(self, trained: TrainedPopulation, folds: Tensor) -> TrainedPopulation:
         """The same networks, with their outputs for the rows that have the target."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from luthier.data import Task
 from luthier.data.target_transform import TargetTransform
 from luthier.kinds import KINDS, JointKind
 from luthier.objective.loss_table import loss_by_name
@@ -58,6 +59,15 @@ class Blend:
         first = result.argmax(1, keepdim=True)
         rest = torch.logsumexp(result.scatter(1, first, -torch.inf), 1, keepdim=True)
         return result - others.scatter(1, first, rest)
+
+
+def read_as(task: Task, outputs: int) -> str:
+    """The kind by which so many outputs of a network are read: those of ordered levels may be those of classes.
+
+    >>> [read_as(Task("ordered", "y", ("low", "mid", "high")), outputs) for outputs in (2, 3)]
+    ['ordered', 'multiclass']
+    """
+    return "multiclass" if task.traits.is_ordered and outputs == len(task.classes) else task.kind
 
 
 def activate(logits: Tensor, kind: str | JointKind) -> Tensor:

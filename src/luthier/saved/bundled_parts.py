@@ -35,6 +35,8 @@ def contents_of(parts: Mapping[str, Any]) -> Bundle:
         "threshold": model.threshold,
         "set_threshold": model.set_threshold,
     }
+    if model.transform.dispersion is not None:
+        facts["dispersion"] = model.transform.dispersion
     if model.residuals:
         facts |= {"answer": model.answer, "residuals": list(model.residuals)}
     if model.decision is not None:
@@ -50,5 +52,11 @@ def contents_of(parts: Mapping[str, Any]) -> Bundle:
         of = model.row_intervals
         facts["row_intervals"] = {"spec": of.net.spec.to_json(), "scale": of.scale, "correction": of.correction}
         weights |= {f"row_intervals.{name}": value for name, value in of.net.state_dict().items()}
+    if model.row_quantiles is not None:
+        law = model.row_quantiles
+        facts["row_quantiles"] = {"levels": list(law.levels), "offsets": list(law.offsets), "scale": law.scale}
+        if law.net is not None:
+            facts["row_quantiles"]["spec"] = law.net.spec.to_json()
+            weights |= {f"row_quantiles.{name}": value for name, value in law.net.state_dict().items()}
     profile = {} if model.profile is None else model.profile.to_json()
     return Bundle(facts, model.encoder.to_json(), profile, dict(model.metrics), weights)

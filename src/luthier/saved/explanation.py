@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from luthier.assess import Profile
+from luthier.assess import Profile, partial_dependence
 from luthier.assess.attribution import integrated_gradients
 from luthier.data import Encoder, Prepare, Preprocess, TableEncoder
 from luthier.data.encode import FIRST_LEVEL, UNKNOWN
@@ -126,6 +126,24 @@ class Settable(NamedTuple):
     code: int | None
     values: list[float]
     shown: list[float | str]
+
+
+def dependence_frame(
+    answer: Callable[[Inputs], np.ndarray],
+    inputs: Inputs,
+    place: Settable,
+    names: Sequence[str],
+) -> pl.DataFrame:
+    """The mean answer over encoded rows at each value of a column: columns value, of (the class or target), mean, low
+    and high."""
+    result = partial_dependence(answer, inputs, number=place.number, code=place.code, values=place.values)
+    return pl.DataFrame(
+        [
+            {"value": shown, "of": name, "mean": one.value, "low": one.low, "high": one.high}
+            for shown, row in zip(place.shown, result, strict=True)
+            for name, one in zip(names, row, strict=True)
+        ]
+    )
 
 
 def settable(encoder: Encoder, profile: Profile | None, column: str) -> Settable:

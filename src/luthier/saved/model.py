@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from luthier.assess import (
     Familiarity,
     Profile,
     RowIntervals,
+    RowQuantiles,
     of_second,
-    partial_dependence,
     prediction_sets,
     seen_by,
     tempered,
@@ -39,13 +38,14 @@ from luthier.errors import ConfigError, InputError, LuthierError, in_a_line
 from luthier.messages import Message
 from luthier.nets import Licence, Net
 from luthier.rows import Inputs, arguments
-from luthier.saved.blend import Blend, activate
+from luthier.saved.blend import Blend, activate, read_as
 from luthier.saved.bundle import read_bundle, write_bundle
 from luthier.saved.bundled_parts import contents_of
 from luthier.saved.explanation import (
     PICTURES_AT_ONCE,
     ROWS_AT_ONCE,
     Explanation,
+    dependence_frame,
     explain_pictures,
     explain_rows,
     settable,
@@ -53,6 +53,7 @@ from luthier.saved.explanation import (
 )
 from luthier.saved.in_threads import in_threads
 from luthier.saved.rebuilding import MismatchError, parts_of
+from luthier.saved.row_laws import interval_ends, quantile_values
 from luthier.saved.word_shares import WordShare, word_shares
 from luthier.task import ClassAnswer, answer_named, with_answer
 
@@ -69,9 +70,8 @@ class Model:
     is the 90 % conformal half width on the modelled scale; where there are `row_intervals`, each row has its own.
     Of two classes the second is predicted from probability `threshold` on (`positive_threshold` says it of the positive
     one); of several the likeliest, or by a `decision`. A model of numbers gives the `answer` that the run's metric
-    asked for: with `residuals`, equally likely on the modelled scale, it can give others. Classes with at least
-    probability
-    `set_threshold` are in a row's 90 % set; `familiarity` detects rows that are unlike the training rows.
+    asked for: with `residuals`, equally likely on the modelled scale, it can give others. Classes with at least the
+    probability `set_threshold` are in a row's 90 % set; `familiarity` detects rows unlike those of training.
     `licences` are those of a backbone and of its weights.
     """
 
@@ -92,6 +92,7 @@ class Model:
     profile: Profile | None = None
     licences: tuple[Licence, ...] = ()
     row_intervals: RowIntervals | None = None
+    row_quantiles: RowQuantiles | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, frame: Any) -> pl.Series:
@@ -133,9 +134,9 @@ class Model:
         each other, and longer where a core is busy. The pieces, so the numbers, are the same for any number of threads.
         """
         answer = self.probabilities if self.task.is_classes else self.values
-        return self._in_pieces(answer, inputs)
+        return self.in_pieces(answer, inputs)
 
-    def _in_pieces(self, answer: Callable[..., np.ndarray], *rows: Inputs | Tensor) -> np.ndarray:
+    def in_pieces(self, answer: Callable[..., np.ndarray], *rows: Inputs | Tensor) -> np.ndarray:
         return in_threads(answer, *rows, at_once=PIECE) if self._of_numbers else answer(*rows)
 
     @property
@@ -240,20 +241,22 @@ class Model:
 
     def intervals(self, values: np.ndarray, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
         """The ends of the 90 % intervals around the predicted values [N] of encoded rows."""
-        if self.transform.rounds:  # answers do not say where the predictions lie
-            middle = self.transform.modelled(self._in_pieces(self.averaged, inputs)[:, 0])
-        else:
-            middle = self.transform.centre(values)
-        if self.row_intervals is None:
-            return self.transform.around(middle, -self.half_width, self.half_width)
-        outputs = torch.from_numpy(self.transform.standardise(middle))
-        low, high = self._in_pieces(partial(self._offsets, self.row_intervals), inputs, outputs).T
-        return self.transform.around(middle, low, high)
+        return interval_ends(self, values, inputs)
 
-    def _offsets(self, of: RowIntervals, inputs: Inputs, outputs: Tensor) -> np.ndarray:
-        """By how much the ends of rows' intervals lie beside their predictions, on the modelled scale [N, 2]."""
-        ready = self.preprocess.prepared(inputs)
-        return np.stack(of.offsets(ready.numbers, ready.codes, outputs), 1)
+    def predict_quantiles(self, frame: Any) -> pl.DataFrame:
+        """The quantiles that the run was asked for, columns such as `q0.1`; InputError where it was for none."""
+        inputs = self.encode(frame)
+        found = self.quantiles(self.answers(inputs), inputs)
+        return pl.DataFrame({name: found[:, q] for q, name in enumerate(self.quantile_names)})
+
+    @property
+    def quantile_names(self) -> tuple[str, ...]:
+        """The quantiles that the model knows, as answers: q0.1, q0.9."""
+        return () if self.row_quantiles is None else tuple(f"q{level:g}" for level in self.row_quantiles.levels)
+
+    def quantiles(self, values: np.ndarray, inputs: Inputs) -> np.ndarray:
+        """The quantiles [N, Q] of encoded rows with the predicted values [N]."""
+        return quantile_values(self, values, inputs)
 
     def probabilities(self, inputs: Inputs) -> np.ndarray:
         """Class probabilities [N, C]."""
@@ -276,7 +279,7 @@ class Model:
         for some in inputs.pieces(at_once):
             ready = self.preprocess.prepared(some)
             parts = [
-                weight * activate(net(*arguments(net, ready)), self.task.kind)
+                weight * activate(net(*arguments(net, ready)), self.reading)
                 for net, weight in zip(self.nets, self.weights, strict=True)
             ]
             mean = torch.stack(parts).sum(0).numpy()
@@ -285,7 +288,12 @@ class Model:
     @property
     def blend(self) -> Blend:
         """From the networks' logits to the answer, in differentiable operations."""
-        return Blend(self.task.kind, self.weights, self.temperature, self.transform)
+        return Blend(self.reading, self.weights, self.temperature, self.transform)
+
+    @property
+    def reading(self) -> str:
+        """The kind by which the networks' outputs are read."""
+        return read_as(self.task, self.nets[0].spec.outputs)
 
     def explain(self, frame: Any, of: str | None = None) -> Explanation:
         """Feature attributions of each row's prediction, for columns or pixels, by integrated gradients.
@@ -349,15 +357,7 @@ class Model:
         """`dependence` for encoded rows."""
         place = settable(self.encoder, self.profile, column)
         answer = self.probabilities if self.task.is_classes else self.values
-        result = partial_dependence(answer, inputs, number=place.number, code=place.code, values=place.values)
-        names = self.task.classes or (self.task.target,)
-        return pl.DataFrame(
-            [
-                {"value": shown, "of": name, "mean": one.value, "low": one.low, "high": one.high}
-                for shown, row in zip(place.shown, result, strict=True)
-                for name, one in zip(names, row, strict=True)
-            ]
-        )
+        return dependence_frame(answer, inputs, place, self.task.classes or (self.task.target,))
 
     def typical_row(self) -> dict[str, Any]:
         """A typical row: medians and most frequent levels, None for text, dates and unknown values.

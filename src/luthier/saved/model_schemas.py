@@ -247,6 +247,16 @@ class RowIntervalFacts(TypedDict):
     correction: Number
 
 
+class RowQuantileFacts(TypedDict):
+    """The quantiles of a row's value: of all rows alike, and of each by a network where there is one."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    levels: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1, max_length=99)]
+    offsets: Annotated[list[Number], Field(min_length=1, max_length=99)]
+    scale: PositiveNumber
+    spec: NotRequired[DenseFacts]
+
+
 class _Decision(TypedDict):
     __pydantic_config__ = CLOSED  # type: ignore[misc]
     matrix: Annotated[list[list[Number]], Field(min_length=2, max_length=1000)]
@@ -272,10 +282,12 @@ class ModelFacts(TypedDict):
     set_threshold: NotRequired[Number]
     decision: NotRequired[_Decision]
     answer: NotRequired[Name]
+    dispersion: NotRequired[Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]]
     residuals: NotRequired[Annotated[list[Number], Field(min_length=1, max_length=1000)]]
     licences: NotRequired[list[_Licence]]
     familiar_within: NotRequired[Number]
     row_intervals: NotRequired[RowIntervalFacts]
+    row_quantiles: NotRequired[RowQuantileFacts]
 
 
 class ProfileFacts(TypedDict):

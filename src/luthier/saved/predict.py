@@ -60,7 +60,8 @@ def predict_file(
 ) -> int:
     """Write every row of `source` with its prediction appended, as CSV; returns how many rows.
 
-    A classification also gets a probability for each class, a regression a 90 % interval. With `sets` a
+    A classification also gets a probability for each class, a regression a 90 % interval, and the quantiles that its
+    run was asked for. With `sets` a
     column names the classes of which one is right in nine rows of ten; with `abstain` rows unlike the
     training rows get no prediction, and a column says which they are; with `explain` there is a typical row's
     answer, and what each column adds to it (see `Model.explain`), of text the words that matter most. `answer` asks
@@ -75,7 +76,10 @@ def predict_file(
             expected="a file name that ends in .csv",
             received=output.suffix,
         )
-    models = {target: model.answering(answer) if answer else model for target, model in load_all(run).items()}
+    models = {
+        target: model.answering(answer) if answer and answer not in model.quantile_names else model
+        for target, model in load_all(run).items()
+    }
     if Path(run).is_dir() and (left := unfinished_in_words(run)):
         say(left)
     options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}
@@ -87,7 +91,8 @@ def predict_file(
         for batch in read_batches(source, min(rows, FEW) if few else rows, say, styles):
             result = in_marks_of(batch, commas, ",")  # beside commas and predictions numbers have points
             for target, model in models.items():
-                columns = predictions(model, batch, unread=unread if target == first else None, **options)
+                counted = unread if target == first else None
+                columns = predictions(model, batch, unread=counted, answer=answer, **options)
                 if len(models) > 1:
                     columns = [column.alias(f"{target}_{column.name}") for column in columns]
                 result = result.hstack(columns if safe_cells is False else as_cells(columns))
@@ -121,15 +126,24 @@ def predictions(
     sets: bool = False,
     abstain: bool = False,
     explain: bool = False,
+    answer: str = "",
     unread: Unread | None = None,
 ) -> list[pl.Series]:
-    """The columns that are appended to a frame, under names that it does not use yet."""
+    """The columns that are appended to a frame, under names that it does not use yet.
+
+    An `answer` that is one of the model's quantiles takes the place of its own.
+    """
     inputs = model.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
     answers = model.answers(inputs)
     columns = [model.decoded(answers).alias("prediction")]
     if not model.task.is_classes:
         low, high = model.intervals(answers, inputs)
         columns += [pl.Series("prediction_low", low), pl.Series("prediction_high", high)]
+        if model.row_quantiles is not None:
+            levels = model.quantiles(answers, inputs)
+            known = {name: pl.Series(f"prediction_{name}", levels[:, q]) for q, name in enumerate(model.quantile_names)}
+            columns = [known[answer].alias("prediction") if answer in known else columns[0], *columns[1:]]
+            columns += known.values()
     else:
         columns += [pl.Series(f"probability_{name}", answers[:, c]) for c, name in enumerate(model.task.classes)]
     if sets and model.task.classes:

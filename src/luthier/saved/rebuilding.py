@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from luthier.assess import Familiarity, Profile, RowIntervals
+from luthier.assess import Familiarity, Profile, RowIntervals, RowQuantiles
 from luthier.assess.drift import PREDICTION
 from luthier.assess.row_intervals import LEVELS
 from luthier.data import (
@@ -69,6 +69,7 @@ def parts_of(bundle: Bundle) -> dict[str, Any]:
         for i, value in enumerate(facts["specs"])
     )
     _require(len(facts["weights"]) == len(nets), "as many weights as networks")
+    _require(len({net.spec.outputs for net in nets}) == 1, "networks of as many outputs")
     _require(facts["lowest"] <= facts["highest"], "a lowest value below the highest")
     return {
         "task": task,
@@ -81,6 +82,7 @@ def parts_of(bundle: Bundle) -> dict[str, Any]:
         **_answer(facts, task),
         "familiarity": _familiarity(bundle, encoder, prepare),
         "row_intervals": _row_intervals(bundle, task, encoder, prepare),
+        "row_quantiles": _row_quantiles(bundle, task, encoder, prepare),
         "licences": tuple(Licence(**one) for one in facts.get("licences", ())),
         **{name: facts[name] for name in SCALARS if name in facts},
     }
@@ -96,7 +98,9 @@ def _answer(facts: Mapping[str, Any], task: Task) -> dict[str, Any]:
         facts["lowest"],
         facts["highest"],
         kind=task.traits,
+        dispersion=facts.get("dispersion"),
     )
+    _require(transform.dispersion is None or task.traits.law is not None, "a dispersion of a kind that has a law only")
     result: dict[str, Any] = {"transform": transform}
     if "residuals" in facts:
         _require(not task.is_classes, "residuals of a model of numbers only")
@@ -195,7 +199,8 @@ def _prepared(config: Mapping[str, Any], encoder: Encoder, weights: Mapping[str,
 
 def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder, prepare: Prepare) -> Net:
     """A network of the stored tensors; nothing is allocated before their shapes are known to be the spec's."""
-    _require(spec.outputs == task.outputs, f"networks of {task.outputs} outputs", str(spec.outputs))
+    known = {task.outputs, *([len(task.classes)] if task.traits.is_ordered else [])}
+    _require(spec.outputs in known, f"networks of {task.outputs} outputs", str(spec.outputs))
     numbers = prepare.width - encoder.vector_width
     if isinstance(spec, DenseSpec):
         return _dense_net(spec, stored, encoder, numbers)
@@ -244,6 +249,24 @@ def _row_intervals(bundle: Bundle, task: Task, encoder: Encoder, prepare: Prepar
     _require(spec.outputs == len(LEVELS), f"a network of {len(LEVELS)} ends", str(spec.outputs))
     stored = _named(bundle.weights, "row_intervals.")  # a prediction is the last of its inputs
     return RowIntervals(_dense_net(spec, stored, encoder, prepare.width + 1), facts["scale"], facts["correction"])
+
+
+def _row_quantiles(bundle: Bundle, task: Task, encoder: Encoder, prepare: Prepare) -> RowQuantiles | None:
+    facts = bundle.model.get("row_quantiles")
+    if facts is None:
+        return None
+    _require(not task.is_classes, "quantiles of each row in a regression only")
+    levels, offsets = tuple(facts["levels"]), tuple(facts["offsets"])
+    _require(levels == tuple(sorted(set(levels))), "levels of quantiles that rise")
+    _require(len(offsets) == len(levels), "as many offsets as quantiles")
+    if "spec" not in facts:
+        return RowQuantiles(levels, offsets, facts["scale"])
+    spec = spec_from_json(facts["spec"])
+    assert isinstance(spec, DenseSpec)  # by the schema
+    _require(spec.outputs == len(levels), f"a network of {len(levels)} quantiles", str(spec.outputs))
+    stored = _named(bundle.weights, "row_quantiles.")  # a prediction is the last of its inputs
+    net = _dense_net(spec, stored, encoder, prepare.width + 1)
+    return RowQuantiles(levels, offsets, facts["scale"], net)
 
 
 def _picture_net(spec: ConvSpec | BackboneSpec, stored: Mapping[str, Tensor]) -> Net:

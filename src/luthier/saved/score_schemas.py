@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
+from luthier.saved.quantile_schema import QuantileFacts
 from luthier.schema_types import OPEN, Count, Number, Sentence, Share, Text
 
 
@@ -295,6 +296,7 @@ class Scores(TypedDict):
     confusion: ConfusionFacts | None
     predicted: PointFacts | None
     calibration: CalibrationFacts | CoverageFacts
+    quantiles: NotRequired[list[QuantileFacts]]
     next_step: Sentence
     no_better_than_constant: NotRequired[ConstantFacts | None]
     failed_baselines: NotRequired[dict[Text, Text]]

@@ -51,6 +51,9 @@ class Answers:
         """The answers as OpenAPI describes them."""
         number, classes = {"type": "number"}, list(self.model.task.classes)
         one: dict[str, Any] = {"prediction": number, "low": number, "high": number}
+        if names := self.model.quantile_names:
+            levels = {"type": "object", "required": list(names), "properties": dict.fromkeys(names, number)}
+            one["quantiles"] = levels
         if classes:
             shares = {"type": "object", "required": classes, "properties": dict.fromkeys(classes, number)}
             one = {"prediction": {"type": "string", "enum": classes}, "probabilities": shares}
@@ -60,8 +63,14 @@ class Answers:
 
     def _values(self, values: np.ndarray, encoded: Inputs) -> tuple[list[dict[str, Any]], np.ndarray]:
         """Answers of the values [N] of encoded rows, and all their numbers [N, 3]."""
-        numbers = np.stack([values, *self.model.intervals(values, encoded)], 1)
-        return [{"prediction": value, "low": low, "high": high} for value, low, high in numbers.tolist()], numbers
+        model = self.model
+        known = [] if model.row_quantiles is None else [model.quantiles(values, encoded)]
+        numbers = np.column_stack([values, *model.intervals(values, encoded), *known])
+        return [
+            {"prediction": value, "low": low, "high": high}
+            | ({"quantiles": dict(zip(model.quantile_names, rest, strict=True))} if rest else {})
+            for value, low, high, *rest in numbers.tolist()
+        ], numbers
 
     def _classes(self, shares: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
         """Answers of probabilities [N, C], and all their numbers."""

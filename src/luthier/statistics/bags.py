@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.kinds import JointKind
 from luthier.statistics.paired import interval
-from luthier.statistics.row_losses import of_target, row_losses
+from luthier.statistics.row_losses import Yardstick, of_target, row_losses
 
 ROUNDS = 25
 BLOCK = 2**16  # outputs that are looked at together: they stay in the processor's cache
@@ -42,7 +41,7 @@ class Ensemble:
 def greedy_weights(
     outputs: Tensor,
     targets: Tensor,
-    kind: str | JointKind,
+    kind: Yardstick,
     rounds: int = ROUNDS,
     weights: Tensor | None = None,
     most: int | None = None,
@@ -61,7 +60,7 @@ def greedy_weights(
 def ensemble(
     outputs: Tensor | np.ndarray,
     targets: Tensor | np.ndarray,
-    kind: str | JointKind,
+    kind: Yardstick,
     folds: np.ndarray,
     weights: Tensor | None = None,
     most: int = 8,
@@ -142,7 +141,7 @@ def of_loss(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _greedy(
-    outputs: Tensor, targets: Tensor, kind: str | JointKind, most: int, weights: Tensor | None, rounds: int = ROUNDS
+    outputs: Tensor, targets: Tensor, kind: Yardstick, most: int, weights: Tensor | None, rounds: int = ROUNDS
 ) -> np.ndarray:
     """Weights [most, P] of greedy ensembles of at most 1, 2, ... components.
 
@@ -169,9 +168,7 @@ def _greedy(
     return np.stack(sizes) / rounds
 
 
-def _best(
-    outputs: Tensor, total: Tensor, done: int, targets: Tensor, kind: str | JointKind, weights: Tensor | None
-) -> int:
+def _best(outputs: Tensor, total: Tensor, done: int, targets: Tensor, kind: Yardstick, weights: Tensor | None) -> int:
     """The component [P, N, C] that the sum [N, C] of so many gains most from; one without a loss never."""
     blocks = torch.split(outputs, max(1, BLOCK // max(1, total.numel())))
     losses = [row_losses((total + some) / (done + 1), targets, kind, weights).mean(-1) for some in blocks]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,9 +11,12 @@ from luthier.kinds import KINDS, JointKind
 from luthier.objective.constants import floors
 from luthier.objective.loss_table import loss_by_name
 
+Yardstick = str | JointKind | Callable[[Tensor, Tensor], Tensor]  # a kind, or a row loss of outputs, targets
 
-def row_losses(outputs: Tensor, targets: Tensor, kind: str | JointKind, weights: Tensor | None = None) -> Tensor:
-    """Loss of each row [N] for averaged outputs [..., N, C]: negative log probability, or the kind's loss of a number.
+
+def row_losses(outputs: Tensor, targets: Tensor, kind: Yardstick, weights: Tensor | None = None) -> Tensor:
+    """Loss of each row [N] for averaged outputs [..., N, C]: negative log probability, or the kind's loss of a number;
+    or the row loss that is given in place of a kind.
 
     With weights [N] a row's loss counts by its share, so that the plain mean is the weighted one. Of several targets
     [N, T], which may be NaN, it is the sum of their deviances, each by its factor.
@@ -20,6 +25,8 @@ def row_losses(outputs: Tensor, targets: Tensor, kind: str | JointKind, weights:
         return row_losses(outputs, targets, kind) * (weights / weights.mean()).double()
     if isinstance(kind, JointKind):
         return _of_all(outputs, targets, kind)
+    if callable(kind):
+        return kind(outputs, targets)
     if not KINDS[kind].is_classes:
         known = loss_by_name(KINDS[kind].loss)
         return known.rows(outputs, targets.double())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from luthier.task.best_answers import ANSWERS, answer_for, answer_named, baseline_loss
+from luthier.task.best_answers import ANSWERS, answer_for, answer_named, baseline_loss, losses_asked
 from luthier.task.class_answers import ClassAnswer, fitted_classes, fitted_decision, likeliest, of_costs, of_cuts
 from luthier.task.cost_matrix import cheapest, costs_as_text, is_matrix, matrix_of
 from luthier.task.metrics_asked import asked_metrics, deciding_metric, reported_metrics, require_metrics
 from luthier.task.number_answers import answer_from, chosen_answer, law_around, residual_atoms, with_answer
+from luthier.task.quantile_levels import quantile_levels, require_numbers
 
 __all__ = [
     "ANSWERS",
@@ -25,11 +26,14 @@ __all__ = [
     "is_matrix",
     "law_around",
     "likeliest",
+    "losses_asked",
     "matrix_of",
     "of_costs",
     "of_cuts",
+    "quantile_levels",
     "reported_metrics",
     "require_metrics",
+    "require_numbers",
     "residual_atoms",
     "with_answer",
 ]

@@ -14,6 +14,7 @@ import numpy as np
 from luthier.errors import InputError
 from luthier.messages import Message
 from luthier.objective import spelled
+from luthier.objective.metrics import PREFIX
 
 ROUNDS = 12  # of the search for the least symmetric error: by halves down to a 4000th of the range
 
@@ -117,6 +118,21 @@ def baseline_loss(metric: str) -> tuple[str, float]:
     if spelled(metric).startswith(("poisson deviance", "tweedie deviance")):
         return "poisson", 0.5  # scikit-learn's trees have no Tweedie loss
     return ("squared_error" if answer in ("mean", "mean of logarithms") else "absolute_error"), 0.5
+
+
+def losses_asked(metric: str) -> tuple[str, ...]:
+    """The losses worth asking where a metric of numbers decides: the one that its answer is the best constant of, then
+    squared error; none where squared error alone is.
+
+    >>> losses_asked("mae"), losses_asked("pinball 0.9"), losses_asked("rmse")
+    (('mae', 'mse'), ('quantiles 0.9', 'mse'), ())
+    """
+    if metric.startswith(PREFIX):
+        return ()
+    answer = answer_for(metric)
+    if answer.startswith("q"):
+        return f"quantiles {answer[1:]}", "mse"
+    return ("mae", "mse") if answer in ("median", "relative median", "least symmetric error") else ()
 
 
 def answer_named(name: str) -> Callable[[np.ndarray], np.ndarray]:

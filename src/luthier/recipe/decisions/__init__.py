@@ -25,6 +25,7 @@ from luthier.recipe.decisions.interval_choice import IntervalEvidence
 from luthier.recipe.decisions.learning_rate import RateEvidence
 from luthier.recipe.decisions.loss_choice import LossEvidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
+from luthier.recipe.decisions.quantile_choice import QuantileEvidence
 from luthier.recipe.decisions.remedy import NoRemedyEvidence, RemedyEvidence
 from luthier.recipe.decisions.row_parts import SplitEvidence, TextEvidence
 from luthier.recipe.decisions.starting_network import ConvnetEvidence, TextNetworkEvidence, WidthEvidence
@@ -51,6 +52,7 @@ EVIDENCE: Mapping[str, type[Evidence[Any]]] = {
             PredictionEvidence,
             ThresholdEvidence,
             IntervalEvidence,
+            QuantileEvidence,
         ),
     )
 }

@@ -15,12 +15,14 @@ class CalibrationEvidence(Evidence[float]):
     """What was fitted, and on which rows: predictions out of fold, or the validation rows."""
 
     code: ClassVar[str] = "calibration"
-    of_what: Literal["temperature", "interval", "deviations"]
+    of_what: Literal["temperature", "interval", "deviations", "scores"]
     value: float
     out_of_fold: bool
+    dispersion: float = 0.0
 
     def decide(self) -> float:
-        """The temperature, or the half width: on the scale of the model, or in deviations around a mean."""
+        """The temperature, or the half width: on the scale of the model, in deviations around a mean, or in normal
+        scores of a law around it."""
         return self.value
 
     def render(self, choice: float) -> Wording:
@@ -31,6 +33,10 @@ class CalibrationEvidence(Evidence[float]):
             return Wording(tr("calibration"), chosen, tr("split-conformal on {rows}", rows=rows))
         if self.of_what == "deviations":
             chosen = tr("90 % interval of ± {half} deviations around the mean", half=f"{choice:.3g}")
+            return Wording(tr("calibration"), chosen, tr("split-conformal on {rows}", rows=rows))
+        if self.of_what == "scores":
+            law = tr("negative binomial law of dispersion {value}", value=f"{self.dispersion:.3g}")
+            chosen = tr("90 % interval of ± {half} normal scores of a {law}", half=f"{choice:.3g}", law=law)
             return Wording(tr("calibration"), chosen, tr("split-conformal on {rows}", rows=rows))
         chosen = tr("temperature {value}", value=f"{choice:.3f}")
         return Wording(tr("calibration"), chosen, tr("it has the lowest log loss on {rows}", rows=rows))

@@ -96,6 +96,7 @@ class ExperimentEvidence(Evidence[int]):
     reference: str = ""  # the documents' first architecture, trained as they begin
     reference_loss: float | None = None
     metric: str = ""  # that was asked for
+    yardstick: str = ""  # the metric in whose terms losses are, where settings learn by several
     shaped: tuple[str, ...] = ()  # what differed between shapes
 
     @property
@@ -134,6 +135,10 @@ class ExperimentEvidence(Evidence[int]):
                 "lowest expected loss of {settings} settings in {shapes} shapes: {loss} on the validation set", **sizes
             )
         )
+        if self.yardstick:
+            reason += tr("; ") + tr(
+                "loss means {metric} of answers here, since networks learn by several losses", metric=tr(self.yardstick)
+            )
         if self.metric:
             reason += tr("; ") + tr(
                 "of those whose {metric} is not clearly worse than the best", metric=tr(self.metric)
@@ -169,6 +174,18 @@ class ExperimentEvidence(Evidence[int]):
         return Wording(topic, spoken(chosen.label), reason, tuple(options))
 
 
+def loss_name(loss: str) -> str:
+    """A loss that settings learn by, in words."""
+    if loss.startswith("quantiles "):
+        return tr("pinball loss of the quantile {q}", q=loss.removeprefix("quantiles "))
+    return {
+        "mae": tr("absolute error"),
+        "mse": tr("squared error"),
+        "ordinal": tr("cross-entropy of cumulative logits"),
+        "softmax": tr("softmax cross-entropy"),
+    }.get(loss, loss)
+
+
 def factor_name(name: str) -> str:
     """A factor or question in words."""
     return {
@@ -180,11 +197,14 @@ def factor_name(name: str) -> str:
         "initialisation": tr("He initialisation"),
         "width": tr("width of embeddings"),
         "mirrored": tr("mirrored pictures"),
+        "loss": tr("loss"),
     }.get(name) or remedy_name(name)
 
 
 def compared_with(question: str, value: str, *, used: bool) -> str:
     """The setting that the adopted one is compared with, in words."""
+    if question == "loss":
+        return loss_name(value)
     undone, done = {
         "rate": (tr("a third of the rate"), ""),
         "Adam": (tr("SGD with momentum"), tr("Adam")),

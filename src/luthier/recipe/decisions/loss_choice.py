@@ -9,17 +9,23 @@ from luthier.kinds import TaskKind
 from luthier.messages import tr
 from luthier.objective import USUAL_LOSSES
 from luthier.recipe.decisions.decision import Evidence
+from luthier.recipe.decisions.experiment import loss_name
 from luthier.records import Wording
 
 
 @dataclass(frozen=True)
 class LossEvidence(Evidence[str]):
-    """The task, how many classes it has, and whether the target's logarithm is modelled."""
+    """The task, how many classes it has, and whether the target's logarithm is modelled.
+
+    `asked` are the losses that the experiments try because of the `metric` that decides, where there are several.
+    """
 
     code: ClassVar[str] = "loss"
     task: TaskKind
     classes: int = 0
     log_scale: bool = False
+    asked: tuple[str, ...] = ()
+    metric: str = ""
 
     def decide(self) -> str:
         """The engine's name of the loss.
@@ -51,4 +57,9 @@ class LossEvidence(Evidence[str]):
         }[choice]
         if self.log_scale:
             reason += tr(", and the model predicts its logarithm, so that errors are relative")
+        if self.asked:
+            losses = ", ".join(loss_name(one) for one in self.asked)
+            by = tr("since {metric} decides, the experiments try {losses}", metric=tr(self.metric), losses=losses)
+            inferred = tr("since the order was inferred, the experiments try {losses}", losses=losses)
+            reason += tr("; ") + (by if self.metric else inferred)
         return Wording(tr("loss"), names[choice], reason, override="--task")

@@ -17,6 +17,7 @@ from luthier.recipe.decisions.experiment import FirstSettingEvidence
 from luthier.recipe.decisions.starting_network import WidthEvidence, first_width
 from luthier.recipe.factor_space import (
     LENGTH,
+    LOSS,
     RATE_AGAIN,
     TRAINING_FACTORS,
     FactorSpace,
@@ -25,6 +26,7 @@ from luthier.recipe.factor_space import (
     first_levels,
     first_regularisers,
     first_training,
+    losses_first,
     regularised,
     regularisers,
     trained_by,
@@ -34,7 +36,15 @@ from luthier.recipe.fold_bags import learnt_rows
 from luthier.recipe.modality.modality import WholeTraining
 from luthier.recipe.plan import CODED, ENCODINGS, MOST_CODED, WIDEST, Method, PlanSize
 from luthier.recipe.problem import Problem, input_count
-from luthier.recipe.questions import DROPPED, Question, changed, of_batches, of_clipping, of_penalties, of_rates
+from luthier.recipe.questions import (
+    DROPPED,
+    Question,
+    changed,
+    of_batches,
+    of_clipping,
+    of_penalties,
+    of_rates,
+)
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.records import Said
@@ -112,6 +122,7 @@ class TableModality:
             ShapeFactor("layers", (0, -1, 1)),
             ShapeFactor("activation", ("selu", "relu")),
             batch_sizes(problem, start.batch_size),
+            *losses_first(problem),
         )
 
         def build(shape: Shape, values: Mapping[str, float]) -> Setting:
@@ -122,7 +133,9 @@ class TableModality:
                 spec=replace(encoded.member.dense, activation=shape["activation"]),
                 **trained_by(start.member, values),
             )
-            return replace(encoded, member=member, batch_size=shape["batch size"], length=shape.get(LENGTH, 1.0))
+            length, loss = shape.get(LENGTH, 1.0), shape.get(LOSS, "")
+            sized = replace(encoded, member=member, batch_size=shape["batch size"], length=length)
+            return learning_by(problem, sized, loss)
 
         values = first_training(start.member)
         return FactorSpace(choices, first_levels(choices), TRAINING_FACTORS, values, build, network_in_words)
@@ -140,6 +153,7 @@ class TableModality:
             ShapeFactor("architecture", (0, 1, -1) if len(spec.hidden) > 1 else (0, 1)),
             ShapeFactor("augmentation", tuple(name for name in AUGMENTATIONS if problem.mixes or name != "mix-up")),
             *of_categories(problem, spec),
+            *losses_first(problem, now),
         )
         factors = (
             RATE_AGAIN,
@@ -167,7 +181,9 @@ class TableModality:
                 **AUGMENTATIONS[shape["augmentation"]],
             )
             length = now.length * shape.get(LENGTH, 1.0)
-            return replace(shaped, member=changed_member, length=length, averaging=values["averaging"])
+            loss = shape.get(LOSS, now.loss)
+            changed_setting = replace(shaped, member=changed_member, length=length, averaging=values["averaging"])
+            return learning_by(problem, changed_setting, loss)
 
         norm = next(name for name, norms in NORMS.items() if norms == (spec.batch_norm, spec.layer_norm))
         start = {
@@ -180,13 +196,14 @@ class TableModality:
         )
 
     def questions(self, runner: Runner, now: Setting, rates: Mapping[str, float]) -> Iterator[Question]:
-        """All sixteen."""
+        """All sixteen, and the loss where the metric makes it a question."""
         hidden, deeper = now.member.spec.hidden, len(now.member.spec.hidden) > 1
         yield from of_rates(now, rates)
         yield Question("units", True, with_hidden(now, reshaped(hidden, 0.5, 0)))
         yield of_batches(now)
         yield Question("layers", deeper, with_hidden(now, reshaped(hidden, 1.0, -1 if deeper else 1)))
         yield from _of_validation(runner, now)
+        yield from of_losses(runner.problem, now)
 
 
 def _of_validation(runner: Runner, now: Setting) -> Iterator[Question]:
@@ -215,6 +232,23 @@ def _of_validation(runner: Runner, now: Setting) -> Iterator[Question]:
     alike = spec.hidden if len(spec.hidden) > 1 else spec.hidden * 2  # one layer has nothing to skip
     other = with_hidden(now, alike, residual=not used)
     yield Question("architecture", used, other)
+
+
+def of_losses(problem: Problem, now: Setting) -> Iterator[Question]:
+    """What networks learn by, where that is a question."""
+    if problem.asks_losses:
+        used = now.loss == problem.losses[0]
+        other = problem.losses[1] if used else problem.losses[0]
+        yield Question("loss", used, learning_by(problem, now, other), other)
+
+
+def learning_by(problem: Problem, now: Setting, loss: str) -> Setting:
+    """The setting with networks that learn by a loss, and have the outputs that it takes."""
+    if not loss:
+        return now
+    outputs = problem.outputs_for(loss)
+    spec = replace(now.member.dense, outputs=outputs, constant_outputs=shared_outputs(loss, outputs))
+    return replace(now, loss=loss, member=replace(now.member, spec=spec))
 
 
 def encodings(problem: Problem, methods: Sequence[str]) -> dict[str, tuple[str, AnyEmbedding | None]]:

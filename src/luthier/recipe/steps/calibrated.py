@@ -83,6 +83,7 @@ def calibrated(
     task, transform = model.task, model.transform
     if not task.is_classes:
         averaged = transform.bounded(averaged)
+        transform = transform.with_law(targets, averaged[:, 0], counting)
         residuals = transform.residuals(targets, averaged[:, 0])
         transform = replace(transform, smear=smearing(residuals, counting) if task.log_scale else 1.0)
         width, atoms = half_width(residuals, weights=counting, units=units), residual_atoms(residuals, counting)

@@ -113,7 +113,7 @@ def _shapes(settings: Sequence[Setting]) -> list[list[Setting]]:
     result: dict[Any, list[Setting]] = {}
     for one in settings:
         member = one.member
-        key = one.method, one.rule, one.batch_size, one.length, member.spec, member.noise, member.mixup
+        key = one.method, one.rule, one.batch_size, one.length, one.loss, member.spec, member.noise, member.mixup
         result.setdefault(key, []).append(one)
     return list(result.values())
 

@@ -14,11 +14,12 @@ from torch import Tensor
 from luthier.objective import metric_named
 from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.experiment import BagsEvidence, EnsembleSize
-from luthier.recipe.fold_bags import Bag, judging_units
+from luthier.recipe.fold_bags import Bag, choosing_folds, judging_units
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.by_metric import ByMetric
 from luthier.recipe.steps.deliverable import Component, Deliverable
+from luthier.recipe.yardstick import comparable, yardstick_of
 from luthier.records import Said
 from luthier.statistics.bags import Ensemble, ensemble, greedy_weights
 
@@ -26,19 +27,36 @@ MOST_BAGS, MOST_CANDIDATES, MOST_BYTES = 8, 60, 2**28  # of all candidates' outp
 
 
 def candidates(bags: Sequence[Bag], method: str) -> list[Bag]:
-    """The bags that may be delivered: their networks were kept, and their inputs enter alike; best first."""
+    """The bags that may be delivered: their networks were kept, and their inputs enter alike; best first.
+
+    Outputs that are read in two ways are not mixed: those of the best bag's are taken.
+    """
     result = [bag for bag in bags if bag.is_kept and bag.setting.method == method and np.isfinite(bag.loss)]
+    best = min(result, key=lambda bag: bag.loss, default=None)
+    result = [bag for bag in result if best is not None and bag.population.spec.outputs == best.population.spec.outputs]
     outputs = 8 * len(bags[0].folds) * (1 + bags[0].population.logits.shape[-1]) if bags else 1
     return sorted(result, key=lambda bag: bag.loss)[: min(MOST_CANDIDATES, max(MOST_BAGS, MOST_BYTES // outputs))]
 
 
-def ensemble_of(runner: Runner, bags: Sequence[Bag]) -> tuple[Ensemble, Tensor]:
-    """Weights of bags, and their outputs for the rows that judge [P, N, C]."""
-    problem, kind = runner.problem, runner.problem.kind
-    whole = problem.judged(bags[0].setting.method)
-    outputs = torch.stack([bag.outputs(kind) for bag in bags])
-    folds = choosing_folds(problem).numpy()
-    return ensemble(outputs, whole.targets, kind, folds, weights=whole.weights, most=MOST_BAGS), outputs
+def ensemble_of(runner: Runner, bags: Sequence[Bag]) -> Ensemble:
+    """Weights of bags, by the yardstick."""
+    problem = runner.problem
+    whole, folds = problem.judged(bags[0].setting.method), choosing_folds(problem).numpy()
+    known, judge = compared(problem, bags, _outputs(problem, bags)), yardstick_of(problem)
+    return ensemble(known, whole.targets, judge, folds, weights=whole.weights, most=MOST_BAGS)
+
+
+def _outputs(problem: Problem, bags: Sequence[Bag]) -> Tensor:
+    """What bags say of the rows that judge [P, N, C]."""
+    return torch.stack([bag.outputs(problem.kind) for bag in bags])
+
+
+def compared(problem: Problem, bags: Sequence[Bag], outputs: Tensor) -> Tensor:
+    """Outputs of bags [P, N, C] as the yardstick takes them."""
+    if not problem.asks_losses:
+        return outputs
+    whole, folds = problem.judged(bags[0].setting.method), choosing_folds(problem)
+    return torch.stack([comparable(problem, one, whole, folds) for one in outputs])
 
 
 def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Said[Deliverable]:
@@ -48,7 +66,7 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Said[Deliverable]:
     """
     problem, design = runner.problem, runner.plan.design
     assert design is not None
-    found, outputs = ensemble_of(runner, bags)
+    found, outputs = ensemble_of(runner, bags), _outputs(problem, bags)
     values = _by_metric(runner, bags, outputs, [count for count, _, _ in found.curve]) if problem.asked_metric else {}
     sizes = tuple(
         EnsembleSize(count, round(loss, 6), round(error, 6), finite(values.get(count)))
@@ -58,10 +76,10 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Said[Deliverable]:
     larger = bool(metric) and metric_named(metric).larger_is_better
     evidence = BagsEvidence(sizes, len(bags), design.folds, metric=metric, larger_is_better=larger)
     count = yield from decided(5, evidence)
-    whole, kind = problem.judged(bags[0].setting.method), problem.task.kind
-    chosen = (
-        greedy_weights(outputs, whole.targets, kind, weights=whole.weights, most=count) if metric else found.weights
-    )
+    whole, chosen = problem.judged(bags[0].setting.method), found.weights
+    if metric:
+        known, judge = compared(problem, bags, outputs), yardstick_of(problem)
+        chosen = greedy_weights(known, whole.targets, judge, weights=whole.weights, most=count)
     held_out = torch.einsum("p,pnc->nc", torch.as_tensor(chosen, dtype=torch.float64), outputs)
     components = tuple(
         Component(bag.population, place, float(weight) / len(bag.places))
@@ -75,7 +93,8 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Said[Deliverable]:
 
 def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Sequence[int]) -> dict[int, float]:
     """The metric of ensembles of so many bags, each row by weights and an answer from other folds."""
-    problem, kind = runner.problem, runner.problem.task.kind
+    problem = runner.problem
+    known, judge = compared(problem, bags, outputs), yardstick_of(problem)
     judged, result = by_metric(problem), dict[int, float]()
     whole, folds = problem.judged(bags[0].setting.method), choosing_folds(problem)
     for count in counts:
@@ -83,7 +102,7 @@ def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Seq
         for fold in range(int(folds.max()) + 1):
             rest, own = folds != fold, folds == fold
             some = None if whole.weights is None else whole.weights[rest]
-            shares = greedy_weights(outputs[:, rest], whole.targets[rest], kind, weights=some, most=count)
+            shares = greedy_weights(known[:, rest], whole.targets[rest], judge, weights=some, most=count)
             mixed[own] = torch.einsum("p,pnc->nc", torch.as_tensor(shares), outputs[:, own])
         result[count] = judged.value(judged.prediction_in_folds(mixed.numpy(), folds.numpy()))
     return result
@@ -92,9 +111,3 @@ def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Seq
 def by_metric(problem: Problem) -> ByMetric:
     """The metric that was asked for, on the rows that judge."""
     return ByMetric.on(problem, problem.judging.values(), judging_units(problem))
-
-
-def choosing_folds(problem: Problem) -> Tensor:
-    """The folds of the rows that judge [N], of which weights are chosen without one and scored on it."""
-    folds = problem.dealt(0)
-    return folds if folds.any() else torch.arange(len(folds)) % 2  # of one unit, which cannot be left out

@@ -15,10 +15,14 @@ from torch import Tensor
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.delivered import DeliverableEvidence, Kind, Offered
 from luthier.recipe.fold_bags import Bag
+from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.steps.by_metric import ByMetric
+from luthier.recipe.yardstick import comparable, yardstick_of
 from luthier.records import Said
+from luthier.rows import Rows
 from luthier.saved import activate
+from luthier.saved.blend import read_as
 from luthier.seeds import numpy_generator
 from luthier.statistics.bags import greedy_weights, of_loss
 from luthier.statistics.paired import interval
@@ -65,17 +69,17 @@ class Deliverable:
 def choose_deliverable(runner: Runner, seeds: TrainedPopulation | None, method: str) -> Said[Deliverable]:
     """The option with the lowest validation loss, or with the best metric where one was asked for."""
     problem = runner.problem
-    validation, kind = problem.prepared(method)[2], problem.task.kind
-    targets, weights = validation.targets, validation.weights
+    validation = problem.prepared(method)[2]
     options: dict[Kind, tuple[list[Component], Tensor]] = {}  # outputs [N, C] of rows not learnt from
-    everyone = _best_members(runner, method)
+    everyone = _best_members(runner, method, None if seeds is None else seeds.spec.outputs)
+    kind = read_as(problem.task, (seeds or everyone[0].trained).spec.outputs)
     family = [Component(seeds, i) for i in seeds.usable()] if seeds is not None else everyone[:1]
     options["one"] = (family[:1], _averaged(family[:1], kind))
     if len(family) > 1:
         options["seeds"] = (family, _averaged(family, kind))
     if len(everyone) > 1:
-        options["best members"] = _greedy(everyone, targets, kind, problem.seed, weights)
-    losses = {name: row_losses(outputs, targets, kind, weights) for name, (_, outputs) in options.items()}
+        options["best members"] = _greedy(problem, everyone, validation, kind)
+    losses = {name: _rows(problem, outputs, validation) for name, (_, outputs) in options.items()}
     by_metric = ByMetric.on(problem, [problem.data.validation], problem.data.units["validation"])
     predictions = {}
     if problem.asked_metric:
@@ -117,8 +121,9 @@ def is_offered(trained: TrainedPopulation, method: str) -> bool:
     return trained.method == method and not trained.in_folds and bool(trained.weights)
 
 
-def _best_members(runner: Runner, method: str) -> list[Component]:
-    """Members behind the same preprocessing whose weights were kept, best first."""
+def _best_members(runner: Runner, method: str, outputs: int | None) -> list[Component]:
+    """Members behind the same preprocessing whose weights were kept, best first: of as many `outputs` as is said, or as
+    the best of them has, since outputs that are read in two ways are not mixed."""
     result = [
         Component(trained, i)
         for trained in runner.trained
@@ -126,8 +131,19 @@ def _best_members(runner: Runner, method: str) -> list[Component]:
         for i in trained.usable()
         if i in trained.weights
     ]
-    result.sort(key=lambda component: float(component.trained.validation_loss[component.member]))
-    return result[:CANDIDATES]
+    loss = {id(one): float(one.trained.validation_loss[one.member]) for one in result}
+    if runner.problem.asks_losses:
+        problem, part = runner.problem, runner.problem.prepared(method)[2]
+        kinds = {id(one): read_as(problem.task, one.trained.spec.outputs) for one in result}
+        loss = {id(one): float(_rows(problem, _averaged([one], kinds[id(one)]), part).mean()) for one in result}
+    result.sort(key=lambda component: loss[id(component)])
+    kept = outputs or (result[0].trained.spec.outputs if result else 0)
+    return [one for one in result if one.trained.spec.outputs == kept][:CANDIDATES]
+
+
+def _rows(problem: Problem, outputs: Tensor, part: Rows) -> Tensor:
+    """The loss of each row of a part by the yardstick [N]."""
+    return row_losses(comparable(problem, outputs, part), part.targets, yardstick_of(problem), part.weights)
 
 
 def _outputs(components: Sequence[Component], kind: str) -> Tensor:
@@ -146,20 +162,19 @@ def _averaged(components: Sequence[Component], kind: str) -> Tensor:
     return torch.einsum("p,pnc->nc", weights / weights.sum(), _outputs(components, kind))
 
 
-def _greedy(
-    components: list[Component], targets: Tensor, kind: str, seed: int, weights: Tensor | None
-) -> tuple[list[Component], Tensor]:
+def _greedy(problem: Problem, components: list[Component], part: Rows, kind: str) -> tuple[list[Component], Tensor]:
     """The greedy ensemble on all validation rows, and its outputs for them, on folds that it was not chosen on."""
-    outputs = _outputs(components, kind)
-    rows = numpy_generator(seed, "ensemble folds").permutation(outputs.shape[1])
-    mixed, (known, places) = torch.empty_like(outputs[0]), of_loss(outputs, targets)
+    outputs, weights, judge = _outputs(components, kind), part.weights, yardstick_of(problem)
+    rows = numpy_generator(problem.seed, "ensemble folds").permutation(outputs.shape[1])
+    compared = torch.stack([comparable(problem, one, part) for one in outputs]) if problem.asks_losses else outputs
+    mixed, (known, places) = torch.empty_like(outputs[0]), of_loss(compared, part.targets)
     for fold in np.array_split(rows, min(FOLDS, len(rows))):
         held_out = torch.as_tensor(np.sort(fold))
         rest = torch.as_tensor(np.sort(np.setdiff1d(rows, fold)))
         some = None if weights is None else weights[rest]
-        shares = torch.as_tensor(greedy_weights(known[:, rest], places[rest], kind, weights=some))
+        shares = torch.as_tensor(greedy_weights(known[:, rest], places[rest], judge, weights=some))
         mixed[held_out] = torch.einsum("p,pnc->nc", shares, outputs[:, held_out])
-    shares_of_all = greedy_weights(known, places, kind, weights=weights)
+    shares_of_all = greedy_weights(known, places, judge, weights=weights)
     chosen = [
         Component(component.trained, component.member, float(weight))
         for component, weight in zip(components, shares_of_all, strict=True)

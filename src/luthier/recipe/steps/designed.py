@@ -52,7 +52,8 @@ def fit_training(runner: Runner, so_far: SoFar) -> Said[SoFar]:
     if explored is None:
         return replace(so_far, setting=fallback(runner, so_far.method, rates), rates=rates)
     yield from experiment.adopt(explored)
-    known = [(bag.training_loss, bag.loss) for bag in explored.bags if np.isfinite(bag.loss)]
+    alike = [bag for bag in explored.bags if bag.setting.loss == explored.setting.loss]  # losses on one scale
+    known = [(bag.training_loss, bag.own_loss) for bag in alike if np.isfinite(bag.own_loss)]
     training, held_out = (
         (min(losses, default=np.nan) for losses in zip(*known, strict=True)) if known else (np.nan, np.nan)
     )
@@ -101,13 +102,13 @@ def _until_converged(
 def _rows_of_ensemble(runner: Runner, explored: Explored, earlier: Sequence[Bag]) -> np.ndarray | None:
     """Row losses of the greedy ensemble so far [N], each by weights chosen on other folds."""
     bags = candidates([*explored.bags, *earlier], explored.setting.method)
-    return None if not bags else ensemble_of(runner, bags)[0].rows
+    return None if not bags else ensemble_of(runner, bags).rows
 
 
 def _gate(runner: Runner, bag: Bag) -> Said[None]:
     """Whether out-of-fold and training loss differ by more than noise."""
     if not bag.is_kept or not np.isfinite(bag.loss):
         return
-    rows = bag.row_losses(runner.problem)
+    rows = bag.own_rows(runner.problem)
     noise = float(rows.std(ddof=1) / len(rows) ** 0.5)
-    yield from decided(4, GapEvidence(finite(bag.training_loss), bag.loss, finite(noise), NOISE))
+    yield from decided(4, GapEvidence(finite(bag.training_loss), bag.own_loss, finite(noise), NOISE))

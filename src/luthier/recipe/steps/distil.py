@@ -16,6 +16,7 @@ from luthier.recipe.plan import FINAL_SEEDS
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.steps.deliverable import Component, Deliverable
+from luthier.recipe.yardstick import comparable, yardstick_of
 from luthier.records import Said, noted
 from luthier.rows import Rows, arguments
 from luthier.saved import activate
@@ -37,13 +38,16 @@ def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Said[Delive
     seeds = [derive(problem.seed, "distilled", k) for k in range(FINAL_SEEDS)]
     members = seeded(setting, seeds, planned.steps, "distilled")
     last = list(runner.plan.shares)[-1]
-    training_plan = TrainingPlan(last, planned, setting.method, setting.rule, setting.batch_size, (taught, validation))
+    rows = taught, validation
+    training_plan = TrainingPlan(
+        last, planned, setting.method, setting.rule, setting.batch_size, rows, loss=setting.loss
+    )
     trained = yield from runner.run("distilled", members, training_plan)
     if trained is None:
         return choice
     best = trained.usable()[0]
-    kind = problem.task.kind
-    losses = row_losses(activate(trained.logits[best], kind), validation.targets, kind, validation.weights)
+    known = comparable(problem, activate(trained.logits[best], problem.task.kind), validation)
+    losses = row_losses(known, validation.targets, yardstick_of(problem), validation.weights)
     alone, own = choice.losses["one"], float(losses.mean())
     offered = choice.kind, len(choice.components)
     yield from decided(5, DistilledEvidence(alone, choice.losses[choice.kind], *offered, own))

@@ -19,7 +19,9 @@ from luthier.recipe.fold_bags import Bag
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.calibrated import calibrated, weights_of
+from luthier.recipe.steps.deliver_bags import compared
 from luthier.recipe.steps.deliverable import Deliverable
+from luthier.recipe.yardstick import yardstick_of
 from luthier.rows import Rows
 from luthier.saved import Model
 from luthier.statistics.bags import greedy_weights
@@ -73,11 +75,11 @@ def _by_other_folds(problem: Problem, choice: Deliverable, bags: Sequence[Bag], 
     """The outputs [N, C] of as many bags as are delivered, each row's weighted by what the other folds' rows say."""
     kind, whole = problem.task.kind, problem.open_rows(bags[0].setting.method)
     outputs, most = torch.stack([bag.outputs(kind) for bag in bags]), len(choice.components) // (folds.max() + 1)
-    mixed = torch.empty_like(outputs[0])
+    mixed, known, judge = torch.empty_like(outputs[0]), compared(problem, bags, outputs), yardstick_of(problem)
     for fold in range(folds.max() + 1):
         own, rest = torch.as_tensor(folds == fold), torch.as_tensor(folds != fold)
         some = None if whole.weights is None else whole.weights[rest]
-        shares = greedy_weights(outputs[:, rest], whole.targets[rest], kind, weights=some, most=max(1, int(most)))
+        shares = greedy_weights(known[:, rest], whole.targets[rest], judge, weights=some, most=max(1, int(most)))
         mixed[own] = torch.einsum("p,pnc->nc", torch.as_tensor(shares), outputs[:, own])
     return np.asarray(mixed.numpy())
 

@@ -17,11 +17,11 @@ import numpy as np
 from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.experiment import Effect, ExperimentEvidence, Tried, adopted_place
 from luthier.recipe.factor_space import LENGTH, FactorSpace, Shape
-from luthier.recipe.fold_bags import Bag, BagPlan, train_bags
+from luthier.recipe.fold_bags import Bag, BagPlan, choosing_folds, train_bags
 from luthier.recipe.rounds import SCREEN, there_is_time
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
-from luthier.recipe.steps.deliver_bags import by_metric, choosing_folds
+from luthier.recipe.steps.deliver_bags import by_metric
 from luthier.records import Said
 from luthier.seeds import derive
 from luthier.statistics.designs import Box, sobol_settings, spread_shapes
@@ -265,6 +265,12 @@ class Experiment:
             for k, some in outputs.items()
         }
 
+    @property
+    def _yardstick(self) -> str:
+        """The metric that losses are in terms of, where settings learn by several that cannot be compared."""
+        problem = self.runner.problem
+        return problem.asked_metric if problem.asks_losses and not problem.task.is_classes else ""
+
     def _evidence(self, whole: Sequence[TriedShape], tried: Sequence[Tried]) -> ExperimentEvidence:
         everyone, design = self._all(whole), self.runner.plan.design
         assert design is not None
@@ -285,5 +291,6 @@ class Experiment:
             ),
             tried=tuple(tried),
             metric=self.runner.problem.asked_metric if any(one.value is not None for one in tried) else "",
+            yardstick=self._yardstick,
             shaped=tuple(name for name in self.space.first_shape if len({one.shape[name] for one in everyone}) > 1),
         )

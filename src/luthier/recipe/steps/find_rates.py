@@ -38,19 +38,24 @@ def rate_of(runner: Runner, setting: Setting, rule: str) -> float:
     """The rate of another rule for a setting's network, by a range test of its own."""
     one = setting.member.spec
     assert not isinstance(one, ModuleSpec)
-    tested = partial(_range_test, runner, setting.method, rule, one, setting.batch_size)
+    tested = partial(_range_test, runner, setting.method, rule, one, setting.batch_size, setting.loss)
     return float(runner.memo.json(f"range-{rule}-adopted", tested)["confirmed_rate"])
 
 
 def _range_test(
-    runner: Runner, method: str, rule: str, network: Spec | None = None, batch_size: int | None = None
+    runner: Runner,
+    method: str,
+    rule: str,
+    network: Spec | None = None,
+    batch_size: int | None = None,
+    loss: str = "",
 ) -> dict[str, Any]:
     problem = runner.problem
     _, training, _ = problem.prepared(method)
     spec = network or modality_of(problem).bare_network(problem, method, runner.plan.width)
     steps = runner.plan.range_steps
     settings = Settings(
-        loss=problem.loss,
+        loss=loss or problem.loss,
         rule=rule,
         batch_size=batch_size or runner.plan.batch_size,
         steps=steps,

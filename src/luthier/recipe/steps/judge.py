@@ -20,6 +20,7 @@ from luthier.assess import (
     seen_before,
     tempered,
 )
+from luthier.assess.baseline_process import of_quantile
 from luthier.assess.row_intervals import interval_figures
 from luthier.messages import Message, as_message, with_messages
 from luthier.nets import DenseSpec
@@ -42,6 +43,7 @@ from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.error_analysis import error_analysis
 from luthier.recipe.steps.estimate import answer_of, estimate
 from luthier.recipe.steps.fit_intervals import with_row_intervals
+from luthier.recipe.steps.fit_quantiles import quantile_scores, with_quantiles
 from luthier.recipe.steps.image_grids import image_grids
 from luthier.recipe.steps.look_inside import look_inside
 from luthier.recipe.steps.opening import history_at_opening
@@ -99,6 +101,7 @@ def _judged(runner: Runner, so_far: SoFar, setting: Setting) -> Said[Verdict]:
     )
     yield from _explain_calibration(runner, choice, model)
     model = yield from with_row_intervals(runner, model, choice, setting.method)
+    model = yield from with_quantiles(runner, model, choice, setting.method)
     model.save(runner.folder.bundle)  # frozen: nothing below changes it but the scores written beside it
     if not problem.asked.seals:
         return (yield from _estimated(runner, setting, baselines, choice, model, kept, inside))
@@ -120,11 +123,16 @@ def _judged(runner: Runner, so_far: SoFar, setting: Setting) -> Said[Verdict]:
         runner,
         deliverable=deliverable,
         seeds=list(singles.items()),
-        baselines={name: Predictions(baselines.validation[name], result) for name, result in bars.items()},
+        baselines={
+            name: Predictions(baselines.validation[name], result)
+            for name, result in bars.items()
+            if not of_quantile(name)
+        },
         test=test,
         failed=baselines.failed,
     )
     scores["calibration"] = _calibration(model, test, predictions)
+    scores["quantiles"] = quantile_scores(model, test, predictions, bars)
     scores |= error_analysis(runner, model, test, predictions, problem.data.test_rows)
     scores["forgotten"] = None if earlier is None else (yield from forgotten(runner, model, earlier))
     scores["inside"] = inside
@@ -176,7 +184,9 @@ def _estimated(
         seeds=[
             (label, replace(deliverable, test=p, taken=None)) for label, p in alone.items() if judged.part == "open"
         ],
-        baselines={name: Predictions(result, result) for name, result in baselines.validation.items()},
+        baselines={
+            name: Predictions(result, result) for name, result in baselines.validation.items() if not of_quantile(name)
+        },
         test=judged.rows,
         failed=baselines.failed,
         part=judged.part,
@@ -197,7 +207,9 @@ def _five_seeds(runner: Runner, setting: Setting) -> Said[TrainedPopulation | No
     planned = runner.plan.final.for_batches(setting.batch_size, runner.plan.batch_size)
     members = seeded(setting, [derive(problem.seed, "final", k) for k in range(FINAL_SEEDS)], planned.steps)
     parts = problem.full_training_rows(setting.method)
-    training = TrainingPlan("seeds", planned, setting.method, setting.rule, setting.batch_size, parts)
+    training = TrainingPlan(
+        "seeds", planned, setting.method, setting.rule, setting.batch_size, parts, loss=setting.loss
+    )
     return (yield from runner.run("seeds", members, training))
 
 
@@ -215,7 +227,7 @@ def _at_least(runner: Runner, setting: Setting) -> Said[TrainedPopulation | None
     yield noted(5, sentence)
     members = seeded(replace(setting, member=member), [derive(runner.problem.seed, "final", 0)], steps)
     batch_size = runner.plan.batch_size
-    training = TrainingPlan("seeds", Stage(steps=steps), setting.method, setting.rule, batch_size)
+    training = TrainingPlan("seeds", Stage(steps=steps), setting.method, setting.rule, batch_size, loss=setting.loss)
     return (yield from runner.run(AT_LEAST, members, training))
 
 
@@ -223,8 +235,11 @@ def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> S
     problem = runner.problem
     out_of_fold = choice.held_out is not None
     if not problem.task.is_classes:
-        unit: Literal["deviations", "interval"] = "deviations" if problem.task.traits.is_linked else "interval"
-        yield from decided(5, CalibrationEvidence(unit, model.half_width, out_of_fold))
+        unit: Literal["deviations", "interval", "scores"]
+        unit = "deviations" if problem.task.traits.is_linked else "interval"
+        dispersion = model.transform.dispersion
+        unit = unit if dispersion is None else "scores"
+        yield from decided(5, CalibrationEvidence(unit, model.half_width, out_of_fold, dispersion or 0.0))
     else:
         yield from decided(5, CalibrationEvidence("temperature", model.temperature, out_of_fold))
     if is_matrix(problem.asked.costs):

@@ -16,7 +16,6 @@ from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.records import Said, found
-from luthier.rows import Rows
 from luthier.saved.run_files import HISTORY
 from luthier.untrusted import read_frame
 
@@ -34,13 +33,15 @@ def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> Said[dict[st
     best = seeds.usable()[0]
     kept = [best, *(i for i in seeds.weights if i != best)]
     _, training, _ = problem.prepared(seeds.method)
-    traces = stack_traces(seeds.spec, *_stacked(seeds, kept), training, USUAL_LOSSES[problem.task.kind])
+    loss = seeds.loss or USUAL_LOSSES[problem.task.kind]
+    traces = stack_traces(seeds.spec, *_stacked(seeds, kept), training, loss)
     curves = read_frame(runner.folder.history / f"{seeds.name}.parquet", HISTORY)
     features = training.numbers.double()
     inputs = float(features.mean()), float(features.std())
     result = []
     for member, trace in zip(kept, traces, strict=True):
-        _add_curves(trace, curves.filter(pl.col("member") == member), training, runner)
+        trace.trivial = 1.0 if problem.asked.heads else trivial_loss(training.targets, loss)
+        _add_curves(trace, curves.filter(pl.col("member") == member), runner)
         result.append(diagnosis_of(trace, inputs=inputs))
     counts: dict[str, int] = {}
     for one in result:
@@ -58,11 +59,9 @@ def _stacked(seeds: TrainedPopulation, kept: list[int]) -> tuple[torch.Tensor, t
     return architecture(seeds.spec).filled([seeds.weights[member] for member in kept], torch.float32)
 
 
-def _add_curves(trace: Trace, curve: pl.DataFrame, training: Rows, runner: Runner) -> None:
-    problem = runner.problem
-    shared = bool(problem.asked.heads)  # then the curves are of the loss of all targets, 1 for the best constants
-    classes = bool(problem.task.classes) and not shared
-    trace.trivial = 1.0 if shared else trivial_loss(training.targets, USUAL_LOSSES[problem.task.kind])
+def _add_curves(trace: Trace, curve: pl.DataFrame, runner: Runner) -> None:
+    # The curves of networks that several targets share are of the loss of all.
+    classes = bool(runner.problem.task.classes) and not runner.problem.asked.heads
     trace.step = int(curve["step"].max() or 0)  # type: ignore[arg-type]
     for row in curve.sort("step").iter_rows(named=True):
         if row["validation_loss"] is not None and np.isfinite(row["validation_loss"]):

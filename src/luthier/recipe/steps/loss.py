@@ -12,10 +12,11 @@ from luthier.records import Said, noted
 
 def choose_loss(runner: Runner, so_far: SoFar) -> Said[SoFar]:
     """The loss, and why."""
-    task, joint = runner.problem.task, runner.problem.joint
-    if joint is None:
-        yield from decided(1, LossEvidence(task.kind, len(task.classes), task.log_scale))
+    problem, task, joint = runner.problem, runner.problem.task, runner.problem.joint
+    if joint is not None:
+        template = "loss: the mean over {count} targets of each one's loss, divided by that of its best constant"
+        yield noted(1, Message(template, count=len(joint.tasks)))
         return so_far
-    template = "loss: the mean over {count} targets of each one's loss, divided by that of its best constant"
-    yield noted(1, Message(template, count=len(joint.tasks)))
+    asked = (problem.losses, "" if task.is_classes else problem.asked_metric) if problem.asks_losses else ()
+    yield from decided(1, LossEvidence(task.kind, len(task.classes), task.log_scale, *asked))
     return so_far

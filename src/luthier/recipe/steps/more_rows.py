@@ -57,6 +57,7 @@ def _trained(runner: Runner, setting: Setting, count: int) -> Said[TrainedPopula
         kept=1,
         outputs=False,
         complete=True,
+        loss=setting.loss,
     )
     trained = yield from runner.run(f"more-rows-{count}", seeded(setting, seeds, steps, f"{count} rows"), plan)
     return None if trained is None or "cut" in trained.statuses or len(trained.usable()) < FOLDS else trained

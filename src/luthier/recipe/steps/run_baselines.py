@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from luthier.assess import BaselineRun, measure
+from luthier.assess.baseline_process import of_quantile
 from luthier.data import Task
 from luthier.messages import Message
 from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
@@ -67,14 +68,14 @@ class Baselines:
                 metric, targets, result[name], seed=runner.problem.seed, weights=weights, task=runner.problem.task
             )
             for name in run.names
-            if name in result
+            if name in result and not of_quantile(name)
         }
         yield from decided(
             1,
             BaselinesEvidence(
                 metric,
                 tuple(BaselineScore(name, finite(one.value), one.low, one.high) for name, one in scores.items()),
-                tuple(missing),
+                tuple(name for name in missing if not of_quantile(name)),
                 tuple(run.unweighed()),
                 few=modality_of(runner.problem).need_all_cores,
             ),
@@ -148,7 +149,9 @@ def running_baselines(runner: Runner) -> Iterator[Any]:
     BaselineRun.clear(runner.folder.path)
     loss = baseline_loss(problem.metric)
     place = runner.folder.path
-    run = BaselineRun(data.training, data.validation, data.task, encoder.category_sizes, words, place, loss)
+    run = BaselineRun(
+        data.training, data.validation, data.task, encoder.category_sizes, words, place, loss, problem.quantiles
+    )
     try:
         yield Baselines(runner, run)
     finally:

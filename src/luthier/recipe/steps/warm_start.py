@@ -31,6 +31,7 @@ from luthier.recipe.warm_run import Earlier
 from luthier.records import Finding, Said, found, noted
 from luthier.rows import Rows, arguments
 from luthier.saved import Model, activate
+from luthier.saved.blend import read_as
 from luthier.seeds import derive
 from luthier.statistics.paired import SeedSpread, paired
 from luthier.statistics.row_losses import row_losses
@@ -86,7 +87,8 @@ def _stands(runner: Runner, before: str, trained: Mapping[str, TrainedPopulation
 def _losses(runner: Runner, trained: TrainedPopulation) -> np.ndarray:
     """The loss of each network for each validation row [K, N]."""
     validation, kind = runner.problem.prepared(trained.method)[2], runner.problem.task.kind
-    return row_losses(activate(trained.logits, kind), validation.targets, kind, validation.weights).numpy()
+    read = read_as(runner.problem.task, trained.logits.shape[-1])
+    return row_losses(activate(trained.logits, read), validation.targets, kind, validation.weights).numpy()
 
 
 def _heaviest(model: Model, setting: Setting) -> list[DenseNet]:
@@ -125,7 +127,7 @@ def _trained(
     name = f"warm-{option.label.replace(' ', '-').replace(',', '')}"
     initial = None if nets is None else [net.state_dict() for net in nets]
     batch = min(option.batch_size, len(parts[0]))
-    plan = TrainingPlan("fit validation", planned, option.method, option.rule, batch, parts, initial)
+    plan = TrainingPlan("fit validation", planned, option.method, option.rule, batch, parts, initial, loss=option.loss)
     return (yield from runner.run(name, members, plan))
 
 
@@ -134,10 +136,10 @@ def _as_they_were(runner: Runner, setting: Setting, nets: Sequence[DenseNet]) ->
     """The networks without any training, as if they were a population."""
     problem = runner.problem
     _, training, validation = problem.prepared(setting.method)
-    kind = problem.task.kind
+    kind, read = problem.task.kind, read_as(problem.task, nets[0].spec.outputs)
     logits = [torch.stack([net(*arguments(net, part.inputs)) for net in nets]) for part in (training, validation)]
     losses = [
-        row_losses(activate(result, kind), part.targets, kind, part.weights).mean(1).numpy()
+        row_losses(activate(result, read), part.targets, kind, part.weights).mean(1).numpy()
         for result, part in zip(logits, (training, validation), strict=True)
     ]
     trained = TrainedPopulation(
