@@ -19,10 +19,11 @@ from luthier.errors import InputError, listed
 from luthier.messages import Message
 from luthier.recipe.known_rows import Line, fingerprints_of, fingerprints_of_test, has_learnt
 from luthier.recipe.outside import require_outside, said_of_inside
-from luthier.recipe.reading import LoadedData, dates_of
+from luthier.recipe.reading import LoadedData
 from luthier.recipe.run_data import asked_of
 from luthier.recipe.sealed_file import near, values_of_test
 from luthier.recipe.stored_splits import read_splits
+from luthier.recipe.time_order import dates_of
 from luthier.request import RunRequest
 from luthier.saved import open_run
 

@@ -14,8 +14,9 @@ from luthier.data.row_hashes import row_hashes, rows_are_told_apart
 from luthier.data.times import moments, time_format, times
 from luthier.errors import InputError
 from luthier.messages import Message
-from luthier.recipe.reading import LoadedData, dates_of
+from luthier.recipe.reading import LoadedData
 from luthier.recipe.sample_weights import NOTHING
+from luthier.recipe.time_order import dates_of
 from luthier.request import RunRequest
 
 

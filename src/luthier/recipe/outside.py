@@ -9,7 +9,8 @@ import polars as pl
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
 from luthier.messages import Message
-from luthier.recipe.reading import LoadedData, dates_of
+from luthier.recipe.reading import LoadedData
+from luthier.recipe.time_order import dates_of
 from luthier.request import RunRequest
 
 

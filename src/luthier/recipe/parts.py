@@ -20,10 +20,11 @@ from luthier.recipe.decisions.row_parts import SplitEvidence
 from luthier.recipe.draw_parts import drawn
 from luthier.recipe.full_training_rows import dataset
 from luthier.recipe.known_rows import Line
-from luthier.recipe.reading import LoadedData, dates_of, model_of
+from luthier.recipe.reading import LoadedData, model_of
 from luthier.recipe.sample_weights import varied
 from luthier.recipe.sealed_file import values_of_test
 from luthier.recipe.stored_splits import read_splits
+from luthier.recipe.time_order import dates_of
 from luthier.request import RunRequest
 from luthier.rows import Rows
 from luthier.saved import RunFolder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -30,7 +29,6 @@ from luthier.data.columns import picture_columns
 from luthier.data.copies import Copies, CopyRule, copies_of, stored_grid
 from luthier.data.large import PLACE
 from luthier.data.near_rows import NearGrid
-from luthier.data.numerals import NumberStyle
 from luthier.data.pictures import PictureStore, common_shape, read_pictures
 from luthier.data.row_hashes import row_hashes
 from luthier.data.task import positive_facts, with_positive
@@ -39,6 +37,7 @@ from luthier.errors import InputError, listed, nearest
 from luthier.messages import Message
 from luthier.recipe.sample_weights import CountedRows, require_enough, require_weights, varied
 from luthier.recipe.sealed_source import read_test
+from luthier.recipe.time_order import require_order
 from luthier.request import RunRequest
 from luthier.saved import Model, open_run
 from luthier.task import is_matrix, matrix_of, require_metrics, require_numbers
@@ -71,7 +70,10 @@ class LoadedData:
     heads: tuple[Task, ...] = ()  # all targets, where several share their networks: a row may lack some
     encoder: TableEncoder | None = None  # of networks that were trained before, where these are delivered
 
-    tasks = property(lambda self: self.heads or (self.task,), doc="What is predicted, by target.")
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is predicted, by target."""
+        return self.heads or (self.task,)
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -185,7 +187,7 @@ def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) ->
             )
     read = read if heads else replace(read, task=_positive(read, asked))
     if asked.time:
-        _check_time(read, asked)
+        require_order(asked, read.facts.get(asked.time))
     # Who a row belongs to, how much it counts, or what else is asked about it, is not what it is like.
     reasons = {asked.group: GROUPED, asked.sample_weight: WEIGHED, **dict.fromkeys(asked.beside, BESIDE)}
     columns = tuple(
@@ -227,53 +229,6 @@ def _positive(read: LoadedData, asked: RunRequest) -> Task:
 def weights_of(frame: pl.DataFrame, name: str) -> np.ndarray | None:
     """How much rows count [N], on average about 1; None where all count alike."""
     return frame[name].to_numpy() if name else None
-
-
-# Words beside numbers that grow with time.
-OF_TIME = re.compile(
-    r"ms|s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?|months?|q|quarters?|y|yrs?|years?|"
-    r"t|steps?|ad|ce|utc|am|pm|年|月|日|天|周|季度|秒|分|小时"
-)
-
-
-def _check_time(read: LoadedData, asked: RunRequest) -> None:
-    """InputError where the order of the rows depends on which of two numbers is the month, or on what a word beside
-    each number means: "3 days ago" is later than "9 days ago"."""
-    facts = read.facts.get(asked.time)
-    style = NumberStyle() if facts is None or not facts.style else NumberStyle.from_json(facts.style)
-    words = [word for affix in (style.before, style.after) for word in affix.lower().split() if word.isalpha()]
-    if strange := [word for word in words if not OF_TIME.fullmatch(word)]:
-        raise InputError(
-            Message(
-                "--time {time}: '{word}' stands beside each number, and may turn their order around",
-                time=asked.time,
-                word=strange[0],
-            ),
-            expected=Message("dates, or numbers that grow with time"),
-            remedy=Message("make them plain numbers that grow with time"),
-        )
-    if facts is not None and facts.other_format and not dates_of(asked):
-        raise InputError(
-            Message(
-                "--time {time}: '{first}' can be read as {date_format} and as {other_format}",
-                time=asked.time,
-                first=facts.first,
-                date_format=facts.date_format,
-                other_format=facts.other_format,
-            ),
-            expected="dates whose day and month cannot be mistaken",
-            remedy=Message(
-                "name the format: --column {time}=date:{date_format} or date:{other_format}",
-                time=asked.time,
-                date_format=facts.date_format,
-                other_format=facts.other_format,
-            ),
-        )
-
-
-def dates_of(asked: RunRequest) -> str:
-    """The format of the column that orders rows by time, where it was said: `--column when=date:%d/%m/%Y`."""
-    return asked.columns.get(asked.time, "").partition(":")[2]
 
 
 def read_and_infer(
