@@ -292,7 +292,9 @@ class RunRequest(PlanConfig):
         OptionSpec("o--- -- o-- --", f"{_REPLACED}; steps are taken by `fit` and `test` alone", "--step"),
     ] = 1
     """The first step that is walked anew."""
-    heads: Annotated[Names, OptionSpec("rrro -- ooo oo", "networks of several targets are trained in one go")] = ()
+    heads: Annotated[
+        Names, OptionSpec("rrro -- ooo oo", "networks of several targets are trained in one go", "several --target")
+    ] = ()
     """The targets that share the run's networks."""
     base: Annotated[FilePath, OptionSpec("---- -o ooo --", f"a search alone has one; {_OPEN}", "tune RUN")] = ""
     """The run whose table, split and setting a search takes over."""

@@ -155,7 +155,9 @@ def replace_targets(targets: torch.Tensor) -> Rows:
 
 @pytest.fixture(scope="module")
 def models() -> dict[str, Model]:
-    profile = Profile.of(*ENCODER.described(Inputs(numbers=CELLS, codes=CODES)), dict(zip(ENCODER.category_names, LEVELS, strict=True)))
+    profile = Profile.of(
+        *ENCODER.described(Inputs(numbers=CELLS, codes=CODES)), dict(zip(ENCODER.category_names, LEVELS, strict=True))
+    )
     task = Task("multiclass", "y", CLASSES)
     return {
         name: Model(

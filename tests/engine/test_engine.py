@@ -243,7 +243,7 @@ def test_resume_from_any_step_is_bit_exact(step: int, rule: str) -> None:
 def test_best_weights_are_kept_and_cut_out_as_a_module() -> None:
     part = data("softmax")
     outcome = train(members("batch norm"), part, part, settings(steps=60, dtype=torch.float32))
-    logits = outcome.logits(part.numbers.float(), part.codes)
+    logits = outcome.logits(Inputs(numbers=part.numbers.float(), codes=part.codes))
     for k in range(4):
         rows = outcome.history.to_frame().filter(member=k)
         assert outcome.best_validation_loss[k] == rows["validation_loss"].min()

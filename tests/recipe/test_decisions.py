@@ -49,6 +49,7 @@ from luthier.recipe.decisions.interval_choice import IntervalEvidence
 from luthier.recipe.decisions.learning_rate import RateEvidence, ShortRun
 from luthier.recipe.decisions.loss_choice import LossEvidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
+from luthier.recipe.decisions.quantile_choice import QuantileEvidence
 from luthier.recipe.decisions.remedy import NoRemedyEvidence, RemedyEvidence, StandingLosses, Variant
 from luthier.recipe.decisions.row_parts import SplitEvidence, TextEvidence
 from luthier.recipe.decisions.starting_network import ConvnetEvidence, TextNetworkEvidence, WidthEvidence
@@ -164,6 +165,11 @@ CASES: list[tuple[Evidence[Any], Any, Evidence[Any] | None]] = [
     (CalibrationEvidence("temperature", 1.2, out_of_fold=True), 1.2, CalibrationEvidence("temperature", 3.25, True)),
     (CalibrationEvidence("interval", 0.4, out_of_fold=False), 0.4, None),
     (IntervalEvidence(2.5, 2.2, 900, out_of_fold=True), True, IntervalEvidence(2.2, 2.5, 900, out_of_fold=False)),
+    (
+        QuantileEvidence((0.1, 0.9), 0.3, 0.2, out_of_fold=True),
+        True,
+        QuantileEvidence((0.1, 0.9), 0.3, None, out_of_fold=False),
+    ),
     (
         ThresholdEvidence("yes", (Threshold(0.5, 0.4), Threshold(0.2, 0.3)), "1:5", 0.17),
         0.2,

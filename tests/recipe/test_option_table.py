@@ -237,7 +237,7 @@ def ordered(table: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pa
     days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 8, 27), eager=True).dt.strftime("%d/%m/%Y")
     rows = table.select("a", level=(2 * table["a"]).round().clip(-3, 3).cast(pl.Int64), when=days)
     rows.sample(fraction=1, shuffle=True, seed=0).write_csv(folder / "rows.csv")
-    new = rows.with_columns(a=pl.col("a") + 0.00001, when=days.str.replace("2024", "2028"))
+    new = rows.with_columns(a=pl.col("a") + 0.0314, when=days.str.replace("2024", "2028"))
     new[:60].write_csv(folder / "new.csv")
     luthier.fit(folder / "rows.csv", run=folder / "run", screen=SilentScreen(), **IN_TIME)
     return folder / "run"
@@ -246,7 +246,7 @@ def ordered(table: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="module")
 def came(run: Path, ordered: Path, table: pl.DataFrame) -> Callable[[str, str], Path]:
     """The run that a command makes of one of the two; each is made once."""
-    new = table[:60].with_columns(a=pl.col("a") + 0.00001, who="new " + pl.col("who"))
+    new = table[:60].with_columns(a=pl.col("a") + 0.0314, who="new " + pl.col("who"))
     new.write_csv(run.parent / "new.csv")
 
     @cache

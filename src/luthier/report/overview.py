@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from luthier import storage
+from luthier.messages import tr
 from luthier.objective import metric_named
 from luthier.report.contents import read_contents
 from luthier.report.html import whole_page
@@ -26,24 +27,27 @@ def write_overview(run: Path) -> Path:
 def _body(run: Path) -> Iterator[str]:
     facts = open_run(run).facts()
     source = escape(Path(facts["source"]).name)
-    yield f"<header><p class=eyebrow>{source}</p><h1>{len(facts['folders'])} targets</h1></header>"
+    title = tr("{count} targets", count=len(facts["folders"]))
+    yield f"<header><p class=eyebrow>{source}</p><h1>{title}</h1></header>"
     if "networks" in facts:
-        yield f'<p>All targets share their networks: <a href="./{quote(facts["networks"])}/report.html">how they were '
-        yield "trained</a>. Each has an ensemble of their heads, its own sealed rows and its own report.</p>"
-    yield "<section><div class=scroll><table><thead><tr><th>target</th><th>score</th><th>on unseen rows</th>"
-    yield "<th>best baseline</th><th>next</th></tr></thead><tbody>"
+        text = tr("All targets share their networks. Each has an ensemble of their heads and its own report.")
+        way = f'<a href="./{quote(facts["networks"])}/report.html">{tr("How the networks were trained")}</a>'
+        yield f"<p>{escape(text)} {way}</p>"
+    names = (tr("target"), tr("score"), tr("on unseen rows"), tr("best baseline"), tr("next"))
+    yield "<section><div class=scroll><table><thead><tr>" + "".join(f"<th>{name}</th>" for name in names)
+    yield "</tr></thead><tbody>"
     for target, place in facts["folders"].items():
         path = run / place
         if not (path / "run.json").exists():
-            yield f"<tr><td>{escape(target)}</td><td colspan=4>not started</td></tr>"
+            yield f"<tr><td>{escape(target)}</td><td colspan=4>{tr('not started')}</td></tr>"
             continue
         result = read_contents(path)
         link = f'<a href="./{quote(place)}/report.html">{escape(target)}</a>'
         if not result.scores:
-            yield f"<tr><td>{link}</td><td colspan=4>no test score yet</td></tr>"
+            yield f"<tr><td>{link}</td><td colspan=4>{tr('no test score yet')}</td></tr>"
             continue
         best = _best_baseline(result.scores["metric"], result.scores["baselines"])
-        cells = (result.scores["metric"], number(result.scores["headline"]), best, result.scores["next_step"])
+        cells = (tr(result.scores["metric"]), number(result.scores["headline"]), best, result.scores["next_step"])
         yield f"<tr><td>{link}</td>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
     yield "</tbody></table></div></section>"
 
