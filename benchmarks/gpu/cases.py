@@ -86,13 +86,14 @@ def drawn(of: str, loss: str, *, weighted: bool = False) -> Rows:
     codes = torch.randint(0, 4, (ROWS, 2 if of == "codes" else 0), generator=generator)
     if of == "bytes":
         features = (features * 40 + 128).clamp(0, 255).to(torch.uint8)
+    inputs = Inputs(numbers=features, codes=codes)
     if of == "text":
-        features = torch.randint(0, 20, (ROWS, 9), generator=generator).double()  # 5 pieces, then 4 pairs
-        scores = features[:, :CLASSES]
+        tokens = torch.randint(0, 20, (ROWS, 9), generator=generator, dtype=torch.int32)  # 5 pieces, then 4 pairs
+        inputs, scores = Inputs(numbers=features[:, :0], tokens=tokens, codes=codes), tokens[:, :CLASSES].double()
     indicators = loss in ("binary", "quadratic")
     targets = scores if loss in ("mse", "mae", "huber") else (scores > 0).double() if indicators else scores.argmax(1)
     weights = torch.rand(ROWS, generator=generator, dtype=torch.float64) + 0.5 if weighted else None
-    return Rows(Inputs(numbers=features, codes=codes), targets, weights)
+    return Rows(inputs, targets, weights)
 
 
 def conv() -> nn.Module:
