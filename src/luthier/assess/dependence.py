@@ -28,6 +28,7 @@ def partial_dependence(
     The column is the place of a `number` [N, F] or of a `code` [N, K]; `predict` gives [N] or [N, C]. Where columns
     hang together, rows are made that nobody has: read it beside the importance, not alone.
 
+    >>> import torch
     >>> X = torch.tensor([[0.0, 1.0], [1.0, 3.0]])
     >>> found = partial_dependence(lambda x: x.numbers.sum(1).numpy(), Inputs(numbers=X), number=0, values=[5.0])
     >>> found[0][0].value

@@ -137,6 +137,7 @@ class Model:
         return self.in_pieces(answer, inputs)
 
     def in_pieces(self, answer: Callable[..., np.ndarray], *rows: Inputs | Tensor) -> np.ndarray:
+        """What `answer` gives of rows, of many of them a piece at a time, in threads."""
         return in_threads(answer, *rows, at_once=PIECE) if self._of_numbers else answer(*rows)
 
     @property
