@@ -33,6 +33,7 @@ from luthier.assess.subgroups import subgroup_scores
 from luthier.data import centre_of, share_explained
 from luthier.data.measured_target import target_facts
 from luthier.objective import LOSSES, METRICS, mean_gradient, mean_loss
+from luthier.rows import Inputs
 from luthier.statistics.bags import greedy_weights
 
 N, C, EQUAL = 240, 3, 1e-12
@@ -134,15 +135,16 @@ def test_the_greedy_ensemble() -> None:
 
 def test_importance_counts_by_weight() -> None:
     """Rows of a vanishing weight do not count: the column that matters for them alone does not matter."""
-    X, codes = torch.from_numpy(RNG.normal(size=(N, 2))), torch.zeros(N, 0, dtype=torch.int64)
+    X = torch.from_numpy(RNG.normal(size=(N, 2)))
     light = np.arange(N) % 2 == 1
     y = np.where(light, X[:, 1].numpy(), X[:, 0].numpy())
 
-    def predict(x: torch.Tensor, _: torch.Tensor) -> np.ndarray:
-        return np.where(light, x[:, 1].numpy(), x[:, 0].numpy())
+    def predict(x: Inputs) -> np.ndarray:
+        return np.where(light, x.numbers[:, 1].numpy(), x.numbers[:, 0].numpy())
 
-    groups: Any = {"a": ([0], []), "b": ([1], [])}
-    result = permutation_importance(predict, X, codes, y, "rmse", groups, weights=np.where(light, 1e-9, 1.0))
+    groups = {"a": {"numbers": [0]}, "b": {"numbers": [1]}}
+    weights = np.where(light, 1e-9, 1.0)
+    result = permutation_importance(predict, Inputs(numbers=X), y, "rmse", groups, weights=weights)
     assert [row["column"] for row in result] == ["a", "b"]
     assert result[1]["drop"] < 1e-3 < result[0]["drop"]
 

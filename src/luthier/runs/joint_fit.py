@@ -22,6 +22,7 @@ from luthier.runs.fitting import request
 from luthier.saved import RunFolder
 
 TRAINING = 0.7  # of a budget of time: the rest is for what each target has of its own, baselines first
+SHORTEST = 0.001  # seconds of a share: a budget is said in thousandths
 NAMED = ("task", "order", "metric", "costs", "positive")
 
 
@@ -153,7 +154,7 @@ def _said_of(target: str, text: str) -> str:
 def share_of(whole: Budget, count: int) -> Budget:
     """An equal share of a budget."""
     if whole.seconds is not None:
-        return replace(whole, seconds=round(whole.seconds / count, 3))
+        return replace(whole, seconds=max(SHORTEST, round(whole.seconds / count, 3)))
     return replace(whole, steps=max(1, (whole.steps or 0) // count))
 
 
