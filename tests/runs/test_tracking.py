@@ -248,6 +248,8 @@ def test_the_runs_of_several_targets_are_followed_one_by_one(tmp_path: Path) -> 
         table, ["a", "b"], budget="60steps", run=tmp_path / "both", screen=Tracked(SilentScreen(), Listening())
     )
     assert [one for one in told if one[0] in ("begin", "FINISHED")] == [
+        ("begin", "networks"),
+        ("FINISHED", "networks"),
         ("begin", "a"),
         ("FINISHED", "a"),
         ("begin", "b"),
