@@ -256,4 +256,4 @@ def test_the_runs_of_several_targets_are_followed_one_by_one(tmp_path: Path) -> 
         ("FINISHED", "b"),
     ]
     second = told[told.index(("begin", "b")) :]
-    assert ("record", "decision/loss") in second
+    assert ("record", "decision/deliverable") in second
