@@ -61,6 +61,8 @@ def test_all_targets_share_their_networks(found: luthier.MultiTargetResult) -> N
     trunks = [{net.layers[0].weight.detach().numpy().tobytes() for net in model.nets} for model in (one, other)]
     assert trunks[0] & trunks[1]
     assert (found.path / "networks" / "ledger.jsonl").exists()
+    page = (found.path / "networks" / "report.html").read_text()
+    assert "These networks are shared by 3 targets." in page
     parts = [{part: set(rows) for part, rows in _rows_of(found, target).items()} for target in TARGETS]
     for part in ("training", "validation", "test"):
         assert parts[0][part] == parts[1][part] >= parts[2][part]

@@ -41,8 +41,16 @@ class Contents:
         return [record for record in self.records if record["kind"] == "finding"]
 
     @property
+    def shared_by(self) -> tuple[str, ...]:
+        """The targets that these networks were trained for, each of which is judged in a run of its own; else none."""
+        ended = self.facts["status"] == "stopped" and not self.scores
+        return tuple(self.facts["asked"].get("heads", ())) if ended else ()
+
+    @property
     def headline(self) -> str:
         """The verdict as a sentence."""
+        if self.shared_by:
+            return tr("These networks are shared by {count} targets.", count=len(self.shared_by))
         if not self.scores:
             return tr("This run has no test score yet.")
         sentence = str(self.scores["sentence"])

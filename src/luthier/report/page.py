@@ -60,7 +60,8 @@ def build_report(run: Path) -> str:
 
 def _verdict(run: Contents) -> Iterator[str]:
     source, facts = run.facts["source"], run.facts
-    yield f"<header><p class=eyebrow>{escape(source['name'])} → {escape(facts['target'])}</p>"
+    targets = ", ".join(run.shared_by) or facts["target"]
+    yield f"<header><p class=eyebrow>{escape(source['name'])} → {escape(targets)}</p>"
     yield f"<h1>{escape(run.headline)}</h1>"
     if facts["status"] == "cut":
         yield f"<p class=warning>{tr('The run was stopped early; this is the best model so far.')}</p>"
