@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import polars as pl
 import pytest
 import torch
 from tests import warm
+from tests.recipe.asking import Asked, questions_kept
 
 import luthier
 from luthier.engine import Member, Settings, train
@@ -23,8 +23,6 @@ from luthier.recipe.decisions import evidence_of, follows, wording_of
 from luthier.recipe.decisions.experiment import compared_with
 from luthier.recipe.fold_bags import BagPlan, train_bags
 from luthier.recipe.modality.tables import TableModality
-from luthier.recipe.questions import Question
-from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.records import result_and_entries
 from luthier.report.experiment_figures import effect_rows
@@ -60,22 +58,10 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return table(tmp_path_factory.mktemp("rows"))
 
 
-Asked = tuple[Runner, Setting, list[Question]]
-
-
 @pytest.fixture(scope="module")
 def walked(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[luthier.Result, Asked]:
     """A run, and what it asked of its runner about which setting."""
-    known: list[Asked] = []
-
-    asking = TableModality.questions
-
-    def kept(self: TableModality, runner: Runner, now: Setting, rates: Any) -> Iterator[Question]:
-        known.append((runner, now, list(asking(self, runner, now, rates))))
-        return iter(known[-1][2])
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(TableModality, "questions", kept)
+    with questions_kept() as known:
         return fit(source, tmp_path_factory.mktemp("runs") / "run", target="y"), known[0]
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from tests.recipe.asking import questions_kept
 
 import luthier
 from luthier.recipe.decisions import follows, wording_of
 from luthier.recipe.fold_bags import Bag, BagPlan, choosing_folds, train_bags
-from luthier.recipe.modality.tables import TableModality
 from luthier.recipe.questions import Question
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
@@ -34,16 +33,8 @@ def table(rows: int = 200) -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Asked:
     """A run with a metric that asks for the median, and what it asked of its runner about which setting."""
-    known: list[tuple[Runner, Setting, list[Question]]] = []
-    asking = TableModality.questions
-
-    def kept(self: TableModality, runner: Runner, now: Setting, rates: Any) -> Iterator[Question]:
-        known.append((runner, now, list(asking(self, runner, now, rates))))
-        return iter(known[-1][2])
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(TableModality, "questions", kept)
-        run = tmp_path_factory.mktemp("runs") / "run"
+    run = tmp_path_factory.mktemp("runs") / "run"
+    with questions_kept() as known:
         result = luthier.fit(table(), target="y", metric="mae", budget="600steps", run=run, screen=SilentScreen())
     assert result is not None
     return result, *known[0]

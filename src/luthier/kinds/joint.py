@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from luthier.kinds.inference import KINDS
+
 
 def _slices(widths: Sequence[int]) -> tuple[slice, ...]:
     return tuple(slice(end - width, end) for end, width in zip(accumulate(widths), widths, strict=True))
@@ -35,5 +37,6 @@ class JointKind:
     @property
     def answers(self) -> tuple[slice, ...]:
         """Where each target's answers lie: two probabilities come from one output, C from C - 1 cuts."""
-        more = {"binary": 1, "ordered": 1}
-        return _slices([width + more.get(kind, 0) for kind, width in zip(self.kinds, self.widths, strict=True)])
+        kinds = [KINDS[name] for name in self.kinds]
+        more = [kind.family == "binary" or kind.is_ordered for kind in kinds]
+        return _slices([width + one for width, one in zip(self.widths, more, strict=True)])

@@ -69,8 +69,8 @@ def _body(outcomes: Sequence[LabOutcome], pages_at: str) -> Iterator[str]:
     total = [one for outcome in outcomes for one in outcome.bench.comparisons]
     counts = {name: sum(one.verdict == name for one in total) for name in dict.fromkeys(one.verdict for one in total)}
     verdicts = ", ".join(f"{count} {tr(name)}" for name, count in counts.items())
-    template = "{labs} experiments, {figures} figures: {verdicts}."
-    summary = tr(template, labs=len(outcomes), figures=len(total), verdicts=verdicts)
+    summary = tr("Experiments: {labs}; figures: {figures}; {verdicts}.",
+                 labs=len(outcomes), figures=len(total), verdicts=verdicts)  # fmt: skip
     yield f"<header><h1>{tr('Labs')}</h1><p>{escape(summary)}</p></header>"
     for outcome in outcomes:
         lab, bench = outcome.lab, outcome.bench
