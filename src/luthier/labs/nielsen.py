@@ -71,7 +71,7 @@ def first_weights(bench: Bench) -> None:
         )
         ahead, left = (float((better[:, k] - large_[:, k]).mean()) for k in (0, -1))
         lead = f"{ahead:.2f} points, then {left:.2f}"
-        bench.holds("at the end most of the lead is gone", left < ahead / 2, lead, why=why)
+        bench.holds(f"at the end most of the lead is gone, {hidden} hidden", left < ahead / 2, lead, why=why)
         if data.is_mnist and not bench.quick:
             for curve, printed, name in zip(curves, PRINTED[hidden], ("large", "better"), strict=True):
                 bench.number(
