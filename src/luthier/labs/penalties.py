@@ -21,12 +21,13 @@ KINDS = {"none": GREY, "L2": BLUE, "L1": ORANGE}
 ROWS = 100
 
 
+def _beside(free: np.ndarray, held: np.ndarray) -> dict[str, float]:
+    return {"free": float(np.mean(free)), "held": float(np.mean(held))}
+
+
 def still(rows: int = ROWS, inputs: int = 40) -> Rows:
     """Rows whose inputs are all 0, so that the data say nothing about the weights on them."""
-    return Rows(
-        Inputs(numbers=torch.zeros(rows, inputs, dtype=torch.float64)),
-        torch.zeros(rows, dtype=torch.float64),
-    )
+    return Rows(Inputs(numbers=torch.zeros(rows, inputs, dtype=torch.float64)), torch.zeros(rows, dtype=torch.float64))
 
 
 def shrunk(weights: Tensor, steps: int, *, l1: float = 0.0, l2: float = 0.0, rate: float = 0.5) -> Tensor:
@@ -62,12 +63,8 @@ def shrinking(bench: Bench) -> None:
     alike = weights[above][(first - second)[above].abs().argmin()]
     bench.number("below this size L1 subtracts more, above it L2", 1.0, float(alike), 1e-9)
     left = shrunk(weights, steps, l2=lmbda)
-    bench.number(
-        Message("share left by L2 after {steps} steps", steps=steps),
-        (1 - step) ** steps,
-        float((left[above] / weights[above]).mean()),
-        1e-9,
-    )
+    what = Message("share left by L2 after {steps} steps", steps=steps)
+    bench.number(what, (1 - step) ** steps, float((left[above] / weights[above]).mean()), 1e-9)
     whole, weak = torch.ones(1, dtype=torch.float64), 1e-4 * ROWS
     bench.number(
         "share left by a step with lambda / n = 1e-4 and rate 0.5", 0.99995, float(shrunk(whole, 1, l2=weak)), 1e-12
@@ -196,19 +193,13 @@ def long_weights(bench: Bench) -> None:
     bench.holds(
         "without a penalty the weight vector is longer",
         bool((length[-1, free] > 2 * length[-1, held]).all()),
-        Message(
-            "{length:.1f}, with it {length_2:.1f}", length=length[-1, free].mean(), length_2=length[-1, held].mean()
-        ),
+        Message("{free:.1f}, with it {held:.1f}", **_beside(length[-1, free], length[-1, held])),
     )
     late = slice(epochs // 2, None)
     bench.holds(
         "and its direction changes less from epoch to epoch",
         bool(turn[late, free].mean() < turn[late, held].mean()),
-        Message(
-            "1 - cosine {turn:.1e}, with a penalty {turn_2:.1e}",
-            turn=turn[late, free].mean(),
-            turn_2=turn[late, held].mean(),
-        ),
+        Message("1 - cosine {free:.1e}, with a penalty {held:.1e}", **_beside(turn[late, free], turn[late, held])),
     )
     figure = empty_figure("epoch", "length of the first layer's weights")
     x = list(range(1, epochs + 1))
@@ -235,11 +226,7 @@ def steadier(bench: Bench) -> None:
     bench.holds(
         "a penalised network changes its answer less when the inputs change",
         bool(change[1].mean() < change[0].mean()),
-        Message(
-            "mean change {change:.4f}, with a penalty {change_2:.4f}",
-            change=change[0].mean(),
-            change_2=change[1].mean(),
-        ),
+        Message("mean change {free:.4f}, with a penalty {held:.4f}", **_beside(*change)),
     )
     wrong = part.targets.clone()
     at = torch.rand(len(part), generator=generator) < 0.2
@@ -248,11 +235,7 @@ def steadier(bench: Bench) -> None:
     bench.holds(
         "and learns less of wrong labels",
         muddled[1].mean() > muddled[0].mean(),
-        Message(
-            "a fifth of the labels random: {muddled:.1f} %, with a penalty {muddled_2:.1f} %",
-            muddled=muddled[0].mean(),
-            muddled_2=muddled[1].mean(),
-        ),
+        Message("a fifth of the labels random: {free:.1f} %, with a penalty {held:.1f} %", **_beside(*muddled)),
     )
     gap = right[2] - right[1]
     error = gap.std(ddof=1) / len(gap) ** 0.5
@@ -265,12 +248,7 @@ def steadier(bench: Bench) -> None:
     bench.holds(
         "the spread over seeds is smaller with it",
         spread[1] < spread[0],
-        Message(
-            "standard deviation over {count} seeds {spread:.2f} points, with it {spread_2:.2f}",
-            count=len(seeds),
-            spread=spread[0],
-            spread_2=spread[1],
-        ),
+        Message("standard deviation {free:.2f} points, with it {held:.2f}", **_beside(*spread)),
         why="with so few seeds two spreads differ clearly only if one is twice the other",
     )
 
@@ -298,13 +276,8 @@ def by_heart(bench: Bench) -> None:
     steps = -(-len(part) // BATCH) * (60 if bench.quick else 150)
     settings = Settings("softmax", "adam", BATCH, steps, steps)
     result = train([Member(spec, seed, 1e-3) for seed in bench.seeds(5, 3)], chance, None, settings)
-    bench.number(
-        Message("random labels are memorised: {rows} pictures", rows=rows),
-        100.0,
-        _right(result, chance),
-        0.5,
-        unit=" %",
-    )
+    what = Message("random labels are memorised: {rows} pictures", rows=rows)
+    bench.number(what, 100.0, _right(result, chance), 0.5, unit=" %")
     held_out = some(data.test, 2000)
     other = _right(result, replace(held_out, targets=torch.randint(10, (len(held_out),))))
     bench.number("and new pictures are predicted by chance", 10.0, other, 2.0, unit=" %")
