@@ -20,6 +20,7 @@ from luthier.data.word_pieces import UNKNOWN as UNKNOWN_PIECE
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest
 from luthier.messages import Message, joined
+from luthier.records import JsonObject
 from luthier.rows import Inputs, Place
 
 __all__ = ["DATE_PARTS", "FIRST_LEVEL", "MISSING", "NO_LEVEL", "UNKNOWN", "TableEncoder"]
@@ -214,7 +215,7 @@ class TableEncoder:
             by_name[f"{words.name} (unknown pieces)"] = (ids == UNKNOWN_PIECE).sum(1).numpy().astype(float)
         return by_name, {name: inputs.codes[:, k].numpy() for k, name in enumerate(self.category_names)}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The encoder as plain JSON values; a parser that several columns share is written once."""
         parsers = list(dict.fromkeys(column.cells for column in self.columns))
         return {

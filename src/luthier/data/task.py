@@ -20,6 +20,7 @@ from luthier.data.target_cells import CLASS_WORDS, read_target
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.kinds import KINDS, Family, Kind, TargetFacts, TaskKind, task_of
 from luthier.messages import Message, joined
+from luthier.records import JsonObject
 
 MOST_CLASSES = 1000
 
@@ -83,7 +84,7 @@ class Task:
         """The positive class of two; empty where there are not two."""
         return self.classes[self.positive_index] if len(self.classes) == 2 else ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The task as plain JSON values."""
         return {**asdict(replace(self, parser=None)), "parser": self.cells.to_json()}
 

@@ -10,7 +10,7 @@ from luthier.diagnosis.checks.base import ORDER
 from luthier.diagnosis.checks.curves import gap_gate
 from luthier.diagnosis.trace import Trace
 from luthier.messages import Message, as_message, joined, tr, with_messages
-from luthier.records import Finding
+from luthier.records import Finding, JsonObject
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Diagnosis:
 
     __repr__ = __str__
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The diagnosis as plain JSON values."""
         content: dict[str, Any] = {
             "findings": [finding.to_json() for finding in self.findings],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from luthier.engine.settings import Settings
 from luthier.errors import LuthierError
 from luthier.identity import name_of
 from luthier.nets import Spec
+from luthier.records import JsonObject
 from luthier.rows import Rows
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class RangeTest:
         """The same test together with short runs near its pick."""
         return replace(self, trials=tuple(trials))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The test as plain JSON values."""
         return asdict(self)
 

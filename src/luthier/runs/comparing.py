@@ -16,7 +16,7 @@ from luthier.errors import InputError, LuthierError
 from luthier.messages import Message, tr
 from luthier.recipe import read_ledger, wording_of
 from luthier.recipe.unsealed import require_sealed
-from luthier.records import Measure, signed
+from luthier.records import JsonObject, Measure, signed
 from luthier.runs.belonging import require_metric
 from luthier.runs.result import Result
 from luthier.saved import RunFolder, open_fit, read_judged
@@ -94,7 +94,7 @@ class Comparison:
             lines += [f"    {padded(run.name, wide)}  {_cut(text)}" for run, text in zip(self.runs, row, strict=True)]
         return lines
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The comparison as plain values."""
         return {
             "metric": self.metric,

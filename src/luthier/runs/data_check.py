@@ -20,7 +20,7 @@ from luthier.recipe import first_width, input_count, read_as_asked
 from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.problem import embedding_width
 from luthier.recipe.reading import LoadedData
-from luthier.records import Finding
+from luthier.records import Finding, JsonObject
 from luthier.request import Config, DataConfig, RunRequest
 from luthier.request_types import DataOptions
 from luthier.rows import Inputs, Rows
@@ -51,7 +51,7 @@ class DataReport:
         """Whether nothing graver than a note was found."""
         return all(f.severity == "note" for f in self.findings) and all(passed for _, passed, _ in self.checks)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The checkup as plain JSON values."""
         return {
             "source": self.source,

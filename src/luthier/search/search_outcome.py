@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from luthier.messages import with_messages
-from luthier.records import Finding
+from luthier.records import Finding, JsonObject
 from luthier.search.effort import Effort
 from luthier.search.sensitivity import VarianceShare, sensitivity
 from luthier.search.space import Space
@@ -86,7 +86,7 @@ class SearchOutcome:
             self.tables[stage] = sensitivity(trials, self.space, seed=self.effort.seed)
         return self.tables[stage]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """What was found, as plain values; the trials themselves stand in `frame`."""
         losses = [trial.value for trial in self.final]
         content: dict[str, Any] = {

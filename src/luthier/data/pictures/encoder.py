@@ -19,6 +19,7 @@ from luthier.data.sentences import SentenceVectors
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest
 from luthier.messages import Message
+from luthier.records import JsonObject
 from luthier.rows import Inputs, Place
 
 NAMED = 5
@@ -89,7 +90,7 @@ class PictureEncoder:
             result["sharpness"].append(edges)
         return {name: torch.cat(parts).double().numpy() if parts else np.zeros(0) for name, parts in result.items()}, {}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The encoder as plain JSON values; decoded pictures stay behind."""
         return {"kind": "pictures", "columns": [c.to_json() for c in self.columns], "shape": list(self.shape)}
 
