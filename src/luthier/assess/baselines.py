@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,6 +28,7 @@ from luthier.assess.baseline_process import (
     write_arrays,
 )
 from luthier.data import Task, flat
+from luthier.records import JsonObject
 from luthier.rows import Rows
 from luthier.storage import explained
 
@@ -64,14 +64,16 @@ class BaselineRun:
 
     def _begun(self, pictures: bool, sizes: tuple[int, ...], words: tuple[int, int, int]) -> subprocess.Popen[bytes]:
         task = self.task
-        facts: dict[str, Any] = {
+        facts: JsonObject = {
             "classes": len(task.classes),
             "log_scale": task.log_scale,
             "bounds": (task.traits.lowest, task.traits.highest),
             "sizes": sizes,
             "loss": self.loss,
+            "pictures": pictures,
+            "words": words,
+            "names": self.names,
         }
-        facts |= {"pictures": pictures, "words": words, "names": self.names}
         (self.folder / "task.json").write_text(json.dumps(facts))
         environment = {
             **os.environ,

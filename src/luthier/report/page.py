@@ -15,6 +15,7 @@ from luthier.errors import language_named
 from luthier.messages import Message, language, speaking, spoken, tr
 from luthier.recipe import checklist, evidence_of
 from luthier.recipe.decisions import wording_of
+from luthier.recipe.decisions.data_need import MoreRowsEvidence
 from luthier.recipe.decisions.experiment import AnswerEvidence, ExperimentEvidence
 from luthier.records import Wording, figure
 from luthier.report import figures
@@ -261,11 +262,10 @@ def _experiment(run: Contents, step: int) -> Iterator[str]:
 
 def _more_rows(run: Contents) -> Iterator[str]:
     result = next((r for r in run.decisions(4) if r["code"] == "more-rows"), None)
-    if result is not None:
+    evidence = None if result is None else evidence_of(result)
+    if isinstance(evidence, MoreRowsEvidence):
         yield f"<h3>{tr('Would more rows help?')}</h3>"
-        yield from plot(
-            "rows", figures.draw_more_rows(evidence_of(result).to_json()), tr("Validation loss against training rows")
-        )
+        yield from plot("rows", figures.draw_more_rows(evidence), tr("Validation loss against training rows"))
 
 
 def _checklist(run: Contents) -> Iterator[str]:

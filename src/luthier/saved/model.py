@@ -360,7 +360,7 @@ class Model:
         answer = self.probabilities if self.task.is_classes else self.values
         return dependence_frame(answer, inputs, place, self.task.classes or (self.task.target,))
 
-    def typical_row(self) -> dict[str, Any]:
+    def typical_row(self) -> dict[str, float | str | bool | None]:
         """A typical row: medians and most frequent levels, None for text, dates and unknown values.
 
         Empty for a model of pictures.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from luthier.objective import USUAL_LOSSES
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.steps.scores import PartScores, Predictions, answered
-from luthier.records import Finding, Measure
+from luthier.records import Finding, JsonObject, Measure
 from luthier.rows import Rows
 from luthier.task import answer_for, answer_named, residual_atoms
 
@@ -79,7 +78,7 @@ def _constant(runner: Runner, metric: str) -> np.ndarray:
     return answer_named(answer)(residual_atoms(y, weights)[None])
 
 
-def _shuffled(runner: Runner, method: str) -> dict[str, Any]:
+def _shuffled(runner: Runner, method: str) -> JsonObject:
     """Whether networks trained on shuffled targets do as well; asked of tables alone, whose networks are quick."""
     problem = runner.problem
     if problem.medium != "table":

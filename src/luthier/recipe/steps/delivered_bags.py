@@ -44,7 +44,7 @@ def keep_delivered(runner: Runner, choice: Deliverable, bags: Sequence[Bag]) -> 
     """Keep what is delivered and, of bags, their settings: networks of other kinds were stopped by validation rows."""
     weights = {(one.trained.name, one.member): one.weight for one in choice.components}
 
-    def described() -> dict[str, Any]:
+    def described() -> JsonObject:
         kept = [
             DeliveredBag(
                 bag.setting,
