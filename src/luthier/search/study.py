@@ -6,10 +6,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from luthier.errors import LuthierError
 from luthier.messages import Message, restored, with_messages
+from luthier.records import JsonObject
 from luthier.search.effort import Effort
 from luthier.search.jobs import Executor
 from luthier.search.journal import Journal
@@ -209,7 +209,7 @@ class Search:
         self._bracket += 1
         return replace(bracket, trials=min(bracket.trials, left))
 
-    def _ask(self, request: Request, stage: SearchStage) -> dict[str, Any]:
+    def _ask(self, request: Request, stage: SearchStage) -> JsonObject:
         """New trials from the sampler; the very first trial of a search is the default setting."""
         settings: list[Values] = []
         others = [] if self.store is None else self.store.others()
@@ -227,7 +227,7 @@ class Search:
             Trial(number, values, derive(self.effort.seed, "trial", number), stage.name)
             for number, values in zip(numbers, settings, strict=True)
         ]
-        asked: dict[str, Any] = {
+        asked: JsonObject = {
             "trials": [trial.to_json() for trial in trials],
             "used": max(used, 1),
             "notes": list(proposal.notes) if proposal else [],
@@ -242,7 +242,7 @@ class Search:
             return
         space = self.space.holding(stage.dimensions, trials[-1].values)
 
-        def table() -> list[dict[str, Any]]:
+        def table() -> list[JsonObject]:
             return [vars(share) for share in sensitivity(trials, space, seed=self.effort.seed)]
 
         result = self.journal.once("sensitivity", stage.name, table)
