@@ -99,12 +99,11 @@ def range_test(
     settings: Settings,
     *,
     seeds: Sequence[int],
-    steps: int = 100,
     low: float = 1e-6,
     high: float = 10.0,
     widenings: int = MOST_WIDENINGS,
 ) -> RangeTest:
-    """Raise the rate from `low` to `high` over `steps` steps, one network for each seed, stacked.
+    """Raise the rate from `low` to `high` over the steps of the settings, one network for each seed, stacked.
 
     The range is widened, so many times at most, when no loss ever fell, or none diverged or came to next to nothing.
     The networks are the test's own, so nothing outside it is changed.
@@ -112,7 +111,7 @@ def range_test(
     return ramp_until_it_tells(
         lambda rates: _ramp(spec, training, settings, seeds, rates),
         name=name_of(settings.rule),
-        steps=steps,
+        steps=settings.steps,
         low=low,
         high=high,
         widenings=widenings,

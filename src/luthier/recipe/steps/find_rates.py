@@ -64,7 +64,7 @@ def _range_test(
     )
     seeds = [derive(problem.seed, "range", k) for k in range(runner.plan.range_seeds)]
     runner.tell("range", rule=rule)
-    tested = range_test(spec, training, settings, seeds=seeds, steps=steps)
+    tested = range_test(spec, training, settings, seeds=seeds)
     confirmed = confirm(tested.pick, spec, training, settings, seeds=seeds, steps=steps)
     measured = [entry for entry in confirmed if entry["loss"] is not None]
     best = min(measured, key=lambda entry: entry["loss"] or 0.0) if measured else confirmed[0]
