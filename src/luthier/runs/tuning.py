@@ -15,6 +15,7 @@ from luthier.engine import part_of
 from luthier.engine.api import alike, known_spec, suited
 from luthier.errors import InputError
 from luthier.machine import torch_settings
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.nets.spec import DeferredSpec
 from luthier.objective import AnyLoss, has_gaps, loss_for
@@ -118,7 +119,7 @@ def _folder(path: Path, space: Space, effort: Effort, asked: dict[str, Any]) -> 
         if result != plain(wanted):
             different = [name for name in wanted if result is None or result.get(name) != plain(wanted)[name]]
             raise InputError(
-                f"'{path}' holds another search",
+                Message("'{path}' holds another search", path=path),
                 expected="the same data, space and settings as before, to continue it",
                 received="another " + " and another ".join(different),
                 remedy="name another folder, or delete that one",
