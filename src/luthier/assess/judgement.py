@@ -70,7 +70,7 @@ class JudgedBaseline:
 class SeedScore:
     """A network alone."""
 
-    seed: Text
+    seed: MessageText
     value: Undefined
     validation: Undefined = float("nan")
 
@@ -116,7 +116,7 @@ class TrialFacts:
 
     stage: Text
     population: Text
-    label: Text
+    label: MessageText
     inputs: Text
     rule: Text
     schedule: Text
@@ -127,7 +127,7 @@ class TrialFacts:
     dropout: list[Share]
     train_loss: Undefined
     validation_loss: Undefined
-    status: Text
+    status: MessageText
     member: Count = 0
     l2: Number = 0.0
     weight_decay: Number = 0.0
