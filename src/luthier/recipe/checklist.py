@@ -39,7 +39,7 @@ class Item:
     source: str
     codes: tuple[str, ...] = ()
     rungs: tuple[str, ...] = ()
-    media: tuple[str, ...] = ("table", "pictures", "text")  # kinds of rows that it is for
+    media: tuple[str, ...] = ()  # kinds of rows that it is for; empty: for all
 
 
 # The two ways back of the documents.
@@ -161,7 +161,7 @@ def _after_use(drift: Mapping[str, Any]) -> Ticked:
 
 
 def _ticked(item: Item, records: list[Mapping[str, Any]], drift: Mapping[str, Any], medium: str) -> Ticked:
-    if medium not in item.media:
+    if item.media and medium not in item.media:
         return Ticked(item, ELSEWHERE)
     if item.step == 6:
         return Ticked(item, DONE, str(drift["verdict"])) if drift else Ticked(item, OPEN)

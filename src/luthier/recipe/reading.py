@@ -13,9 +13,9 @@ import polars as pl
 from luthier.assess import Costs
 from luthier.data import (
     Column,
+    Encoder,
     Facts,
     Source,
-    TableEncoder,
     Task,
     encode_target,
     facts_of,
@@ -68,7 +68,7 @@ class LoadedData:
     hashed: np.ndarray | None = None  # what `cell_hashes` gives, once the cells are gone
     test: Source | None = None  # rows that are sealed in place of a part of these
     heads: tuple[Task, ...] = ()  # all targets, where several share their networks: a row may lack some
-    encoder: TableEncoder | None = None  # of networks that were trained before, where these are delivered
+    encoder: Encoder | None = None  # of networks that were trained before, where these are delivered
 
     @property
     def tasks(self) -> tuple[Task, ...]:

@@ -200,7 +200,7 @@ def _tune_table(
     )
     _, runner = walk.start()
     work = runner.problem
-    if work.medium != "table":
+    if not work.data.encoder.dense:
         raise InputError(
             f"'{read.source.name}' holds {work.medium}",
             expected="a table; the search covers dense networks",

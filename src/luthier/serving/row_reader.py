@@ -70,7 +70,7 @@ class RowReader:
     def __init__(self, encoder: TableEncoder, typical: Mapping[str, Any]) -> None:
         self._encoder, self._typical = encoder, typical
         self._large = asyncio.Lock()  # large bodies are read one after another, small ones between their slices
-        self.quick = not encoder.words
+        self.quick = encoder.medium == "table"  # so that each cell is encoded by itself
         self._few = FewRows(encoder) if self.quick else None
 
     @property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from luthier.data import PictureEncoder, TableEncoder
 from luthier.saved import Model
 from luthier.serving.batching import RequestBatches
 from luthier.serving.limits import Limits
@@ -28,14 +29,24 @@ class ServedModel:
 
     async def answers_a_typical_row(self) -> bool:
         """Whether a row like those of training is predicted; of pictures, that the model is there."""
-        if not isinstance(self.reader, RowReader):
+        example = self.content[JSON].get("example")
+        if example is None:
             return True
-        body = json.dumps(self.content[JSON]["example"]).encode()
+        body = json.dumps(example).encode()
         return None not in await self.batches.answers(await self.reader.read_in_turns(JSON, body, Limits()))
 
 
-def _reader_of(model: Model) -> Reader:
-    if isinstance(model.encoder, PictureEncoder):
-        return PictureReader(model.encoder)
-    assert isinstance(model.encoder, TableEncoder)
+def _of_rows(model: Any) -> Reader:
     return RowReader(model.encoder, model.typical_row())
+
+
+def _of_pictures(model: Any) -> Reader:
+    return PictureReader(model.encoder)
+
+
+READERS: Mapping[str, Callable[[Model], Reader]] = {"pictures": _of_pictures}  # of all others: rows of cells
+
+
+def _reader_of(model: Model) -> Reader:
+    reads: Callable[[Model], Reader] = READERS.get(model.encoder.medium, _of_rows)
+    return reads(model)

@@ -10,7 +10,7 @@ from luthier.recipe.problem import Problem
 
 MODALITIES: dict[str, Modality] = {"table": TableModality(), "pictures": PictureModality(), "text": TextModality()}
 
-__all__ = ["MODALITIES", "Modality", "WholeTraining", "modality_of"]
+__all__ = ["MODALITIES", "Modality", "TableModality", "WholeTraining", "modality_of"]
 
 
 def modality_of(problem: Problem) -> Modality:

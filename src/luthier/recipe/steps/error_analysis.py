@@ -18,7 +18,6 @@ from luthier.assess import (
     worst_cases,
 )
 from luthier.assess.calibration import NOMINAL
-from luthier.data import TableEncoder
 from luthier.optional import has
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
@@ -45,7 +44,7 @@ def error_analysis(
     problem = runner.problem
     task = problem.task
     y, weights = own_scale(task, test), None if test.weights is None else test.weights.numpy()
-    labels = _labels(runner, test)
+    labels = problem.data.encoder.labels(test.inputs)
     unlike = model.unlike_encoded(test.inputs).to_numpy()
     importance = _importance(runner, model)
     result: dict[str, Any] = {
@@ -138,8 +137,7 @@ def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[dict[s
 
 def _why(model: Model, test: Rows, worst: list[dict[str, Any]], numbers: np.ndarray) -> list[list[tuple[str, float]]]:
     """The three columns that add most to the answer of each of the worst rows, where Captum is there to tell."""
-    table = isinstance(model.encoder, TableEncoder) and not model.encoder.words
-    if not (worst and table and has("captum") and len(model.encoder.places()) <= MOST_COLUMNS):
+    if not (worst and model.encoder.dense and has("captum") and len(model.encoder.places()) <= MOST_COLUMNS):
         return []
     indices = {int(row): place for place, row in enumerate(numbers)}
     rows = [indices[one["row"]] for one in worst]
@@ -148,22 +146,3 @@ def _why(model: Model, test: Rows, worst: list[dict[str, Any]], numbers: np.ndar
         [(predictions.columns[int(k)], float(row[k])) for k in np.argsort(-np.abs(row))[:3]]
         for row in predictions.shares
     ]
-
-
-def _labels(runner: Runner, test: Rows) -> dict[str, np.ndarray]:
-    """Values of the columns with few of them, as text."""
-    encoder = runner.problem.data.encoder
-    result: dict[str, np.ndarray] = {}
-    if not isinstance(encoder, TableEncoder):
-        return result
-    for k, name in enumerate(encoder.category_names):
-        levels = np.array(encoder.levels(name), dtype=object)
-        result[name] = levels[test.codes[:, k].numpy()].astype(str)
-    booleans = {column.name for column in encoder.columns if column.kind == "boolean"}
-    for i, name in enumerate(encoder.number_names):
-        if name in booleans:
-            values = test.numbers[:, i].numpy()
-            no, yes = encoder.truth_names(name)
-            words = np.where(np.isnan(values), "(missing)", np.where(values > 0, yes, no))
-            result[name] = words.astype(str)
-    return result
