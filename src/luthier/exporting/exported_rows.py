@@ -21,6 +21,7 @@ from luthier.data.parsing import CellParser
 from luthier.errors import InputError
 from luthier.exporting import plain_model, plain_pictures
 from luthier.exporting.graph import ExportedGraph, ExportedPictureGraph
+from luthier.messages import Message
 from luthier.nets import BackboneSpec, ConvSpec, DenseSpec
 from luthier.rows import Inputs
 from luthier.saved import Model
@@ -183,7 +184,8 @@ EXPORTED: dict[str, ExportedRows] = {"table": ExportedCells(), "pictures": Expor
 def exportable(model: Model, kinds: tuple[type, ...] = (DenseSpec, ConvSpec, BackboneSpec)) -> ExportedRows:
     """How the model's rows are exported. InputError for text, which no graph reads, and for networks of other kinds."""
     if model.encoder.medium not in EXPORTED:
-        raise InputError("a model of text cannot be exported with its preprocessing",
+        medium = Message(model.encoder.medium)
+        raise InputError(Message("a model of {medium} cannot be exported with its preprocessing", medium=medium),
                          expected="a model of numbers, categories, booleans and dates, or of pictures",
                          remedy="use model.luthier itself, with luthier.load")  # fmt: skip
     others = {type(net.spec).__name__ for net in model.nets if not isinstance(net.spec, kinds)}

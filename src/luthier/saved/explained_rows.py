@@ -11,6 +11,7 @@ from torch import Tensor
 from luthier.assess import Profile
 from luthier.data import Encoder, TableEncoder, texts_of
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.nets import Net
 from luthier.rows import Inputs
 from luthier.saved.blend import Blend
@@ -56,7 +57,8 @@ class OtherRows:
     def explained(self, model: ExplainedModel, rows: Inputs, told: Tensor) -> tuple[Tensor, ...]:
         """Answers [N] of the classes `told`, or of the value, those of typical rows, and the shares between."""
         raise InputError(
-            "models of text cannot be explained", expected="a model of a table without text, or of pictures"
+            Message("models of {medium} cannot be explained", medium=Message(model.encoder.medium)),
+            expected="a model of a table without text, or of pictures",
         )
 
     def beside(
@@ -114,9 +116,9 @@ class PictureRows(OtherRows):
         return {}
 
 
-MEDIA = {"table": CellRows(), "text": TextRows(), "pictures": PictureRows()}
+MEDIA: dict[str, OtherRows] = {"table": CellRows(), "text": TextRows(), "pictures": PictureRows()}
 
 
 def medium_of(encoder: Encoder) -> OtherRows:
-    """How a model of such rows explains its predictions."""
-    return MEDIA.get(encoder.medium, OtherRows())
+    """How a model of such rows explains its predictions; rows that are numbers and categories as a table does."""
+    return MEDIA.get(encoder.medium) or (CellRows() if encoder.dense else OtherRows())
