@@ -63,6 +63,11 @@ class Inputs(Mapping[str, Tensor]):
         return self._of("tokens", torch.int32)
 
     @property
+    def pixels(self) -> Tensor:
+        """Pictures [N, C, H, W]; [N, 0] where there are none."""
+        return self._of("pixels", torch.uint8)
+
+    @property
     def only(self) -> Tensor:
         """The one tensor that has columns. InputError where several have."""
         wide = [name for name, value in self.items() if value.ndim != 2 or value.shape[1]]

@@ -6,6 +6,7 @@ from luthier.data.columns import Column, column_of, infer_columns
 from luthier.data.encode import TableEncoder, texts_of
 from luthier.data.encoders import ENCODERS, Encoder, Prepare, encoder_from_json, encoder_of, flat, preprocess_from
 from luthier.data.facts import Facts, facts_of
+from luthier.data.mixed_rows import MixedEncoder
 from luthier.data.parsing import CellParser
 from luthier.data.pictures import FORMATS as PICTURE_FORMATS
 from luthier.data.pictures import PictureEncoder, Pixels
@@ -27,6 +28,7 @@ __all__ = [
     "Column",
     "Encoder",
     "Facts",
+    "MixedEncoder",
     "PictureEncoder",
     "Pixels",
     "Prepare",

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from luthier.data.columns import Column
 from luthier.data.encode import TableEncoder
 from luthier.data.encoder_checks import Require
+from luthier.data.mixed_rows import MixedEncoder
 from luthier.data.pictures import PictureEncoder, Pixels, Shape
 from luthier.data.preprocess import Preprocess
 from luthier.data.sentences import SentenceVectors
@@ -121,7 +122,11 @@ class EncoderKind(Protocol):
         """The encoder that `to_json` gave."""
 
 
-ENCODERS: dict[str, EncoderKind] = {"table": TableEncoder, "pictures": PictureEncoder}  # the last that reads them does
+ENCODERS: dict[str, EncoderKind] = {  # of those that read a table's columns the last one does
+    "table": TableEncoder,
+    "pictures": PictureEncoder,
+    "mixed rows": MixedEncoder,
+}
 
 
 def encoder_of(frame: pl.DataFrame, columns: Sequence[Column], **options: Any) -> Encoder:
@@ -139,13 +144,15 @@ def encoder_from_json(value: Mapping[str, Any]) -> Encoder:
 
 
 def flat(inputs: Inputs, side: int = 28) -> Tensor:
-    """Rows as plain numbers [N, F] for methods that know no pictures: pixels between 0 and 1, of at most `side`."""
+    """Rows as plain numbers [N, F] for methods that know no pictures: pixels between 0 and 1, of at most `side`, then
+    the other numbers."""
     if "pixels" not in inputs:
         return inputs.numbers
     pixels = inputs["pixels"]
     size = min(side, pixels.shape[2]), min(side, pixels.shape[3])
     pieces = [F.adaptive_avg_pool2d(some.float() / 255, size).flatten(1) for some in torch.split(pixels, 1024)]
-    return torch.cat(pieces) if pieces else torch.zeros(0, pixels.shape[1] * size[0] * size[1])
+    seen = torch.cat(pieces) if pieces else torch.zeros(0, pixels.shape[1] * size[0] * size[1])
+    return torch.cat([seen.to(inputs.numbers.dtype), inputs.numbers], 1) if inputs.numbers.shape[1] else seen
 
 
 def preprocess_from(config: Mapping[str, Any]) -> Prepare:

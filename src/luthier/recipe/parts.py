@@ -69,7 +69,7 @@ def parts_of(
     elif asked.warm_start:
         encoder = model_of(asked.warm_start).encoder
     else:
-        options = {"text_model": asked.text_model, "store": read.pictures}
+        options = {"text_model": asked.text_model, "store": read.beside if read.pictures is None else read.pictures}
         encoder = encoder_of(frames["training"], read.columns, **options)
     _keep_vectors(encoder, read.frame, asked)
     training, validation = (dataset(frames[name], encoder, read.task, read.weight, read.heads) for name in PARTS[:2])

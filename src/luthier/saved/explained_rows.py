@@ -98,6 +98,24 @@ class TextRows(OtherRows):
         return [pl.Series("words", ["; ".join(map(str, row[:MOST_SHOWN])) for row in found], dtype=pl.String)]
 
 
+class MixedRows(OtherRows):
+    """Cells beside a picture."""
+
+    def settable(self, model: ExplainedModel, column: str) -> Settable:
+        """As a table's."""
+        if column == model.encoder.picture.name:
+            raise InputError(
+                Message("partial dependence is not defined for column '{column}'", column=column),
+                expected="a number, boolean or category",
+                received="picture",
+            )
+        return settable(model.encoder.table, model.profile, column)
+
+    def typical_row(self, model: ExplainedModel) -> dict[str, Any]:
+        """A table's, without a picture."""
+        return {**typical_row(model.encoder.table, model.profile or Profile(0)), model.encoder.picture.name: None}
+
+
 class PictureRows(OtherRows):
     """Pictures: what each pixel adds to the answer for a flat picture."""
 
@@ -116,7 +134,12 @@ class PictureRows(OtherRows):
         return {}
 
 
-MEDIA: dict[str, OtherRows] = {"table": CellRows(), "text": TextRows(), "pictures": PictureRows()}
+MEDIA: dict[str, OtherRows] = {
+    "table": CellRows(),
+    "text": TextRows(),
+    "pictures": PictureRows(),
+    "mixed rows": MixedRows(),
+}
 
 
 def medium_of(encoder: Encoder) -> OtherRows:

@@ -198,10 +198,26 @@ class PictureEncoderFacts(TypedDict):
     shape: Shape
 
 
+class MixedEncoderFacts(TypedDict):
+    """How a table with a column of pictures is encoded."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    kind: Literal["mixed rows"]
+    table: Annotated[TableEncoderFacts, AfterValidator(_parsers_there)]
+    picture: PictureColumn
+    shape: Shape
+
+
+def _encoder_kind(value: Any) -> str:
+    kind = value.get("kind") if isinstance(value, dict) else None
+    return kind if kind in ("pictures", "mixed rows") else "table"
+
+
 EncoderFacts: Any = Annotated[
     Annotated[PictureEncoderFacts, Tag("pictures")]
+    | Annotated[MixedEncoderFacts, Tag("mixed rows")]
     | Annotated[TableEncoderFacts, AfterValidator(_parsers_there), Tag("table")],
-    Discriminator(lambda value: "pictures" if isinstance(value, dict) and value.get("kind") == "pictures" else "table"),
+    Discriminator(_encoder_kind),
 ]
 
 

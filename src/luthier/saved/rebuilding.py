@@ -34,6 +34,8 @@ from luthier.nets import (
     DenseNet,
     DenseSpec,
     Licence,
+    MixedNet,
+    MixedSpec,
     Net,
     Spec,
     TextSpec,
@@ -157,14 +159,23 @@ def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder,
         return _dense_net(spec, stored, encoder, numbers)
     if isinstance(spec, TextSpec):
         _check_levels(spec, encoder)
-        texts = [(words.pieces, words.length) for words in encoder.texts]
-        _require(texts == [(spec.pieces, spec.length)], "a network of the encoder's words")
-        _require(spec.pairs in (0, len(encoder.texts[0].pairs)) and spec.numbers == numbers, "its pairs and numbers")
+        texts = [(words.pieces, words.length, len(words.pairs)) for words in encoder.texts]
+        pieces, length, pairs = (texts or [(0, 0, 0)])[0]
+        _require((spec.pieces, spec.length) == (pieces, length), "a network of the encoder's words")
+        _require(spec.pairs in (0, pairs) and spec.numbers == numbers, "its pairs and numbers")
+        _require(
+            (spec.picture.inputs if isinstance(spec, MixedSpec) else ()) == encoder.shape,
+            f"a network of pictures of {encoder.shape}",
+        )
         _require(spec.vectors == encoder.vector_width, f"a network of vectors of {encoder.vector_width} numbers")
         with ShapesAlone(), torch.device("meta"):
-            net: Net = TextNet(spec)
+            net: Net = MixedNet(spec) if isinstance(spec, MixedSpec) else TextNet(spec)
     else:
-        _require(spec.inputs == encoder.shape, f"a network of pictures of {encoder.shape}", str(spec.inputs))
+        _require(
+            encoder.medium == "pictures" and spec.inputs == encoder.shape,
+            f"a network of pictures of {encoder.shape}",
+            str(spec.inputs),
+        )
         net = _picture_net(spec, stored)
     _fill(net, stored)
     return net.eval()

@@ -9,6 +9,7 @@ from typing import Any
 from luthier.saved import Model
 from luthier.serving.batching import RequestBatches
 from luthier.serving.limits import Limits
+from luthier.serving.mixed_reader import MixedReader
 from luthier.serving.picture_reader import PictureReader
 from luthier.serving.predictions import Answers
 from luthier.serving.requests import Reader
@@ -44,7 +45,14 @@ def _of_pictures(model: Any) -> Reader:
     return PictureReader(model.encoder)
 
 
-READERS: Mapping[str, Callable[[Model], Reader]] = {"pictures": _of_pictures}  # of all others: rows of cells
+def _of_mixed_rows(model: Any) -> Reader:
+    return MixedReader(model.encoder, model.typical_row())
+
+
+READERS: Mapping[str, Callable[[Model], Reader]] = {  # of all others: rows of cells
+    "pictures": _of_pictures,
+    "mixed rows": _of_mixed_rows,
+}
 
 
 def _reader_of(model: Model) -> Reader:

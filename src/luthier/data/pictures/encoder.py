@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from luthier.data.columns import Column
 from luthier.data.encoder_checks import Require
+from luthier.data.picture_parts import parts_of_pictures
 from luthier.data.pictures.decoding import Shape, decode_block
 from luthier.data.pictures.store import PictureStore, store_of
 from luthier.data.sentences import SentenceVectors
@@ -154,11 +154,7 @@ class Pixels(torch.nn.Module):
 
     def plain(self, inputs: Inputs) -> Tensor:
         """Each picture as 64 means of its parts [N, 64], between 0 and 1: what familiarity is told by."""
-        pieces = [
-            F.adaptive_avg_pool2d(some.float().mean(1), 8).flatten(1) / 255
-            for some in torch.split(inputs["pixels"], 1024)
-        ]
-        return torch.cat(pieces) if pieces else torch.zeros(0, 64)
+        return parts_of_pictures(inputs["pixels"])
 
     def config(self) -> dict[str, Any]:
         """Its name."""
