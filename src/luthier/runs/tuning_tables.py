@@ -272,15 +272,15 @@ def _refuse_another_problem(run: RunFolder, config: TuneConfig) -> None:
 
 def _base_of(folder: RunFolder) -> Mapping[str, Any]:
     """The best setting of a run, once it is finished: its way of preparing inputs, and defaults of the space."""
-    scores: Mapping[str, Any] = Result(folder).scores if folder.scores.exists() else {}
-    trials = [t for t in scores.get("trials", []) if t["validation_loss"] is not None]
-    best = min(trials, key=lambda trial: float(trial["validation_loss"]), default=None)
+    known = Result(folder).judgement.trials if folder.scores.exists() else []
+    trials = [trial for trial in known if trial.validation_loss == trial.validation_loss]
+    best = min(trials, key=lambda trial: trial.validation_loss, default=None)
     defaults = {}
     if best is not None:
         names = ("learning_rate", "rule", "width", "depth", "schedule")
-        defaults = {name: best[name] for name in names} | {"dropout": max(best["dropout"], default=0.0)}
-        defaults["batch_norm"] = best["norm"] == "batch"
-    return {"inputs": best["inputs"] if best else "standardise", "defaults": defaults}
+        defaults = {name: getattr(best, name) for name in names} | {"dropout": max(best.dropout, default=0.0)}
+        defaults["batch_norm"] = best.norm == "batch"
+    return {"inputs": best.inputs if best else "standardise", "defaults": defaults}
 
 
 def _epochs(rows: int) -> int:
