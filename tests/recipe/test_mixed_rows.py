@@ -14,6 +14,7 @@ import pytest
 from tests.serving.asking import ThreadServer
 
 import luthier
+from luthier.data import Unread
 from luthier.engine import Member
 from luthier.errors import InputError
 from luthier.exporting.to_onnx import export_onnx
@@ -91,8 +92,11 @@ def test_a_model_predicts_paths_bytes_and_missing_pictures(run: luthier.Result, 
     content = [None if path is None else Path(path).read_bytes() for path in frame["photo"]]
     as_bytes = frame.with_columns(pl.Series("photo", content, dtype=pl.Binary))
     assert model.predict(as_bytes).to_list() == found.to_list()
+    gone, unread = frame.with_columns(photo=pl.lit("nowhere.png")), Unread()
     with pytest.raises(InputError, match="1 pictures cannot be read"):
-        model.predict(frame.with_columns(photo=pl.lit("nowhere.png")))
+        model.predict(gone)
+    assert not model.encode(gone, unread=unread)["pixels"].any()
+    assert unread.counts == {"photo": 4}
 
 
 def test_what_is_not_there_for_mixed_rows_is_refused_in_words(run: luthier.Result, tmp_path: Path) -> None:

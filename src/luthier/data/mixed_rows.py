@@ -106,23 +106,29 @@ class MixedEncoder:
     def encode(
         self, frame: pl.DataFrame, *, impute_missing_columns: bool = False, unread: Unread | None = None
     ) -> Inputs:
-        """A table's inputs, and pixels uint8 [N, C, H, W]. InputError for pictures that cannot be read."""
+        """A table's inputs, and pixels uint8 [N, C, H, W]. Pictures that cannot be read count as missing in `unread`;
+        InputError for them where nothing counts."""
         frame = self._complete(frame, impute_missing_columns)
         inputs = self.table.encode(frame, unread=unread)
         cells = frame[self.picture.name]
         if cells.dtype == pl.Binary:
             cells = with_content_names(frame, self.picture.name)[self.picture.name]
-        return inputs.replaced(pixels=self._pixels(cells.cast(pl.String).fill_null("").to_list()))
+        return inputs.replaced(pixels=self._pixels(cells.cast(pl.String), unread))
 
     def _complete(self, frame: pl.DataFrame, impute: bool) -> pl.DataFrame:
         return TableEncoder(self.columns, {}, {}).complete(frame, impute)
 
-    def _pixels(self, references: list[str]) -> Tensor:
+    def _pixels(self, cells: pl.Series, unread: Unread | None) -> Tensor:
+        references = cells.fill_null("").to_list()
         known = list(dict.fromkeys(name for name in references if name))
         store = self.store
         if store is None or not all(name in store.places for name in known):
             store = store_of(known, self.shape, kept=False)
-            if store.problems:
+            if store.problems and unread is not None:
+                lost = {known[row] for row in store.problems}
+                unread.count(cells, np.array([name in lost for name in references]), "not a picture that can be read")
+                references = ["" if name in lost else name for name in references]
+            elif store.problems:
                 named = [f"'{known[row]}' ({why})" for row, why in list(store.problems.items())[:NAMED]]
                 template = "{count} pictures cannot be read: {names}"
                 raise InputError(
