@@ -12,6 +12,7 @@ import polars as pl
 from luthier import storage
 from luthier.errors import LuthierError
 from luthier.exporting.exported_rows import PURPOSE, ExportedRows, exportable
+from luthier.messages import Message
 from luthier.optional import require
 from luthier.rows import Inputs
 from luthier.saved import Model
@@ -80,8 +81,8 @@ def _refuse(gap: float, model: Model, rows: int) -> None:
     if not gap <= limit:
         raise LuthierError(
             "the exported model's predictions differ from the original's",
-            expected=f"a difference of at most {limit:g}",
-            received=f"{gap:.3g} on {rows:,} rows",
+            expected=Message("a difference of at most {limit:g}", limit=limit),
+            received=Message("{gap:.3g} on {rows:,} rows", gap=gap, rows=rows),
         )
 
 

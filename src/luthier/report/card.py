@@ -23,7 +23,10 @@ def model_card(path: str | Path) -> str:
     """The card of a finished run, as Markdown. InputError where it has not been judged yet."""
     run = read_contents(Path(path))
     if not run.scores:
-        raise InputError(f"the run '{path}' has no scores yet", remedy=f"finish it: luthier resume {path}")
+        raise InputError(
+            Message("the run '{path}' has no scores yet", path=path),
+            remedy=Message("finish it: luthier resume {path}", path=path),
+        )
     return "\n".join(_lines(run, run.scores)) + "\n"
 
 

@@ -66,7 +66,10 @@ def check_run(
     between 0 and 0.5.
     """
     if not 0 < false_alarms <= 0.5:
-        raise InputError(f"false alarms of {false_alarms:g} cannot be", expected="a share above 0, at most 0.5")
+        raise InputError(
+            Message("false alarms of {false_alarms:g} cannot be", false_alarms=false_alarms),
+            expected="a share above 0, at most 0.5",
+        )
     folder = open_one(run)
     model = Model.load(folder.bundle)
     if model.profile is None:

@@ -18,6 +18,7 @@ import polars as pl
 from luthier import storage
 
 NAMED = re.compile(r"content:([0-9a-f]{40})")
+PACKED = re.compile(r".*#\d+")  # a row of a file that holds many keeps its name
 MOST_BYTES = 1 << 30  # of a file that is named
 
 
@@ -54,7 +55,7 @@ def _name(content: bytes) -> str:
 
 
 def _linked(path: str) -> str | None:
-    if NAMED.fullmatch(path):
+    if NAMED.fullmatch(path) or PACKED.fullmatch(path):
         return path
     try:
         if not os.path.isfile(path) or os.path.getsize(path) > MOST_BYTES:
