@@ -64,11 +64,6 @@ class Inputs(Mapping[str, Tensor]):
         return self.taken("tokens")
 
     @property
-    def pixels(self) -> Tensor:
-        """Pictures [N, C, H, W]; [N, 0] where there are none."""
-        return self._of("pixels", torch.uint8)
-
-    @property
     def only(self) -> Tensor:
         """The one tensor that has columns. InputError where several have."""
         wide = self.wide
