@@ -24,7 +24,8 @@ from luthier.data.pictures.picture_sources import (
     is_idx,
     read_pictures,
 )
-from luthier.data.pictures.store import PictureStore, cache_folder, contents, fingerprint, store_of
+from luthier.data.pictures.sketches import alike, sketches
+from luthier.data.pictures.store import PictureStore, cache_folder, checksums, contents, fingerprint, store_of
 
 __all__ = [
     "FORMATS",
@@ -36,7 +37,9 @@ __all__ = [
     "Pixels",
     "Shape",
     "UnreadableError",
+    "alike",
     "cache_folder",
+    "checksums",
     "column_of_paths",
     "common_shape",
     "contents",
@@ -50,6 +53,7 @@ __all__ = [
     "read_idx",
     "read_pictures",
     "shape_of",
+    "sketches",
     "store_of",
     "with_content_names",
 ]
