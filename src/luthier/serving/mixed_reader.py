@@ -14,7 +14,8 @@ from torch import Tensor
 
 from luthier.data import MixedEncoder, PictureEncoder
 from luthier.rows import Inputs
-from luthier.serving.limits import Limits
+from luthier.serving.batching import Rest, others_first
+from luthier.serving.limits import SMALL, Limits
 from luthier.serving.picture_reader import TOGETHER, PictureReader, decoded
 from luthier.serving.requests import MOST_ERRORS, SHOWN, RefusedError, shown
 from luthier.serving.row_reader import EXPECTED, RequestRows, RowReader, frame_of
@@ -46,12 +47,14 @@ class MixedReader:
         """The bodies as OpenAPI describes them, each with a typical row."""
         return self._rows.content
 
-    async def read_in_turns(self, kind: str, body: bytes, limits: Limits) -> list[MixedPiece]:
+    async def read_in_turns(
+        self, kind: str, body: bytes, limits: Limits, rest: Rest = others_first
+    ) -> list[MixedPiece]:
         """The rows of a body in pieces. RefusedError as of a table, and with each picture that cannot be read."""
         result: list[MixedPiece] = []
         wrong: list[dict[str, Any]] = []
         start = spent = 0
-        for piece in await self._rows.read_in_turns(kind, body, limits):
+        for piece in await self._rows.read_in_turns(kind, body, limits, rest):
             cells = piece.columns[self._name]
             there = [row for row, cell in enumerate(cells) if cell]
             pictures: list[Tensor] = [torch.zeros((0, *self._encoder.shape), dtype=torch.uint8)]
@@ -63,6 +66,8 @@ class MixedReader:
                 pictures += unpacked
                 wrong += [self._error(start + some[place], why) for place, why in failed.items()]
             start += len(piece)
+            if len(body) > SMALL:
+                await rest()
             if len(wrong) >= MOST_ERRORS:
                 break
             missing = [not cell for cell in cells]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from luthier.saved import Model
-from luthier.serving.batching import RequestBatches
+from luthier.serving.batching import RequestBatches, others_first
 from luthier.serving.limits import Limits
 from luthier.serving.mixed_reader import MixedReader
 from luthier.serving.picture_reader import PictureReader
@@ -34,7 +34,9 @@ class ServedModel:
         if example is None:
             return True
         body = json.dumps(example).encode()
-        return None not in await self.batches.answers(await self.reader.read_in_turns(JSON, body, Limits()))
+        return None not in await self.batches.answers(
+            await self.reader.read_in_turns(JSON, body, Limits(), others_first)
+        )
 
 
 def _of_rows(model: Any) -> Reader:
