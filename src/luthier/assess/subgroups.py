@@ -17,9 +17,11 @@ RESAMPLES = 500
 
 
 def row_errors(kind: str, y: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """An error for each row [N]: 1 for a wrong class, the absolute difference for a value."""
+    """An error for each row [N]: 1 for a wrong class, the share of wrong labels, a value's absolute difference."""
     if kind == "regression":
         return np.asarray(np.abs(prediction - y))
+    if kind == "labels":
+        return np.asarray(((prediction >= 0.5) != (y > 0)).mean(1))
     return np.asarray((prediction.argmax(1) != y).astype(float))
 
 
@@ -89,6 +91,8 @@ def worst_cases(
     if kind == "regression":
         order = np.argsort(-np.abs(prediction - y))[:most]
         return [{"row": int(rows[i]), "true": float(y[i]), "predicted": float(prediction[i])} for i in order]
+    if kind == "labels":
+        return _worst_lists(y, prediction, rows, most, prediction >= 0.5 if taken is None else taken > 0)
     taken = prediction.argmax(1) if taken is None else taken
     given = prediction[np.arange(len(y)), y]
     order = np.argsort(given)[:most]
@@ -101,4 +105,16 @@ def worst_cases(
         }
         for i in order
         if taken[i] != y[i]
+    ]
+
+
+def _worst_lists(
+    y: np.ndarray, prediction: np.ndarray, rows: np.ndarray, most: int, taken: np.ndarray
+) -> list[dict[str, Any]]:
+    """Of labels [N, K] the rows with the largest loss: the places of the labels that they have and were given."""
+    surprise = -np.log(np.clip(np.where(y > 0, prediction, 1 - prediction), 1e-12, None)).sum(1)
+    return [
+        {"row": int(rows[i]), "true": np.flatnonzero(y[i]).tolist(), "predicted": np.flatnonzero(taken[i]).tolist()}
+        for i in np.argsort(-surprise, kind="stable")[:most]
+        if (taken[i] != (y[i] > 0)).any()
     ]

@@ -9,6 +9,7 @@ from luthier.messages import tr
 from luthier.records import Measure, figure, signed
 from luthier.report import figures
 from luthier.report.html import plot, table
+from luthier.report.label_table import named_labels
 from luthier.report.picture_figures import worst_pictures
 from luthier.saved.score_schemas import Scores
 
@@ -101,7 +102,9 @@ def _dependence(scores: Scores) -> Iterator[str]:
         for place, row in enumerate(rows):
             message = tr("Prediction by the values of {column}", column=row["column"])
             yield from plot(
-                f"dependence-{place}", figures.draw_dependence(row, shares=bool(scores.get("confusion"))), message
+                f"dependence-{place}",
+                figures.draw_dependence(row, shares=bool(scores.get("confusion") or scores.get("labels"))),
+                message,
             )
         yield "</div>"
 
@@ -131,12 +134,17 @@ def _worst(scores: Scores) -> Iterator[str]:
     if not rows:
         return
     labels = None if scores["confusion"] is None else scores["confusion"]["labels"]
+    lists = scores.get("labels") or []
     yield f"<h3>{tr('The worst test rows')}</h3><p class=small>{tr('Rows are numbered from 0, as in the table.')}</p>"
     yield from worst_pictures(scores)
-    names = [tr("row"), tr("true class" if labels else "true value"), tr("predicted")]
+    title = "true class" if labels else "true labels" if lists else "true value"
+    names = [tr("row"), tr(title), tr("predicted")]
     cells: list[list[str]] = []
     for r in rows:
-        if labels:
+        if isinstance(r["true"], list) or isinstance(r["predicted"], list):
+            given = [r[name] for name in ("true", "predicted")]
+            cells.append([str(r["row"]), *(named_labels(lists, one) for one in given if isinstance(one, list))])
+        elif labels:
             classes = labels[int(r["true"])], labels[int(r["predicted"])]
             cells.append([str(r["row"]), *classes, f"{r['probability']:.0%}"])
         else:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
+from luthier.saved.label_schema import LabelFacts, require_places
 from luthier.saved.quantile_schema import QuantileFacts
 from luthier.schema_types import OPEN, Count, Number, Sentence, Share, Text
 
@@ -186,12 +187,12 @@ class SubgroupFacts(TypedDict):
 
 
 class WorstFacts(TypedDict):
-    """A row with a bad prediction; of classes their numbers."""
+    """A row with a bad prediction; of classes their numbers, of labels those of all that it has."""
 
     __pydantic_config__ = OPEN  # type: ignore[misc]
     row: Count
-    true: Number
-    predicted: Number
+    true: Number | list[Count]
+    predicted: Number | list[Count]
     probability: NotRequired[Number]
 
 
@@ -294,6 +295,7 @@ class Scores(TypedDict):
     baselines: list[BaselineFacts]
     sentence: Sentence
     confusion: ConfusionFacts | None
+    labels: NotRequired[list[LabelFacts] | None]
     predicted: PointFacts | None
     calibration: CalibrationFacts | CoverageFacts
     quantiles: NotRequired[list[QuantileFacts]]
@@ -335,6 +337,7 @@ def _lengths_agree(scores: Any) -> Any:
             raise ValueError("Input should be scores whose worst rows have classes and probabilities")
         for row in worst:
             row["true"], row["predicted"] = int(row["true"]), int(row["predicted"])
+    require_places(scores.get("labels"), worst)
     if any(len(set(lengths)) > 1 for lengths in equal):
         raise ValueError("Input should be scores with lists of equal lengths")
     if any(all(loss is None for loss in test["losses"]) for test in tests):

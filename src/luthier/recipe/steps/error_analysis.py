@@ -73,7 +73,7 @@ def error_analysis(
     result["why"] = _why(model, test, result["worst"], numbers)
     if not problem.asked.seals:
         result["unlike"], result["sets"] = None, sets  # they are the training rows
-    elif task.classes:
+    elif task.classes and not task.traits.is_labels:
         inside = model.inside_sets(predicted)
         result["sets"] = figures_of_sets(inside, y, NOMINAL, weights)
         if problem.asked.costs and not is_matrix(problem.asked.costs) and model.threshold != 0.5:
