@@ -54,7 +54,7 @@ def test_a_fit_learns_labels_and_is_compared_fairly(fitted: luthier.Result) -> N
     assert {row["name"] for row in scores["baselines"]} == {*model.task.traits.baselines}
     (majority,) = [row for row in scores["baselines"] if row["name"] == "majority class"]
     assert scores["headline"]["value"] > majority["test"]["value"] + 0.1  # luck of 100 rows is 0.04
-    assert [one["name"] for one in scores["metrics"]][0] == "f1 macro"
+    assert scores["metric"] == scores["metrics"][0]["name"] == "f1 macro"
     assert {one["name"] for one in scores["metrics"]} >= {"hamming loss", "f1 micro", "label ranking loss", "log loss"}
     assert all(one["low"] <= one["value"] <= one["high"] for one in scores["metrics"])
     assert {one["label"] for one in scores["labels"]} == set(NAMES)
@@ -171,9 +171,7 @@ def test_numbers_blanks_repetitions_and_no_labels() -> None:
     assert read.to_list() == ["10;9", "9", "[]", None, "9;9;10"]
     task = infer_task(read)
     assert task.classes == ("9", "10")
-    np.testing.assert_array_equal(
-        encode_target(read.drop_nulls(), task).numpy(), [[1, 1], [1, 0], [0, 0], [1, 1]]
-    )
+    np.testing.assert_array_equal(encode_target(read.drop_nulls(), task).numpy(), [[1, 1], [1, 0], [0, 0], [1, 1]])
     assert indicators(pl.Series([" b ;; b", ";"]), ("a", "b"), ";").tolist() == [[0, 1], [0, 0]]
 
 

@@ -72,9 +72,9 @@ class Model:
     is the 90 % conformal half width on the modelled scale; where there are `row_intervals`, each row has its own.
     Of two classes the second is predicted from probability `threshold` on (`positive_threshold` says it of the positive
     one); of several the likeliest, or by a `decision`; of labels those that reach their `label_thresholds`. A model of
-    numbers gives the `answer` that the run's metric asked for: with `residuals`, equally likely on the modelled scale, it can give others. Classes with at least the
-    probability `set_threshold` are in a row's 90 % set; `familiarity` detects rows unlike those of training.
-    `licences` are those of a backbone and of its weights.
+    numbers gives the `answer` that the run's metric asked for: with `residuals`, equally likely on the modelled scale,
+    it can give others. Classes with at least the probability `set_threshold` are in a row's 90 % set; `familiarity`
+    detects rows unlike those of training. `licences` are those of a backbone and of its weights.
     """
 
     task: Task
