@@ -152,8 +152,7 @@ def infer_task(
     kind, reason = task_of(facts)
     reason = joined([reason, message])
     if KINDS[kind].is_labels:
-        mark = separator_of(known, asked=override is not None)
-        names = labels_of(CLASS_WORDS.texts(known), mark)
+        names = labels_of(CLASS_WORDS.texts(known), mark := separator_of(known, asked=override is not None))
         return Task(kind, known.name, names, reason=reason, parser=CLASS_WORDS, separator=mark)
     if not KINDS[kind].is_classes:
         require_scale(known)
