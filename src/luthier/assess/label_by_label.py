@@ -32,7 +32,7 @@ def label_by_label(model: Any) -> Any:
 
         def predict_proba(self, X: np.ndarray) -> np.ndarray:
             known = [one if isinstance(one, float) else one.predict_proba(X)[:, 1] for one in self.fitted]
-            return np.stack([np.broadcast_to(one, len(X)) for one in known], 1)
+            return np.stack([np.broadcast_to(one, X.shape[0]) for one in known], 1)
 
     if hasattr(model, "steps"):
         model.steps[-1] = (model.steps[-1][0], EachLabel(model.steps[-1][1]))
