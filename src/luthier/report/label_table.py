@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from luthier.assess import LabelScore
 from luthier.messages import tr
 from luthier.report.html import table
 
 SHOWN = 50
 
 
-def label_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def label_table(rows: Sequence[LabelScore]) -> Iterator[str]:
     """A heading and a table of labels, the most frequent first; nothing where the target has none."""
     if not rows:
         return
@@ -24,17 +24,11 @@ def label_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         names,
         [
             (
-                str(row["label"]),
-                f"{row['rows']:,}",
-                f"{row['threshold']:.3g}",
-                *("" if row[name] is None else f"{row[name]:.3f}" for name in ("precision", "recall", "f1")),
+                row.label,
+                f"{row.rows:,}",
+                f"{row.threshold:.3g}",
+                *("" if one is None else f"{one:.3f}" for one in (row.precision, row.recall, row.f1)),
             )
             for row in rows[:SHOWN]
         ],
     )
-
-
-def named_labels(labels: Sequence[Mapping[str, Any]], places: Sequence[int]) -> str:
-    """The labels of a row by name, as text."""
-    names = {row["place"]: str(row["label"]) for row in labels}
-    return "; ".join(names[place] for place in places) or tr("none")
