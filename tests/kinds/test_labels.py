@@ -227,7 +227,7 @@ def test_labels_are_calibrated_label_by_label() -> None:
     p = np.array([[0.8, 0.5], [0.1, 0.9]])
     odds = np.log(p / (1 - p))
     np.testing.assert_allclose(tempered(p, 2.0, each=True), 1 / (1 + np.exp(-odds / 2)))
-    assert reliability(p, np.array([[1, 0], [0, 1]]))["bins"][-1]["accuracy"] == 1.0
+    assert reliability(p, np.array([[1, 0], [0, 1]])).bins[-1].accuracy == 1.0
     assert measure("hamming loss", HAS.astype(int), HAS + 0.0).value == 0
 
 
