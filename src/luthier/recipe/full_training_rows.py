@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data import Encoder, TableEncoder, Task, encode_target
+from luthier.data import Encoder, Task, encode_target
 from luthier.data.encoded import EncodedRows, encoded
 from luthier.data.large import measured, require_finite_outside
 from luthier.errors import InputError
@@ -75,7 +75,6 @@ def full_training_rows_of(
             received="a table of which memory holds a sample",
             remedy="more --memory, or a part of its rows",
         )
-    assert isinstance(encoder, TableEncoder)
     result = learnable(whole, read, asked, held_out, test)
     others = result.rows
 
@@ -95,7 +94,7 @@ def full_training_rows_of(
     return FullTrainingRows(rows, table, {**result.left_out, "that copy held-out rows": copies})
 
 
-def _unmeasured(encoder: TableEncoder) -> Tensor:
+def _unmeasured(encoder: Encoder) -> Tensor:
     return torch.full((MEASURES, len(encoder.number_names)), torch.nan, dtype=torch.float64)
 
 
