@@ -155,7 +155,7 @@ def _ends(scored: _Scored, value: float, unit: np.ndarray, seed: int) -> tuple[f
 
 def _rarest(metric: str, y: np.ndarray, unit: np.ndarray) -> int:
     """How many units a score rests on where all are right or all are wrong: those of the rarest class."""
-    if metric == "accuracy":
+    if metric == "accuracy" or y.ndim == 2:
         return int(unit.max()) + 1
     return min(len(np.unique(unit[y == label])) for label in np.unique(y))
 

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, WrapV
 from luthier.assess.calibration import Reliability
 from luthier.assess.conformal import SetFigures
 from luthier.assess.importance import ColumnImportance
+from luthier.assess.label_scores import LabelScore
 from luthier.assess.register import SealHistory
 from luthier.assess.row_intervals import Coverage
 from luthier.assess.subgroups import SubgroupScore, WorstCase
@@ -242,6 +243,7 @@ class Scores:
     calibration: Reliability | Coverage | None = None
     positive: Text = ""
     confusion: Confusion | None = None
+    labels: list[LabelScore] = field(default_factory=list)
     predicted: PredictedPoints | None = None
     quantiles: list[QuantileScore] = field(default_factory=list)
     no_better_than_constant: SaidFinding | None = None

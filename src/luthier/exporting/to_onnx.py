@@ -27,7 +27,8 @@ def export_onnx(model: Model, path: str | Path, check: pl.DataFrame) -> float:
     Inputs are named as the columns: numbers, truths (1, 0) and parts of dates ("built (year)") float64 [N, 1] with NaN
     for missing; categories strings [N, 1] with "" for missing. A model of pictures has one input, `pictures`, bytes
     [N, C, H, W], decoded and brought to its size. Outputs: `probabilities` [N, C] float64 and `class` [N] strings, or
-    `value` [N, 1]; a column of one of the graph's own names goes by "value (input)". Nothing is written where ONNX
+    `value` [N, 1]; of labels `probabilities` and `labels` [N, C] bool, in the order of the metadata `labels` (JSON). A
+    column of one of the graph's own names goes by "value (input)". Nothing is written where ONNX
     Runtime is more than 1e-5 (values: 1e-4, relative) away.
     """
     medium = exportable(model)
@@ -121,6 +122,8 @@ def _graph(onnx: Any, model: Model, medium: ExportedRows) -> Any:
         ir_version=inner.ir_version,
         doc_string=f"{model.task.target}: {model.task.kind}",
     )
+    if model.task.traits.is_labels:
+        helper.set_model_props(made, {"labels": storage.json_text(list(model.task.classes))})
     onnx.checker.check_model(made, full_check=True)
     return made
 
@@ -129,6 +132,8 @@ def _class_of(onnx: Any, model: Model, shares: str) -> tuple[list[Any], list[Any
     """The predicted class by name, beside the probabilities."""
     helper, kinds, numpy_helper = onnx.helper, onnx.TensorProto, onnx.numpy_helper
     names = list(model.task.classes)
+    if model.task.traits.is_labels:
+        return _labels_of(onnx, model, shares)
     nodes = [helper.make_node("Identity", [shares], ["probabilities"])]
     constants = []
     if model.task.family == "binary":
@@ -168,3 +173,17 @@ def _class_of(onnx: Any, model: Model, shares: str) -> tuple[list[Any], list[Any
         helper.make_tensor_value_info("class", kinds.STRING, ["N"]),
     ]
     return outputs, nodes, constants
+
+
+def _labels_of(onnx: Any, model: Model, shares: str) -> tuple[list[Any], list[Any], list[Any]]:
+    """Which labels a row has, in the order of their names in the graph's description, beside the probabilities."""
+    helper, kinds = onnx.helper, onnx.TensorProto
+    nodes = [
+        helper.make_node("Identity", [shares], ["probabilities"]),
+        helper.make_node("GreaterOrEqual", ["probabilities", f"{OWN}thresholds"], ["labels"]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info(name, kind, ["N", len(model.task.classes)])
+        for name, kind in (("probabilities", kinds.DOUBLE), ("labels", kinds.BOOL))
+    ]
+    return outputs, nodes, [onnx.numpy_helper.from_array(np.array(model.label_thresholds), f"{OWN}thresholds")]

@@ -24,6 +24,7 @@ from luthier.report.answers import answers
 from luthier.report.contents import Contents, read_contents
 from luthier.report.experiment_figures import answer_rows, draw_intervals, effect_rows
 from luthier.report.html import plot, table, whole_page
+from luthier.report.label_table import label_table
 from luthier.report.picture_figures import augmented
 from luthier.report.quantile_table import quantile_table
 from luthier.report.real_world import real_world
@@ -141,6 +142,7 @@ def _judgement(run: Contents) -> Iterator[str]:
     if scores.predicted:
         yield f"<h3>{tr('Predicted and true values')}</h3>"
         yield from plot("predicted", figures.draw_predicted(scores.predicted), tr("Predicted and true values"))
+    yield from label_table(scores.labels)
     yield from _calibration(scores.calibration)
     yield from quantile_table(scores.quantiles)
     yield from error_analysis(scores)

@@ -121,7 +121,7 @@ def doctor(
     suspects: list[int] = []
     if none is not None:
         findings.append(none)
-    elif read.task.is_classes:
+    elif read.task.is_classes and not read.task.traits.is_labels:
         wrong, result = label_noise(torch.nn.Linear(1, 1), flat[0], loss, batch_size=BATCH)
         rows = parts.splits.training if read.places is None else read.places[parts.splits.training]
         suspects = [int(rows[int(picked[i])]) for i in result]

@@ -58,7 +58,9 @@ class Answers:
             one["quantiles"] = levels
         if classes:
             shares: JsonObject = {"type": "object", "required": classes, "properties": dict.fromkeys(classes, number)}
-            one = {"prediction": {"type": "string", "enum": classes}, "probabilities": shares}
+            name: JsonObject = {"type": "string", "enum": classes}
+            of_labels = self.model.task.traits.is_labels
+            one = {"prediction": {"type": "array", "items": name} if of_labels else name, "probabilities": shares}
         row = {"type": "object", "required": list(one), "properties": one}
         answers = {"predictions": {"type": "array", "items": row}}
         return {"application/json": {"schema": {"type": "object", "required": list(answers), "properties": answers}}}
@@ -79,7 +81,11 @@ class Answers:
         names = self.model.task.classes
         predicted = self.model.classes_of(shares).tolist()
         rows = shares.round(DIGITS).tolist()
+        if self.model.task.traits.is_labels:
+            predicted = [[name for name, taken in zip(names, row, strict=True) if taken] for row in predicted]
+        else:
+            predicted = [names[c] for c in predicted]
         return [
-            {"prediction": names[c], "probabilities": dict(zip(names, row, strict=True))}
-            for c, row in zip(predicted, rows, strict=True)
+            {"prediction": answer, "probabilities": dict(zip(names, row, strict=True))}
+            for answer, row in zip(predicted, rows, strict=True)
         ], shares

@@ -69,6 +69,8 @@ def _constant(runner: Runner, metric: str) -> np.ndarray:
     training = problem.data.training
     y = own_scale(problem.task, training)
     weights = np.ones(len(y)) if training.weights is None else training.weights.numpy()
+    if problem.task.traits.is_labels:
+        return np.average(y, axis=0, weights=weights)[None]
     if problem.task.classes:
         counts = np.bincount(y, weights, minlength=len(problem.task.classes))
         return np.asarray(counts / counts.sum())[None]
@@ -94,4 +96,4 @@ def _shuffled(runner: Runner, method: str) -> JsonObject:
 
 def _of_classes(part: Rows, task: Task) -> Rows:
     """Targets of two classes as class numbers."""
-    return replace(part, targets=part.targets.long()) if task.classes else part
+    return replace(part, targets=part.targets.long()) if task.classes and not task.traits.is_labels else part
