@@ -118,13 +118,8 @@ def infer_task(
     'multiclass'
     """
     if order and override not in (None, "ordered"):
-        raise ConfigError(
-            [
-                Message(
-                    "--order is for ordered levels, not for --task {override}; leave one of them out", override=override
-                )
-            ]
-        )
+        template = "--order is for ordered levels, not for --task {override}; leave one of them out"
+        raise ConfigError([Message(template, override=override)])
     name, override = series.name, "ordered" if order else override
     if override is not None and override not in KINDS:
         raise ConfigError(
@@ -370,15 +365,13 @@ def encode_target(series: pl.Series, task: Task) -> Tensor:
 
 def _require_values(values: np.ndarray, task: Task) -> None:
     """InputError for values [N] that a target of the task's kind cannot have."""
-    wrong = task.traits.refused(values)
-    if wrong.any():
-        more = Message(", and {count} more such rows", count=int(wrong.sum()) - 1) if wrong.sum() > 1 else ""
-        raise InputError(
-            Message("`{target}` has values that are not a {kind}", target=task.target, kind=task.kind),
-            expected=task.traits.values,
-            received=Message("{value:g}{more}", value=values[wrong][0], more=more),
-            remedy="mend these rows, or --task regression for plain numbers",
-        )
+    wrong = values[task.traits.refused(values)]
+    if len(wrong):
+        more = Message(", and {count} more such rows", count=len(wrong) - 1) if len(wrong) > 1 else ""
+        problem = Message("`{target}` has values that are not a {kind}", target=task.target, kind=task.kind)
+        received = Message("{value:g}{more}", value=wrong[0], more=more)
+        remedy = "mend these rows, or --task regression for plain numbers"
+        raise InputError(problem, expected=task.traits.values, received=received, remedy=remedy)
 
 
 def is_known_class(series: pl.Series, task: Task) -> pl.Series:

@@ -21,8 +21,8 @@ KINDS = {"none": GREY, "L2": BLUE, "L1": ORANGE}
 ROWS = 100
 
 
-def _beside(free: np.ndarray, held: np.ndarray) -> dict[str, float]:
-    return {"free": float(np.mean(free)), "held": float(np.mean(held))}
+def _beside(free: np.ndarray | torch.Tensor, held: np.ndarray | torch.Tensor) -> dict[str, float]:
+    return {"free": float(free.mean()), "held": float(held.mean())}
 
 
 def still(rows: int = ROWS, inputs: int = 40) -> Rows:
