@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ PURPOSE = "exporting to ONNX"
 TAKEN = ("numbers", "codes", "value", "class", "probabilities")  # by the graph itself
 OWN = "network/"  # what the names of the network's own values begin with
 OPSET = 18
-DRAWN, DRAWN_PICTURES = 256, 16  # rows, or pictures, to compare by where none are at hand
 CLOSE, CLOSE_VALUES = 1e-5, 1e-4  # of probabilities; of values, relative
 
 
@@ -43,48 +42,9 @@ def export_onnx(model: Model, path: str | Path, check: pl.DataFrame) -> float:
     content = _graph(onnx, model, encoder).SerializeToString()
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     gap = _gap(session, model, encoder, check)
-    _refuse(gap, model, len(check))
+    refuse(gap, model, len(check))
     storage.write_bytes(Path(path), content)
     return gap
-
-
-def in_runtime(model: Model) -> Callable[[Inputs], np.ndarray]:
-    """Encoded rows by ONNX Runtime in place of PyTorch: inputs to probabilities or values.
-
-    It is compared with the model on drawn rows first, gaps and codes never seen among them, or on drawn pictures.
-    """
-    encoder = exportable(model)
-    _, runtime = (require(name, extra="onnx", purpose="predicting by ONNX Runtime") for name in ("onnx", "onnxruntime"))
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    core = _core(model, encoder) if isinstance(encoder, TableEncoder) else _core_of_pictures(model, encoder)
-    session = runtime.InferenceSession(core.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    wanted = [given.name for given in core.graph.input]
-
-    def compute(inputs: Inputs) -> np.ndarray:
-        given = {"pictures" if name == "pixels" else name: value.numpy() for name, value in inputs.items()}
-        result: np.ndarray = session.run(None, {name: given[name] for name in wanted})[0]
-        return result if model.task.classes else result[:, 0]
-
-    drawn = _drawn(encoder)
-    _refuse(_apart(model, compute(drawn), drawn), model, drawn.rows)
-    return compute
-
-
-def _drawn(encoder: Encoder) -> Inputs:
-    """Rows of every kind, to compare by."""
-    draw = torch.Generator().manual_seed(0)
-    if not isinstance(encoder, TableEncoder):
-        pictures = torch.randint(256, (DRAWN_PICTURES, *encoder.shape), generator=draw, dtype=torch.uint8)
-        return Inputs(pixels=pictures)
-    numbers = 10 * torch.randn(DRAWN, len(encoder.number_names), generator=draw, dtype=torch.float64)
-    numbers[torch.rand(numbers.shape, generator=draw) < 0.1] = torch.nan
-    codes = torch.stack(
-        [torch.randint(size, (DRAWN,), generator=draw) for size in encoder.category_sizes]
-        or [torch.zeros(DRAWN, dtype=torch.int64)],
-        1,
-    )[:, : len(encoder.category_names)]
-    return Inputs(numbers=numbers, codes=codes)
 
 
 def inputs_for(encoder: Encoder, frame: pl.DataFrame) -> dict[str, np.ndarray]:
@@ -111,10 +71,10 @@ def _input(column: str) -> str:
 
 def _gap(session: Any, model: Model, encoder: Encoder, frame: pl.DataFrame) -> float:
     result = session.run(None, inputs_for(encoder, frame))[0]
-    return _apart(model, result if model.task.classes else result[:, 0], model.encode(frame))
+    return gap_to(model, result if model.task.classes else result[:, 0], model.encode(frame))
 
 
-def _apart(model: Model, found: np.ndarray, inputs: Inputs) -> float:
+def gap_to(model: Model, found: np.ndarray, inputs: Inputs) -> float:
     """The largest gap to the model: of probabilities, or of values relative to their size."""
     if model.task.classes:
         return float(np.abs(found - model.probabilities(inputs)).max())
@@ -122,7 +82,8 @@ def _apart(model: Model, found: np.ndarray, inputs: Inputs) -> float:
     return float((np.abs(found - wanted) / np.maximum(np.abs(wanted), 1e-6 + np.abs(wanted).mean())).max())
 
 
-def _refuse(gap: float, model: Model, rows: int) -> None:
+def refuse(gap: float, model: Model, rows: int) -> None:
+    """LuthierError for a gap that is too large."""
     limit = CLOSE if model.task.classes else CLOSE_VALUES
     if not gap <= limit:
         raise LuthierError(
@@ -248,6 +209,12 @@ def _class_of(onnx: Any, model: Model, shares: str) -> tuple[list[Any], list[Any
         helper.make_tensor_value_info("class", kinds.STRING, ["N"]),
     ]
     return outputs, nodes, constants
+
+
+def core_of(model: Model) -> Any:
+    """The graph of encoded rows: numbers and codes, or pictures, in; probabilities or values out."""
+    encoder = exportable(model)
+    return _core(model, encoder) if isinstance(encoder, TableEncoder) else _core_of_pictures(model, encoder)
 
 
 def _core(model: Model, encoder: TableEncoder) -> Any:

@@ -21,7 +21,7 @@ class ServedModel:
 
     def __init__(self, model: Model, runtime: str) -> None:
         self.model, self.runtime = model, runtime
-        self.reader = _reader_of(model)
+        self.reader = reader_of(model)
         self.content = dict(self.reader.content)  # the bodies, as OpenAPI describes them
         self.answers = Answers(model, self.reader, runtime)
         self.batches = RequestBatches(self.answers, quick=self.reader.quick)
@@ -34,7 +34,7 @@ class ServedModel:
         return None not in await self.batches.answers(await self.reader.read_in_turns(JSON, body, Limits()))
 
 
-def _reader_of(model: Model) -> Reader:
+def reader_of(model: Model) -> Reader:
     if isinstance(model.encoder, PictureEncoder):
         return PictureReader(model.encoder)
     assert isinstance(model.encoder, TableEncoder)
