@@ -123,7 +123,7 @@ def test_onnx_runtime_takes_over_few_rows_while_requests_are_answered(tmp_path: 
 
     try:
         before = server.ask(BODY)[1]["predictions"][0]["probabilities"]["yes"]
-        assert set(asked_meanwhile(server, lambda: until(lambda: runtime() == "onnx", 300))) == {200}
+        assert set(asked_meanwhile(server, lambda: until(lambda: runtime() == "onnx", 500))) == {200}
         assert server.ask(BODY)[1]["predictions"][0]["probabilities"]["yes"] == pytest.approx(before, abs=1e-5)
         models.text().save(path.with_suffix(".new"))
         os.replace(path.with_suffix(".new"), path)

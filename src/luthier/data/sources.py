@@ -95,7 +95,7 @@ def read_source(
     weight: str = "",
     styles: Mapping[str, NumberStyle] | None = None,
 ) -> Source:
-    """Read a path, '-' (CSV on standard input), a bundled name, a frame, or arrays `(X, y)`.
+    """Read a path, '-' (CSV on standard input), a bundled name, a frame, dicts, or arrays `(X, y)`.
 
     Of a file for which a run would need more than `memory` bytes (0: half of the machine's) a sample is read, of rows
     whose `weight` is not 0. Where a file's numbers have other decimal marks than `styles`, in which columns of numbers

@@ -112,5 +112,5 @@ def rows_to_compare_by(model: Model) -> list[Inputs]:
 
 if __name__ == "__main__":
     if hasattr(os, "nice"):
-        os.nice(10)  # a server may be answering meanwhile
+        os.nice(5)  # a server may be answering meanwhile
     _make(Path(sys.argv[1]))
