@@ -6,7 +6,10 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -209,6 +212,15 @@ def test_workers_answer_together_are_replaced_and_reload(tmp_path: Path) -> None
     assert code == 0
     assert '"message": "the model at' in message
     assert "Traceback" not in message
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    place = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    program = shutil.which("hadolint", path=place)
+    if program is None:
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run([program, str(ROOT / "Dockerfile")], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_the_container_runs_as_nobody_special_and_says_how_it_is() -> None:
