@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def measured(name: str, seed: int, budget: str) -> dict[str, Any]:
         "budget": budget,
         **facts,
         "modelled": modelled,
-        "one": one,
+        "one": asdict(one),
         "one modelled": 2 * half,
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import cycle
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.messages import tr
 
@@ -98,12 +98,22 @@ def draw_schedules(curves: dict[str, list[float]]) -> go.Figure:
     return figure
 
 
-def draw_range(test: Mapping[str, Any]) -> go.Figure:
+class RangeCurves(NamedTuple):
+    """A range test: median losses at rates with their band over seeds, and the rates that rules suggest."""
+
+    rates: Sequence[float]
+    losses: Sequence[float | None]
+    low: Sequence[float | None]
+    high: Sequence[float | None]
+    rules: Mapping[str, float]
+
+
+def draw_range(test: RangeCurves, used: float) -> go.Figure:
     """The range test: median loss with its band over seeds, the rules' suggestions, the rate used."""
     figure = empty_figure(tr("learning rate"), tr("loss, smoothed")).update_xaxes(type="log")
-    known = [i for i, loss in enumerate(test["losses"]) if loss is not None]
-    rates = [test["rates"][i] for i in known]
-    low, high = ([test[key][i] for i in known] for key in ("low", "high"))
+    known = [i for i, loss in enumerate(test.losses) if loss is not None]
+    rates = [test.rates[i] for i in known]
+    low, high = ([values[i] for i in known] for values in (test.low, test.high))
     figure.add_scatter(
         x=rates + rates[::-1],
         y=high + low[::-1],
@@ -112,15 +122,15 @@ def draw_range(test: Mapping[str, Any]) -> go.Figure:
         fillcolor="rgba(0,114,178,0.2)",
         name=tr("all seeds"),
     )
-    figure.add_scatter(x=rates, y=[test["losses"][i] for i in known], name=tr("median"), line={"color": BLUE})
-    for name, rate in test["rules"].items():
-        nearest = min(known, key=lambda i: abs(test["rates"][i] / rate - 1))
+    figure.add_scatter(x=rates, y=[test.losses[i] for i in known], name=tr("median"), line={"color": BLUE})
+    for name, rate in test.rules.items():
+        nearest = min(known, key=lambda i: abs(test.rates[i] / rate - 1))
         figure.add_scatter(
             x=[rate],
-            y=[test["losses"][nearest]],
+            y=[test.losses[nearest]],
             name=tr(name),
             mode="markers",
             marker={"size": 11, "color": GREY, "symbol": RANGE_MARKS.get(name, "circle")},
         )
-    figure.add_vline(x=test["confirmed_rate"], line={"color": ORANGE, "dash": "dash"}, annotation_text=tr("used"))
+    figure.add_vline(x=used, line={"color": ORANGE, "dash": "dash"}, annotation_text=tr("used"))
     return figure

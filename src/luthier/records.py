@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -10,6 +10,9 @@ from luthier.citations import cited
 from luthier.messages import Message, as_message, spoken, tr, with_messages
 
 Severity = Literal["note", "warning", "error"]
+# What is written as JSON. Records that are read back have types of their own.
+JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+JsonObject: TypeAlias = "dict[str, JsonValue]"
 Result = TypeVar("Result")
 
 
@@ -90,7 +93,7 @@ class Measure:
         known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         return cls(**{**known, "value": float("nan") if value["value"] is None else value["value"]})
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The record as plain JSON values."""
         return asdict(self)
 
@@ -121,10 +124,13 @@ class Finding:
     remedy: str = ""
     source: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def __post_init__(self) -> None:
+        for name in ("sentence", "remedy"):
+            object.__setattr__(self, name, as_message(getattr(self, name)))
+
+    def to_json(self) -> JsonObject:
         """The record as plain JSON values, with what its sentences are made of."""
-        words = {"sentence": as_message(self.sentence), "remedy": as_message(self.remedy)}
-        content: dict[str, Any] = with_messages({**asdict(self), **words, "source": cited(self.source)})
+        content: JsonObject = with_messages({**asdict(self), "source": cited(self.source)})
         return content
 
 
@@ -159,7 +165,7 @@ class Wording:
         text = tr("{topic}: {chosen}; {reason}", topic=self.topic, chosen=self.chosen, reason=self.reason)
         return text + (tr("; override with {option}", option=self.override) if self.override else "")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The words as plain JSON values."""
         return asdict(self)
 

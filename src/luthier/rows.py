@@ -11,14 +11,15 @@ from torch import Tensor, nn
 from luthier.errors import InputError
 
 Place = Mapping[str, list[int]]  # where a column of a table lies: its columns of each of the inputs
+KNOWN = {"numbers": torch.float32, "codes": torch.int64, "tokens": torch.int32, "pixels": torch.uint8}
 
 
 class Inputs(Mapping[str, Tensor]):
     """A frozen mapping of named tensors of N rows each.
 
     A table's are `numbers` [N, F] and `codes` of categories int64 [N, K], texts add `tokens`, ids of words int32
-    [N, T], pictures are `pixels` uint8 [N, C, H, W]; an array that a user hands in is `numbers` [N, ...], of any type.
-    Whole numbers stay whole all the way.
+    [N, T], pictures are `pixels` uint8 [N, C, H, W]; an array that a user hands in is `numbers` [N, ...], of any type,
+    several arrays go by the names that they came under. Whole numbers stay whole all the way.
 
     >>> inputs = Inputs(numbers=torch.zeros(3, 2), codes=torch.tensor([[1], [0], [2]]))
     >>> inputs.rows, sorted(inputs), inputs.tokens.shape
@@ -50,41 +51,55 @@ class Inputs(Mapping[str, Tensor]):
     @property
     def numbers(self) -> Tensor:
         """Real numbers, or whatever a user handed in; [N, 0] where there are none."""
-        return self._of("numbers", torch.float32)
+        return self.taken("numbers")
 
     @property
     def codes(self) -> Tensor:
         """Codes of categories; [N, 0] where there are none."""
-        return self._of("codes", torch.int64)
+        return self.taken("codes")
 
     @property
     def tokens(self) -> Tensor:
         """Ids of words; [N, 0] where there are none."""
-        return self._of("tokens", torch.int32)
+        return self.taken("tokens")
 
     @property
     def only(self) -> Tensor:
         """The one tensor that has columns. InputError where several have."""
-        wide = [name for name, value in self.items() if value.ndim != 2 or value.shape[1]]
+        wide = self.wide
         if len(wide) > 1:
             raise InputError(
                 "the rows have several inputs",
                 expected="one tensor",
                 received=", ".join(wide),
-                remedy="let the module name those that it takes: takes = ('numbers', 'codes')",
+                remedy=f"let the module name those that it takes: takes = {tuple(wide)}",
             )
         return self[wide[0]] if wide else self.numbers
 
-    def _of(self, name: str, dtype: torch.dtype) -> Tensor:
+    @property
+    def wide(self) -> list[str]:
+        """The names of those that have columns."""
+        return [name for name, value in self.items() if value.ndim != 2 or value.shape[1]]
+
+    def taken(self, name: str) -> Tensor:
+        """The tensor of a name; one without columns where a table has none of its kind. InputError for other names."""
         known = self._named.get(name)
         if known is not None:
             return known
+        if name not in KNOWN:
+            raise InputError(
+                f"the module takes {name!r}, which the rows lack", expected=f"an input {name!r}", received=str(self)
+            )
         other = next(iter(self.values()))
-        return torch.zeros(len(other), 0, dtype=dtype, device=other.device)
+        return torch.zeros(len(other), 0, dtype=KNOWN[name], device=other.device)
 
     def map(self, some: Callable[[Tensor], Tensor]) -> Inputs:
         """The inputs whose every tensor is some function of these."""
         return Inputs(**{name: some(value) for name, value in self.items()})
+
+    def cast(self, kinds: Mapping[str, torch.dtype]) -> Inputs:
+        """The inputs in these types, by their names."""
+        return Inputs(**{name: value.to(kinds[name]) for name, value in self.items()})
 
     def pieces(self, size: int) -> Iterator[Inputs]:
         """The inputs so many rows at a time, in the same memory."""
@@ -172,4 +187,4 @@ def arguments(module: nn.Module, inputs: Inputs) -> tuple[Tensor, ...]:
     (tensor([[1., 1.]]),)
     """
     takes = getattr(module, "takes", None)
-    return (inputs.only,) if takes is None else tuple(getattr(inputs, name) for name in takes)
+    return (inputs.only,) if takes is None else tuple(map(inputs.taken, takes))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 from typing_extensions import TypeAliasType
 
 from luthier.machine import parse_memory
+from luthier.messages import Message
 
 LONGEST_NAME, LONGEST_PATH = 255, 4096  # bytes, the most that file systems allow
 
@@ -24,6 +26,20 @@ Text = Annotated[str, Field(max_length=1_000_000)]
 Sentence = Annotated[Text, Field(min_length=1)]
 DeviceName = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$")]
 Plain = TypeAliasType("Plain", "dict[str, Plain] | list[Plain] | str | bool | Whole | Number | None")
+Undefined = Annotated[float, BeforeValidator(lambda value: float("nan") if value is None else value)]  # NaN, or null
+
+
+def _same_text(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    return value if isinstance(check(value), str) and isinstance(value, Message) else check(value)
+
+
+MessageText = Annotated[Text, WrapValidator(_same_text)]  # a message stays one
+
+
+def with_its_messages(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """A validated dataclass whose texts are the messages that they were."""
+    result, content = check(value), value if isinstance(value, Mapping) else {}
+    return replace(result, **{name: text for name, text in content.items() if isinstance(text, Message)})
 
 
 def _one_name(name: str) -> str:

@@ -101,7 +101,7 @@ def test_temperature_recovers_the_one_that_was_applied() -> None:
     y = (true.cumsum(1) > g.random((20_000, 1))).argmax(1)
     overconfident = tempered(true, 0.5)
     assert fit_temperature(overconfident, y) == pytest.approx(2.0, rel=0.05)
-    assert reliability(tempered(overconfident, 2.0), y)["ece"] < reliability(overconfident, y)["ece"]
+    assert reliability(tempered(overconfident, 2.0), y).ece < reliability(overconfident, y).ece
 
 
 def test_conformal_intervals_cover() -> None:

@@ -29,7 +29,7 @@ def test_sets_hold_the_truth_as_often_as_they_say(nominal: float) -> None:
     for _ in range(60):
         p, y = classes_of(rng, 400)
         threshold = set_threshold(p[:200], y[:200], nominal)
-        result.append(figures_of_sets(prediction_sets(p[200:], threshold), y[200:], nominal)["coverage"])
+        result.append(figures_of_sets(prediction_sets(p[200:], threshold), y[200:], nominal).coverage)
     mean, error = np.mean(result), np.std(result, ddof=1) / np.sqrt(len(result))
     assert nominal - 3 * error <= mean <= nominal + 0.01 + 3 * error
 

@@ -35,6 +35,6 @@ def test_trees_tell_what_columns_alone_do_not() -> None:
     result, same = told_apart(before, now), told_apart(before[:400], before[400:])
     assert result is not None
     assert same is not None
-    assert result["low"] > 0.8
-    assert same["low"] <= 0.55
+    assert result.low > 0.8
+    assert same.low <= 0.55
     assert told_apart(before[:20], now) is None

@@ -23,6 +23,6 @@ def test_importance_is_that_of_scikit_learn() -> None:
     inputs = Inputs(numbers=torch.from_numpy(X))
     result = permutation_importance(lambda rows: model.predict(rows.numbers.numpy()), inputs, y, "rmse", groups)
     known = oracle_importance(model, X, y, scoring="neg_root_mean_squared_error", n_repeats=5, random_state=0)
-    assert [row["column"] for row in result] == ["a", "b", "c"]
+    assert [row.column for row in result] == ["a", "b", "c"]
     for row, mean in zip(result, known.importances_mean, strict=True):
-        assert row["drop"] == pytest.approx(mean, rel=0.05, abs=0.005)
+        assert row.drop == pytest.approx(mean, rel=0.05, abs=0.005)

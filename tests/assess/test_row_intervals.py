@@ -48,7 +48,7 @@ def test_true_quantiles_have_the_lowest_score() -> None:
 
 def test_figures_of_one_width_have_no_thirds() -> None:
     y = np.linspace(0, 1, 50)
-    assert interval_figures(y, y - 1 / 3, y + 1 / 3)["thirds"] == []
+    assert interval_figures(y, y - 1 / 3, y + 1 / 3).thirds == []
 
 
 @pytest.fixture(scope="module")

@@ -113,13 +113,13 @@ def test_temperature_thresholds_and_quantiles() -> None:
 
 def test_what_the_report_says() -> None:
     y, p = Y[3], P[3]
-    close(reliability(p, y, WEIGHTS)["ece"], reliability(p[TWICE], y[TWICE])["ece"])
+    close(reliability(p, y, WEIGHTS).ece, reliability(p[TWICE], y[TWICE]).ece)
     inside = prediction_sets(p, 0.2)
     once, twice = figures_of_sets(inside, y, 0.9, WEIGHTS), figures_of_sets(inside[TWICE], y[TWICE], 0.9)
-    close(list(once.values()), list(twice.values()))
+    close(*([one.coverage, one.mean_size, one.sure] for one in (once, twice)))
     labels = np.where(VALUES > 0, "high", "low")
     once_, twice_ = (
-        {row["value"]: row["score"] for row in subgroup_scores({"a": a}, "multiclass", t, q, "accuracy", weights=w)}
+        {row.value: row.score for row in subgroup_scores({"a": a}, "multiclass", t, q, "accuracy", weights=w)}
         for a, t, q, w in ((labels, y, p, WEIGHTS), (labels[TWICE], y[TWICE], p[TWICE], None))
     )
     assert once_ == pytest.approx(twice_, rel=EQUAL)
@@ -145,8 +145,8 @@ def test_importance_counts_by_weight() -> None:
     groups = {"a": {"numbers": [0]}, "b": {"numbers": [1]}}
     weights = np.where(light, 1e-9, 1.0)
     result = permutation_importance(predict, Inputs(numbers=X), y, "rmse", groups, weights=weights)
-    assert [row["column"] for row in result] == ["a", "b"]
-    assert result[1]["drop"] < 1e-3 < result[0]["drop"]
+    assert [row.column for row in result] == ["a", "b"]
+    assert result[1].drop < 1e-3 < result[0].drop
 
 
 def test_drift_and_leaks() -> None:
@@ -178,8 +178,8 @@ def test_trees_separate_rows_by_their_weights() -> None:
     apart = told_apart(before, now)
     assert alike is not None
     assert apart is not None
-    assert alike["auc"] < 0.65
-    assert apart["auc"] > 0.7
+    assert alike.auc < 0.65
+    assert apart.auc > 0.7
 
 
 def test_a_greedy_ensemble_of_many_classes_looks_at_the_targets_alone() -> None:

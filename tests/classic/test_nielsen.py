@@ -71,7 +71,7 @@ def test_one_step_is_the_mean_of_single_gradients_and_moves_the_output_layer() -
 def test_l2_shrinks_weights_and_leaves_biases() -> None:
     data = samples(50)
     net = network2.Network([4, 5, 3])
-    net._shrink(0.5 * 0.1 / 1000, "l2")
+    net._shrink(net.weights, 0.5 * 0.1 / 1000, "l2")
     fresh = network2.Network([4, 5, 3])
     np.testing.assert_allclose(net.weights[0], fresh.weights[0] * 0.99995, rtol=1e-12)
     np.testing.assert_array_equal(net.biases[0], fresh.biases[0])

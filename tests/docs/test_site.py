@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 EXECUTED = sorted(
     path
-    for folder in ("tutorials", "how-to", "concepts", "migrate")
+    for folder in ("tutorials", "how-to", "concepts", "migrate", "books")
     for path in (DOCS / folder).glob("*.md")
     if list(blocks(path))
     and path.stem != "commands"  # beside the README's, on the files that they name

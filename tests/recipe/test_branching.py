@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import polars as pl
 import pytest
 
 import luthier
+from luthier.assess import RunCheck
 from luthier.data import read_source
 from luthier.errors import InputError
 from luthier.recipe import checklist, in_lines, read_as_asked
 from luthier.recipe.checklist import AFTER_TEST, AFTER_USE, ITEMS
 from luthier.recipe.parts import parts_of
+from luthier.records import Finding, Measure
 from luthier.request import RunRequest
 from luthier.runs.screen import SilentScreen
 from luthier.saved import open_run
@@ -196,15 +199,17 @@ def test_the_checklist_says_when_to_go_back(whole: luthier.Result) -> None:
         ticked = {one.item: (one.status, one.said) for one in checklist(records, **known)}
         return [ticked[AFTER_TEST], ticked[AFTER_USE]]
 
-    good = {"openings": 1, "difference_to_validation": {"value": 0.01, "low": -0.02, "high": 0.04}}
-    worse = {**good, "difference_to_validation": {"value": -0.1, "low": -0.15, "high": -0.05}}
-    poor_in_use = {"verdict": "", "finding": {"remedy": "change both"}}
+    good = replace(whole.judgement, openings=1, difference_to_validation=Measure("rmse", 0.01, -0.02, 0.04))
+    worse = replace(good, difference_to_validation=Measure("rmse", -0.1, -0.15, -0.05))
+    fine = RunCheck("new.csv", 10, "")
+    poor_in_use = replace(fine, finding=Finding("poor-in-use", "warning", "poor in use", remedy="change both"))
+    nothing = replace(good, no_better_than_constant=Finding("no-better", "warning", "no better"))
     assert back() == [("open", ""), ("open", "")]
     assert back(whole.ledger, scores=good)[0] == ("not needed", "")
-    for scores in (worse, {**good, "no_better_than_constant": {"code": "no-better"}}):
+    for scores in (worse, nothing):
         status, said = back(whole.ledger, scores=scores)[0]
         assert (status, "--new-test FILE" in said) == ("open", True)
-    assert back(drift={"verdict": "", "finding": None})[1] == ("not needed", "")
+    assert back(drift=fine)[1] == ("not needed", "")
     assert back(drift=poor_in_use)[1] == ("open", "change both")
     came_back = [{**record, "taken_over": "runs/first"} for record in whole.ledger if record.get("step") in (1, 2, 3)]
     assert back(came_back, scores=good)[0] == ("done", "back to step 4 of runs/first")

@@ -53,8 +53,9 @@ def test_each_check_looks_at_the_rows_since_the_last(run: Path) -> None:
     from_then = luthier.check(run, growing, time="day", since="2026-10-28")
     assert from_then["rows"] == 100  # the day named is one of them
     kept = read_checks(RunFolder(run))
-    assert [one["rows"] for one in kept[-3:]] == [200, 100, 100]  # what found no rows is not among them
-    assert kept[-1]["score"]["value"] == pytest.approx(from_then["score"]["value"])
+    assert [one.rows for one in kept[-3:]] == [200, 100, 100]  # what found no rows is not among them
+    assert kept[-1].score is not None
+    assert kept[-1].score.value == pytest.approx(from_then["score"]["value"])
 
 
 def test_the_report_draws_all_checks(run: Path) -> None:
@@ -62,7 +63,7 @@ def test_the_report_draws_all_checks(run: Path) -> None:
         luthier.check(run, table(120, seed, moved=3.0 * (seed - 1)))
     page = write_report(run).read_text()
     assert "All checks" in page
-    assert [one["level"] for one in read_checks(RunFolder(run))[-2:]] == ["fine", "act"]
+    assert [one.level for one in read_checks(RunFolder(run))[-2:]] == ["fine", "act"]
     assert "<td class=whole>act</td>" in page
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,20 @@ import polars as pl
 import pytest
 
 import luthier
+from luthier.assess import DriftRow, Headline, ScoreChange, Scores, ToldApart
+from luthier.records import Finding, Measure
 from luthier.runs.checking import judge_population, poor_in_use
 from luthier.runs.screen import SilentScreen
 
 
 def test_the_verdict_on_new_rows() -> None:
-    columns = [{"column": "a", "drifted": True}, {"column": "b", "drifted": False}]
-    worse, same = ({"value": v, "low": v - 0.02, "high": v + 0.02} for v in (-0.1, 0.0))
+    columns = [DriftRow(name, "distance", 0.2, 0.1, drifted, "") for name, drifted in (("a", True), ("b", False))]
+    worse, same = (ScoreChange(v, v - 0.02, v + 0.02, 0.9) for v in (-0.1, 0.0))
     assert judge_population(columns, None, worse)[0] == "act"
     assert judge_population(columns, None, same)[0] == "watch"
-    assert judge_population(columns[1:], {"auc": 0.7, "low": 0.65, "high": 0.75}, same)[0] == "watch"
-    assert judge_population(columns[1:], {"auc": 0.95, "low": 0.93, "high": 0.97}, same)[0] == "act"
-    assert judge_population(columns[1:], {"auc": 0.5, "low": 0.45, "high": 0.55}, same) == (
+    assert judge_population(columns[1:], ToldApart(0.7, 0.65, 0.75), same)[0] == "watch"
+    assert judge_population(columns[1:], ToldApart(0.95, 0.93, 0.97), same)[0] == "act"
+    assert judge_population(columns[1:], ToldApart(0.5, 0.45, 0.55), same) == (
         "fine",
         "the new rows look like the training rows",
     )
@@ -32,8 +35,9 @@ def test_the_verdict_on_new_rows() -> None:
 def test_good_on_all_sets_and_poor_in_use_is_a_finding() -> None:
     """Where the rows look alike the loss is suspect, else the rows that it was judged on; not where it never was good,
     where the sets disagreed already, or where it is not clearly worse."""
-    worse, same = ({"value": v, "low": v - 0.02, "high": v + 0.02} for v in (-0.1, 0.0))
-    good: dict[str, Any] = {"difference_to_validation": {"low": -0.1, "high": 0.1}, "no_better_than_constant": None}
+    worse, same = (ScoreChange(v, v - 0.02, v + 0.02, 0.9) for v in (-0.1, 0.0))
+    headline = Headline("accuracy", 0.9, 0.8, 1.0, 100, validation=Measure("accuracy", 0.9))
+    good = Scores("accuracy", headline, Measure("accuracy", 0.0, -0.1, 0.1), [], [], [], "good")
     alike, moved = (poor_in_use(good, worse, level_of_rows=level) for level in ("fine", "act"))
     assert alike is not None
     assert "the loss may not measure what counts in use" in alike.sentence
@@ -41,8 +45,8 @@ def test_good_on_all_sets_and_poor_in_use_is_a_finding() -> None:
     assert moved is not None
     assert "are not like those in use" in moved.sentence
     assert "luthier fit TABLE --test FILE" in moved.remedy
-    apart = good | {"difference_to_validation": {"low": 0.05, "high": 0.1}}
-    poor = good | {"no_better_than_constant": {"sentence": "no better"}}
+    apart = replace(good, difference_to_validation=Measure("accuracy", 0.07, 0.05, 0.1))
+    poor = replace(good, no_better_than_constant=Finding("no-better-than-constant", "warning", "no better"))
     for stored, change in ((good, same), (good, None), (apart, worse), (poor, worse)):
         assert poor_in_use(stored, change, level_of_rows="fine") is None
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import scipy
+from pydantic import Field
+
+from luthier.schema_types import Number
 
 BINS = 10
 NOMINAL = 0.9
@@ -37,7 +41,26 @@ def fit_temperature(probabilities: np.ndarray, y: np.ndarray, weights: np.ndarra
     return float(np.exp(result.x)) if result.fun < loss(0.0) else 1.0
 
 
-def reliability(probabilities: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ConfidenceBin:
+    """A bin of confidence."""
+
+    confidence: Number
+    accuracy: Number
+    count: Annotated[int, Field(ge=1, le=2**53)]
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How well probabilities are calibrated, and how well they were `before` the `temperature`."""
+
+    bins: Annotated[list[ConfidenceBin], Field(min_length=1)]
+    ece: Number
+    before: Number = float("nan")
+    temperature: Number = 1.0
+
+
+def reliability(probabilities: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> Reliability:
     """Bins of confidence with their accuracy and the rows in them, and the expected calibration error over them."""
     confidence, right = probabilities.max(1), probabilities.argmax(1) == y
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
@@ -46,9 +69,9 @@ def reliability(probabilities: np.ndarray, y: np.ndarray, weights: np.ndarray | 
     for b in np.unique(place):
         here = place == b
         known, true = (float(np.average(values[here], weights=w[here])) for values in (confidence, right))
-        bins.append({"confidence": known, "accuracy": true, "count": int(here.sum())})
+        bins.append(ConfidenceBin(known, true, int(here.sum())))
         error += float(w[here].sum()) * abs(known - true)
-    return {"bins": bins, "ece": error / float(w.sum())}
+    return Reliability(bins, error / float(w.sum()))
 
 
 def smearing(residuals: np.ndarray, weights: np.ndarray | None = None) -> float:

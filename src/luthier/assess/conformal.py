@@ -6,12 +6,14 @@ the same kind the true class is in the set at least as often as stated (Vovk and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
+from pydantic import AliasChoices, Field
 
 from luthier.assess.calibration import NOMINAL, conformal_quantile
+from luthier.schema_types import Count, Number
 
 FLATTENED = 1e-3  # of the largest variance: directions below it are rounding, not data
 UNFAMILIAR = 0.005  # of the validation rows would be rejected
@@ -107,14 +109,24 @@ def _directions(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values, centred.T @ (left / np.sqrt(degrees * np.maximum(values, 1e-30)))
 
 
-def figures_of_sets(
-    inside: np.ndarray, y: np.ndarray, nominal: float, weights: np.ndarray | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class SetFigures:
+    """How often prediction sets hold the class, and how large they are."""
+
+    nominal: Number
+    coverage: Number
+    mean_size: Annotated[float, Field(validation_alias=AliasChoices("mean_size", "mean size"))]
+    sure: Number
+    sizes: list[Count] = field(default_factory=list)
+
+
+def figures_of_sets(inside: np.ndarray, y: np.ndarray, nominal: float, weights: np.ndarray | None = None) -> SetFigures:
     """How often sets hold the truth, and how large they are: which classes are in each row's [N, C]."""
     covered, sizes = inside[np.arange(len(y)), y], inside.sum(1)
-    return {
-        "nominal": nominal,
-        "coverage": float(np.average(covered, weights=weights)),
-        "mean size": float(np.average(sizes, weights=weights)),
-        "sure": float(np.average(sizes == 1, weights=weights)),
-    }
+    return SetFigures(
+        nominal=nominal,
+        coverage=float(np.average(covered, weights=weights)),
+        mean_size=float(np.average(sizes, weights=weights)),
+        sure=float(np.average(sizes == 1, weights=weights)),
+        sizes=np.bincount(sizes).tolist(),
+    )

@@ -7,10 +7,12 @@ and the population stability index, whose usual bounds are 0.1 (watch) and 0.25 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy
+
+from luthier.schema_types import Count, Number
 
 BINS = 10
 WATCH, ACT = 0.1, 0.25
@@ -63,13 +65,23 @@ def count_test(before: np.ndarray, now: np.ndarray) -> tuple[float, float]:
     return float(np.sqrt(result.statistic / table.sum())), float(result.pvalue)
 
 
+@dataclass(frozen=True)
+class ToldApart:
+    """How well trees tell new rows from training rows: the area under the curve, and the rows of both sides."""
+
+    auc: Number
+    low: Number
+    high: Number
+    rows: list[Count] = field(default_factory=list)
+
+
 def told_apart(
     before: np.ndarray,
     now: np.ndarray,
     *,
     seed: int = 0,
     weights: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
-) -> dict[str, Any] | None:
+) -> ToldApart | None:
     """Whether boosted trees can separate new rows [N, F] from training rows: the AUC on rows they were not fitted on.
 
     One half means that nothing sets them apart. The interval is that of the ranks (Hanley and McNeil 1982). Rows count
@@ -93,7 +105,7 @@ def told_apart(
     scores = cross_val_predict(model, X, y, cv=folds, method="predict_proba", params=params)[:, 1]
     auc = float(roc_auc_score(y, scores, sample_weight=w))
     half = 1.96 * _auc_error(auc, len(sides[1]), len(sides[0]))
-    return {"auc": auc, "low": auc - half, "high": min(1.0, auc + half), "rows": [len(side) for side in sides]}
+    return ToldApart(auc, auc - half, min(1.0, auc + half), [len(side) for side in sides])
 
 
 def _auc_error(auc: float, positive: int, negative: int) -> float:

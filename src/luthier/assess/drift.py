@@ -117,7 +117,8 @@ def drift(
 def _judged(row: DriftRow, chance: float, level: float) -> DriftRow:
     drifted = row.value > MATTERS and chance < level
     template = "`{column}` has drifted: {detail}" if drifted else "`{column}` has not drifted: {detail}"
-    sentence = Message(template, column=row.column, detail=row.sentence)
+    column = Message(PREDICTION) if row.column == PREDICTION else row.column
+    sentence = Message(template, column=column, detail=row.sentence)
     return replace(row, drifted=drifted, chance=chance, sentence=sentence)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,12 +13,22 @@ from luthier.assess.intervals import score
 from luthier.data import Task
 from luthier.objective import metric_named
 from luthier.rows import Inputs, Place
+from luthier.schema_types import Text, Undefined
 from luthier.seeds import numpy_generator
 
 REPEATS = 5
 MOST_ROWS = 1000
 
 Predict = Callable[[Inputs], np.ndarray]
+
+
+@dataclass(frozen=True)
+class ColumnImportance:
+    """What shuffling a column costs."""
+
+    column: Text
+    drop: Undefined
+    spread: Undefined
 
 
 def permutation_importance(
@@ -32,7 +42,7 @@ def permutation_importance(
     repeats: int = REPEATS,
     task: Task | None = None,
     weights: np.ndarray | None = None,
-) -> list[dict[str, Any]]:
+) -> list[ColumnImportance]:
     """How much worse the metric gets when a column's values are shuffled among the rows (Breiman 2001).
 
     `groups` says, for each column of the table, where it lies in the inputs: its places are shuffled together. Rows [N]
@@ -42,7 +52,7 @@ def permutation_importance(
     >>> X = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
     >>> groups, answer = {"a": {"numbers": [0]}, "b": {"numbers": [1]}}, lambda inputs: inputs.numbers[:, 0].numpy()
     >>> found = permutation_importance(answer, Inputs(numbers=X), X[:, 0].numpy(), "rmse", groups)
-    >>> [row["column"] for row in found], found[1]["drop"]
+    >>> [row.column for row in found], found[1].drop
     (['a', 'b'], 0.0)
     """
     rows = min(len(y), MOST_ROWS)
@@ -59,8 +69,8 @@ def permutation_importance(
             order = torch.from_numpy(numpy_generator(seed, "importance", name, repeat).permutation(rows))
             changed = inputs.replaced(**{key: shuffled(inputs[key], order, where) for key, where in place.items()})
             drops.append(sign * (best - score(metric, y, predict(changed), weights, task=task)))
-        result.append({"column": name, "drop": float(np.mean(drops)), "spread": float(np.std(drops, ddof=1))})
-    return sorted(result, key=lambda row: -row["drop"])
+        result.append(ColumnImportance(name, float(np.mean(drops)), float(np.std(drops, ddof=1))))
+    return sorted(result, key=lambda row: -row.drop)
 
 
 def shuffled(value: Tensor, order: Tensor, columns: list[int]) -> Tensor:

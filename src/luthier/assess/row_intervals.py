@@ -7,8 +7,7 @@ With folds and a mean of networks the share is approximate: it is measured on th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor
 from luthier.assess.calibration import NOMINAL, conformal_quantile
 from luthier.nets import Net
 from luthier.objective import quantiles
+from luthier.schema_types import Count, Number, Undefined
 
 LEVELS = ((1 - NOMINAL) / 2, (1 + NOMINAL) / 2)
 PINBALL = quantiles(*LEVELS)
@@ -75,25 +75,43 @@ def correction_of(
     return conformal_quantile(np.maximum(ends[:, 0] - residuals, residuals - ends[:, 1]), NOMINAL, weights, units)
 
 
-def interval_figures(
-    y: np.ndarray, low: np.ndarray, high: np.ndarray, weights: np.ndarray | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ThirdCoverage:
+    """Of a third of the rows: how often its intervals hold the value."""
+
+    rows: Count
+    coverage: Undefined
+    mean_width: Undefined
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How often intervals hold the value; `thirds` are those of the intervals' widths, none where all are as wide."""
+
+    nominal: Number
+    coverage: Undefined
+    mean_width: Undefined = float("nan")
+    thirds: list[ThirdCoverage] = field(default_factory=list)
+    half_width: Undefined = float("nan")
+    by_row: bool = False
+
+
+def interval_figures(y: np.ndarray, low: np.ndarray, high: np.ndarray, weights: np.ndarray | None = None) -> Coverage:
     """How often intervals hold values [N], how wide they are, and both in each third of their widths.
 
     Intervals of one width have no thirds.
 
     >>> figures = interval_figures(np.zeros(6), -np.arange(1.0, 7), np.array([1.0, 1, 1, 1, 1, -1]))
-    >>> round(figures["coverage"], 3), [third["coverage"] for third in figures["thirds"]]
+    >>> round(figures.coverage, 3), [third.coverage for third in figures.thirds]
     (0.833, [1.0, 1.0, 0.5])
     """
     inside, width = (low <= y) & (y <= high), high - low
-    result: dict[str, Any] = {"coverage": _mean(inside, weights), "mean_width": _mean(width, weights), "thirds": []}
+    thirds = []
     if np.ptp(width) > EQUAL * float(np.abs(width).max(initial=0)):
         for rows in np.array_split(np.argsort(width, kind="stable"), 3):
             some = None if weights is None else weights[rows]
-            third = {"rows": len(rows), "coverage": _mean(inside[rows], some), "mean_width": _mean(width[rows], some)}
-            result["thirds"].append(third)
-    return result
+            thirds.append(ThirdCoverage(len(rows), _mean(inside[rows], some), _mean(width[rows], some)))
+    return Coverage(NOMINAL, _mean(inside, weights), _mean(width, weights), thirds)
 
 
 def _mean(values: np.ndarray, weights: np.ndarray | None) -> float:

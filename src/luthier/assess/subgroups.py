@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy
 
 from luthier.assess.intervals import score
 from luthier.data import Task
+from luthier.schema_types import Count, Number, Text, Undefined
 
 LEVEL = 0.05  # over all groups together (Bonferroni)
 FEWEST = 20
@@ -23,6 +24,28 @@ def row_errors(kind: str, y: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return np.asarray((prediction.argmax(1) != y).astype(float))
 
 
+@dataclass(frozen=True)
+class SubgroupScore:
+    """The score of some rows; `worse` where their errors are larger than the others' beyond chance."""
+
+    column: Text
+    value: Text
+    rows: Count
+    score: Undefined
+    chance: Undefined
+    worse: bool = False
+
+
+@dataclass(frozen=True)
+class WorstCase:
+    """A row with a bad prediction; of classes their numbers, and the probability of the one that was predicted."""
+
+    row: Count
+    true: int | float
+    predicted: int | float
+    probability: Number | None = None
+
+
 def subgroup_scores(
     columns: dict[str, np.ndarray],
     kind: str,
@@ -32,14 +55,14 @@ def subgroup_scores(
     *,
     task: Task | None = None,
     weights: np.ndarray | None = None,
-) -> list[dict[str, Any]]:
+) -> list[SubgroupScore]:
     """The metric for each value of each column with few values; `worse` where its mean row error clears the rest's.
 
     `columns` holds labels [N] by column. Errors are compared with those of all other rows (Welch's test), at 5 %
     divided by the number of groups. Rows count by `weights` [N].
     """
     errors, w = row_errors(kind, y, prediction), np.ones(len(y)) if weights is None else weights
-    result: list[dict[str, Any]] = []
+    result: list[SubgroupScore] = []
     for name, labels in columns.items():
         levels, counts = np.unique(labels, return_counts=True)
         if not 2 <= len(levels) <= MOST_LEVELS:
@@ -50,10 +73,9 @@ def subgroup_scores(
             here = labels == level
             value = score(metric, y[here], prediction[here], w[here], task=task)
             chance = _chance(errors[here], errors[~here], w[here], w[~here])
-            result.append({"column": name, "value": str(level), "rows": int(count), "score": value, "chance": chance})
-    for row in result:
-        row["worse"] = bool(row["chance"] < LEVEL / len(result))
-    return sorted(result, key=lambda row: row["chance"])
+            result.append(SubgroupScore(name, str(level), int(count), value, chance))
+    judged = [replace(row, worse=bool(row.chance < LEVEL / len(result))) for row in result]
+    return sorted(judged, key=lambda row: row.chance)
 
 
 def _chance(errors: np.ndarray, others: np.ndarray, w: np.ndarray, v: np.ndarray) -> float:
@@ -81,24 +103,19 @@ def worst_cases(
     most: int = 10,
     *,
     taken: np.ndarray | None = None,
-) -> list[dict[str, Any]]:
+) -> list[WorstCase]:
     """The rows with the largest errors: their numbers in the table, the truth and what was predicted.
 
     `taken` [N] are the classes that rows are taken for, where a threshold says so; else the likeliest.
     """
     if kind == "regression":
         order = np.argsort(-np.abs(prediction - y))[:most]
-        return [{"row": int(rows[i]), "true": float(y[i]), "predicted": float(prediction[i])} for i in order]
+        return [WorstCase(int(rows[i]), float(y[i]), float(prediction[i])) for i in order]
     taken = prediction.argmax(1) if taken is None else taken
     given = prediction[np.arange(len(y)), y]
     order = np.argsort(given)[:most]
     return [
-        {
-            "row": int(rows[i]),
-            "true": int(y[i]),
-            "predicted": int(taken[i]),
-            "probability": float(prediction[i, taken[i]]),
-        }
+        WorstCase(int(rows[i]), int(y[i]), int(taken[i]), float(prediction[i, taken[i]]))
         for i in order
         if taken[i] != y[i]
     ]

@@ -131,8 +131,9 @@ class CostedNetwork(FirstNetwork):
         best, waited = -1, 0
         for epoch in range(epochs):
             for batch in shuffled_batches(data, mini_batch_size, self._rng):
-                self._shrink(eta * lmbda / n, penalty)
+                before = [w.copy() for w in self.weights]
                 self.update_mini_batch_matrix(batch, eta)
+                self._shrink(before, eta * lmbda / n, penalty)
             if evaluation_data is not None and monitor_evaluation_cost:
                 result[0].append(self.total_cost(evaluation_data, lmbda, n=n, penalty=penalty))
             if evaluation_data is not None and (monitor_evaluation_accuracy or early_stopping):
@@ -150,11 +151,11 @@ class CostedNetwork(FirstNetwork):
                     break
         return result
 
-    def _shrink(self, share: float, penalty: str) -> None:
-        if share and penalty == "l2":
-            self.weights = [(1 - share) * w for w in self.weights]
-        elif share:
-            self.weights = [w - share * np.sign(w) for w in self.weights]
+    def _shrink(self, before: Sequence[np.ndarray], share: float, penalty: str) -> None:
+        """Take off what the penalty asks for, by the weights that the gradient was taken at."""
+        slopes = before if penalty == "l2" else [np.sign(w) for w in before]
+        if share:
+            self.weights = [w - share * slope for w, slope in zip(self.weights, slopes, strict=True)]
 
     def accuracy(self, data: Sequence[Sample]) -> int:
         """How many samples the most active output predicts right; labels may be numbers or columns."""

@@ -9,6 +9,7 @@ import typer
 
 from luthier.cli.given import Moved
 from luthier.errors import InputError
+from luthier.messages import Message
 
 _EPILOG = """\b
 Examples:
@@ -59,7 +60,7 @@ def check(
     if moved is not None:
         relocate(run, moved)
     if fail_on is not None and fail_on not in LEVELS[1:]:
-        raise InputError(f"--fail-on {fail_on} is not a verdict", expected="watch or act")
+        raise InputError(Message("--fail-on {fail_on} is not a verdict", fail_on=fail_on), expected="watch or act")
     runs, worst = finished_in(run) or runs_in(run), 0
     if len(runs) < len(runs_in(run)):
         typer.echo(unfinished_in_words(run), err=True)

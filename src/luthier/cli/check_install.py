@@ -6,7 +6,7 @@ import importlib.util
 
 import typer
 
-from luthier.messages import tr
+from luthier.messages import Message, tr
 from luthier.rows import Inputs, Rows
 
 EXTRAS = {
@@ -51,7 +51,7 @@ def check_install() -> None:
     if gap > 0.05:
         raise LuthierError(
             "four test networks did not learn a straight line",
-            received=f"a gap of {gap:.3g}",
+            received=Message("a gap of {gap:.3g}", gap=gap),
             remedy="reinstall torch; report this with the lines above",
         )
     typer.echo(tr("four test networks learnt a straight line: this machine is ready"))

@@ -105,7 +105,9 @@ def write_page(
     from luthier.labs.pages import page_names, write_pages
 
     if bool(names) == everything:
-        raise ConfigError([f"name one or more pages, or give --all; the pages are {', '.join(page_names())}"])
+        raise ConfigError(
+            [Message("name one or more pages, or give --all; the pages are {names}", names=", ".join(page_names()))]
+        )
     for path in write_pages(page_names() if everything else tuple(names or ()), output, gallery=everything):
         typer.echo(tr("written to {path}", path=path))
 

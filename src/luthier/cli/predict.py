@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,7 +72,10 @@ def predict(
         "explain": explain,
     }
     options |= {"answer": answer}
-    say = partial(typer.echo, err=True)
+
+    def say(sentence: str) -> None:
+        typer.echo(spoken(sentence), err=True)
+
     try:
         with ends_with_its_reader() as standard_output:
             to = output or standard_output

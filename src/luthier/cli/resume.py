@@ -9,6 +9,7 @@ import typer
 
 from luthier.cli.given import Json, Moved, Named, Open, Verbose, takes
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.request import ShownSection
 
 _EPILOG = """\b
@@ -56,7 +57,15 @@ def resume(
     said["--workers"] = given.get("workers")
     without = [name for name in (OF_FITS if kind == SEARCH else OF_SEARCHES) if said[name]]
     if without:
-        raise InputError(f"{', '.join(without)}: '{run}' is a {'search' if kind == SEARCH else 'fit'}, which has none")
+        raise InputError(
+            Message(
+                "{options}: '{run}' is a search, which has none"
+                if kind == SEARCH
+                else "{options}: '{run}' is a fit, which has none",
+                options=", ".join(without),
+                run=run,
+            )
+        )
     if moved is not None:
         relocate(run, moved)
     if kind == SEARCH:

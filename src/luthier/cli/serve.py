@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from luthier.messages import tr
+from luthier.messages import Message, tr
 
 _EPILOG = """\b
 Examples:
@@ -125,7 +125,7 @@ def _token(token: str, file: Path | None, typed: bool) -> str:
     try:
         result = file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the token cannot be read from '{file}'", received=str(error)) from None
+        raise InputError(Message("the token cannot be read from '{file}'", file=file), received=str(error)) from None
     if len(result.split()) != 1:
-        raise InputError(f"'{file}' does not hold a token", expected="one word")
+        raise InputError(Message("'{file}' does not hold a token", file=file), expected="one word")
     return result

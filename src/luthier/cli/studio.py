@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from luthier.messages import tr
+from luthier.messages import Message, tr
 
 _EPILOG = """\b
 Examples:
@@ -37,7 +37,8 @@ def studio(
     missing = [str(path) for path in folders if runs and not path.is_dir()]
     if missing:
         raise InputError(
-            f"there is no folder {', '.join(missing)}", remedy="name folders of runs, or a folder that contains them"
+            Message("there is no folder {names}", names=", ".join(missing)),
+            remedy="name folders of runs, or a folder that contains them",
         )
     token = token_for(host, token)
     listening, address = listen(host, port)

@@ -13,6 +13,7 @@ import polars as pl
 from luthier.data.csv_text import require_names
 from luthier.data.levels import text_of
 from luthier.errors import InputError, in_a_line
+from luthier.messages import Message
 
 WIDE = [getattr(pl, name) for name in ("Int128", "UInt128") if hasattr(pl, name)]  # NumPy has no such numbers
 
@@ -36,7 +37,7 @@ def to_polars(source: Any) -> pl.DataFrame:
         frame = nw.from_native(source, eager_only=True)
     except TypeError:
         raise InputError(
-            f"a {type(source).__name__} is not a table",
+            Message("a {kind} is not a table", kind=type(source).__name__),
             expected="a path, a bundled name, a pandas, Polars or Arrow frame, dicts, or arrays (X, y)",
         ) from None
     except Exception as error:  # duplicate names, in each library's own words
@@ -99,7 +100,7 @@ def table_of(X: Any, y: Any) -> tuple[pl.DataFrame, str]:
         raise InputError(
             "the arrays do not fit together",
             expected="X with rows and columns, y with one value for each row",
-            received=f"X of shape {np.shape(X)}, y of shape {np.shape(y)}",
+            received=Message("X of shape {X}, y of shape {y}", X=np.shape(X), y=np.shape(y)),
         )
     name = str(getattr(y, "name", None) or "y")
     while name in rows.columns:

@@ -16,7 +16,7 @@ from luthier.data.csv_regular import read_regular
 from luthier.data.dialect import LONGEST, MOST_TITLES, Dialect, sniff
 from luthier.data.text_bytes import TextBytes, look_through
 from luthier.errors import InputError
-from luthier.messages import Message
+from luthier.messages import Message, joined
 
 SNIFFED = 1 << 16  # bytes by which the dialect is found; more where they hold less than three lines
 BLOCK = 1 << 24  # bytes that are read together
@@ -131,7 +131,7 @@ class CsvFile:
     def _ragged(self, line: int, row: Sequence[str]) -> InputError:
         remedy = "correct that line; text that holds the separator must be in double quotes"
         if line <= MOST_TITLES + 1 and len(row) > len(self.columns):
-            remedy += "; lines above the header must go"
+            remedy = joined([Message(remedy), Message("lines above the header must go")])
         return InputError(
             Message("line {line:,} of '{name}' has {count} cells", line=line, name=self.content.name, count=len(row)),
             expected=Message("{count} cells, as in the header", count=len(self.columns)),

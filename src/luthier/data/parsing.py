@@ -252,9 +252,16 @@ def require_scale(values: pl.Series) -> None:
     if high / 2 - low / 2 > LEAST_SCALE and largest < 1 / LEAST_SCALE:
         return
     raise InputError(
-        f"the target `{values.name}` has numbers too {'large' if largest >= 1 else 'small'} to be computed with",
-        expected=f"numbers that differ by more than {LEAST_SCALE:g}, none beyond {1 / LEAST_SCALE:g}",
-        received=f"numbers from {low:g} to {high:g}",
+        Message(
+            "the target `{name}` has numbers too large to be computed with"
+            if largest >= 1
+            else "the target `{name}` has numbers too small to be computed with",
+            name=values.name,
+        ),
+        expected=Message(
+            "numbers that differ by more than {least:g}, none beyond {most:g}", least=LEAST_SCALE, most=1 / LEAST_SCALE
+        ),
+        received=Message("numbers from {low:g} to {high:g}", low=low, high=high),
         remedy="give them in another unit: multiply the column by a power of ten",
     )
 

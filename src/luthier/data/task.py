@@ -114,7 +114,13 @@ def infer_task(
     'multiclass'
     """
     if order and override not in (None, "ordered"):
-        raise ConfigError([f"--order is for ordered levels, not for --task {override}; leave one of them out"])
+        raise ConfigError(
+            [
+                Message(
+                    "--order is for ordered levels, not for --task {override}; leave one of them out", override=override
+                )
+            ]
+        )
     name, override = series.name, "ordered" if order else override
     if override is not None and override not in KINDS:
         raise ConfigError(
@@ -355,11 +361,11 @@ def _require_values(values: np.ndarray, task: Task) -> None:
     """InputError for values [N] that a target of the task's kind cannot have."""
     wrong = task.traits.refused(values)
     if wrong.any():
-        more = f", and {int(wrong.sum()) - 1} more such rows" if wrong.sum() > 1 else ""
+        more = Message(", and {count} more such rows", count=int(wrong.sum()) - 1) if wrong.sum() > 1 else ""
         raise InputError(
-            f"`{task.target}` has values that are not a {task.kind}",
+            Message("`{target}` has values that are not a {kind}", target=task.target, kind=task.kind),
             expected=task.traits.values,
-            received=f"{values[wrong][0]:g}{more}",
+            received=Message("{value:g}{more}", value=values[wrong][0], more=more),
             remedy="mend these rows, or --task regression for plain numbers",
         )
 

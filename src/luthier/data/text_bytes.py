@@ -104,7 +104,7 @@ def look_through(source: Path | bytes, name: str) -> TextBytes:
     for start, (what, remedy) in OTHER_KINDS.items():
         if head.startswith(start):
             raise InputError(
-                Message("'{name}' is {what}", name=name, what=what),
+                Message("'{name}' is {what}", name=name, what=Message(what)),
                 expected="CSV, also as .csv.gz, or Parquet",
                 remedy=remedy,
             )
@@ -114,7 +114,7 @@ def look_through(source: Path | bytes, name: str) -> TextBytes:
     for start, (what, remedy) in OTHER_TEXTS.items():
         if re.match(start, first.removeprefix(codecs.BOM_UTF8), re.IGNORECASE):
             raise InputError(
-                Message("'{name}' is {what}", name=name, what=what),
+                Message("'{name}' is {what}", name=name, what=Message(what)),
                 expected="CSV, also as .csv.gz, or Parquet",
                 remedy=remedy,
             )

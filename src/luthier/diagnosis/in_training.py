@@ -125,6 +125,9 @@ def _placed(
 def _parts(data: Any, validation: Any, seed: int) -> tuple[Rows, Rows]:
     """Rows to train on and rows to look at. Inputs that are not finite are a finding, not an error; targets are not."""
     part = rows_of(data)
+    if len(part.inputs) > 1:
+        received = ", ".join(part.inputs)
+        raise InputError("diagnose takes one array of inputs", expected="X, an array", received=received)
     held_out = None if validation is None else alike(part, rows_of(validation, "validation"))
     for one in (part, *([] if held_out is None else [held_out])):
         if bad := bad_rows(one.targets):

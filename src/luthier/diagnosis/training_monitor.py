@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 from luthier.diagnosis.findings import Diagnosis, diagnosis_of
 from luthier.diagnosis.trace import Birth, Evaluated, LayerSeen, NormSeen, Trace, WeightsSeen
 from luthier.errors import InputError
+from luthier.messages import Message
 
 SATURATED = 0.01  # of the range: there a sigmoid passes on less than a twenty-fifth of its best gradient
 DEAD_OVER = 5  # probed batches in which a dead unit has not answered once
@@ -245,7 +246,11 @@ class TrainingMonitor:
         trace = self.trace
         if isinstance(loss, Tensor) and (loss.numel() != 1 or loss.is_complex()):
             shape = list(loss.shape)
-            raise InputError("the loss of a step is one real number", received=f"shape {shape}", remedy="loss.mean()")
+            raise InputError(
+                "the loss of a step is one real number",
+                received=Message("shape {shape}", shape=shape),
+                remedy="loss.mean()",
+            )
         value = float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
         trace.losses.append(value)
         if trace.birth is None and not math.isfinite(value):

@@ -19,7 +19,7 @@ from luthier.engine.checkpoint import FileCheckpoint
 from luthier.engine.devices import AUTO, CPU
 from luthier.engine.distributed import run_distributed
 from luthier.engine.layouts import choose
-from luthier.engine.loaders import loss_taken, part_of, type_taken
+from luthier.engine.loaders import loss_taken, part_of, types_taken
 from luthier.engine.member import Member
 from luthier.engine.member_shares import train_shares
 from luthier.engine.module_spec import ModuleSpec
@@ -47,7 +47,7 @@ from luthier.objective import (
 from luthier.optimise import AnyRule, AnySchedule, is_optimiser, schedule_for
 from luthier.records import Finding
 from luthier.renamed import current_hyper_parameters
-from luthier.rows import Rows
+from luthier.rows import Inputs, Rows
 
 _NUMBERS = ("learning_rate", "momentum", "l2", "l1", "weight_decay", "ema_decay", "label_smoothing", "noise", "mixup")
 _LIMITS = ("clip_norm", "clip_value")  # may be infinite
@@ -103,7 +103,8 @@ def train_networks(
     or a function that builds one, called for each seed; or a DenseSpec, also a deferred one. `data` and
     `validation` are (X [N, ...], y [N] or [N, C]) or (X, y, weights [N]) of tensors, arrays or frames, or a data
     set or batches of them such as a DataLoader, which are read into memory once. Numbers get the module's type; whole
-    numbers stay as they are where the module takes them.
+    numbers stay as they are where the module takes them. X may be a dictionary of such arrays: the module's attribute
+    `takes` names those that it is called with, `takes = ("numbers", "codes")`, in that order.
 
     Without `loss`, whole-number targets get softmax cross-entropy and others the mean squared error. A name of LOSSES
     pairs each row's outputs with its own targets. A loss of torch.nn or a function (outputs, targets) -> number means
@@ -148,15 +149,16 @@ def train_networks(
     part = part_of(data, "data", gaps=gaps)
     held_out = None if validation is None else part_of(validation, "validation", gaps=gaps)
     spec = _spec(network, part, loss)
-    dtype = kind = torch.float32 if isinstance(spec, DenseSpec) else spec.dtype
+    dtype = torch.float32 if isinstance(spec, DenseSpec) else spec.dtype
+    kinds = dict.fromkeys(part.inputs, dtype)
     if isinstance(spec, DenseSpec) or spec.chain is not None:
         chosen = loss_for(part.targets, loss, flat=True)
     else:
-        kind = type_taken(spec.module, part.numbers, dtype)
-        chosen = loss_taken(spec.module, part.numbers[:2].to(kind), part.targets, loss)
-    part = suited(part, kind, chosen, dtype)
+        kinds = types_taken(spec.module, part.inputs, dtype)
+        chosen = loss_taken(spec.module, part.inputs.cast(kinds), part.targets, loss)
+    part = suited(part, kinds, chosen, dtype)
     if held_out is not None:
-        held_out = suited(alike(part, held_out), kind, chosen, dtype)
+        held_out = suited(alike(part, held_out), kinds, chosen, dtype)
     batch, wanted = min(batch_size, len(part)), range(seeds) if isinstance(seeds, int) else list(seeds)
     devices = candidates(device, spec.home if isinstance(spec, ModuleSpec) else CPU, processes=processes)
     if several_processes():
@@ -255,18 +257,21 @@ def _layout_of(checkpoint: Path | None, *, in_pieces: bool) -> str | None:
     return next((str(saved.facts["layout"]) for saved in result if saved is not None), None)
 
 
-def suited(part: Rows, kind: torch.dtype, loss: str | Loss | Criterion, dtype: torch.dtype) -> Rows:
-    """A part as networks of this type and a loss take it, its inputs as numbers of a `kind`."""
-    features = part.numbers if part.numbers.dtype == kind else part.numbers.to(kind)
-    return cast(
-        replace(part, inputs=part.inputs.replaced(numbers=features), targets=targets_for(loss, part.targets)), dtype
-    )
+def suited(part: Rows, kinds: Mapping[str, torch.dtype], loss: str | Loss | Criterion, dtype: torch.dtype) -> Rows:
+    """A part as networks of this type and a loss take it, its inputs of these kinds."""
+    return cast(replace(part, inputs=part.inputs.cast(kinds), targets=targets_for(loss, part.targets)), dtype)
 
 
 def alike(training: Rows, validation: Rows) -> Rows:
     """The validation part. InputError where its rows have another shape or other targets than those of training."""
-    pairs = ("rows", training.numbers, validation.numbers), ("targets", training.targets, validation.targets)
-    for name, ours, theirs in pairs:
+    if set(training.inputs) != set(validation.inputs):
+        raise InputError(
+            "training and validation have other inputs",
+            expected=", ".join(training.inputs),
+            received=", ".join(validation.inputs),
+        )
+    pairs = [("rows", value, validation.inputs[name]) for name, value in training.inputs.items()]
+    for name, ours, theirs in (*pairs, ("targets", training.targets, validation.targets)):
         if ours.shape[1:] != column(theirs).shape[1:] and ours.shape[1:] != theirs.shape[1:]:
             raise InputError(
                 f"training and validation {name} differ in shape",
@@ -298,7 +303,7 @@ def known_spec(spec: DenseSpec | DeferredSpec, part: Rows, loss: AnyLoss | None 
     outputs = spec.outputs or outputs_for(known, part.targets)
     if shared := shared_outputs(known, outputs):
         spec = replace(spec, options={"constant_outputs": shared, **spec.options})
-    return spec.known(inputs=part.numbers.flatten(1).shape[1], outputs=outputs)
+    return spec.known(inputs=part.inputs.only.flatten(1).shape[1], outputs=outputs)
 
 
 def _check_settings(given: Mapping[str, Any]) -> None:
@@ -381,7 +386,7 @@ def _flattened(spec: DenseSpec | ModuleSpec, part: Rows) -> Rows:
     dense = isinstance(spec, DenseSpec) or spec.layout == "stacked"
     if not dense:
         return part
-    features = part.numbers.flatten(1)
+    features = part.inputs.only.flatten(1)
     wanted = spec.inputs if isinstance(spec, DenseSpec) else spec.chain.spec.inputs if spec.chain else 0
     if features.shape[1] != wanted:
         raise InputError(
@@ -389,6 +394,4 @@ def _flattened(spec: DenseSpec | ModuleSpec, part: Rows) -> Rows:
             expected=f"rows of {wanted} numbers, as many as the network has inputs",
             received=f"rows of {features.shape[1]}",
         )
-    return replace(
-        part, inputs=part.inputs.replaced(numbers=features.float() if not features.is_floating_point() else features)
-    )
+    return replace(part, inputs=Inputs(numbers=features if features.is_floating_point() else features.float()))

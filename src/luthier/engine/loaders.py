@@ -15,15 +15,15 @@ from luthier.errors import InputError, in_a_line, users_code
 from luthier.machine import default_memory
 from luthier.messages import in_bytes
 from luthier.objective import Criterion, Loss, loss_for
-from luthier.rows import Inputs, Rows
+from luthier.rows import Inputs, Rows, arguments
 from luthier.seeds import torch_generator
 
 READ_ROWS = 256  # of a data set at once
-FORMS = "(X, y), (X, y, weights), a data set, or batches of them such as a DataLoader"
+FORMS = "(X, y), (X, y, weights), a data set, or batches of them such as a DataLoader; X may be a dictionary of arrays"
 
 
 class Given(NamedTuple):
-    """A batch as it came: x is whatever the module takes; y and the rows' weights are tensors."""
+    """A batch as it came: x is whatever the module takes, or Inputs; y and the rows' weights are tensors."""
 
     x: Any
     y: Tensor
@@ -33,6 +33,7 @@ class Given(NamedTuple):
 def part_of(data: Any, what: str = "data", *, gaps: bool = False) -> Rows:
     """Rows to train on: columns of tensors, arrays or frames, Rows, or everything that a data set or loader gives.
 
+    X may be a dictionary of arrays, the inputs of a module that names those that it takes.
     Targets keep their shape; with `gaps` they may be NaN, where a row lacks one of several.
     InputError for rows that do not fit together, and for values that are not finite.
 
@@ -42,7 +43,7 @@ def part_of(data: Any, what: str = "data", *, gaps: bool = False) -> Rows:
     torch.Size([4, 1])
     """
     part = rows_of(data, what)
-    tensors = {"X": part.numbers, "y": part.targets, "weights": part.weights}
+    tensors = {**_named_inputs(part), "y": part.targets, "weights": part.weights}
     if gaps:  # NaN is a target that a row lacks
         tensors["y"] = part.targets.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
     for name, values in tensors.items():
@@ -65,10 +66,9 @@ def rows_of(data: Any, what: str = "data") -> Rows:
         if len(columns) not in (2, 3):
             raise InputError(f"{what} is not understood", expected=FORMS, received=f"{len(columns)} parts")
         names = (f"X of {what}", f"y of {what}", f"weights of {what}")
-        X, y, *rest = (tensor_of(value, name).cpu() for value, name in zip(columns, names, strict=False))
-        weights = _weights_of(rest[0], what) if rest else None
-        part = Rows(Inputs(numbers=X), y, weights)
-    lengths = {"X": part.numbers, "y": part.targets, "weights": part.weights}
+        y, *rest = (tensor_of(value, name).cpu() for value, name in zip(columns[1:], names[1:], strict=False))
+        part = Rows(_inputs_of(columns[0], names[0]), y, _weights_of(rest[0], what) if rest else None)
+    lengths = {**_named_inputs(part), "y": part.targets, "weights": part.weights}
     counts = {name: values.shape[0] if values.ndim else 0 for name, values in lengths.items() if values is not None}
     if len(set(counts.values())) != 1 or not counts["y"]:
         raise InputError(
@@ -76,10 +76,28 @@ def rows_of(data: Any, what: str = "data") -> Rows:
             expected="the same number of rows in all, at least one",
             received=", ".join(f"{count} of {name}" for name, count in counts.items()),
         )
-    if part.numbers.ndim < 2:
-        shape = list(part.numbers.shape)
-        raise InputError(f"{what} has no columns", expected="X of shape [N, ...]", received=f"shape {shape}")
+    for name, values in _named_inputs(part).items():
+        if values.ndim < 2:
+            shape = list(values.shape)
+            raise InputError(f"{what} has no columns", expected=f"{name} of shape [N, ...]", received=f"shape {shape}")
     return part
+
+
+def _inputs_of(X: Any, name: str) -> Inputs:
+    """Inputs from an array, or from a dictionary of them."""
+    if not isinstance(X, Mapping):
+        return Inputs(numbers=tensor_of(X, name).cpu())
+    if not X or not all(isinstance(key, str) for key in X):
+        raise InputError(
+            f"{name} is not understood", expected="arrays by their names, at least one", received=f"keys {list(X)}"
+        )
+    return Inputs(**{key: tensor_of(value, f"{key!r} of {name}").cpu() for key, value in X.items()})
+
+
+def _named_inputs(part: Rows) -> dict[str, Tensor]:
+    """The inputs as messages name them: X where it is one array."""
+    alone = list(part.inputs) == ["numbers"]
+    return {"X" if alone else f"X[{name!r}]": values for name, values in part.inputs.items()}
 
 
 def has_columns(data: Any) -> bool:
@@ -230,7 +248,8 @@ def endless(data: Any, batch_size: int, seed: int, *, name: str, least: int = 1,
             for rows in torch.split(torch.randperm(len(part), generator=generator), batch_size):
                 some = part.rows(rows)
                 if len(some) >= min(least, len(part)):
-                    yield Given(some.numbers, some.targets, some.weights)
+                    x = some.inputs if len(some.inputs) > 1 else some.inputs.only
+                    yield Given(x, some.targets, some.weights)
     loader = loader_of(data, batch_size, what, generator)
     while True:
         empty = True
@@ -244,6 +263,18 @@ def endless(data: Any, batch_size: int, seed: int, *, name: str, least: int = 1,
                 expected="batches (x, y) that can be walked through again, such as a DataLoader's",
                 received=type(data).__name__,
             )
+
+
+def types_taken(module: nn.Module, inputs: Inputs, dtype: torch.dtype) -> dict[str, torch.dtype]:
+    """The types in which a module is given its inputs: of several, numbers in its own and whole ones as they are."""
+    if len(inputs) == 1:
+        return {name: type_taken(module, value, dtype) for name, value in inputs.items()}
+    return {name: dtype if value.is_floating_point() else value.dtype for name, value in inputs.items()}
+
+
+def answer_of(module: nn.Module, x: Any) -> Any:
+    """What a module answers: called with what it takes of several inputs, or with x as it is."""
+    return module(*arguments(module, x)) if isinstance(x, Inputs) else module(x)
 
 
 def type_taken(module: nn.Module, x: Tensor, dtype: torch.dtype) -> torch.dtype:
@@ -273,7 +304,7 @@ def type_taken(module: nn.Module, x: Tensor, dtype: torch.dtype) -> torch.dtype:
     )
 
 
-def loss_taken(module: nn.Module, x: Tensor, targets: Tensor, loss: Any) -> str | Loss | Criterion:
+def loss_taken(module: nn.Module, x: Tensor | Inputs, targets: Tensor, loss: Any) -> str | Loss | Criterion:
     """The loss asked for, for a module and some of its inputs.
 
     PyTorch's own go by their names where outputs are [B, C], which takes a pass to see.
@@ -283,7 +314,8 @@ def loss_taken(module: nn.Module, x: Tensor, targets: Tensor, loss: Any) -> str 
         return known
     try:
         with torch.random.fork_rng(), torch.no_grad():
-            outputs = copy.deepcopy(module).eval()(x[:2].clone())
+            few = x.map(lambda value: value[:2].clone()) if isinstance(x, Inputs) else x[:2].clone()
+            outputs = answer_of(copy.deepcopy(module).eval(), few)
     except Exception:  # said where the module is run to be trained
         return known
     return named if isinstance(outputs, Tensor) and outputs.ndim == 2 else known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -115,9 +115,9 @@ class Outcome:
             buffers=self.buffers[places],
         )
 
-    def logits(self, inputs: Inputs | Tensor) -> Tensor:
-        """Outputs of all members' kept weights [M, N, C] for inputs, or for numbers alone."""
-        given = Inputs(numbers=inputs) if isinstance(inputs, Tensor) else inputs
+    def logits(self, inputs: Mapping[str, Tensor] | Tensor) -> Tensor:
+        """Outputs of all members' kept weights [M, N, C] for inputs by their names, or for numbers alone."""
+        given = Inputs(numbers=inputs) if isinstance(inputs, Tensor) else Inputs(**inputs)
         spec, dtype = self.members[0].spec, self.parameters.dtype
         if isinstance(spec, ModuleSpec) and spec.layout != "stacked" and not hasattr(spec.module, "takes"):
             only = given.only

@@ -15,12 +15,23 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from luthier.engine.devices import home_of
-from luthier.engine.loaders import Given, bad_rows, endless, has_columns, loss_taken, part_of, rows_of, type_taken
+from luthier.engine.loaders import (
+    Given,
+    answer_of,
+    bad_rows,
+    endless,
+    has_columns,
+    loss_taken,
+    part_of,
+    rows_of,
+    type_taken,
+    types_taken,
+)
 from luthier.engine.outputs import as_rows, one_tensor
 from luthier.engine.placing import carried
 from luthier.errors import InputError, users_code
 from luthier.objective import AnyLoss, Criterion, Loss, has_gaps, loss_for, loss_named, targets_for
-from luthier.rows import Rows
+from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
 RUNS = "the module fails on the data"
@@ -69,6 +80,10 @@ class Loop:
             x = first.x.to(home)
             self._kind = type_taken(module, x, self.type)
             self.chosen = loss_taken(module, x.to(self._kind), first.y, loss)
+        elif isinstance(first.x, Inputs):
+            inputs = first.x.map(lambda value: value.to(home))
+            inputs = inputs.cast(types_taken(module, inputs, self.type))
+            self.chosen = loss_taken(module, inputs, first.y, loss)
         if device is not None:
             self.chosen = carried(self.chosen, device)
         self.named = loss_named(self.chosen)
@@ -103,6 +118,8 @@ class Loop:
                     remedy="remove or fill those rows first",
                 )
             x = x.to(self.device, self._kind) if self._kind is not None else x.to(self.device)
+        elif isinstance(x, Inputs):  # of columns, which were looked at
+            x = x.map(lambda value: value.to(self.device, self.type if value.is_floating_point() else value.dtype))
         return Given(x, self.targets(batch.y), None if batch.weights is None else batch.weights.to(self.device))
 
     def targets(self, y: Tensor) -> Tensor:
@@ -113,10 +130,8 @@ class Loop:
 
     def rows(self, part: Rows) -> Rows:
         """A part as module and loss take it."""
-        kind = self._kind or part.numbers.dtype
-        return replace(
-            part, inputs=part.inputs.replaced(numbers=part.numbers.to(kind)), targets=self.targets(part.targets).cpu()
-        )
+        inputs = part.inputs if self._kind is None else part.inputs.cast(dict.fromkeys(part.inputs, self._kind))
+        return replace(part, inputs=inputs, targets=self.targets(part.targets).cpu())
 
     @torch.no_grad()
     def outputs(self, module: nn.Module, part: Rows) -> Tensor:
@@ -137,9 +152,10 @@ class Loop:
 
     def loss(self, module: nn.Module, batch: Given) -> Tensor:
         """The mean loss [] of a batch."""
-        shape = list(batch.x.shape) if isinstance(batch.x, Tensor) else type(batch.x).__name__
+        shape = list(batch.x.shape) if isinstance(batch.x, Tensor) else batch.x
+        shape = shape if isinstance(shape, list | Inputs) else type(shape).__name__
         with users_code(RUNS, expected=f"a forward pass and a loss for inputs of shape {shape}", remedy=REMEDY):
-            return self.measured(module(batch.x), batch.y, batch.weights)
+            return self.measured(answer_of(module, batch.x), batch.y, batch.weights)
 
     def measured(self, outputs: Any, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """The mean loss [] of outputs as a module gave them."""

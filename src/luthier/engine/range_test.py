@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from luthier.averages import debias
-from luthier.drawing import draw_range, small_table
+from luthier.drawing import RangeCurves, draw_range, small_table
 from luthier.engine.devices import sent
 from luthier.engine.feed import batches_for
 from luthier.engine.member import Member
@@ -81,7 +81,7 @@ class RangeTest:
 
     def plot(self) -> go.Figure:
         """The median loss against the rate with its band over seeds, the rules' suggestions and the rate to use."""
-        return draw_range({**self.to_json(), "confirmed_rate": self.rate})
+        return draw_range(RangeCurves(self.rates, self.losses, self.low, self.high, self.rules), self.rate)
 
     def __repr__(self) -> str:
         rules = ", ".join(f"{name} {rate:.3g}" for name, rate in self.rules.items())

@@ -17,6 +17,7 @@ from luthier.data import Encoder, PictureEncoder, TableEncoder
 from luthier.data.encode import FIRST_LEVEL, MISSING, NO_LEVEL, UNKNOWN
 from luthier.errors import LuthierError
 from luthier.exporting.graph import ExportedGraph, ExportedPictureGraph, exportable
+from luthier.messages import Message
 from luthier.optional import require
 from luthier.rows import Inputs
 from luthier.saved import Model
@@ -88,8 +89,8 @@ def refuse(gap: float, model: Model, rows: int) -> None:
     if not gap <= limit:
         raise LuthierError(
             "the exported model's predictions differ from the original's",
-            expected=f"a difference of at most {limit:g}",
-            received=f"{gap:.3g} on {rows:,} rows",
+            expected=Message("a difference of at most {limit:g}", limit=limit),
+            received=Message("{gap:.3g} on {rows:,} rows", gap=gap, rows=rows),
         )
 
 

@@ -28,6 +28,7 @@ from luthier.errors import LuthierError
 from luthier.exporting import plain_answers, plain_model, plain_pictures
 from luthier.exporting.graph import exportable
 from luthier.kinds import KINDS
+from luthier.messages import Message
 from luthier.nets import NORM_EPSILON, ConvSpec, DenseSpec
 from luthier.nets.numbers import SCALE, PiecewiseEmbedding, pieces
 from luthier.saved import Model
@@ -92,7 +93,7 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
     if not gap <= CLOSE:
         raise LuthierError(
             "the exported module's predictions differ from the original's",
-            expected=f"a difference of at most {CLOSE:g}",
+            expected=Message("a difference of at most {limit:g}", limit=CLOSE),
             received=f"{gap:.3g}",
         )
     place.mkdir(parents=True, exist_ok=True)

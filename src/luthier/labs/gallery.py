@@ -38,7 +38,15 @@ def lab_named(name: str) -> Lab:
     """A lab by its name. ConfigError that names the nearest one."""
     known = all_labs()
     if name not in known:
-        raise ConfigError([f"there is no lab '{name}'; {nearest(name, known) or 'luthier lab list names them'}"])
+        raise ConfigError(
+            [
+                Message(
+                    "there is no lab '{name}'; {hint}",
+                    name=name,
+                    hint=nearest(name, known) or Message("luthier lab list names them"),
+                )
+            ]
+        )
     return known[name]
 
 

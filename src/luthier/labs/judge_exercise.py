@@ -24,7 +24,8 @@ def judged_apart(exercise: Exercise, path: Path, *, seconds: float = PATIENCE) -
     the terminal, as errors do. InputError where there is no such file."""
     if not path.is_file():
         raise InputError(
-            f"there is no file '{path}'", remedy=f"write it first: luthier lab exercise {exercise.name} -o {path}"
+            Message("there is no file '{path}'", path=path),
+            remedy=Message("write it first: luthier lab exercise {name} -o {path}", name=exercise.name, path=path),
         )
     command = [sys.executable, "-m", "luthier.labs.judge_exercise", exercise.name, str(path)]
     try:

@@ -157,22 +157,24 @@ def in_words(content: Any) -> Any:
     return content
 
 
-def restored(content: Mapping[str, Any]) -> dict[str, Any]:
+def restored(content: Any) -> Any:
     """What `with_messages` made, its sentences messages again; those of earlier versions are text.
 
     >>> restored(with_messages({"sentence": Message("{count} rows", count=3)}))["sentence"].template
     '{count} rows'
     """
-    kept = content.get(KEPT)
-    kept = kept if isinstance(kept, Mapping) else {}
-    return {name: _restored(value, kept.get(name)) for name, value in content.items() if name != KEPT}
+    if isinstance(content, Mapping):
+        kept = content.get(KEPT)
+        kept = kept if isinstance(kept, Mapping) else {}
+        return {name: _restored(value, kept.get(name)) for name, value in content.items() if name != KEPT}
+    return [restored(one) for one in content] if isinstance(content, list | tuple) else content
 
 
 def _restored(value: Any, kept: Any) -> Any:
     if isinstance(value, list) and isinstance(kept, list) and len(kept) == len(value):
         return [_restored(*pair) for pair in zip(value, kept, strict=True)]
     try:
-        return value if kept is None or not isinstance(value, str) else Message.of_data(kept)
+        return Message.of_data(kept) if kept is not None and isinstance(value, str) else restored(value)
     except (TypeError, ValueError, RecursionError):
         return value
 
@@ -190,8 +192,10 @@ def _made_of(value: Any) -> Any:
 def _said(value: Any, kept: Any) -> Any:
     if isinstance(value, list) and isinstance(kept, list) and len(kept) == len(value):
         return [_said(*pair) for pair in zip(value, kept, strict=True)]
+    if kept is None or not isinstance(value, str) or language() == "en":
+        return in_words(value)
     message = _restored(value, kept)
-    return message.spoken() if isinstance(message, Message) and language() != "en" else in_words(value)
+    return message.spoken() if isinstance(message, Message) else value
 
 
 def _fields(template: str) -> Iterator[tuple[str, str, str]]:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luthier.errors import ConfigError, InputError, nearest, users_code
+from luthier.messages import Message
 from luthier.nets.blocks import Truncated, anatomy_of, with_new_head
 from luthier.nets.efficientnet import LITE, EfficientNetLite
 from luthier.nets.resnet import MEAN, STAGES, STD, resnet
@@ -171,8 +172,10 @@ def backbone_named(name: str) -> nn.Module:
         raise ConfigError([f"'{name}' is not a backbone: {', '.join(OURS)}, or module:callable; {hint}".rstrip("; ")])
     if name not in _allowed and name not in os.environ.get("LUTHIER_BACKBONES", "").split(","):
         raise InputError(
-            f"the network is built by your function '{name}', and a file must not choose code to run",
-            remedy=f"allow it: LUTHIER_BACKBONES={name}, or luthier.nets.backbone.allow('{name}')",
+            Message(
+                "the network is built by your function '{name}', and a file must not choose code to run", name=name
+            ),
+            remedy=Message("allow it: LUTHIER_BACKBONES={name}, or luthier.nets.backbone.allow('{name}')", name=name),
         )
     module, _, function = name.partition(":")
     expected, remedy = "a function without arguments that returns an nn.Module", "check that the module can be imported"
@@ -180,5 +183,9 @@ def backbone_named(name: str) -> nn.Module:
         make: Callable[[], Any] = getattr(importlib.import_module(module), function)
         made = make()
     if not isinstance(made, nn.Module):
-        raise InputError(f"'{name}' does not build a backbone", expected="an nn.Module", received=type(made).__name__)
+        raise InputError(
+            Message("'{name}' does not build a backbone", name=name),
+            expected="an nn.Module",
+            received=type(made).__name__,
+        )
     return made

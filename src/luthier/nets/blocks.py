@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from luthier.errors import InputError, users_code
+from luthier.messages import Message
 from luthier.shapes import Activations, Embedded, Hidden
 
 SIDE, MOST_NUMBERS = 4, 4096  # places a side that activations are pooled to, while so many numbers come of them
@@ -86,17 +87,24 @@ def anatomy_of(module: nn.Module, x: torch.Tensor) -> Anatomy:
     if not heads:
         raise InputError(
             "the outputs of the backbone are not those of a linear layer, [B, C]",
-            expected=f"those of {' or '.join(given)}, with nothing after it"
+            expected=Message("those of {given}, with nothing after it", given=" or ".join(given))
             if given
             else "a linear layer that is used",
-            received=f"outputs of shape {list(outputs.shape)} after {_last_operation(outputs)}",
+            received=Message(
+                "outputs of shape {shape} after {operation}",
+                shape=list(outputs.shape),
+                operation=_last_operation(outputs),
+            ),
             remedy="leave out what follows the last layer: losses take logits",
         )
     if passes[heads[-1]] > 1:
         raise InputError(
-            f"the layer `{heads[-1]}`, which computes the outputs, is used elsewhere in the backbone too",
+            Message(
+                "the layer `{heads}`, which computes the outputs, is used elsewhere in the backbone too",
+                heads=heads[-1],
+            ),
             expected="a last layer of its own, which can be replaced",
-            received=f"{passes[heads[-1]]} uses in one pass",
+            received=Message("{passes} uses in one pass", passes=passes[heads[-1]]),
         )
     readable &= {name for name, times in used.items() if times == 1}
     own = [name for name in blocks if heads[-1] == name or heads[-1].startswith(f"{name}.")]

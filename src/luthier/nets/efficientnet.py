@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luthier.errors import InputError
+from luthier.messages import Message
 from luthier.shapes import Outputs, Pictures
 
 LITE = "efficientnet-lite0"
@@ -116,5 +117,5 @@ def packaged_weights() -> Path:
     places = [Path(one) for one in found.submodule_search_locations or ()] if found is not None else []
     files = [file for place in places for file in sorted((place / "models").glob("*.pth"))]
     if not files:
-        raise InputError(f"the ImageNet weights of {LITE} are not installed", remedy=INSTALL)
+        raise InputError(Message("the ImageNet weights of {name} are not installed", name=LITE), remedy=INSTALL)
     return files[0]

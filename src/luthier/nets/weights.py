@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from luthier.errors import InputError, in_a_line
+from luthier.messages import Message
 from luthier.untrusted import open_plain
 
 LISTED = 5
@@ -36,7 +37,9 @@ def read_weights(path: str | Path, *, say: Callable[[str], None] = lambda senten
     try:
         open_plain(path.resolve()).close()
     except FileNotFoundError:
-        raise InputError(f"there is no file '{path}'", expected="a .safetensors, .pt or .pth file") from None
+        raise InputError(
+            Message("there is no file '{path}'", path=path), expected="a .safetensors, .pt or .pth file"
+        ) from None
     result: Any = _safe(path) if path.suffix == ".safetensors" else _pickled(path)
     while isinstance(result, Mapping) and not all(isinstance(value, Tensor) for value in result.values()):
         entry = _entry_of(result)
@@ -49,8 +52,8 @@ def read_weights(path: str | Path, *, say: Callable[[str], None] = lambda senten
     ):
         received = f"a dictionary of {_some(list(map(str, result)))}" if isinstance(result, Mapping) else ""
         raise InputError(
-            f"'{path.name}' is not a state dict",
-            expected=f"tensors by name, alone or as {', '.join(map(repr, ENTRIES))}",
+            Message("'{name}' is not a state dict", name=path.name),
+            expected=Message("tensors by name, alone or as {names}", names=", ".join(map(repr, ENTRIES))),
             received=received or type(result).__name__,
         )
     weights = dict(result)
@@ -77,7 +80,9 @@ def _safe(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-        raise InputError(f"'{path.name}' is not a complete safetensors file", received=str(error)) from error
+        raise InputError(
+            Message("'{name}' is not a complete safetensors file", name=path.name), received=str(error)
+        ) from error
 
 
 def _pickled(path: Path) -> Any:
@@ -87,12 +92,16 @@ def _pickled(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"'{path.name}' holds more than tensors and is refused, because loading it could run code",
+            Message(
+                "'{name}' holds more than tensors and is refused, because loading it could run code", name=path.name
+            ),
             received=in_a_line(error),
             remedy="save the state dict alone, best as safetensors",
         ) from error
     except Exception as error:  # whatever a damaged file leads the reader to
-        raise InputError(f"'{path.name}' is not a file of weights", received=in_a_line(error)) from error
+        raise InputError(
+            Message("'{name}' is not a file of weights", name=path.name), received=in_a_line(error)
+        ) from error
 
 
 def load_weights(
@@ -123,7 +132,9 @@ def load_weights(
         lists = {"missing": missing, "too much": extra, "of another shape": shapes}
         message = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in lists.items() if names)
         raise InputError(
-            "the weights do not fit the network", expected=f"{len(wanted)} tensors by name", received=message
+            "the weights do not fit the network",
+            expected=Message("{count} tensors by name", count=len(wanted)),
+            received=message,
         )
     with torch.no_grad():
         state = module.state_dict()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from luthier.assess import RunCheck, Scores
 from luthier.messages import tr
 from luthier.recipe.decisions import evidence_of, wording_of
 from luthier.recipe.decisions.experiment import AnswerEvidence, ExperimentEvidence
@@ -119,8 +120,8 @@ class Ticked:
 def checklist(
     records: Iterable[Mapping[str, Any]] = (),
     *,
-    scores: Mapping[str, Any] | None = None,
-    drift: Mapping[str, Any] | None = None,
+    scores: Scores | None = None,
+    drift: RunCheck | None = None,
 ) -> list[Ticked]:
     """Every item with its status, by a run's ledger, its `scores` and its last check (`drift`); without records the
     recipe as it is before a run.
@@ -132,18 +133,17 @@ def checklist(
     plans = [record["plan"] for record in result if record["kind"] == "plan"]
     plans = [plan.get("narrow", plan) for plan in plans]  # earlier runs had two
     medium = str(plans[-1].get("medium", "table")) if plans else "table"
-    back = {AFTER_TEST: _after_test(result, scores or {}), AFTER_USE: _after_use(drift or {})}
-    return [back.get(item) or _ticked(item, result, drift or {}, medium) for item in ITEMS]
+    back = {AFTER_TEST: _after_test(result, scores), AFTER_USE: _after_use(drift)}
+    return [back.get(item) or _ticked(item, result, drift, medium) for item in ITEMS]
 
 
-def _after_test(records: list[Mapping[str, Any]], scores: Mapping[str, Any]) -> Ticked:
+def _after_test(records: list[Mapping[str, Any]], scores: Scores | None) -> Ticked:
     """Needed where the test says less than validation did, or no more than a constant; done by a run that came back."""
-    if not scores.get("openings"):
+    if scores is None or not scores.openings:
         return Ticked(AFTER_TEST, OPEN)
-    difference = scores.get("difference_to_validation") or {}
-    low, high = difference.get("low"), difference.get("high")
+    low, high = scores.difference_to_validation.low, scores.difference_to_validation.high
     differs = low is not None and high is not None and not low <= 0 <= high
-    if differs or scores.get("no_better_than_constant"):
+    if differs or scores.no_better_than_constant:
         return Ticked(AFTER_TEST, OPEN, tr("the test is poor: luthier branch RUN --step 4 --new-test FILE"))
     taken = [record for record in records if record.get("taken_over")]
     if not taken:
@@ -152,19 +152,18 @@ def _after_test(records: list[Mapping[str, Any]], scores: Mapping[str, Any]) -> 
     return Ticked(AFTER_TEST, DONE, tr("back to step {step} of {run}", step=step, run=run))
 
 
-def _after_use(drift: Mapping[str, Any]) -> Ticked:
+def _after_use(drift: RunCheck | None) -> Ticked:
     """Needed where a check found the model good on all parts of its run and poor on rows from real use."""
     if not drift:
         return Ticked(AFTER_USE, OPEN)
-    finding = drift.get("finding")
-    return Ticked(AFTER_USE, OPEN, str(finding["remedy"])) if finding else Ticked(AFTER_USE, UNNEEDED)
+    return Ticked(AFTER_USE, OPEN, drift.finding.remedy) if drift.finding else Ticked(AFTER_USE, UNNEEDED)
 
 
-def _ticked(item: Item, records: list[Mapping[str, Any]], drift: Mapping[str, Any], medium: str) -> Ticked:
+def _ticked(item: Item, records: list[Mapping[str, Any]], drift: RunCheck | None, medium: str) -> Ticked:
     if medium not in item.media:
         return Ticked(item, ELSEWHERE)
     if item.step == 6:
-        return Ticked(item, DONE, str(drift["verdict"])) if drift else Ticked(item, OPEN)
+        return Ticked(item, DONE, drift.verdict) if drift else Ticked(item, OPEN)
     if item.step == 5:
         openings = [record for record in records if record["kind"] == "opening"]
         judged = [record["sentence"] for record in records if record["kind"] == "judgement"]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from luthier import storage
 from luthier.errors import ConfigError, InputError
+from luthier.messages import Message
 from luthier.mistakes import mistakes_in
 from luthier.recipe.ledger import Record
 from luthier.recipe.plan import Design, Plan, Stage
@@ -68,7 +69,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         content = read_toml(path)
     except FileNotFoundError:
-        raise InputError(f"there is no file '{path}'", expected="the recipe.toml of a run") from None
+        raise InputError(Message("there is no file '{path}'", path=path), expected="the recipe.toml of a run") from None
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
@@ -81,7 +82,7 @@ def read_recipe(path: Path) -> Recipe:
             *Cut.model_fields,
             *PieceSizes.model_fields,
         ]
-        raise ConfigError(mistakes_in(error, known), remedy=f"correct '{path}'") from None
+        raise ConfigError(mistakes_in(error, known), remedy=Message("correct '{path}'", path=path)) from None
 
 
 def write_recipe(path: Path, recipe: Recipe) -> None:

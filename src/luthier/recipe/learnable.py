@@ -13,7 +13,7 @@ from luthier.data.pieces import Pieces
 from luthier.data.row_hashes import row_hashes, rows_are_told_apart
 from luthier.data.times import moments, time_format, times
 from luthier.errors import InputError
-from luthier.messages import Message
+from luthier.messages import Message, as_message, joined
 from luthier.recipe.reading import LoadedData
 from luthier.recipe.sample_weights import NOTHING
 from luthier.recipe.time_order import dates_of
@@ -80,35 +80,42 @@ def left_out_in_words(left_out: Mapping[str, int]) -> str:
     >>> left_out_in_words({"without a value of `y`": 1200, "that copy held-out rows": 1})
     'left out are 1,200 without a value of `y` and 1 that copy held-out rows'
     """
-    parts = [f"{count:,} {reason}" for reason, count in left_out.items() if count]
+    parts = [Message("{count:,} {reason}", count=n, reason=as_message(reason)) for reason, n in left_out.items() if n]
     if not parts:
         return ""
-    return "left out are " + (", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else parts[0])
+    last = (
+        parts[-1]
+        if len(parts) == 1
+        else Message("{first} and {last}", first=joined(parts[:-1], "{first}, {rest}"), last=parts[-1])
+    )
+    return Message("left out are {rows}", rows=last)
 
 
 def _reasons(read: LoadedData, asked: RunRequest, held_out: pl.DataFrame) -> dict[str, pl.Expr]:
     """What must hold for a row, by what is said where it does not."""
     name = read.task.target
     target, values = pl.col(name), read.frame[name]
-    result = {f"without a value of `{name}`": target.is_not_null()}
+    result: dict[str, pl.Expr] = {Message("without a value of `{name}`", name=name): target.is_not_null()}
     if values.dtype.is_float():
-        result[f"without a value of `{name}`"] = target.is_not_nan()
-        result[f"with an infinite `{name}`"] = target.is_finite()
+        result[Message("without a value of `{name}`", name=name)] = target.is_not_nan()
+        result[Message("with an infinite `{name}`", name=name)] = target.is_finite()
     if read.task.classes:
-        result[f"with a value of `{name}` that the sample does not have"] = target.cast(values.dtype).is_in(
-            values.unique().implode()
-        )
+        result[Message("with a value of `{name}` that the sample does not have", name=name)] = target.cast(
+            values.dtype
+        ).is_in(values.unique().implode())
     elif read.task.log_scale:
-        result[f"with a `{name}` that is not positive"] = target > 0
+        result[Message("with a `{name}` that is not positive", name=name)] = target > 0
     if read.weight:
-        result[f"with a weight of 0 in `{read.weight}`"] = pl.col(read.weight) > NOTHING
+        result[Message("with a weight of 0 in `{name}`", name=read.weight)] = pl.col(read.weight) > NOTHING
     if asked.time:
         pattern = time_format(read.frame[asked.time], dates_of(asked))
         column, first = moments(pl.col(asked.time), pattern), times(held_out[asked.time], pattern).min()
-        result[f"that are not before the held-out rows by `{asked.time}`"] = column < first
+        result[Message("that are not before the held-out rows by `{name}`", name=asked.time)] = column < first
     elif asked.group:
         group, groups = pl.col(asked.group), held_out[asked.group].drop_nulls().unique()
-        result[f"in held-out groups of `{asked.group}`"] = group.is_null() | ~group.is_in(groups.implode())
+        result[Message("in held-out groups of `{name}`", name=asked.group)] = group.is_null() | ~group.is_in(
+            groups.implode()
+        )
     return result
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from luthier.errors import InputError
-from luthier.messages import Message
+from luthier.messages import Message, joined
 from luthier.request import RunRequest, flag_of, option_of
 
 COMMANDS = (
@@ -55,8 +55,8 @@ def kept_for(command: str, asked: RunRequest) -> RunRequest:
             Message(
                 "`luthier {command}` does not work for a run with {names}", command=command, names=" and ".join(refused)
             ),
-            expected="a run without " + " and ".join(refused),
-            received="; ".join(dict.fromkeys(refused.values())),
+            expected=Message("a run without {names}", names=" and ".join(refused)),
+            received=joined(map(Message, dict.fromkeys(refused.values()))),
             remedy="start a new run with `luthier fit`",
         )
     left = {name: getattr(untouched, name) for name, row in given.items() if row.cell(command) == MEANINGLESS}

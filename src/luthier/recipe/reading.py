@@ -34,7 +34,7 @@ from luthier.data.row_hashes import row_hashes
 from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import styles_of, values_as_known, with_any_target
 from luthier.errors import InputError, listed, nearest
-from luthier.messages import Message
+from luthier.messages import Message, joined
 from luthier.recipe.sample_weights import CountedRows, require_enough, require_weights, varied
 from luthier.recipe.sealed_source import read_test
 from luthier.recipe.time_order import require_order
@@ -161,7 +161,9 @@ def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) ->
     for option, name in (("--group", asked.group), ("--time", asked.time), ("--sample-weight", asked.sample_weight)):
         if name and (name not in read.frame.columns or name == read.task.target):
             raise InputError(
-                f"{option} {name}: " + ("it is the target" if name == read.task.target else "there is no such column"),
+                Message("{option} {name}: it is the target", option=option, name=name)
+                if name == read.task.target
+                else Message("{option} {name}: there is no such column", option=option, name=name),
                 expected=Message(
                     "one of {names}", names=listed(others := [c for c in read.frame.columns if c != read.task.target])
                 ),
@@ -197,7 +199,7 @@ def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) ->
     if not any(column.used for column in columns):
         raise InputError(
             "no column is left as an input",
-            received="; ".join(column.sentence() for column in columns) or "a table with only the target",
+            received=joined(column.sentence() for column in columns) or "a table with only the target",
             remedy="add columns, or keep a dropped one with --column NAME=category",
         )
     styles = styles_of(columns, read.task)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from luthier.assess import Scores
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.runner import TrainedPopulation
 from luthier.recipe.setting import Setting
@@ -19,7 +20,7 @@ class Verdict:
     """The delivered model and its scores."""
 
     model: Model
-    scores: dict[str, Any]
+    scores: Scores
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from torch.nn.parameter import is_lazy
 from luthier.engine import part_of
 from luthier.engine.api import alike, suited
 from luthier.engine.devices import AUTO, resolve
-from luthier.engine.loaders import type_taken
+from luthier.engine.loaders import types_taken
 from luthier.engine.module_spec import bare
 from luthier.engine.outputs import as_rows
 from luthier.errors import ConfigError, InputError, users_code
@@ -136,8 +136,8 @@ def transfer(
     whole_net = _in_single_precision(backbone)
     training, held_out = part_of(data, "data"), part_of(validation, "validation")
     named = _loss_named(loss, training.targets)
-    kind = type_taken(whole_net, training.inputs.only, torch.float32)
-    training, held_out = (suited(part, kind, named, torch.float32) for part in (training, alike(training, held_out)))
+    kinds = types_taken(whole_net, training.inputs, torch.float32)
+    training, held_out = (suited(part, kinds, named, torch.float32) for part in (training, alike(training, held_out)))
     wanted = outputs or _outputs_for(named, training.targets, held_out.targets)
     for what, part in (("training", training), ("validation", held_out)):
         _check_targets(named, wanted, part.targets, what)

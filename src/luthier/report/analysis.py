@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
+from luthier.assess import Scores
 from luthier.messages import tr
-from luthier.records import Measure, figure, signed
+from luthier.records import figure, signed
 from luthier.report import figures
 from luthier.report.html import plot, table
 from luthier.report.picture_figures import worst_pictures
-from luthier.saved.score_schemas import Scores
 
 SHOWN = 20
 
@@ -26,61 +26,63 @@ def error_analysis(scores: Scores) -> Iterator[str]:
 
 
 def _forgotten(scores: Scores) -> Iterator[str]:
-    change = scores.get("forgotten")
+    change = scores.forgotten
     if change:
-        size = signed(Measure.from_json(change))
+        size = signed(change)
         told = {
             True: tr("The model has partly forgotten the earlier rows"),
             False: tr("The model has not forgotten the earlier rows beyond the noise"),
-        }[change["high"] is not None and change["high"] < 0]
+        }[change.high is not None and change.high < 0]
         where = tr(
             "on the {rows} validation rows of the earlier run, {metric} changed by {size} (more is better)",
-            rows=change["n"],
-            metric=scores["metric"],
+            rows=change.n,
+            metric=scores.metric,
             size=size,
         )
         yield f"<p>{escape(tr('{said}: {more}.', said=told, more=where))}</p>"
 
 
 def _sets(scores: Scores) -> Iterator[str]:
-    cost = scores.get("cost")
+    cost = scores.cost
     if cost:
-        called = tr(" (as '{name}')", name=cost["positive"]) if cost.get("positive") else ""
+        called = tr(" (as '{name}')", name=cost.positive) if cost.positive else ""
         said = tr(
             "From a probability of {threshold:.3g} on a row counts as positive{called}: a test row then costs "
             "{cost:.4g}, at one half {half:.4g} ({positives} false positives, {negatives} false negatives).",
-            threshold=cost["threshold"],
+            threshold=cost.threshold,
             called=called,
-            cost=cost["cost"],
-            half=cost["at one half"],
-            positives=cost["false positives"],
-            negatives=cost["false negatives"],
+            cost=cost.cost,
+            half=cost.at_one_half,
+            positives=cost.false_positives,
+            negatives=cost.false_negatives,
         )
         yield f"<p>{escape(said)}</p>"
-    result, unlike = scores.get("sets"), scores.get("unlike")
+    result, unlike = scores.sets, scores.unlike
     if result:
         said = tr(
             "Conformal prediction sets ({nominal:.0%}) contain the true class in {coverage:.1%} of the test rows; they "
             "have {size:.2f} classes on average, and {sure:.0%} of them have one.",
-            nominal=result["nominal"],
-            coverage=result["coverage"],
-            size=result["mean size"],
-            sure=result["sure"],
+            nominal=result.nominal,
+            coverage=result.coverage,
+            size=result.mean_size,
+            sure=result.sure,
         )
         yield f"<p>{said}</p>"
     if unlike:
-        said = tr("{share:.1%} of the test rows ({rows}) are unlike the training rows.", **unlike)
+        said = tr(
+            "{share:.1%} of the test rows ({rows}) are unlike the training rows.", share=unlike.share, rows=unlike.rows
+        )
         yield f"<p>{said}</p>"
 
 
 def _importance(scores: Scores) -> Iterator[str]:
-    rows = scores.get("importance") or []
+    rows = scores.importance
     if rows:
         yield f"<h3>{tr('Permutation importance')}</h3>"
         said = tr(
             "How much worse the {metric} is on the validation rows when the column is shuffled, with the spread over "
             "five shuffles. Correlated columns share their importance.",
-            metric=tr(scores["metric"]),
+            metric=tr(scores.metric),
         )
         yield f"<p class=small>{escape(said)}</p>"
         yield from plot(
@@ -89,7 +91,7 @@ def _importance(scores: Scores) -> Iterator[str]:
 
 
 def _dependence(scores: Scores) -> Iterator[str]:
-    rows = scores.get("dependence") or []
+    rows = scores.dependence
     if rows:
         yield f"<h3>{tr('Partial dependence')}</h3>"
         said = tr(
@@ -99,50 +101,47 @@ def _dependence(scores: Scores) -> Iterator[str]:
         )
         yield f"<p class=small>{said}</p><div class=grid>"
         for place, row in enumerate(rows):
-            message = tr("Prediction by the values of {column}", column=row["column"])
+            message = tr("Prediction by the values of {column}", column=row.column)
             yield from plot(
-                f"dependence-{place}", figures.draw_dependence(row, shares=bool(scores.get("confusion"))), message
+                f"dependence-{place}", figures.draw_dependence(row, shares=scores.confusion is not None), message
             )
         yield "</div>"
 
 
 def _subgroups(scores: Scores) -> Iterator[str]:
-    rows = scores.get("subgroups") or []
+    rows = scores.subgroups
     if not rows:
         return
-    worse = [row for row in rows if row["worse"]]
+    worse = [row for row in rows if row.worse]
     yield f"<h3>{tr('Is it worse for some rows?')}</h3>"
-    message = ", ".join(f"{row['column']} = {row['value']}" for row in worse)
+    message = ", ".join(f"{row.column} = {row.value}" for row in worse)
     told = tr("Clearly worse for {groups}.", groups=message) if worse else tr("No group is worse beyond the noise.")
     yield f"<p>{escape(told)}</p>"
     yield f"<details><summary>{tr('all groups')}</summary>"
     yield from table(
-        (tr("column"), tr("value"), tr("test rows"), tr(scores["metric"]), tr("p-value"), ""),
-        [
-            (r["column"], r["value"], str(r["rows"]), figure(r["score"]), figure(r["chance"]), tr("worse") * r["worse"])
-            for r in rows
-        ],
+        (tr("column"), tr("value"), tr("test rows"), tr(scores.metric), tr("p-value"), ""),
+        [(r.column, r.value, str(r.rows), figure(r.score), figure(r.chance), tr("worse") * r.worse) for r in rows],
     )
     yield "</details>"
 
 
 def _worst(scores: Scores) -> Iterator[str]:
-    rows = scores.get("worst") or []
+    rows = scores.worst
     if not rows:
         return
-    labels = None if scores["confusion"] is None else scores["confusion"]["labels"]
+    labels = None if scores.confusion is None else scores.confusion.labels
     yield f"<h3>{tr('The worst test rows')}</h3><p class=small>{tr('Rows are numbered from 0, as in the table.')}</p>"
     yield from worst_pictures(scores)
     names = [tr("row"), tr("true class" if labels else "true value"), tr("predicted")]
     cells: list[list[str]] = []
     for r in rows:
         if labels:
-            classes = labels[int(r["true"])], labels[int(r["predicted"])]
-            cells.append([str(r["row"]), *classes, f"{r['probability']:.0%}"])
+            classes = labels[int(r.true)], labels[int(r.predicted)]
+            cells.append([str(r.row), *classes, f"{r.probability:.0%}"])
         else:
-            cells.append([str(r["row"]), f"{r['true']:.5g}", f"{r['predicted']:.5g}"])
+            cells.append([str(r.row), f"{r.true:.5g}", f"{r.predicted:.5g}"])
     names += [tr("with probability")] if labels else []
-    if attributed := scores.get("why"):
+    if attributed := scores.why:
         names.append(tr("largest attributions"))
         for cell, why in zip(cells, attributed, strict=True):
             cell.append(", ".join(f"{name} {share:+.3g}" for name, share in why))

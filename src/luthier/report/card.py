@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from luthier.assess import Scores
 from luthier.errors import InputError
 from luthier.kinds import KINDS
 from luthier.messages import Message, spoken, tr
 from luthier.recipe import wording_of
-from luthier.records import Measure, figure, signed
+from luthier.records import figure, signed
 from luthier.report.contents import Contents, read_contents
-from luthier.report.terminal import WORDS, history_of
-from luthier.saved.score_schemas import Scores
+from luthier.report.terminal import WORDS
 
 MOST = 8
 SHOWN = (*("first-width", "first-convnet", "first-text-network", "inputs", "backbone", "deliverable", "calibration"),)
@@ -23,7 +23,10 @@ def model_card(path: str | Path) -> str:
     """The card of a finished run, as Markdown. InputError where it has not been judged yet."""
     run = read_contents(Path(path))
     if not run.scores:
-        raise InputError(f"the run '{path}' has no scores yet", remedy=f"finish it: luthier resume {path}")
+        raise InputError(
+            Message("the run '{path}' has no scores yet", path=path),
+            remedy=Message("finish it: luthier resume {path}", path=path),
+        )
     return "\n".join(_lines(run, run.scores)) + "\n"
 
 
@@ -32,8 +35,8 @@ def _lines(run: Contents, scores: Scores) -> Iterator[str]:
     source, task = facts["source"], facts["task"]
     yield tr("# Model card: {name}", name=_cell(facts["name"])) + "\n"
     yield f"{_cell(run.headline)}\n"
-    if nothing := scores.get("no_better_than_constant"):
-        yield f"**{_cell(nothing['sentence'])}.**\n"
+    if nothing := scores.no_better_than_constant:
+        yield f"**{_cell(nothing.sentence)}.**\n"
     yield tr("## Model") + "\n"
     what = {
         "regression": Message("a value"),
@@ -65,36 +68,36 @@ def _lines(run: Contents, scores: Scores) -> Iterator[str]:
     yield tr("- fingerprint of the data: `{fingerprint}`", **known)
     yield "\n" + tr("## Evaluation") + "\n"
     template = "On {count:,} sealed test rows ({history}), with 95 % intervals:"
-    if scores.get("estimate"):
+    if scores.estimate:
         template = "On {count:,} open rows, out of fold ({history}), with 95 % intervals:"
-    yield tr(template, count=scores["headline"]["n"], history=history_of(scores).in_words) + "\n"
+    yield tr(template, count=scores.headline.n, history=scores.history.in_words) + "\n"
     yield tr("| measure | value | interval |") + "\n|---|---|---|"
-    for one in map(Measure.from_json, scores["metrics"]):
+    for one in scores.metrics:
         yield f"| {_cell(one.title.spoken())} | {figure(one.value)} | {_cell(one.interval)} |"
-    value = figure(scores["headline"]["validation"]["value"])
+    value = figure(scores.headline.validation.value)
     yield "\n" + tr("On validation rows, by which it was chosen: {value}.", value=value) + "\n"
     yield tr("| baseline | score | this model is |") + "\n|---|---|---|"
-    for row in scores["baselines"]:
-        gain = _cell(signed(Measure.from_json(row["difference"])))
-        verdict = tr("{verdict}: {gain}", verdict=Message(WORDS[row["verdict"]]), gain=gain)
-        yield f"| {_cell(spoken(row['name']))} | {figure(row['test']['value'])} | {verdict} |"
-    for name, why in scores.get("failed_baselines", {}).items():
+    for row in scores.baselines:
+        gain = _cell(signed(row.difference))
+        verdict = tr("{verdict}: {gain}", verdict=Message(WORDS[row.verdict]), gain=gain)
+        yield f"| {_cell(spoken(row.name))} | {figure(row.test.value)} | {verdict} |"
+    for name, why in scores.failed_baselines.items():
         yield f"| {_cell(spoken(name))} | - | {tr('could not be fitted: {why}', why=_cell(spoken(why)))} |"
     yield from _limits(run, scores)
 
 
 def _limits(run: Contents, scores: Scores) -> Iterator[str]:
     yield "\n" + tr("## Limitations") + "\n"
-    for row in [one for one in scores.get("subgroups") or [] if one["worse"]][:MOST]:
-        known = {"column": _cell(row["column"]), "value": _cell(row["value"]), "score": figure(row["score"])}
-        yield tr("- worse where {column} is {value}: {score} on {rows} rows", **known, rows=row["rows"])
+    for row in [one for one in scores.subgroups if one.worse][:MOST]:
+        known = {"column": _cell(row.column), "value": _cell(row.value), "score": figure(row.score)}
+        yield tr("- worse where {column} is {value}: {score} on {rows} rows", **known, rows=row.rows)
     for finding in run.findings()[:MOST]:
         yield f"- {_cell(finding['sentence'])}"
-    if unlike := scores.get("unlike"):
+    if unlike := scores.unlike:
         template = "- {share:.1%} of the sealed test rows are unlike the training rows (see --abstain)"
-        yield tr(template, share=unlike["share"])
+        yield tr(template, share=unlike.share)
     yield tr("- valid for data like the training rows: check new rows with `luthier check`")
-    yield tr("- next step: {step}", step=_cell(scores["next_step"]))
+    yield tr("- next step: {step}", step=_cell(scores.next_step))
 
 
 def _named(classes: list[str]) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from luthier.messages import in_words, tr
+from luthier.assess import PastCheck, RunCheck, Scores
+from luthier.messages import tr
 from luthier.recipe import Record, read_ledger, worded, wording_of
 from luthier.records import Wording
 from luthier.saved import open_run, read_checks, read_drift, read_histories, read_scores
-from luthier.saved.score_schemas import CheckFacts, DriftFacts, Scores
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Contents:
     facts: dict[str, Any]
     records: list[Record]
     scores: Scores | None
-    drift: DriftFacts | None
-    checks: list[CheckFacts]
+    drift: RunCheck | None
+    checks: list[PastCheck]
     histories: dict[str, pl.DataFrame]
 
     def decisions(self, step: int) -> list[Record]:
@@ -53,7 +53,7 @@ class Contents:
             return tr("These networks are shared by {count} targets.", count=len(self.shared_by))
         if not self.scores:
             return tr("This run has no test score yet.")
-        sentence = str(self.scores["sentence"])
+        sentence = self.scores.sentence
         first = "AUC" + sentence[3:] if sentence.startswith("auc ") else sentence[0].upper() + sentence[1:]
         return first + tr(".")
 
@@ -65,8 +65,8 @@ def read_contents(path: Path) -> Contents:
         path=path,
         facts=folder.facts(),
         records=[one if one["kind"] == "decision" else worded(one) for one in read_ledger(folder.ledger)],
-        scores=in_words(read_scores(folder)),
-        drift=in_words(read_drift(folder)),
+        scores=read_scores(folder, spoken=True),
+        drift=read_drift(folder, spoken=True),
         checks=read_checks(folder),
         histories=read_histories(folder),
     )

@@ -9,22 +9,21 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
+from luthier.assess import (
+    ColumnImportance,
+    Confusion,
+    Dependence,
+    DriftRow,
+    PastCheck,
+    PredictedPoints,
+    Reliability,
+    Scores,
+    TrialFacts,
+)
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
 from luthier.messages import tr
 from luthier.recipe.decisions.remedy import RemedyEvidence, remedy_name
 from luthier.records import Measure
-from luthier.saved.score_schemas import (
-    CalibrationFacts,
-    CheckFacts,
-    ConfusionFacts,
-    DependenceFacts,
-    DriftColumn,
-    ImportanceFacts,
-    Measured,
-    PointFacts,
-    Scores,
-    TrialFacts,
-)
 
 RULE_COLOURS = {"adam": BLUE, "sgd": ORANGE}
 RULE_NAMES = {"adam": "Adam", "sgd": "SGD with momentum"}
@@ -73,20 +72,20 @@ def draw_trials(trials: list[TrialFacts]) -> go.Figure:
     figure = (
         empty_figure(tr("learning rate"), tr("best validation loss")).update_xaxes(type="log").update_yaxes(type="log")
     )
-    for rule in dict.fromkeys(trial["rule"] for trial in trials):
-        rows = [trial for trial in trials if trial["rule"] == rule and trial["validation_loss"] is not None]
+    for rule in dict.fromkeys(trial.rule for trial in trials):
+        rows = [trial for trial in trials if trial.rule == rule and trial.validation_loss == trial.validation_loss]
         figure.add_scatter(
-            x=[row["learning_rate"] for row in rows],
-            y=[row["validation_loss"] for row in rows],
+            x=[row.learning_rate for row in rows],
+            y=[row.validation_loss for row in rows],
             mode="markers",
             name=tr(RULE_NAMES.get(rule, rule)),
             marker={
                 "color": RULE_COLOURS.get(rule, GREEN),
-                "symbol": [MARKS.get(row["schedule"], "circle") for row in rows],
+                "symbol": [MARKS.get(row.schedule, "circle") for row in rows],
                 "size": 8,
                 "opacity": 0.75,
             },
-            text=[f"{row['population']}<br>{row['label']}<br>{row['status']}" for row in rows],
+            text=[f"{row.population}<br>{row.label}<br>{row.status}" for row in rows],
             hovertemplate="%{text}<br>"
             + tr("rate {rate}, loss {loss}", rate="%{x:.3g}", loss="%{y:.4g}")
             + "<extra></extra>",
@@ -94,12 +93,12 @@ def draw_trials(trials: list[TrialFacts]) -> go.Figure:
     return figure
 
 
-def draw_confusion(confusion: ConfusionFacts) -> go.Figure:
+def draw_confusion(confusion: Confusion) -> go.Figure:
     """Rows are true classes, columns predicted ones; colour is the share of the row.
 
     Of more than `MOST_LABELS` classes those with the most mistakes are drawn.
     """
-    counts, labels = np.asarray(confusion["matrix"]), [str(label)[:24] for label in confusion["labels"]]
+    counts, labels = np.asarray(confusion.matrix), [str(label)[:24] for label in confusion.labels]
     totals = counts.sum(1, keepdims=True)
     mistakes = counts.sum(0) + counts.sum(1) - 2 * counts.diagonal()
     drawn = np.sort(np.argsort(-mistakes, kind="stable")[:MOST_LABELS])
@@ -119,8 +118,8 @@ def draw_confusion(confusion: ConfusionFacts) -> go.Figure:
         showscale=False,
     )
     if few:
-        _write_counts(figure, confusion["matrix"], labels, shares, dark=True)
-        _write_counts(figure, confusion["matrix"], labels, shares, dark=False)
+        _write_counts(figure, confusion.matrix, labels, shares, dark=True)
+        _write_counts(figure, confusion.matrix, labels, shares, dark=False)
     figure.update_xaxes(type="category").update_yaxes(type="category", autorange="reversed")
     return figure.update_layout(height=420 if few else 620)
 
@@ -146,29 +145,29 @@ def _write_counts(
     )
 
 
-def draw_predicted(points: PointFacts) -> go.Figure:
+def draw_predicted(points: PredictedPoints) -> go.Figure:
     """Predicted against true values of the test part, with the line of perfect predictions."""
     figure = empty_figure(tr("true"), tr("predicted"))
-    ends = [min(points["true"] + points["predicted"]), max(points["true"] + points["predicted"])]
+    ends = [min(points.true + points.predicted), max(points.true + points.predicted)]
     figure.add_scatter(x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dot"}, name=tr("perfect"))
     marker = {"color": BLUE, "size": 5, "opacity": 0.4}
-    figure.add_scatter(x=points["true"], y=points["predicted"], mode="markers", marker=marker, name=tr("test rows"))
+    figure.add_scatter(x=points.true, y=points.predicted, mode="markers", marker=marker, name=tr("test rows"))
     return figure
 
 
-def draw_calibration(calibration: CalibrationFacts) -> go.Figure:
+def draw_calibration(calibration: Reliability) -> go.Figure:
     """Accuracy within bins of confidence; the size of a mark is the number of rows."""
     figure = empty_figure(tr("confidence"), tr("accuracy"))
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, name=tr("perfect"))
-    bins = calibration["bins"]
-    most = max(row["count"] for row in bins)
+    bins = calibration.bins
+    most = max(row.count for row in bins)
     figure.add_scatter(
-        x=[row["confidence"] for row in bins],
-        y=[row["accuracy"] for row in bins],
+        x=[row.confidence for row in bins],
+        y=[row.accuracy for row in bins],
         mode="markers",
         name=tr("test rows"),
-        marker={"color": BLUE, "size": [6 + 22 * (row["count"] / most) ** 0.5 for row in bins]},
-        text=[tr("{count} rows", count=row["count"]) for row in bins],
+        marker={"color": BLUE, "size": [6 + 22 * (row.count / most) ** 0.5 for row in bins]},
+        text=[tr("{count} rows", count=row.count) for row in bins],
         hovertemplate=tr("confidence {x}, accuracy {y}", x="%{x:.2f}", y="%{y:.2f}") + ", %{text}<extra></extra>",
     )
     return figure.update_xaxes(range=[-0.03, 1.04]).update_yaxes(range=[-0.06, 1.08])
@@ -176,12 +175,12 @@ def draw_calibration(calibration: CalibrationFacts) -> go.Figure:
 
 def draw_baselines(scores: Scores) -> go.Figure:
     """The network beside the baselines on the test part, with intervals."""
-    rows: list[tuple[str, Measured, str]] = [(tr("the network"), scores["headline"], BLUE)]
-    rows += [(tr(row["name"]), row["test"], GREY) for row in scores["baselines"]]
-    rows = [row for row in rows if row[1]["value"] is not None]
-    figure = empty_figure(tr(scores["metric"]), "")
+    rows: list[tuple[str, Measure, str]] = [(tr("the network"), scores.headline, BLUE)]
+    rows += [(tr(row.name), row.test, GREY) for row in scores.baselines]
+    rows = [row for row in rows if row[1].value == row[1].value]
+    figure = empty_figure(tr(scores.metric), "")
     for name, measure, colour in reversed(rows):
-        value, low, high = measure["value"] or 0.0, measure["low"], measure["high"]
+        value, low, high = measure.value, measure.low, measure.high
         figure.add_scatter(
             x=[value],
             y=[name],
@@ -200,36 +199,34 @@ def draw_baselines(scores: Scores) -> go.Figure:
     return figure.update_layout(height=90 + 45 * len(rows))
 
 
-def draw_drift(rows: list[DriftColumn], most: int = 20) -> go.Figure:
+def draw_drift(rows: list[DriftRow], most: int = 20) -> go.Figure:
     """Distance of each column from the training rows, the threshold beside it; the farthest columns."""
-    shown = sorted(rows, key=lambda row: row["value"] / row["threshold"])[-most:]
-    names = [f"{row['column'][:28]} · {row['statistic'].split(',')[0]}" for row in shown]
+    shown = sorted(rows, key=lambda row: row.value / row.threshold)[-most:]
+    names = [f"{row.column[:28]} · {row.statistic.split(',')[0]}" for row in shown]
     figure = empty_figure(tr("distance from training"), "")
-    colours = [ORANGE if row["drifted"] else BLUE for row in shown]
+    colours = [ORANGE if row.drifted else BLUE for row in shown]
     figure.add_bar(
-        x=[row["value"] for row in shown], y=names, orientation="h", marker={"color": colours}, showlegend=False
+        x=[row.value for row in shown], y=names, orientation="h", marker={"color": colours}, showlegend=False
     )
     mark = {"symbol": "line-ns-open", "size": 16, "color": GREY}
-    figure.add_scatter(
-        x=[row["threshold"] for row in shown], y=names, mode="markers", marker=mark, name=tr("threshold")
-    )
+    figure.add_scatter(x=[row.threshold for row in shown], y=names, mode="markers", marker=mark, name=tr("threshold"))
     return figure.update_layout(height=120 + 26 * len(shown))
 
 
-def draw_checks(checks: list[CheckFacts], name: str, test: Measured | None) -> go.Figure:
+def draw_checks(checks: list[PastCheck], name: str, test: Measure | None) -> go.Figure:
     """The score of each check with its interval, coloured by its verdict, beside the interval of the test score."""
     figure = empty_figure(tr("check"), name)
-    known = [(one, Measure.from_json(one["score"])) for one in checks if one["score"] is not None]
+    known = [(one, one.score) for one in checks if one.score is not None]
     scored = [(one, score) for one, score in known if score.name == name and score.low is not None]
     for level, colour in (("fine", BLUE), ("watch", ORANGE), ("act", PURPLE)):
-        some = [(one, score) for one, score in scored if one["level"] == level]
+        some = [(one, score) for one, score in scored if one.level == level]
         values, lows, highs = ([getattr(score, part) for _, score in some] for part in ("value", "low", "high"))
         spread = {"array": np.subtract(highs, values).tolist(), "arrayminus": np.subtract(values, lows).tolist()}
-        moments = [one["at"][:19] for one, _ in some]
+        moments = [one.at[:19] for one, _ in some]
         error = {"type": "data", "symmetric": False, **spread}
         figure.add_scatter(x=moments, y=values, error_y=error, mode="markers", name=tr(level), marker={"color": colour})
-    if test is not None and test.get("low") is not None:
-        figure.add_hrect(y0=test["low"], y1=test["high"], fillcolor=GREY, opacity=0.15, line_width=0)
+    if test is not None and test.low is not None:
+        figure.add_hrect(y0=test.low, y1=test.high, fillcolor=GREY, opacity=0.15, line_width=0)
     return figure
 
 
@@ -289,40 +286,40 @@ def draw_more_rows(found: dict[str, Any]) -> go.Figure:
     return figure.add_scatter(x=[last], y=[curve[-1]], mode="markers", marker=mark, name=tr("with twice as many rows"))
 
 
-def draw_importance(rows: list[ImportanceFacts]) -> go.Figure:
+def draw_importance(rows: list[ColumnImportance]) -> go.Figure:
     """How much the metric drops without each column, with the spread over shuffles."""
     figure = empty_figure(tr("drop when shuffled"), "")
     shown = rows[::-1]
     figure.add_bar(
-        x=[row["drop"] for row in shown],
-        y=[str(row["column"])[:28] for row in shown],
+        x=[row.drop for row in shown],
+        y=[row.column[:28] for row in shown],
         orientation="h",
         marker={"color": BLUE},
-        error_x={"type": "data", "array": [row["spread"] for row in shown], "color": GREY},
+        error_x={"type": "data", "array": [row.spread for row in shown], "color": GREY},
         showlegend=False,
     )
     return figure.update_layout(height=90 + 26 * len(rows))
 
 
-def draw_dependence(found: DependenceFacts, *, shares: bool) -> go.Figure:
+def draw_dependence(found: Dependence, *, shares: bool) -> go.Figure:
     """The mean answer by the values that a column is set to: a value with its band, or a probability for each class.
 
     Probabilities (`shares`) have no band: rows of a class are told at 0 or 1 whatever one column says.
     """
-    names = list(dict.fromkeys(row["of"] for row in found["rows"]))
+    names = list(dict.fromkeys(row.of for row in found.rows))
     answer = names[0] if len(names) == 1 else ""
     if shares:
         answer = tr("probability of {name}", name=answer) if answer else tr("probability")
-    figure = empty_figure(str(found["column"])[:40], answer[:30])
+    figure = empty_figure(found.column[:40], answer[:30])
     for name, colour in zip(names, cycle((BLUE, ORANGE, GREEN, PURPLE, GREY)), strict=False):
-        rows = [row for row in found["rows"] if row["of"] == name]
-        x, mean = [row["value"] for row in rows], [row["mean"] for row in rows]
-        if found["kind"] != "number":
+        rows = [row for row in found.rows if row.of == name]
+        x, mean = [row.value for row in rows], [row.mean for row in rows]
+        if found.kind != "number":
             spread = {
                 "type": "data",
                 "symmetric": False,
-                "array": [row["high"] - row["mean"] for row in rows],
-                "arrayminus": [row["mean"] - row["low"] for row in rows],
+                "array": [row.high - row.mean for row in rows],
+                "arrayminus": [row.mean - row.low for row in rows],
                 "color": GREY,
             }
             figure.add_scatter(
@@ -335,7 +332,7 @@ def draw_dependence(found: DependenceFacts, *, shares: bool) -> go.Figure:
             )
             continue
         if not shares:
-            ends = [row["high"] for row in rows] + [row["low"] for row in reversed(rows)]
+            ends = [row.high for row in rows] + [row.low for row in reversed(rows)]
             figure.add_scatter(
                 x=x + x[::-1],
                 y=ends,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from luthier import storage
+from luthier.assess import Scores
 from luthier.messages import tr
 from luthier.objective import metric_named
 from luthier.report.contents import read_contents
 from luthier.report.html import whole_page
-from luthier.report.terminal import number
 from luthier.saved import open_run
 
 
@@ -43,20 +42,21 @@ def _body(run: Path) -> Iterator[str]:
             continue
         result = read_contents(path)
         link = f'<a href="./{quote(place)}/report.html">{escape(target)}</a>'
-        if not result.scores:
+        scores = result.scores
+        if not scores:
             yield f"<tr><td>{link}</td><td colspan=4>{tr('no test score yet')}</td></tr>"
             continue
-        best = _best_baseline(result.scores["metric"], result.scores["baselines"])
-        cells = (tr(result.scores["metric"]), number(result.scores["headline"]), best, result.scores["next_step"])
+        best = _best_baseline(scores)
+        cells = (tr(scores.metric), scores.headline.figures, best, scores.next_step)
         yield f"<tr><td>{link}</td>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
     yield "</tbody></table></div></section>"
 
 
-def _best_baseline(metric: str, baselines: Sequence[Mapping[str, Any]]) -> str:
+def _best_baseline(scores: Scores) -> str:
     """The baseline with the best score on unseen rows, and that score; empty where there is none."""
-    known = [row for row in baselines if row["test"]["value"] is not None]
+    known = [row for row in scores.baselines if row.test.value == row.test.value]
     if not known:
         return ""
-    sign = -1 if metric_named(metric).larger_is_better else 1
-    best = min(known, key=lambda row: sign * row["test"]["value"])
-    return f"{best['name']}, {number(best['test'])}"
+    sign = -1 if metric_named(scores.metric).larger_is_better else 1
+    best = min(known, key=lambda row: sign * row.test.value)
+    return f"{best.name}, {best.test.figures}"

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from luthier import storage
+from luthier.assess import Coverage, Reliability, Scores
 from luthier.citations import cited
-from luthier.drawing import draw_range
+from luthier.drawing import RangeCurves, draw_range
 from luthier.errors import language_named
 from luthier.messages import Message, language, speaking, spoken, tr
 from luthier.recipe import checklist, evidence_of
 from luthier.recipe.decisions import wording_of
 from luthier.recipe.decisions.experiment import AnswerEvidence, ExperimentEvidence
-from luthier.records import Measure, Wording, figure
+from luthier.records import Wording, figure
 from luthier.report import figures
 from luthier.report.analysis import error_analysis
 from luthier.report.answers import answers
@@ -25,9 +26,8 @@ from luthier.report.html import plot, table, whole_page
 from luthier.report.picture_figures import augmented
 from luthier.report.quantile_table import quantile_table
 from luthier.report.real_world import real_world
-from luthier.report.terminal import STEPS, WORDS, history_of, number
+from luthier.report.terminal import STEPS, WORDS
 from luthier.saved import RunFolder
-from luthier.saved.score_schemas import CalibrationFacts, CoverageFacts, Scores
 
 
 def write_report(run: Path, lang: str = "") -> Path:
@@ -89,68 +89,65 @@ def _judgement(run: Contents) -> Iterator[str]:
     scores = run.scores
     if not scores:
         return
-    history = history_of(scores)
+    history = scores.history
     yield f"<section><h2>{tr('Test result')}</h2>"
-    estimated = bool(scores.get("estimate"))
+    estimated = scores.estimate
     marked = " class=warning" if history.readings > 1 or estimated else ""
     said = tr("Test rows: {history}. Intervals are 95 %.", history=history.in_words)
     yield f"<p{marked}>{escape(said)}</p>"
     yield from table(
         (tr("out of fold") if estimated else tr("on the test set"), tr("score"), tr("95 % interval")),
-        [(m.title.spoken(), figure(m.value), m.interval) for m in map(Measure.from_json, scores["metrics"])],
+        [(m.title.spoken(), figure(m.value), m.interval) for m in scores.metrics],
     )
-    for reading in scores.get("readings", []):
-        said = tr("Read again {when}: {score}.", when=reading["when"], score=number(reading["headline"]))
+    for reading in scores.readings:
+        said = tr("Read again {when}: {score}.", when=reading.when, score=reading.headline.figures)
         yield f"<p class=small>{escape(said)}</p>"
-    difference = scores["difference_to_validation"]
-    known = {"metric": tr(scores["metric"]), "value": number(scores["headline"]["validation"])}
+    known = {"metric": tr(scores.metric), "value": scores.headline.validation.figures}
     message = tr("On the validation rows among them the {metric} is {value}.", **known)
     if not estimated:
         message = tr(
             "On the validation set the {metric} is {value}; test minus validation is {difference}.",
             **known,
-            difference=number(difference),
+            difference=scores.difference_to_validation.figures,
         )
     yield f"<p>{escape(message)}{_seeds(scores)}</p>"
-    if scores["baselines"]:
+    if scores.baselines:
         yield f"<h3>{tr('Comparison with the baselines')}</h3>"
         yield from plot("baselines", figures.draw_baselines(scores), tr("Test scores of the network and the baselines"))
         yield from table(
             (
                 tr("baseline"),
-                tr("{metric}, validation" if estimated else "{metric}, test", metric=tr(scores["metric"])),
+                tr("{metric}, validation" if estimated else "{metric}, test", metric=tr(scores.metric)),
                 tr("gain of the network"),
                 tr("the network is"),
             ),
             [
-                (tr(row["name"]), number(row["test"]), number(row["difference"]), tr(WORDS[row["verdict"]]))
-                for row in scores["baselines"]
+                (tr(row.name), row.test.figures, row.difference.figures, tr(WORDS[row.verdict]))
+                for row in scores.baselines
             ],
         )
-    for name, why in scores.get("failed_baselines", {}).items():
+    for name, why in scores.failed_baselines.items():
         yield f"<p class=small>{escape(tr('{name} could not be fitted: {why}.', name=name, why=why))}</p>"
-    if scores["confusion"]:
+    if scores.confusion:
         yield f"<h3>{tr('Confusion matrix')}</h3>"
-        if scores["confusion"].get("weighted"):
+        if scores.confusion.weighted:
             yield f"<p class=small>{tr('Each row counts by its weight; weights have a mean of 1.')}</p>"
-        if (classes := len(scores["confusion"]["labels"])) > figures.MOST_LABELS:
+        if (classes := len(scores.confusion.labels)) > figures.MOST_LABELS:
             shown = {"count": figures.MOST_LABELS, "classes": classes}
             said = tr("{count} of {classes} classes are drawn: those with the most mistakes.", **shown)
             yield f"<p class=small>{escape(said)}</p>"
-        yield from plot(
-            "confusion", figures.draw_confusion(scores["confusion"]), tr("Confusion matrix of the test rows")
-        )
-    if scores["predicted"]:
+        yield from plot("confusion", figures.draw_confusion(scores.confusion), tr("Confusion matrix of the test rows"))
+    if scores.predicted:
         yield f"<h3>{tr('Predicted and true values')}</h3>"
-        yield from plot("predicted", figures.draw_predicted(scores["predicted"]), tr("Predicted and true values"))
-    yield from _calibration(scores["calibration"])
-    yield from quantile_table(scores.get("quantiles") or [])
+        yield from plot("predicted", figures.draw_predicted(scores.predicted), tr("Predicted and true values"))
+    yield from _calibration(scores.calibration)
+    yield from quantile_table(scores.quantiles)
     yield from error_analysis(scores)
     yield "</section>"
 
 
 def _seeds(scores: Scores) -> str:
-    values = [row["value"] for row in scores["seeds"] if row["value"] is not None]
+    values = [row.value for row in scores.seeds if row.value == row.value]
     if not values:
         return ""
     mean = sum(values) / len(values)
@@ -160,31 +157,30 @@ def _seeds(scores: Scores) -> str:
     return " " + tr("Single networks ({count} seeds) reach {mean:.4g}, from {low:.4g} to {high:.4g}.", **known)
 
 
-def _calibration(calibration: CalibrationFacts | CoverageFacts) -> Iterator[str]:
-    if "bins" in calibration:
-        of_classes = cast(CalibrationFacts, calibration)
+def _calibration(calibration: Reliability | Coverage | None) -> Iterator[str]:
+    if isinstance(calibration, Reliability):
         yield f"<h3>{tr('Are the probabilities calibrated?')}</h3>"
         said = tr(
             "Expected calibration error {ece:.3f} after temperature scaling, {before:.3f} before. Larger markers stand "
             "for more rows.",
-            ece=of_classes["ece"],
-            before=of_classes["before"],
+            ece=calibration.ece,
+            before=calibration.before,
         )
         yield f"<p>{said}</p>"
-        yield from plot("calibration", figures.draw_calibration(of_classes), tr("Accuracy by predicted confidence"))
-    else:
+        yield from plot("calibration", figures.draw_calibration(calibration), tr("Accuracy by predicted confidence"))
+    elif calibration is not None:
         words = tr(
             "The {nominal} intervals contain {coverage} of the test values.",
-            nominal=f"{calibration['nominal']:.0%}",
-            coverage=f"{calibration['coverage']:.1%}",
+            nominal=f"{calibration.nominal:.0%}",
+            coverage=f"{calibration.coverage:.1%}",
         )
         yield f"<p>{words}</p>"
-        if thirds := calibration.get("thirds"):
+        if thirds := calibration.thirds:
             names = tr("narrowest third"), tr("middle third"), tr("widest third")
             yield from table(
                 (tr("intervals"), tr("test rows"), tr("mean width"), tr("values inside")),
                 [
-                    (name, f"{one['rows']:,}", f"{one['mean_width']:.4g}", f"{one['coverage']:.1%}")
+                    (name, f"{one.rows:,}", f"{one.mean_width:.4g}", f"{one.coverage:.1%}")
                     for name, one in zip(names, thirds, strict=False)
                 ],
             )
@@ -314,23 +310,24 @@ def _cell(value: Any) -> str:
 
 def _step_figures(run: Contents, step: int) -> Iterator[str]:
     if step == 3:
-        for test in run.scores.get("range_tests", []) if run.scores else ():
-            name = tr(figures.RULE_NAMES.get(test["rule"], test["rule"]))
+        for test in run.scores.range_tests if run.scores else ():
+            name = tr(figures.RULE_NAMES.get(test.rule, test.rule))
             yield f"<h3>{escape(tr('Range test, {rule}', rule=name))}</h3>"
+            shown = RangeCurves(test.rates, test.losses, test.low, test.high, test.rules)
             alt = tr("Loss against learning rate, {rule}", rule=name)
-            yield from plot(f"range-{test['rule']}", draw_range(test), alt)
+            yield from plot(f"range-{test.rule}", draw_range(shown, test.confirmed_rate), alt)
     yield from _ablation(run, step)
     yield from _experiment(run, step)
-    if step == 5 and run.scores and (inside := run.scores.get("inside")):
+    if step == 5 and run.scores and (inside := run.scores.inside):
         yield f"<h3>{tr('Optimisation, six questions')}</h3>"
-        head = ("", tr("best of {count} final networks", count=inside["networks"]))
-        yield from table(head, [tuple(map(tr, q)) for q in inside["questions"]])
+        head = ("", tr("best of {count} final networks", count=inside.networks))
+        yield from table(head, [tuple(map(tr, q)) for q in inside.questions])
     if step == 4:
         yield from augmented(run.scores) if run.scores else ()
         yield from _more_rows(run)
     stage = {3: "fit training", 4: "fit validation"}.get(step)
-    known = run.scores.get("trials", []) if run.scores else []
-    trials = [trial for trial in known if trial["stage"] == stage]
+    known = run.scores.trials if run.scores else []
+    trials = [trial for trial in known if trial.stage == stage]
     designed = any(record["code"] == ExperimentEvidence.code for record in run.decisions(step))
     if trials:
         every = tr("All {count} settings of this step", count=len(trials)) if designed else ""
@@ -364,8 +361,8 @@ def _refitted(kept: Mapping[str, Any]) -> str:
 def _facts(run: Contents) -> Iterator[str]:
     facts, openings = run.facts, [r for r in run.records if r["kind"] == "opening"]
     asked, read = facts["asked"], len(openings)
-    if run.scores:
-        read = run.scores.get("openings", read)
+    if run.scores and run.scores.openings is not None:
+        read = run.scores.openings
     rows: list[tuple[str, ...]] = [
         (
             tr("data"),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from luthier.assess import QuantileScore
 from luthier.messages import tr
 from luthier.report.html import table
 
 
-def quantile_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def quantile_table(rows: Sequence[QuantileScore]) -> Iterator[str]:
     """A heading and a table; nothing where no quantiles were asked for."""
     if rows:
         yield f"<h3>{tr('Quantiles of the test values')}</h3>"
@@ -18,10 +18,10 @@ def quantile_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             names,
             [
                 (
-                    f"{row['level']:g}",
-                    f"{row['below']:.1%}",
-                    f"{row['loss']:.4g}",
-                    "" if row["trees"] is None else f"{row['trees']:.4g}",
+                    f"{row.level:g}",
+                    f"{row.below:.1%}",
+                    f"{row.loss:.4g}",
+                    "" if row.trees is None else f"{row.trees:.4g}",
                 )
                 for row in rows
             ],

@@ -6,14 +6,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from luthier.assess import SealHistory
+from luthier.assess import JudgedBaseline, SeedScore
 from luthier.console import padded
 from luthier.messages import Message, in_words, spoken, tr
 from luthier.recipe import Record, follows
-from luthier.records import Measure, signed
+from luthier.records import signed
 from luthier.report.contents import Contents, read_contents
 from luthier.request import NO_TEST
-from luthier.saved.score_schemas import BaselineFacts, Measured, Scores, SeedFacts
 
 STEPS = (
     "data",
@@ -31,19 +30,18 @@ def summary_lines(path: Path) -> list[str]:
     lines = ["", run.headline]
     scores = run.scores
     if scores:
-        lines.append(in_a_line("validation", number(scores["headline"]["validation"])))
-        lines += [in_a_line("single seeds", message) for message in seeds_in_words(scores["seeds"])]
-        lines += [_beside(row) for row in scores["baselines"]]
-        failed = scores.get("failed_baselines", {})
+        lines.append(in_a_line("validation", scores.headline.validation.figures))
+        lines += [in_a_line("single seeds", message) for message in seeds_in_words(scores.seeds)]
+        lines += [_beside(row) for row in scores.baselines]
         lines += [
             f"  {padded(tr(name), 24)} {tr('could not be fitted: {why}', why=spoken(why))}"
-            for name, why in failed.items()
+            for name, why in scores.failed_baselines.items()
         ]
-        lines.append(in_a_line("test rows", spoken(history_of(scores).in_words)))
-    if scores and (nothing := scores.get("no_better_than_constant")):
-        lines.append(in_a_line("warning", nothing["sentence"]))
+        lines.append(in_a_line("test rows", spoken(scores.history.in_words)))
+    if scores and (nothing := scores.no_better_than_constant):
+        lines.append(in_a_line("warning", nothing.sentence))
     lines.append(in_a_line("report", str(run.path / "report.html")))
-    return [*lines, in_a_line("next", scores["next_step"] if scores else _unfinished(run))]
+    return [*lines, in_a_line("next", scores.next_step if scores else _unfinished(run))]
 
 
 def in_a_line(title: str, text: str) -> str:
@@ -51,11 +49,10 @@ def in_a_line(title: str, text: str) -> str:
     return f"  {padded(tr(title), 14)} {text}"
 
 
-def _beside(row: BaselineFacts) -> str:
+def _beside(row: JudgedBaseline) -> str:
     """A baseline's line: its score, and what the network is beside it."""
-    gain = signed(Measure.from_json(row["difference"]))
-    verdict = tr("the network is {verdict}: {gain}", verdict=tr(WORDS[row["verdict"]]), gain=gain)
-    return f"  {padded(tr(row['name']), 24)} {number(row['test'])}   {verdict}"
+    verdict = tr("the network is {verdict}: {gain}", verdict=tr(WORDS[row.verdict]), gain=signed(row.difference))
+    return f"  {padded(tr(row.name), 24)} {row.test.figures}   {verdict}"
 
 
 def _unfinished(run: Contents) -> str:
@@ -63,14 +60,6 @@ def _unfinished(run: Contents) -> str:
         return tr("luthier resume {path}: finish the remaining steps; nothing is sealed", path=run.path)
     template = "luthier test {path}: finish the remaining steps and evaluate on the sealed test set"
     return tr(template, path=run.path)
-
-
-def history_of(scores: Scores) -> SealHistory:
-    """What was known of the test rows when they were read; runs of earlier versions counted their own readings."""
-    kept = scores.get("seal")
-    return (
-        SealHistory(scores["headline"]["n"], scores.get("openings", 1)) if kept is None else SealHistory.from_json(kept)
-    )
 
 
 def search_lines(found: dict[str, Any]) -> list[str]:
@@ -135,14 +124,9 @@ def _unfounded(record: Record) -> str:
     return "" if "wording" in record or follows(record) else tr(" (does not follow from its stored evidence)")
 
 
-def number(measure: Measured) -> str:
-    """A measure with its interval, or why it has none."""
-    return Measure.from_json(measure).figures
-
-
-def seeds_in_words(seeds: list[SeedFacts]) -> list[str]:
+def seeds_in_words(seeds: list[SeedScore]) -> list[str]:
     """How the single seeds do, in a sentence; none where the score is not defined."""
-    values = [row["value"] for row in seeds if row["value"] is not None]
+    values = [row.value for row in seeds if row.value == row.value]
     if len(values) < 2:
         return [f"{one:.4g}" for one in values]
     known = {"mean": sum(values) / len(values), "count": len(values), "low": min(values), "high": max(values)}
@@ -153,12 +137,12 @@ def notebook_card(path: Path) -> str:
     """A small card for a notebook's cell: the verdict, the baselines, the next step."""
     run: Contents = read_contents(Path(path))
     rows = "".join(
-        f"<tr><td>{escape(row['name'])}</td><td style='text-align:right'>{escape(number(row['test']))}</td>"
-        f"<td>{escape(row['verdict'])}</td></tr>"
-        for row in (run.scores["baselines"] if run.scores else ())
+        f"<tr><td>{escape(row.name)}</td><td style='text-align:right'>{escape(row.test.figures)}</td>"
+        f"<td>{escape(row.verdict)}</td></tr>"
+        for row in (run.scores.baselines if run.scores else ())
     )
     table = f"<table><tr><th>baseline</th><th>test</th><th>the network is</th></tr>{rows}</table>" if rows else ""
-    following = f"<p>Next: {escape(run.scores['next_step'])}</p>" if run.scores else ""
+    following = f"<p>Next: {escape(run.scores.next_step)}</p>" if run.scores else ""
     return (
         "<div style='border:1px solid #8888;border-radius:6px;padding:.8em 1.2em;max-width:44em'>"
         f"<strong>{escape(run.headline)}</strong>{table}{following}"

@@ -130,7 +130,7 @@ def _require_place(shown: ShownSection) -> None:
         require_cluster(shown.on)
     elif shown.workers is not None:
         raise InputError(
-            f"--workers {shown.workers} without a cluster",
+            Message("--workers {workers} without a cluster", workers=shown.workers),
             expected="--on ray, or the address of a Ray cluster, beside it",
             remedy="leave it out: here, blocks of networks train in threads",
         )

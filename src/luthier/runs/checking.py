@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
@@ -13,22 +13,35 @@ import numpy as np
 import polars as pl
 
 from luthier import storage
-from luthier.assess import PREDICTION, PRIMARY, Units, drift, measure, told_apart
+from luthier.assess import (
+    PREDICTION,
+    PRIMARY,
+    DriftRow,
+    Level,
+    RunCheck,
+    ScoreChange,
+    Scores,
+    ToldApart,
+    Units,
+    drift,
+    measure,
+    told_apart,
+)
 from luthier.data import PictureEncoder, Source, Unread, encode_target, read_source, target_values, with_values
 from luthier.data.copies import CopyRule
 from luthier.data.split import group_numbers
 from luthier.data.task import is_known_class
 from luthier.errors import InputError
-from luthier.messages import Message, in_words, joined, tr, with_messages
+from luthier.messages import Message, as_message, joined, spoken, tr
 from luthier.objective import metric_named
 from luthier.recipe import asked_of, columns_of, reread
 from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.sample_weights import CountedRows, require_weights, varied
-from luthier.records import Finding, Measure
+from luthier.records import Finding, JsonObject, Measure
 from luthier.request import RunRequest
 from luthier.rows import Inputs
 from luthier.runs.belonging import require_metric
-from luthier.runs.check_history import nothing_new, remember, since_earlier
+from luthier.runs.check_history import in_lines, nothing_new, remember, since_earlier
 from luthier.runs.newer_rows import LAST, as_times, newer
 from luthier.saved import SEARCH, Model, RunFolder, open_one, read_checks, read_scores
 
@@ -41,7 +54,7 @@ APART, FAR_APART = 0.6, 0.9  # areas under the curve of trees that tell new rows
 
 def check_run(
     run: str | Path, source: Any, *, since: str = "", time: str = "", false_alarms: float = FALSE_ALARMS
-) -> dict[str, Any]:
+) -> JsonObject:
     """Drift of every column and of the prediction, and the score where the target is among the columns.
 
     `run` is a run's folder, `source` new rows, as for `luthier.fit`. Of a table that grows only the rows `since` a
@@ -53,7 +66,10 @@ def check_run(
     between 0 and 0.5.
     """
     if not 0 < false_alarms <= 0.5:
-        raise InputError(f"false alarms of {false_alarms:g} cannot be", expected="a share above 0, at most 0.5")
+        raise InputError(
+            Message("false alarms of {false_alarms:g} cannot be", false_alarms=false_alarms),
+            expected="a share above 0, at most 0.5",
+        )
     folder = open_one(run)
     model = Model.load(folder.bundle)
     if model.profile is None:
@@ -63,7 +79,7 @@ def check_run(
     asked = asked_of(folder) if "asked" in folder.facts() else RunRequest(source="")
     earlier = read_checks(folder)
     column, given = time or asked.time, asked.columns.get(time or asked.time, "").partition(":")[2]
-    last = next((one["until"] for one in reversed(earlier) if one["until"]), "")
+    last = next((one.until for one in reversed(earlier) if one.until), "")
     found, until = newer(read_source(source, styles=model.styles), column, since, last, given)
     if not found.frame.height:
         return nothing_new(found.name, last if since == LAST else since)
@@ -80,57 +96,53 @@ def check_run(
     rows = drift(model.profile, by_name, coded, labels, weights, level=false_alarms / 2)
     columns = [row for row in rows if row.column != PREDICTION]
     prediction = next((row for row in rows if row.column == PREDICTION), None)
-    stored: Mapping[str, Any] = read_scores(folder) or {}
-    metric = stored.get("metric") or PRIMARY[model.task.kind]
+    stored = read_scores(folder)
+    metric = PRIMARY[model.task.kind] if stored is None else stored.metric
     require_metric(metric, model.task)
     own, rule = _own_rows(folder)
     score, unscored = _score(model, frame, inputs, metric, _units(frame, asked, model, rule), weights)
-    change = _change(score, stored.get("headline"), false_alarms)
-    if change is not None and stored.get("estimate"):
-        change["where"] = "by the run's own estimate"
+    change = _change(score, stored, false_alarms)
     known = 0 if own is None else known_rows(own, inputs)
     apart = None if own is None or known else _told_apart(own, model, inputs, weights, moved)
-    level, verdict = judge_population([row.to_json() for row in columns], apart, change)
-    rows_alone = judge_population([row.to_json() for row in columns], apart, None)[0]
+    level, verdict = judge_population(columns, apart, change)
+    rows_alone = judge_population(columns, apart, None)[0]
     finding = poor_in_use(stored, change, level_of_rows=rows_alone)
     if known:
         template = "{count} of them are rows that this run learnt from or chose by, and say little of new ones"
         verdict = joined([Message(template, count=known), verdict])
-    result: dict[str, Any] = {
-        "source": found.name,
-        "rows": frame.height,
-        "until": until,
-        "columns": [row.to_json() for row in columns],
-        "prediction": prediction.to_json() if prediction else None,
-        "told_apart": apart,
-        "unread": [*note, *unread.sentences(), *moved.notes],
-        "unlike": float(np.average(model.unlike_encoded(inputs).to_numpy(), weights=weights)),
-        "known": known,
-        "score": score,
-        "unscored": unscored,
-        "change": change,
-        "finding": None if finding is None else finding.to_json(),
-        "level": level,
-        "verdict": verdict,
-    }
-    result = with_messages(result)
-    storage.write_json(folder.drift, result)
+    result = RunCheck(
+        source=found.name,
+        rows=frame.height,
+        until=until,
+        columns=columns,
+        prediction=prediction,
+        told_apart=apart,
+        unread=[*note, *unread.sentences(), *moved.notes],
+        unlike=float(np.average(model.unlike_encoded(inputs).to_numpy(), weights=weights)),
+        known=known,
+        score=score,
+        unscored=unscored,
+        change=change,
+        finding=finding,
+        level=level,
+        verdict=verdict,
+    )
+    storage.write_json(folder.drift, result.to_json())
     remember(folder, earlier, result)
-    said = in_words(result)
-    return {**said, "lines": [*_lines(said), *since_earlier(earlier)]}
+    return in_lines(result, [*_lines(result), *since_earlier(earlier)])
 
 
-def poor_in_use(stored: Mapping[str, Any], change: Mapping[str, Any] | None, *, level_of_rows: str) -> Finding | None:
+def poor_in_use(stored: Scores | None, change: ScoreChange | None, *, level_of_rows: str) -> Finding | None:
     """What it means that a model was good on all sets of its run and is clearly worse on new rows; None where it is not
     worse, or was not good. `level_of_rows` says how the new rows themselves look: "fine" is as those of training.
 
-    >>> worse = {"value": -0.1, "low": -0.15, "high": -0.05}
-    >>> poor_in_use({"no_better_than_constant": None}, worse, level_of_rows="fine").code
+    >>> poor_in_use(None, ScoreChange(-0.1, -0.15, -0.05, 0.9), level_of_rows="fine").code
     'poor-in-use'
     """
-    gap = stored.get("difference_to_validation") or {}
-    agrees = gap.get("low") is None or gap["low"] <= 0 <= gap["high"]
-    if change is None or change["high"] >= 0 or stored.get("no_better_than_constant") or not agrees:
+    gap = None if stored is None else stored.difference_to_validation
+    agrees = gap is None or gap.low is None or gap.high is None or gap.low <= 0 <= gap.high
+    useless = stored is not None and stored.no_better_than_constant is not None
+    if change is None or change.high >= 0 or useless or not agrees:
         return None
     if level_of_rows == "fine":
         sentence = Message(
@@ -144,38 +156,38 @@ def poor_in_use(stored: Mapping[str, Any], change: Mapping[str, Any] | None, *, 
             "change both: add some of these rows to the table, and judge on others: luthier fit TABLE --test FILE; "
             "with the table as it is: luthier branch RUN --step 1 --new-test FILE"
         )
-    return Finding("poor-in-use", "warning", sentence, {"change": change["value"]}, remedy)
+    return Finding("poor-in-use", "warning", sentence, {"change": change.value}, remedy)
 
 
 def judge_population(
-    columns: Sequence[Mapping[str, Any]], apart: Mapping[str, Any] | None, change: Mapping[str, Any] | None
-) -> tuple[str, str]:
+    columns: Sequence[DriftRow], apart: ToldApart | None, change: ScoreChange | None
+) -> tuple[Level, str]:
     """ "fine", "watch" or "act", and the verdict in words: a score that fell counts more than any drift.
 
-    >>> judge_population([], None, {"value": -0.1, "low": -0.15, "high": -0.05})[0]
+    >>> judge_population([], None, ScoreChange(-0.1, -0.15, -0.05, 0.9))[0]
     'act'
     """
-    drifted = list(dict.fromkeys(row["column"] for row in columns if row["drifted"]))
-    count = len({row["column"] for row in columns})
+    drifted = list(dict.fromkeys(row.column for row in columns if row.drifted))
+    count = len({row.column for row in columns})
     template = "{count} of {columns} columns have drifted: {names}"
     moved = Message(template, count=len(drifted), columns=count, names=", ".join(drifted))
-    if change is not None and change["high"] < 0:
+    if change is not None and change.high < 0:
         tail = moved if drifted else Message("no single column has drifted: check how the target was measured")
-        where = Message(change.get("where", "on the test set"))
-        return "act", Message("the score is clearly worse than {where}; {tail}", where=where, tail=tail)
-    if apart is not None and apart["low"] > FAR_APART:
+        message = Message("the score is clearly worse than {where}; {tail}", where=as_message(change.where), tail=tail)
+        return "act", message
+    if apart is not None and apart.low > FAR_APART:
         return "act", Message(
-            "new and training rows are almost fully separable (AUC {auc:.2f}); {moved}", auc=apart["auc"], moved=moved
+            "new and training rows are almost fully separable (AUC {auc:.2f}); {moved}", auc=apart.auc, moved=moved
         )
     if drifted:
         return "watch", moved
-    if apart is not None and apart["low"] > APART:
+    if apart is not None and apart.low > APART:
         return (
             "watch",
             Message(
                 "no single column has drifted, but all columns together separate new from training rows "
                 "(AUC {auc:.2f})",
-                auc=apart["auc"],
+                auc=apart.auc,
             ),
         )
     return "fine", Message("the new rows look like the training rows")
@@ -238,7 +250,7 @@ def _moved_by_time(model: Model, column: str) -> _MovedByTime:
 
 def _told_apart(
     own: Parts, model: Model, rows: Inputs, weights: np.ndarray | None, moved: _MovedByTime
-) -> dict[str, Any] | None:
+) -> ToldApart | None:
     """What trees make of training rows and new rows."""
     pair = moved.hidden(own.training.inputs), moved.hidden(rows)
     if model.encoder.words or isinstance(model.encoder, PictureEncoder):
@@ -278,7 +290,7 @@ def _score(
     metric: str,
     units: Units,
     weights: np.ndarray | None,
-) -> tuple[dict[str, Any] | None, str]:
+) -> tuple[Measure | None, str]:
     """The score on the rows whose target came along, and what is to be said of the others."""
     task = model.task
     if task.target not in frame.columns:
@@ -302,7 +314,7 @@ def _score(
     else:
         y = encode_target(some[task.target], task).numpy()
         prediction = model.seen_by(metric, model.probabilities(rows))
-    return measure(metric, y, prediction, **beside).to_json(), note
+    return measure(metric, y, prediction, **beside), note
 
 
 def _units(frame: pl.DataFrame, asked: RunRequest, model: Model, rule: CopyRule | None) -> Units:
@@ -326,50 +338,51 @@ def _in_time(cells: pl.Series, override: str) -> np.ndarray | None:
         return None
 
 
-def _change(
-    score: Mapping[str, Any] | None, headline: Mapping[str, Any] | None, false_alarms: float
-) -> dict[str, Any] | None:
+def _change(score: Measure | None, stored: Scores | None, false_alarms: float) -> ScoreChange | None:
     """New score minus test score, turned so that more is better; both parts' 95 % intervals make its own, which an
     unchanged score leaves downwards in half of the `false_alarms`."""
-    if score is None or headline is None or any(one["low"] is None for one in (score, headline)):
+    ends = [] if score is None or stored is None else [score.low, score.high, stored.headline.low, stored.headline.high]
+    known = [end for end in ends if end is not None]
+    if score is None or stored is None or len(known) < 4:
         return None
-    sign = metric_named(score["name"]).sign
-    value = sign * (score["value"] - headline["value"])
-    half = float(np.hypot(*((one["high"] - one["low"]) / 2 for one in (score, headline))))
+    headline = stored.headline
+    value = metric_named(score.name).sign * (score.value - headline.value)
+    half = float(np.hypot((known[1] - known[0]) / 2, (known[3] - known[2]) / 2))
     half *= NORMAL.inv_cdf(1 - false_alarms / 2) / NORMAL.inv_cdf(0.975)
-    return {"value": value, "low": value - half, "high": value + half, "before": headline["value"]}
+    where = Message("by the run's own estimate" if stored.estimate else "on the test set")
+    return ScoreChange(value, value - half, value + half, headline.value, where)
 
 
-def _lines(result: Mapping[str, Any]) -> list[str]:
+def _lines(result: RunCheck) -> list[str]:
     """The outcome in words, in the language that is spoken."""
-    lines = [tr("{rows} rows of {source}: {verdict}", **{key: result[key] for key in ("rows", "source", "verdict")})]
+    known: Any = {"rows": result.rows, "source": result.source, "verdict": result.verdict}
+    lines = [tr("{rows} rows of {source}: {verdict}", **known)]
     lines += [
-        tr("  {sentence} (stability index {index:.2f})", sentence=row["sentence"], index=row["index"])
-        for row in result["columns"]
-        if row["drifted"]
+        tr("  {sentence} (stability index {index:.2f})", sentence=row.sentence, index=row.index)
+        for row in result.columns
+        if row.drifted
     ]
-    lines += [f"  {sentence}" for sentence in result["unread"]]
-    if result["prediction"]:
-        lines.append(f"  {result['prediction']['sentence']}")
-    if result["told_apart"]:
+    lines += [f"  {spoken(sentence)}" for sentence in result.unread]
+    if result.prediction:
+        lines.append(f"  {spoken(result.prediction.sentence)}")
+    if apart := result.told_apart:
         template = (
             "  a tree classifier separates new from training rows with an AUC of {auc:.3f} [{low:.3f}, {high:.3f}]; "
             "0.5 means not at all"
         )
-        lines.append(tr(template, **result["told_apart"]))
-    if result["unlike"] > 0.02:
-        lines.append(tr("  {share:.1%} of the rows are unlike the training rows", share=result["unlike"]))
-    score, change = result["score"], result["change"]
-    if score:
-        lines.append(tr("  {score} on these rows", score=Measure.from_json(score).in_words))
-        lines += [f"  {result['unscored']}"] * bool(result["unscored"])
+        lines.append(tr(template, auc=apart.auc, low=apart.low, high=apart.high))
+    if result.unlike > 0.02:
+        lines.append(tr("  {share:.1%} of the rows are unlike the training rows", share=result.unlike))
+    if result.score:
+        lines.append(tr("  {score} on these rows", score=result.score.in_words))
+        lines += [f"  {spoken(result.unscored)}"] * bool(result.unscored)
     else:
-        lines.append(tr("  no score: {why}", why=result["unscored"]))
-    if change:
-        lines.append(_change_in_words(change))
-    if result["finding"]:
-        lines += [f"  {result['finding']['sentence']}", tr("  try: {text}", text=result["finding"]["remedy"])]
-    elif result["level"] == "act":
+        lines.append(tr("  no score: {why}", why=result.unscored))
+    if result.change:
+        lines.append(_change_in_words(result.change))
+    if finding := result.finding:
+        lines += [f"  {spoken(finding.sentence)}", tr("  try: {text}", text=finding.remedy)]
+    elif result.level == "act":
         remedy = tr(
             "luthier branch RUN --step 4 --new-test FILE with rows like these, or start a new fit that includes them"
         )
@@ -377,9 +390,7 @@ def _lines(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _change_in_words(change: Mapping[str, Any]) -> str:
-    word = "worse" if change["high"] < 0 else "better" if change["low"] > 0 else "no different beyond the noise"
-    where = tr(change.get("where", "on the test set"))
-    return tr(
-        "  {where} it was {before:.4g}; the new score is {word}", where=where, before=change["before"], word=tr(word)
-    )
+def _change_in_words(change: ScoreChange) -> str:
+    word = "worse" if change.high < 0 else "better" if change.low > 0 else "no different beyond the noise"
+    known: Any = {"where": spoken(change.where), "before": change.before, "word": tr(word)}
+    return tr("  {where} it was {before:.4g}; the new score is {word}", **known)

@@ -138,19 +138,19 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
     for name, values in (
         (Message("targets"), {f.get("target", "") for f in facts}),
         (Message("classes"), {str(f["task"]["classes"]) for f in facts if "task" in f}),
-        (Message("metrics"), {r.scores["metric"] for r in results}),
+        (Message("metrics"), {r.judgement.metric for r in results}),
         (Message("positive classes"), {f["task"].get("positive", "") for f in facts if "task" in f}),
     ):
         if len(values) > 1:
             received = ", ".join(sorted(values))[:200]
             raise InputError(Message("the runs have different {names}", names=name), received=received)
-    metric = results[0].scores["metric"]
+    metric = results[0].judgement.metric
     for result in results:
         require_metric(metric, result.model.task)
     tables = [_judged(result) for result in results]
     common = _common(facts, tables)
     if common is None:
-        scores = [Measure.from_json(r.scores["headline"]) for r in results]
+        scores: list[Measure] = [r.judgement.headline for r in results]
         gains: list[Measure | None] = [None] * len(runs)
         kindness = 0.0
     else:

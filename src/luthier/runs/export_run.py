@@ -49,7 +49,9 @@ def export_run(run: str | Path, path: str | Path, *, kind: str, int8: bool = Fal
     if int8 and kind != "onnx":
         raise ConfigError(["8-bit weights work with ONNX files only"])
     if kind not in WRITERS:
-        raise ConfigError([f"a model is exported as {' or '.join(WRITERS)}, not '{kind}'"])
+        raise ConfigError(
+            [Message("a model is exported as {names}, not '{kind}'", names=" or ".join(WRITERS), kind=kind)]
+        )
     folder = open_one(run)
     model = Model.load(folder.bundle)
     exportable(model)

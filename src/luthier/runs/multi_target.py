@@ -92,7 +92,7 @@ class MultiTargetResult:
     def __repr__(self) -> str:
         done = finished_in(self.path)
         return "\n".join(
-            f"{target}: {self[target].scores['sentence'] if target in done else 'not finished'}"
+            f"{target}: {self[target].judgement.sentence if target in done else 'not finished'}"
             for target in self.targets
         )
 

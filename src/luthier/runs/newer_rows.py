@@ -14,6 +14,7 @@ from luthier.data.moments import moment
 from luthier.data.parsing import NUMBERS
 from luthier.data.times import time_format
 from luthier.errors import InputError
+from luthier.messages import Message
 
 LAST = "last"  # since the newest row of the last check
 
@@ -44,9 +45,11 @@ def newer(source: Source, column: str, since: str, checked_until: str, given: st
         if not since:
             return Newer(source, "")
         raise InputError(
-            f"--since {since}: the rows have no column '{column}' of times" if column else f"--since {since}: of when?",
+            Message("--since {since}: the rows have no column '{column}' of times", since=since, column=column)
+            if column
+            else Message("--since {since}: of when?", since=since),
             expected="a column that says when a row came",
-            received=f"the columns {', '.join(frame.columns[:12])}",
+            received=Message("the columns {columns}", columns=", ".join(frame.columns[:12])),
             remedy="name it with --time COLUMN",
         )
     try:
@@ -77,11 +80,16 @@ def _start(text: str, values: pl.Series, pattern: str) -> float | dt.datetime:
     if values.dtype.is_numeric():
         with suppress(ValueError):
             return float(text)
-        raise InputError(f"--since {text} is not a number", expected="a number, as the column of times holds, or last")
+        raise InputError(
+            Message("--since {text} is not a number", text=text),
+            expected="a number, as the column of times holds, or last",
+        )
     cell = pl.DataFrame({"x": [text.strip()]})
     start: dt.datetime | None = cell.select(moment(pl.col("x"), pl.String(), pattern)).item()
     if start is None:
-        raise InputError(f"--since {text} is not a date", expected="2026-10-01, 2026-10-01 14:00, or last")
+        raise InputError(
+            Message("--since {text} is not a date", text=text), expected="2026-10-01, 2026-10-01 14:00, or last"
+        )
     return start
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from luthier import storage
+from luthier.assess import Scores
 from luthier.data import read_source
 from luthier.errors import LuthierError
 from luthier.messages import Message
@@ -44,7 +45,13 @@ class Result:
 
     @cached_property
     def scores(self) -> Mapping[str, Any]:
-        """The final judgement: headline with interval, five seeds, baselines with paired differences."""
+        """The final judgement as plain values: headline with interval, seeds, baselines with paired differences."""
+        plain: Mapping[str, Any] = storage.plain(self.judgement.to_json())
+        return plain
+
+    @cached_property
+    def judgement(self) -> Scores:
+        """The final judgement as a record, of which `scores` are the plain values."""
         scores = read_scores(self.folder)
         if scores is None:
             remedy = Message("finish it: luthier resume {path}", path=self.path)

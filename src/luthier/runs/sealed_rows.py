@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from luthier import storage
-from luthier.assess import Register, SealHistory, measure, open_test, seen_before
-from luthier.messages import with_messages
+from luthier.assess import Reading, Register, SealHistory, measure, open_test, seen_before
 from luthier.recipe import Ledger, openings, predict_part, read_ledger, reread
 from luthier.recipe.known_rows import keep_reading, record_in
 from luthier.recipe.parts import parts_of
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.steps.stored_predictions import write_stored_predictions
 from luthier.recipe.unsealed import require_sealed, require_unlearnt
-from luthier.records import found
+from luthier.records import Measure, found
 from luthier.report import summary_lines, write_report
 from luthier.runs.belonging import require_model_of
 from luthier.runs.continuing import resume
@@ -64,25 +63,21 @@ def _read_again(folder: RunFolder) -> None:
     weights = None if rows.weights is None else rows.weights.numpy()
     names = reported_metrics(asked.metric, kind)
 
-    def measured(name: str) -> dict[str, Any]:
+    def measured(name: str) -> Measure:
         seen = model.seen_by(name, prediction)
         beside: Any = {"seed": asked.seed, "weights": weights, "task": model.task, "units": parts.units["test"]}
-        return measure(name, y, seen, **beside).to_json()
+        return measure(name, y, seen, **beside)
 
-    reading: dict[str, Any] = {
-        "when": timestamp(),
-        "headline": measured(deciding_metric(asked.metric, kind)),
-        "metrics": [measured(name) for name in names],
-    }
+    headline = measured(deciding_metric(asked.metric, kind))
+    reading = Reading(timestamp(), headline, [measured(name) for name in names])
     write_stored_predictions(folder.judged, rows, parts.test_rows, prediction, read.task)
-    scores = dict(Result(folder).scores)
-    history = _history(folder)
-    scores["readings"] = [*scores.get("readings", []), reading]
-    scores["seal"], scores["openings"] = history.to_json(), history.readings
+    scores, history = Result(folder).judgement, _history(folder)
+    readings = [*scores.readings, reading]
+    scores = replace(scores, readings=readings, seal=history, openings=history.readings)
     finding = seen_before(history)
     assert finding is not None
     ledger.add(found(5, finding))
-    storage.write_json(folder.scores, with_messages(scores))
+    storage.write_json(folder.scores, scores.to_json())
     write_report(folder.path)
 
 

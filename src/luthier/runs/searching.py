@@ -20,6 +20,7 @@ from luthier.diagnosis import optimism
 from luthier.engine.devices import AUTO, CPU, free_memory, resolve
 from luthier.errors import ConfigError, InputError
 from luthier.machine import cores, default_memory
+from luthier.messages import Message
 from luthier.recipe import Budget, Interrupted
 from luthier.report import write_search_report
 from luthier.report.terminal import in_a_line
@@ -65,7 +66,12 @@ class Place:
         if self.accelerated and (self.on != "local" or self.workers not in (None, 1)):
             raise InputError(
                 "workers cannot share an accelerator",
-                received=f"on='{self.on}', workers={self.workers}, device='{self.device}'",
+                received=Message(
+                    "on='{on}', workers={workers}, device='{device}'",
+                    on=self.on,
+                    workers=self.workers,
+                    device=self.device,
+                ),
                 remedy="leave out on and workers, or the device",
             )
 
@@ -228,7 +234,9 @@ def effort_for(
     InputError for what cannot be meant.
     """
     if config.workers is not None and config.workers < 1:
-        raise ConfigError([f"workers must be a whole number of at least 1, not {config.workers!r}"])
+        raise ConfigError(
+            [Message("workers must be a whole number of at least 1, not {workers!r}", workers=config.workers)]
+        )
     limit = Budget.parse(config.budget) if config.budget else None
     if limit is not None and limit.seconds is None:
         raise ConfigError(

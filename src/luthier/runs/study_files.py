@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from luthier.assess import TrialFacts
 from luthier.optimise import RULES
 from luthier.optimise.schedules import KINDS
 from luthier.recipe.plan import Method
@@ -30,17 +30,17 @@ def write_study(folder: RunFolder) -> Path | None:
     if importlib.util.find_spec("optuna") is None:
         return None
     run = read_contents(folder.path)
-    trials = run.scores["trials"] if run.scores else ()
+    trials = run.scores.trials if run.scores else ()
     write_study_file(folder.study, run.facts["name"], [_trial(run, trial) for trial in trials])
     return folder.study
 
 
-def _trial(run: Contents, trial: Mapping[str, Any]) -> Any:
+def _trial(run: Contents, trial: TrialFacts) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     from optuna.trial import TrialState, create_trial
 
-    parameters = {name: trial[name] for name in _PARAMETERS}
-    dropout = {f"dropout_{layer}": rate for layer, rate in enumerate(trial["dropout"], start=1)}
+    parameters = {name: getattr(trial, name) for name in _PARAMETERS}
+    dropout = {f"dropout_{layer}": rate for layer, rate in enumerate(trial.dropout, start=1)}
     unit, positive = FloatDistribution(0.0, 1.0), FloatDistribution(1e-30, 1e30, log=True)
     penalty = FloatDistribution(0.0, 1e30)
     choices: dict[str, list[bool | int | float | str | None]] = {
@@ -61,24 +61,24 @@ def _trial(run: Contents, trial: Mapping[str, Any]) -> Any:
         **dict.fromkeys(dropout, unit),
     }
     curve = _curve(run, trial)
-    loss = trial["validation_loss"]
+    loss = None if trial.validation_loss != trial.validation_loss else trial.validation_loss
     state = TrialState.FAIL if loss is None else TrialState.COMPLETE
-    if trial["status"] == "cut at rung" and curve:
+    if trial.status == "cut at rung" and curve:
         state = TrialState.PRUNED
     return create_trial(
         state=state,
         value=loss,
         params={**parameters, **dropout},
         distributions=distributions,
-        user_attrs={name: trial[name] for name in ("population", "label", "stage", "seed", "status")},
+        user_attrs={name: getattr(trial, name) for name in ("population", "label", "stage", "seed", "status")},
         intermediate_values=curve,
     )
 
 
-def _curve(run: Contents, trial: Mapping[str, Any]) -> dict[int, float]:
-    history = run.histories.get(trial["population"])
+def _curve(run: Contents, trial: TrialFacts) -> dict[int, float]:
+    history = run.histories.get(trial.population)
     if history is None:
         return {}
-    rows = history.filter(history["member"] == trial["member"]).drop_nulls("validation_loss")
+    rows = history.filter(history["member"] == trial.member).drop_nulls("validation_loss")
     thinned = rows[:: max(1, -(-rows.height // MOST_POINTS))]
     return dict(zip(thinned["step"].to_list(), thinned["validation_loss"].to_list(), strict=True))

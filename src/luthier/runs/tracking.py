@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from luthier.errors import ConfigError, InputError, in_a_line
+from luthier.messages import Message
 from luthier.optional import require
 from luthier.recipe import Record, wording_of
 from luthier.runs.screen import Screen
@@ -58,7 +59,9 @@ class TensorBoard:
         self._folder = Path(folder)
         self._writer: Any = None
         if self._folder.is_file():
-            raise InputError(f"'{folder}' is a file", expected="a folder for TensorBoard's files")
+            raise InputError(
+                Message("'{folder}' is a file", folder=folder), expected="a folder for TensorBoard's files"
+            )
 
     def begin(self, name: str) -> None:
         """A run of this name."""
@@ -159,7 +162,8 @@ def tracker_for(asked: str) -> Tracker:
     kind, colon, place = asked.partition(":")
     if kind not in TRACKERS or not colon or not place:
         raise ConfigError(
-            [f"'{asked}' is not a tracker"], remedy="--track tensorboard:FOLDER or --track mlflow:ADDRESS"
+            [Message("'{asked}' is not a tracker", asked=asked)],
+            remedy="--track tensorboard:FOLDER or --track mlflow:ADDRESS",
         )
     return TRACKERS[kind](place)
 
@@ -328,5 +332,7 @@ def _reachable(address: str) -> None:
             pass
     except (urllib.error.URLError, OSError, ValueError) as error:
         raise InputError(
-            f"no MLflow server answers at {address}", received=str(error), remedy="start one: mlflow server --port 5000"
+            Message("no MLflow server answers at {address}", address=address),
+            received=str(error),
+            remedy="start one: mlflow server --port 5000",
         ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from luthier.engine import part_of
 from luthier.engine.api import alike, known_spec, suited
 from luthier.errors import InputError
 from luthier.machine import torch_settings
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.nets.spec import DeferredSpec
 from luthier.objective import AnyLoss, has_gaps, loss_for
 from luthier.request import Config, SearchConfig
 from luthier.request_types import SearchConfigOptions
-from luthier.rows import Rows
+from luthier.rows import Inputs, Rows
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
@@ -94,7 +96,8 @@ def tune(
     if isinstance(build, DenseSpec | DeferredSpec):
         searched = space_from(space, taken=REGISTRY)
         chosen = loss_for(training.targets, loss, flat=True)
-        training, held_out = (suited(part, torch.float32, chosen, torch.float32) for part in (training, held_out))
+        kinds = dict.fromkeys(training.inputs, torch.float32)
+        training, held_out = (suited(part, kinds, chosen, torch.float32) for part in (training, held_out))
         networks = DenseNetworks(
             _flat(training), _flat(held_out), chosen, known_spec(build, training, chosen), seed=seed
         )
@@ -118,7 +121,7 @@ def _folder(path: Path, space: Space, effort: Effort, asked: dict[str, Any]) -> 
         if result != plain(wanted):
             different = [name for name in wanted if result is None or result.get(name) != plain(wanted)[name]]
             raise InputError(
-                f"'{path}' holds another search",
+                Message("'{path}' holds another search", path=path),
                 expected="the same data, space and settings as before, to continue it",
                 received="another " + " and another ".join(different),
                 remedy="name another folder, or delete that one",
@@ -155,7 +158,7 @@ def _parts(training: Rows, validation: Rows | None, seed: int) -> tuple[Rows, Ro
 
 
 def _flat(part: Rows) -> Rows:
-    return part.with_inputs(numbers=part.numbers.flatten(1))
+    return replace(part, inputs=Inputs(numbers=part.inputs.only.flatten(1)))
 
 
 def _fingerprint(*parts: Rows) -> str:

@@ -15,6 +15,7 @@ from luthier.data.sources import default_name
 from luthier.engine.devices import AUTO, is_there, resolve
 from luthier.errors import InputError
 from luthier.machine import cores, default_memory
+from luthier.messages import Message
 from luthier.nets import DenseNet
 from luthier.recipe import (
     Budget,
@@ -149,7 +150,9 @@ def resume_search(
     folder = open_one(run)
     facts = folder.facts()
     if folder.kind != SEARCH or "options" not in facts:
-        raise InputError(f"'{run}' is not a search on a table", remedy="start one with luthier tune SOURCE")
+        raise InputError(
+            Message("'{run}' is not a search on a table", run=run), remedy="start one with luthier tune SOURCE"
+        )
     _require_named(folder, "--on", on)
     _require_named(folder, "--storage", storage)
     asked, read = reread(folder, "resume SEARCH")
@@ -164,12 +167,14 @@ def resume_search(
 def _require_named(folder: RunFolder, option: str, named: str | None) -> None:
     recorded = folder.facts()["options"][option.removeprefix("--")]
     if named != recorded:
-        message = f"{option} {recorded}" if recorded else f"no {option}"
+        message = f"{option} {recorded}" if recorded else Message("no {option}", option=option)
         raise InputError(
-            f"the search in '{folder.path}' records {message}",
+            Message("the search in '{path}' records {message}", path=folder.path, message=message),
             expected="the same on the command line: a file does not choose where this machine connects to",
-            received=f"{option} {named}" if named else f"no {option}",
-            remedy=f"luthier resume {folder.path} {message}, if you trust it" if recorded else "leave it out",
+            received=f"{option} {named}" if named else Message("no {option}", option=option),
+            remedy=Message("luthier resume {path} {message}, if you trust it", path=folder.path, message=message)
+            if recorded
+            else "leave it out",
         )
 
 
@@ -202,7 +207,7 @@ def _tune_table(
     work = runner.problem
     if work.medium != "table":
         raise InputError(
-            f"'{read.source.name}' holds {work.medium}",
+            Message("'{name}' holds {medium}", name=read.source.name, medium=work.medium),
             expected="a table; the search covers dense networks",
             remedy="search over your own module with luthier.tune, or leave a text column out with --column "
             "NAME=identifier",
@@ -265,22 +270,26 @@ def _refuse_another_problem(run: RunFolder, config: TuneConfig) -> None:
     fields = DataConfig.model_fields.items()
     if described := [flag_of(name, field) for name, field in fields if name in config.given()]:
         raise InputError(
-            f"{', '.join(described)}: '{run.path}' is searched under what that run was asked for",
+            Message(
+                "{described}: '{path}' is searched under what that run was asked for",
+                described=", ".join(described),
+                path=run.path,
+            ),
             remedy="leave it out, or name the table in place of the run",
         )
 
 
 def _base_of(folder: RunFolder) -> Mapping[str, Any]:
     """The best setting of a run, once it is finished: its way of preparing inputs, and defaults of the space."""
-    scores: Mapping[str, Any] = Result(folder).scores if folder.scores.exists() else {}
-    trials = [t for t in scores.get("trials", []) if t["validation_loss"] is not None]
-    best = min(trials, key=lambda trial: float(trial["validation_loss"]), default=None)
+    known = Result(folder).judgement.trials if folder.scores.exists() else []
+    trials = [trial for trial in known if trial.validation_loss == trial.validation_loss]
+    best = min(trials, key=lambda trial: trial.validation_loss, default=None)
     defaults = {}
     if best is not None:
         names = ("learning_rate", "rule", "width", "depth", "schedule")
-        defaults = {name: best[name] for name in names} | {"dropout": max(best["dropout"], default=0.0)}
-        defaults["batch_norm"] = best["norm"] == "batch"
-    return {"inputs": best["inputs"] if best else "standardise", "defaults": defaults}
+        defaults = {name: getattr(best, name) for name in names} | {"dropout": max(best.dropout, default=0.0)}
+        defaults["batch_norm"] = best.norm == "batch"
+    return {"inputs": best.inputs if best else "standardise", "defaults": defaults}
 
 
 def _epochs(rows: int) -> int:

@@ -7,12 +7,12 @@ from typing import Any
 
 import polars as pl
 
+from luthier.assess import PastCheck, RunCheck, Scores, StoredCheck, StoredScores
 from luthier.errors import InputError
-from luthier.messages import Message
+from luthier.messages import Message, in_words, restored
 from luthier.saved.run_folder import RunFolder
-from luthier.saved.score_schemas import CheckFacts, DriftFacts, ScoreFacts, Scores
 from luthier.saved.search_schemas import StudyFacts
-from luthier.untrusted import REMEDY, read_frame, read_json, read_records
+from luthier.untrusted import REMEDY, content_of, parse_json, read_frame, read_json, read_records, validated
 
 HISTORY = {
     **dict.fromkeys(("member", "step"), "integer"),
@@ -27,21 +27,21 @@ TRIALS = {
 }
 
 
-def read_scores(folder: RunFolder) -> Scores | None:
-    """The final judgement."""
-    scores: Scores | None = _read(folder.scores, ScoreFacts)
+def read_scores(folder: RunFolder, *, spoken: bool = False) -> Scores | None:
+    """The final judgement; its sentences are messages, or in the language that is `spoken`."""
+    scores: Scores | None = _read(folder.scores, StoredScores, spoken)
     return scores
 
 
-def read_drift(folder: RunFolder) -> DriftFacts | None:
-    """What the last check against new data found."""
-    drift: DriftFacts | None = _read(folder.drift, DriftFacts)
+def read_drift(folder: RunFolder, *, spoken: bool = False) -> RunCheck | None:
+    """What the last check against new data found, likewise."""
+    drift: RunCheck | None = _read(folder.drift, StoredCheck, spoken)
     return drift
 
 
-def read_checks(folder: RunFolder) -> list[CheckFacts]:
+def read_checks(folder: RunFolder) -> list[PastCheck]:
     """All checks against new data, in their order."""
-    return read_records(folder.checks, CheckFacts, "list of checks")[0]
+    return read_records(folder.checks, PastCheck, "list of checks")[0]
 
 
 def read_histories(folder: RunFolder) -> dict[str, pl.DataFrame]:
@@ -73,8 +73,9 @@ def read_study(path: Path) -> tuple[dict[str, Any], pl.DataFrame]:
         raise InputError(Message("the search in '{path}' has not finished yet", path=path), remedy=remedy) from None
 
 
-def _read(path: Path, schema: Any) -> Any:
+def _read(path: Path, schema: Any, spoken: bool) -> Any:
     try:
-        return read_json(path, schema)
+        content = parse_json(content_of(path), f"'{path}'")
     except FileNotFoundError:
         return None
+    return validated(schema, (in_words if spoken else restored)(content), f"'{path}'")

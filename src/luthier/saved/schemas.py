@@ -1,4 +1,4 @@
-"""What run.json holds, so that a damaged or foreign one is refused in a sentence; `score_schemas` has the other files.
+"""What run.json holds, so that a damaged or foreign one is refused in a sentence; `assess.judgement` has others.
 
 They are plain objects as they are written; a key that is not named here is kept as it is. Whatever reads a key of them
 without asking whether it is there finds it required here, with the type and the bounds that it relies on.

@@ -16,11 +16,11 @@ from luthier.engine import Batch, Member, ModuleSpec, Settings
 from luthier.engine.api import suited
 from luthier.engine.dropout import OwnDropout
 from luthier.engine.layouts import choose, learn_about
-from luthier.engine.loaders import loss_taken, type_taken
+from luthier.engine.loaders import loss_taken, types_taken
 from luthier.errors import ConfigError, InputError, in_a_line, nearest
 from luthier.objective import AnyLoss, Criterion, Loss
 from luthier.records import Finding
-from luthier.rows import Rows
+from luthier.rows import Inputs, Rows
 from luthier.search.network_jobs import Job, Networks, TrainedJob, hyper_parameters
 from luthier.search.registry import REGISTRY
 from luthier.search.space import Space, Values
@@ -94,9 +94,12 @@ class BuiltNetworks(Networks):
         default = space.default()
         with result._of([default]):
             spec = ModuleSpec(result._builder(default))
-            kind = spec.dtype if spec.chain is not None else type_taken(spec.module, training.numbers, spec.dtype)
-            result.loss = chosen = loss_taken(spec.module, training.numbers[:2].to(kind), training.targets, loss)
-        result.training, result.validation = (suited(part, kind, chosen, spec.dtype) for part in (training, validation))
+            kinds = dict.fromkeys(training.inputs, spec.dtype)
+            if spec.chain is None:
+                kinds = types_taken(spec.module, training.inputs, spec.dtype)
+            result.loss = chosen = loss_taken(spec.module, training.inputs.cast(kinds), training.targets, loss)
+        both = training, validation
+        result.training, result.validation = (suited(part, kinds, chosen, spec.dtype) for part in both)
         return result
 
     @contextmanager
@@ -217,7 +220,7 @@ class BuiltNetworks(Networks):
         spec = members[0].spec if members else None
         if not isinstance(spec, ModuleSpec) or spec.layout != "stacked":
             return part
-        return part.with_inputs(numbers=part.numbers.flatten(1))
+        return replace(part, inputs=Inputs(numbers=part.inputs.only.flatten(1)))
 
     def module(self, values: Values, seed: int, state: Mapping[str, np.ndarray]) -> nn.Module:
         """One network with its weights, as an ordinary module in evaluation mode."""

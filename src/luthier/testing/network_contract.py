@@ -15,7 +15,7 @@ from luthier.engine import Member, ModuleSpec, Outcome, Settings, Snapshot, part
 from luthier.engine.api import suited
 from luthier.engine.batches import epoch_steps
 from luthier.engine.layouts import choose
-from luthier.engine.loaders import loss_taken, type_taken
+from luthier.engine.loaders import loss_taken, types_taken
 from luthier.objective import AnyLoss, loss_named
 from luthier.rows import Rows
 from luthier.seeds import torch_generator
@@ -68,9 +68,9 @@ def _prepared(
 ) -> tuple[ModuleSpec, Rows, Settings]:
     start = copy.deepcopy(network).double() if isinstance(network, nn.Module) else lambda: network().double()
     spec, part = ModuleSpec(start), part_of(data)
-    kind = type_taken(spec.module, part.numbers, spec.dtype)
-    chosen = loss_taken(spec.module, part.numbers[:2].to(kind), part.targets, loss)
-    part = suited(part, kind, chosen, spec.dtype)
+    kinds = types_taken(spec.module, part.inputs, spec.dtype)
+    chosen = loss_taken(spec.module, part.inputs.cast(kinds), part.targets, loss)
+    part = suited(part, kinds, chosen, spec.dtype)
     settings = Settings(chosen, "adam", min(batch_size, len(part)), steps, EVERY, dtype=spec.dtype)
     spec, _ = choose(spec, MEMBERS, part, settings, layout)
     return (

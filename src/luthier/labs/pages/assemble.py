@@ -14,6 +14,7 @@ from typing import Any
 from luthier import storage
 from luthier.errors import ConfigError, nearest
 from luthier.labs.pages.mathml import mathml
+from luthier.messages import Message
 
 _HERE = Path(__file__).parent
 _IMPORT = re.compile(r'^import \{[^}]*\} from "([^"]+)";\n', re.MULTILINE)
@@ -95,7 +96,15 @@ def page_named(name: str) -> LabPage:
     """A page by its name. ConfigError that names the nearest one."""
     known = pages()
     if name not in known:
-        raise ConfigError([f"there is no page '{name}'; {nearest(name, known) or 'choose from ' + ', '.join(known)}"])
+        raise ConfigError(
+            [
+                Message(
+                    "there is no page '{name}'; {hint}",
+                    name=name,
+                    hint=nearest(name, known) or Message("choose from {names}", names=", ".join(known)),
+                )
+            ]
+        )
     return known[name]
 
 

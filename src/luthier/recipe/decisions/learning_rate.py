@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from luthier.messages import tr
+from luthier.messages import joined, tr
 from luthier.recipe.decisions.decision import Evidence
 from luthier.records import Option, Wording
 
@@ -63,7 +63,7 @@ class RateEvidence(Evidence[float]):
         if len(factors) > 3:
             tried = tr("{first} to {last}", first=factors[0], last=factors[-1])
         else:
-            tried = tr("{first} and {last}", first=", ".join(factors[:-1]), last=factors[-1])
+            tried = tr("{first} and {last}", first=joined(factors[:-1], "{first}, {rest}"), last=factors[-1])
         if self._best.loss is None:
             reason += tr("; ") + tr(
                 "short runs diverged at {factors} times that rate, so the smallest is used", factors=tried

@@ -5,13 +5,22 @@ Importance is measured on validation rows; the rest on the test rows that step 5
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from luthier.assess import (
+    ColumnImportance,
     Costs,
+    Dependence,
+    DependenceRow,
+    Scores,
+    SetFigures,
+    ThresholdCost,
+    UnlikeRows,
+    WorstCase,
     figures_of_sets,
     permutation_importance,
     subgroup_scores,
@@ -31,73 +40,65 @@ DEPENDENCES = 6
 DEPENDENCE_CLASSES = 8  # of more classes those whose answer a column changes most
 
 
+@dataclass(frozen=True)
+class JudgedRows:
+    """Rows, what the model predicts of them [N, C] or [N], and their numbers in the table [N]."""
+
+    rows: Rows
+    predicted: np.ndarray
+    numbers: np.ndarray
+
+
 def error_analysis(
-    runner: Runner,
-    model: Model,
-    test: Rows,
-    predicted: np.ndarray,
-    numbers: np.ndarray,
-    sets: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """What the report shows below the headline, as plain values, given predictions of rows of these `numbers`.
+    runner: Runner, model: Model, scores: Scores, judged: JudgedRows, sets: SetFigures | None = None
+) -> Scores:
+    """The scores with what the report shows below the headline.
 
     The figures of prediction `sets` are given where rows that were learnt from are judged out of fold."""
     problem = runner.problem
-    task = problem.task
+    task, test, predicted = problem.task, judged.rows, judged.predicted
     y, weights = own_scale(task, test), None if test.weights is None else test.weights.numpy()
     labels = _labels(runner, test)
-    unlike = model.unlike_encoded(test.inputs).to_numpy()
     importance = _importance(runner, model)
-    result: dict[str, Any] = {
-        "importance": importance,
-        "dependence": _dependence(runner, model, [row["column"] for row in importance]),
-        "subgroups": subgroup_scores(
-            labels,
-            task.family,
-            y,
-            model.seen_by(problem.metric, predicted),
-            problem.metric,
-            task=task,
-            weights=weights,
-        ),
-        "worst": worst_cases(
-            y,
-            predicted,
-            task.family,
-            numbers,
-            taken=model.classes_of(predicted) if task.classes else None,
-        ),
-        "unlike": {"rows": int(unlike.sum()), "share": float(unlike.mean())},
-        "sets": None,
-    }
-    result["why"] = _why(model, test, result["worst"], numbers)
+    seen = model.seen_by(problem.metric, predicted)
+    taken = model.classes_of(predicted) if task.classes else None
+    worst = worst_cases(y, predicted, task.family, judged.numbers, taken=taken)
+    scores = replace(
+        scores,
+        importance=importance,
+        dependence=_dependence(runner, model, [row.column for row in importance]),
+        subgroups=subgroup_scores(labels, task.family, y, seen, problem.metric, task=task, weights=weights),
+        worst=worst,
+        why=_why(model, judged, worst),
+    )
     if not problem.asked.seals:
-        result["unlike"], result["sets"] = None, sets  # they are the training rows
-    elif task.classes:
-        inside = model.inside_sets(predicted)
-        result["sets"] = figures_of_sets(inside, y, NOMINAL, weights)
+        return replace(scores, sets=sets)  # nothing of `unlike`: they are the training rows
+    unlike = model.unlike_encoded(test.inputs).to_numpy()
+    scores = replace(scores, unlike=UnlikeRows(int(unlike.sum()), float(unlike.mean())))
+    if task.classes:
+        scores = replace(scores, sets=figures_of_sets(model.inside_sets(predicted), y, NOMINAL, weights))
         if problem.asked.costs and not is_matrix(problem.asked.costs) and model.threshold != 0.5:
-            result["cost"] = _cost(runner, model, predicted, test, y)
-        result["sets"]["sizes"] = np.bincount(inside.sum(1)).tolist()
-    return result
+            scores = replace(scores, cost=_cost(runner, model, judged, y))
+    return scores
 
 
-def _cost(runner: Runner, model: Model, predicted: np.ndarray, test: Rows, y: np.ndarray) -> dict[str, Any]:
+def _cost(runner: Runner, model: Model, judged: JudgedRows, y: np.ndarray) -> ThresholdCost:
     """What a row costs at the chosen threshold and at one half, and how rows are sorted at the chosen one."""
     costs, positive = Costs.parse(runner.problem.asked.costs), model.task.positive_index
+    test, predicted = judged.rows, judged.predicted
     weights = None if test.weights is None else test.weights.numpy()
     taken, truth, p = model.classes_of(predicted) == positive, y == positive, predicted[:, positive]
-    return {
-        "positive": model.task.positive_name,
-        "threshold": model.positive_threshold,
-        "cost": costs.of(taken.astype(float), truth, 0.5, weights),
-        "at one half": costs.of(p, truth, 0.5, weights),
-        "false positives": int((taken & ~truth).sum()),
-        "false negatives": int((~taken & truth).sum()),
-    }
+    return ThresholdCost(
+        positive=model.task.positive_name,
+        threshold=model.positive_threshold,
+        cost=costs.of(taken.astype(float), truth, 0.5, weights),
+        at_one_half=costs.of(p, truth, 0.5, weights),
+        false_positives=int((taken & ~truth).sum()),
+        false_negatives=int((~taken & truth).sum()),
+    )
 
 
-def _importance(runner: Runner, model: Model) -> list[dict[str, Any]]:
+def _importance(runner: Runner, model: Model) -> list[ColumnImportance]:
     problem = runner.problem
     groups = model.encoder.places()
     if len(groups) > MOST_COLUMNS:
@@ -120,7 +121,7 @@ def _changed_most(table: pl.DataFrame) -> pl.DataFrame:
     return table.filter(pl.col("of").is_in(ranges.top_k(DEPENDENCE_CLASSES, by="range")["of"].implode()))
 
 
-def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[dict[str, Any]]:
+def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[Dependence]:
     """The answer by the values of the columns that matter most; of two classes the positive one's."""
     kinds = {column.name: column.kind for column in model.encoder.columns}
     shown = [name for name in columns if kinds.get(name) in ("number", "boolean", "category")][:DEPENDENCES]
@@ -132,18 +133,18 @@ def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[dict[s
             table = table.filter(table["of"] == model.task.positive_name)
         elif len(model.task.classes) > DEPENDENCE_CLASSES:
             table = _changed_most(table)
-        result.append({"column": name, "kind": kinds[name], "rows": table.to_dicts()})
+        result.append(Dependence(name, kinds[name], [DependenceRow(**row) for row in table.to_dicts()]))
     return result
 
 
-def _why(model: Model, test: Rows, worst: list[dict[str, Any]], numbers: np.ndarray) -> list[list[tuple[str, float]]]:
+def _why(model: Model, judged: JudgedRows, worst: list[WorstCase]) -> list[list[tuple[str, float]]]:
     """The three columns that add most to the answer of each of the worst rows, where Captum is there to tell."""
     table = isinstance(model.encoder, TableEncoder) and not model.encoder.words
     if not (worst and table and has("captum") and len(model.encoder.places()) <= MOST_COLUMNS):
         return []
-    indices = {int(row): place for place, row in enumerate(numbers)}
-    rows = [indices[one["row"]] for one in worst]
-    predictions = model.explain_encoded(test.inputs.map(lambda value: value[rows]))
+    indices = {int(row): place for place, row in enumerate(judged.numbers)}
+    rows = [indices[one.row] for one in worst]
+    predictions = model.explain_encoded(judged.rows.inputs.map(lambda value: value[rows]))
     return [
         [(predictions.columns[int(k)], float(row[k])) for k in np.argsort(-np.abs(row))[:3]]
         for row in predictions.shares

@@ -8,13 +8,12 @@ N rows, C outputs, P bags.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from luthier.assess import NOMINAL, figures_of_sets, reliability, tempered
+from luthier.assess import NOMINAL, Coverage, Reliability, SetFigures, figures_of_sets, reliability, tempered
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
@@ -38,8 +37,8 @@ class Estimate:
     numbers: np.ndarray  # of the rows in the table
     prediction: np.ndarray
     taken: np.ndarray
-    calibration: dict[str, Any]
-    sets: dict[str, Any] | None
+    calibration: Reliability | Coverage
+    sets: SetFigures | None
 
 
 def estimate(runner: Runner, model: Model, choice: Deliverable, bags: Sequence[Bag]) -> Estimate:
@@ -110,12 +109,12 @@ def _inside(model: Model, outputs: np.ndarray, prediction: np.ndarray, rows: Row
 
 def _figures(
     model: Model, outputs: np.ndarray, prediction: np.ndarray, inside: np.ndarray, rows: Rows
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
+) -> tuple[Reliability | Coverage, SetFigures | None]:
     """How calibrated the predictions are, and of classes how their sets do."""
     y, weights = rows.targets.numpy(), None if rows.weights is None else rows.weights.numpy()
     if not model.task.is_classes:
         covered = float(np.average(inside[:, 0], weights=weights))
-        return {"coverage": covered, "nominal": NOMINAL, "half_width": model.half_width}, None
+        return Coverage(NOMINAL, covered, half_width=model.half_width), None
     after, before = (reliability(p, y, weights) for p in (prediction, outputs))
-    sets = {**figures_of_sets(inside, y, NOMINAL, weights), "sizes": np.bincount(inside.sum(1)).tolist()}
-    return {**after, "before": before["ece"], "temperature": model.temperature}, sets
+    calibration = replace(after, before=before.ece, temperature=model.temperature)
+    return calibration, figures_of_sets(inside, y, NOMINAL, weights)

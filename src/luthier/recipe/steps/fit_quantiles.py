@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from luthier.assess import QuantileScore
 from luthier.assess.baseline_process import quantile_trees
 from luthier.assess.row_quantiles import RowQuantiles, corrections, pinball_of, risen, rising
 from luthier.objective import quantiles
@@ -45,7 +45,7 @@ def with_quantiles(runner: Runner, model: Model, choice: Deliverable, method: st
 
 def quantile_scores(
     model: Model, test: Rows, answers: np.ndarray, baselines: Mapping[str, np.ndarray]
-) -> list[dict[str, Any]]:
+) -> list[QuantileScore]:
     """Of each quantile: the share of test rows below it, and its pinball loss beside that of boosted trees."""
     if model.row_quantiles is None:
         return []
@@ -58,5 +58,5 @@ def quantile_scores(
         below = float(np.average(y <= found[:, q], weights=weights))
         trees = baselines.get(quantile_trees(level))
         other = None if trees is None else float(pinball_of(trees[:, None], y, (level,), weights)[0])
-        result.append({"level": level, "below": below, "loss": float(losses[q]), "trees": other})
+        result.append(QuantileScore(level, below, float(losses[q]), other))
     return result

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from luthier.assess import PictureSheet, PictureSheets, WorstCase
 from luthier.messages import Message
 from luthier.nets import ConvSpec
 from luthier.optional import has, require
@@ -25,31 +27,29 @@ LEAST_SIDE = 56  # small pictures are enlarged to about this, in whole steps
 
 
 def image_grids(
-    runner: Runner, setting: Setting, model: Model, test: Inputs, worst: list[dict[str, Any]]
-) -> dict[str, Any]:
+    runner: Runner, setting: Setting, model: Model, test: Inputs, worst: Sequence[WorstCase]
+) -> PictureSheets:
     """PNG files in base64, with what they show in words; nothing for tables."""
     problem = runner.problem
     if problem.medium != "pictures":
-        return {}
-    result: dict[str, Any] = {}
+        return PictureSheets()
     spec = setting.member.spec
     changed = originals_and_changed(problem, spec) if isinstance(spec, ConvSpec) else None
-    if changed is not None:
-        result["augmented"] = {"png": png(changed), "columns": changed.shape[1]}
+    result = PictureSheets(None if changed is None else PictureSheet(png(changed), changed.shape[1]))
     indices = {int(row): place for place, row in enumerate(problem.data.test_rows)}
-    rows = [indices[one["row"]] for one in worst if one["row"] in indices]
+    rows = [indices[one.row] for one in worst if one.row in indices]
     if rows:
         pixels, labels = test["pixels"][rows], problem.task.classes
-        message = [
-            Message("{true}, not {predicted}", true=labels[one["true"]], predicted=labels[one["predicted"]])
+        said: list[str] = [
+            Message("{true}, not {predicted}", true=labels[int(one.true)], predicted=labels[int(one.predicted)])
             if labels
-            else Message("{true:.4g}, not {predicted:.4g}", true=one["true"], predicted=one["predicted"])
+            else Message("{true:.4g}, not {predicted:.4g}", true=one.true, predicted=one.predicted)
             for one in worst
         ]
-        result["worst"] = {"png": png(pixels.unsqueeze(0)), "said": message}
+        result = replace(result, worst=PictureSheet(png(pixels.unsqueeze(0)), len(rows), said))
         if has("captum"):
             shares = torch.from_numpy(model.explain_encoded(Inputs(pixels=pixels)).shares)
-            result["why"] = {"png": png(coloured(pixels, shares).unsqueeze(0))}
+            result = replace(result, why=PictureSheet(png(coloured(pixels, shares).unsqueeze(0)), len(rows)))
     return result
 
 

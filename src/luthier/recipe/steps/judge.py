@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from luthier import storage
 from luthier.assess import (
-    NOMINAL,
     Costs,
+    Coverage,
+    Inside,
+    Reliability,
+    Scores,
     SealHistory,
     at_threshold,
     open_test,
@@ -22,7 +25,7 @@ from luthier.assess import (
 )
 from luthier.assess.baseline_process import of_quantile
 from luthier.assess.row_intervals import interval_figures
-from luthier.messages import Message, as_message, with_messages
+from luthier.messages import Message, as_message
 from luthier.nets import DenseSpec
 from luthier.objective import metric_named
 from luthier.recipe.decisions.calibrating import CalibrationEvidence, PredictionEvidence, Threshold, ThresholdEvidence
@@ -40,7 +43,7 @@ from luthier.recipe.steps.deliver_bags import candidates, deliver_bags
 from luthier.recipe.steps.deliverable import Component, Deliverable, choose_deliverable, is_offered
 from luthier.recipe.steps.delivered_bags import keep_delivered
 from luthier.recipe.steps.distil import distil
-from luthier.recipe.steps.error_analysis import error_analysis
+from luthier.recipe.steps.error_analysis import JudgedRows, error_analysis
 from luthier.recipe.steps.estimate import answer_of, estimate
 from luthier.recipe.steps.fit_intervals import with_row_intervals
 from luthier.recipe.steps.fit_quantiles import quantile_scores, with_quantiles
@@ -51,7 +54,7 @@ from luthier.recipe.steps.run_baselines import Baselines, own_scale
 from luthier.recipe.steps.scores import Predictions, next_step, scores_of
 from luthier.recipe.steps.stored_predictions import write_stored_predictions
 from luthier.recipe.steps.warm_start import forgotten
-from luthier.records import Entry, Said, found, noted
+from luthier.records import Entry, Finding, Said, found, noted
 from luthier.rows import Rows
 from luthier.saved import Model
 from luthier.seeds import derive
@@ -131,33 +134,39 @@ def _judged(runner: Runner, so_far: SoFar, setting: Setting) -> Said[Verdict]:
         test=test,
         failed=baselines.failed,
     )
-    scores["calibration"] = _calibration(model, test, predictions)
-    scores["quantiles"] = quantile_scores(model, test, predictions, bars)
-    scores |= error_analysis(runner, model, test, predictions, problem.data.test_rows)
-    scores["forgotten"] = None if earlier is None else (yield from forgotten(runner, model, earlier))
-    scores["inside"] = inside
-    scores["sheets"] = image_grids(runner, setting, model, test.inputs, scores["worst"])
+    scores = error_analysis(runner, model, scores, JudgedRows(test, predictions, problem.data.test_rows))
+    scores = replace(
+        scores,
+        calibration=_calibration(model, test, predictions),
+        quantiles=quantile_scores(model, test, predictions, bars),
+        forgotten=None if earlier is None else (yield from forgotten(runner, model, earlier)),
+        inside=inside,
+        sheets=image_grids(runner, setting, model, test.inputs, scores.worst),
+        seal=history,
+        openings=history.readings,
+    )
     write_stored_predictions(runner.folder.judged, test, problem.data.test_rows, predictions, problem.task)
-    scores["seal"], scores["openings"] = history.to_json(), history.readings
     if (finding := seen_before(history)) is not None:
         yield found(5, finding)
     nothing = beside_constant(runner, setting.method, deliverable, test)
+    return (yield from _kept(runner, model, scores, nothing))
+
+
+def _kept(runner: Runner, model: Model, scores: Scores, nothing: Finding | None) -> Said[Verdict]:
+    """The scores written, beside the model and into it; `nothing` is the finding that a constant does as well."""
     if nothing is not None:
         yield found(5, nothing)
-    scores["no_better_than_constant"] = None if nothing is None else nothing.to_json()
-    return (yield from _kept(runner, model, scores))
-
-
-def _kept(runner: Runner, model: Model, scores: dict[str, Any]) -> Said[Verdict]:
-    """The scores written, beside the model and into it."""
-    scores["next_step"] = next_step(runner, scores)
-    words = {"sentence": as_message(scores["sentence"]), "next_step": scores["next_step"]}
-    yield Entry("judgement", {"step": 5, "headline": scores["headline"], **words})
-    storage.write_json(runner.folder.scores, with_messages(scores))
-    estimated = {"estimate": True} if scores.get("estimate") else {}
-    model = replace(model, metrics={"headline": scores["headline"], "metrics": scores["metrics"], **estimated})
+    scores = replace(scores, no_better_than_constant=nothing)
+    scores = replace(scores, next_step=as_message(next_step(runner, scores)))
+    headline = scores.headline.to_json()
+    words = {"sentence": as_message(scores.sentence), "next_step": scores.next_step}
+    yield Entry("judgement", {"step": 5, "headline": headline, **words})
+    storage.write_json(runner.folder.scores, scores.to_json())
+    estimated = {"estimate": True} if scores.estimate else {}
+    metrics = {"headline": headline, "metrics": [one.to_json() for one in scores.metrics], **estimated}
+    model = replace(model, metrics=metrics)
     model.save(runner.folder.bundle)
-    runner.folder.update_facts(next_step=scores["next_step"], licences=[asdict(licence) for licence in model.licences])
+    runner.folder.update_facts(next_step=scores.next_step, licences=[asdict(licence) for licence in model.licences])
     return Verdict(model, scores)
 
 
@@ -168,7 +177,7 @@ def _estimated(
     choice: Deliverable,
     model: Model,
     bags: Sequence[Bag],
-    inside: dict[str, Any] | None,
+    inside: Inside | None,
 ) -> Said[Verdict]:
     """The verdict where nothing is sealed: by open rows, each predicted by networks that had left it out."""
     problem, judged = runner.problem, estimate(runner, model, choice, bags)
@@ -191,14 +200,17 @@ def _estimated(
         failed=baselines.failed,
         part=judged.part,
     )
-    scores |= {"estimate": True, "calibration": judged.calibration, "forgotten": None, "inside": inside, "sheets": {}}
-    scores |= error_analysis(runner, model, judged.rows, ours, judged.numbers, judged.sets)
-    scores["seal"], scores["openings"] = SealHistory(0, readings=0).to_json(), 0
+    scores = error_analysis(runner, model, scores, JudgedRows(judged.rows, ours, judged.numbers), judged.sets)
+    scores = replace(
+        scores,
+        estimate=True,
+        calibration=judged.calibration,
+        inside=inside,
+        seal=SealHistory(0, readings=0),
+        openings=0,
+    )
     nothing = beside_constant(runner, setting.method, deliverable, judged.rows, judged.part)
-    if nothing is not None:
-        yield found(5, nothing)
-    scores["no_better_than_constant"] = None if nothing is None else nothing.to_json()
-    return (yield from _kept(runner, model, scores))
+    return (yield from _kept(runner, model, scores, nothing))
 
 
 def _five_seeds(runner: Runner, setting: Setting) -> Said[TrainedPopulation | None]:
@@ -324,17 +336,12 @@ def _on_validation(runner: Runner, model: Model, choice: Deliverable) -> np.ndar
     return tempered(outputs, model.temperature)
 
 
-def _calibration(model: Model, test: Rows, told: np.ndarray) -> dict[str, Any]:
+def _calibration(model: Model, test: Rows, told: np.ndarray) -> Reliability | Coverage:
     targets, weights = test.targets.numpy(), None if test.weights is None else test.weights.numpy()
     if not model.task.is_classes:
         y, (low, high) = own_scale(model.task, test), model.intervals(told, test.inputs)
         coverage = interval_figures(y, low, high, weights)
-        return {
-            **coverage,
-            "nominal": NOMINAL,
-            "half_width": model.half_width,
-            "by_row": model.row_intervals is not None,
-        }
+        return replace(coverage, half_width=model.half_width, by_row=model.row_intervals is not None)
     after = reliability(told, targets, weights)
     before = reliability(model.averaged(test.inputs), targets, weights)
-    return {**after, "before": before["ece"], "temperature": model.temperature}
+    return replace(after, before=before.ece, temperature=model.temperature)

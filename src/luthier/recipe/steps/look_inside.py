@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 import torch
 
+from luthier.assess import Inside
 from luthier.diagnosis import Evaluated, Trace, diagnosis_of, stack_traces
 from luthier.diagnosis.controls import trivial_loss
 from luthier.engine.architecture import architecture
-from luthier.messages import with_messages
 from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES
 from luthier.recipe.runner import Runner, TrainedPopulation
@@ -22,7 +20,7 @@ from luthier.untrusted import read_frame
 SAID_ELSEWHERE = ("still-improving",)  # the next step says it
 
 
-def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> Said[dict[str, Any] | None]:
+def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> Said[Inside | None]:
     """Probe every kept network of the final population; findings of the best one are said.
 
     Returns the six questions of optimisation with their numbers, and in how many networks each finding was seen.
@@ -51,7 +49,7 @@ def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> Said[dict[st
         if finding.code not in SAID_ELSEWHERE:
             yield found(5, finding)
     questions = [list(item) for item in result[0].checklist]
-    return dict(with_messages({"questions": questions, "findings": counts, "networks": len(kept)}))
+    return Inside(questions, len(kept), counts)
 
 
 def _stacked(seeds: TrainedPopulation, kept: list[int]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,8 +9,17 @@ from typing import Any
 import numpy as np
 
 from luthier.assess import (
+    Comparison,
+    Confusion,
     Costs,
     Decision,
+    Headline,
+    JudgedBaseline,
+    PredictedPoints,
+    Scores,
+    SeedScore,
+    StoredRangeTest,
+    TrialFacts,
     Units,
     best_threshold,
     measure,
@@ -32,6 +41,7 @@ from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Measure
 from luthier.rows import Rows
 from luthier.task import answer_for, answer_from, cheapest, chosen_answer, fitted_decision, is_matrix, reported_metrics
+from luthier.untrusted import read_json
 
 ESTIMATED = Message("estimated by rows that also chose it; nothing is sealed")
 WHERE = {"test": Message("on the sealed test set")}
@@ -104,8 +114,8 @@ def scores_of(
     test: Rows,
     failed: Mapping[str, str],
     part: str = "test",
-) -> dict[str, Any]:
-    """Everything that the report and the terminal show of the judgement, as plain values.
+) -> Scores:
+    """What the report and the terminal show of the deliverable, its seeds and the baselines.
 
     Where nothing is sealed the rows in the place of the test rows are of the `part` "open" or "validation". Baselines
     have learnt from the training rows, and are compared on the validation rows then.
@@ -128,30 +138,27 @@ def scores_of(
         else:
             rows.append(_baseline_row(name, validating.gain(metric, ours.validation, result.validation), known, known))
     family = [
-        {
-            "seed": label,
-            "value": testing.score(metric, result.test),
-            "validation": validating.score(metric, result.validation),
-        }
+        SeedScore(label, testing.score(metric, result.test), validating.score(metric, result.validation))
         for label, result in ((label, predicted.seen_by(metric)) for label, predicted in seeds)
     ]
     names = reported_metrics(problem.asked.metric, task.kind)
-    return {
-        "metric": metric,
-        "positive": task.positive_name,
-        "headline": {**headline.to_json(), "validation": validation.to_json()},
-        "difference_to_validation": _difference(headline, validation, apart=part == "test").to_json(),
-        "metrics": [testing.measure(name, deliverable.seen_by(name).test).to_json() for name in names],
-        "seeds": family,
-        "baselines": rows,
-        "failed_baselines": dict(failed),
-        "absent": absent_classes(task, testing.y),
-        "sentence": _sentence(headline, rows, absent_classes(task, testing.y), WHERE.get(part, ESTIMATED)),
-        "confusion": _confusion(testing, deliverable.seen_by("accuracy").test) if task.classes else None,
-        "predicted": None if task.is_classes else _points(testing.y, deliverable.test),
-        "range_tests": _range_tests(runner),
-        "trials": _trials(runner),
-    }
+    absent = absent_classes(task, testing.y)
+    return Scores(
+        metric=metric,
+        positive=task.positive_name,
+        headline=Headline(**vars(headline), validation=validation),
+        difference_to_validation=_difference(headline, validation, apart=part == "test"),
+        metrics=[testing.measure(name, deliverable.seen_by(name).test) for name in names],
+        seeds=family,
+        baselines=rows,
+        failed_baselines=dict(failed),
+        absent=absent,
+        sentence=_sentence(headline, rows, absent, WHERE.get(part, ESTIMATED)),
+        confusion=_confusion(testing, deliverable.seen_by("accuracy").test) if task.classes else None,
+        predicted=None if task.is_classes else _points(testing.y, deliverable.test),
+        range_tests=_range_tests(runner),
+        trials=_trials(runner),
+    )
 
 
 def absent_classes(task: Task, y: np.ndarray) -> list[str]:
@@ -197,17 +204,9 @@ def threshold_of(runner: Runner, validating: PartScores, p: np.ndarray) -> float
     return of_second(result[0], positive)
 
 
-def _baseline_row(name: str, gained: Measure, test: Measure, validation: Measure) -> dict[str, Any]:
-    verdict = "within noise" if within_noise(gained) else ("better" if gained.value > 0 else "worse")
-    verdict = verdict if gained.low is not None else "unknown"
-    return {
-        "name": name,
-        "test": test.to_json(),
-        "validation": validation.to_json(),
-        "difference": gained.to_json(),
-        "verdict": verdict,
-        "note": "",
-    }
+def _baseline_row(name: str, gained: Measure, test: Measure, validation: Measure) -> JudgedBaseline:
+    verdict: Comparison = "within noise" if within_noise(gained) else ("better" if gained.value > 0 else "worse")
+    return JudgedBaseline(name, test, gained, verdict if gained.low is not None else "unknown", validation)
 
 
 def _difference(test: Measure, validation: Measure, *, apart: bool = True) -> Measure:
@@ -224,17 +223,17 @@ def _difference(test: Measure, validation: Measure, *, apart: bool = True) -> Me
     return Measure(name, value, value - width, value + width, test.n)
 
 
-def _sentence(headline: Measure, baselines: list[dict[str, Any]], absent: list[str], where: str) -> str:
+def _sentence(headline: Measure, baselines: list[JudgedBaseline], absent: list[str], where: str) -> str:
     message = Message("{score} {where}", score=headline.in_words, where=where)
     if absent:
         names = _listed([repr(name) for name in absent])
         message = Message(
             "{score} {where}, which has no row of {names}", score=headline.in_words, where=where, names=names
         )
-    if headline.value != headline.value or all(row["verdict"] == "unknown" for row in baselines):
+    if headline.value != headline.value or all(row.verdict == "unknown" for row in baselines):
         return message
-    worse = [row["name"] for row in baselines if row["verdict"] == "worse"]
-    same = [row["name"] for row in baselines if row["verdict"] == "within noise"]
+    worse = [row.name for row in baselines if row.verdict == "worse"]
+    same = [row.name for row in baselines if row.verdict == "within noise"]
     if worse:
         return Message("{message}; {names} did better", message=message, names=_listed(worse))
     if same:
@@ -248,84 +247,92 @@ def _listed(names: list[str]) -> str:
     return Message("{first} and {last}", first=most, last=some[-1]) if len(some) > 1 else joined(some)
 
 
-def _confusion(testing: PartScores, probabilities: np.ndarray) -> dict[str, Any]:
+def _confusion(testing: PartScores, probabilities: np.ndarray) -> Confusion:
     """How true and predicted classes meet: rows, or their weights, as in the scores beside it."""
     labels, weights = testing.task.classes, testing.weights
     matrix = np.zeros((len(labels), len(labels)), dtype=int if weights is None else float)
     np.add.at(matrix, (testing.y, probabilities.argmax(1)), 1 if weights is None else weights)
-    return {"labels": list(labels), "matrix": matrix.tolist(), "weighted": weights is not None}
+    return Confusion(list(labels), matrix.tolist(), weights is not None)
 
 
-def _points(y: np.ndarray, predicted: np.ndarray) -> dict[str, list[float]]:
+def _points(y: np.ndarray, predicted: np.ndarray) -> PredictedPoints:
     indices = np.unique(np.linspace(0, len(y) - 1, min(MOST_POINTS, len(y))).astype(int))
-    return {"true": y[indices].astype(float).tolist(), "predicted": predicted[indices].tolist()}
+    return PredictedPoints(y[indices].astype(float).tolist(), predicted[indices].tolist())
 
 
-def _range_tests(runner: Runner) -> list[dict[str, Any]]:
+def _range_tests(runner: Runner) -> list[StoredRangeTest]:
     paths = [runner.memo.folder / f"range-{rule}.json" for rule in ("sgd", "adam")]
-    return [runner.memo.json(path.stem, dict) for path in paths if path.exists()]
+    return [read_json(path, StoredRangeTest) for path in paths if path.exists()]
 
 
-def _trials(runner: Runner) -> list[dict[str, Any]]:
+def _trials(runner: Runner) -> list[TrialFacts]:
     """One row for each member trained, or for each setting of an experiment, for the scatter and the tables."""
     rows = len(runner.problem.data.training)
     return [
-        {
-            "stage": trained.stage,
-            "population": trained.name,
-            "member": i,
-            "inputs": trained.method,
-            "label": member.label,
-            "rule": trained.rule,
-            "schedule": member.schedule.kind,
-            "learning_rate": member.learning_rate,
-            **_shape(member),
-            "l2": member.l2 / rows,
-            "weight_decay": member.weight_decay,
-            "clip_norm": min(member.clip_norm, 1e9),  # a billion stands for none
-            "batch_size": trained.batch_size,
-            "seed": member.seed,
-            "train_loss": float(trained.train_loss[members].mean()),
-            "validation_loss": float(trained.validation_loss[members].mean()),
-            "validation_score": float(trained.validation_score[members].mean()),
-            "status": max((trained.statuses[i] for i in members), key=lambda status: status.startswith("diverged")),
-        }
+        TrialFacts(
+            stage=trained.stage,
+            population=trained.name,
+            member=i,
+            inputs=trained.method,
+            label=member.label,
+            rule=trained.rule,
+            schedule=member.schedule.kind,
+            learning_rate=member.learning_rate,
+            **vars(_shape(member)),
+            l2=member.l2 / rows,
+            weight_decay=member.weight_decay,
+            clip_norm=min(member.clip_norm, 1e9),  # a billion stands for none
+            batch_size=trained.batch_size,
+            seed=member.seed,
+            train_loss=float(trained.train_loss[members].mean()),
+            validation_loss=float(trained.validation_loss[members].mean()),
+            validation_score=float(trained.validation_score[members].mean()),
+            status=max((trained.statuses[i] for i in members), key=lambda status: status.startswith("diverged")),
+        )
         for trained in runner.trained
         for members in map(list, trained.settings)
         for i, member in [(members[0], trained.members[members[0]])]
     ]
 
 
-def _shape(member: Member) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Shape:
+    width: int
+    depth: int
+    dropout: list[float]
+    norm: str
+
+
+def _shape(member: Member) -> _Shape:
     if isinstance(member.spec, ConvSpec):
         conv = member.spec
         norm = "batch" if conv.batch_norm else "none"
         depth = len(conv.channels) * conv.convolutions
-        return {"width": conv.channels[0], "depth": depth, "dropout": [conv.dropout], "norm": norm}
+        return _Shape(conv.channels[0], depth, [conv.dropout], norm)
     if isinstance(member.spec, TextSpec):
         text, depth = member.spec, 1 + len(member.spec.layers_of_units)
-        return {"width": text.width, "depth": depth, "dropout": [text.dropout, text.word_dropout], "norm": "none"}
+        return _Shape(text.width, depth, [text.dropout, text.word_dropout], "none")
     if isinstance(member.spec, BackboneSpec):
-        return {"width": member.spec.width, "depth": 1, "dropout": [0.0], "norm": "batch"}
+        return _Shape(member.spec.width, 1, [0.0], "batch")
     hidden = member.spec.hidden
     norm = "batch" if member.dense.batch_norm else "layer" if member.dense.layer_norm else "none"
     dropout = list(member.drop_rates)
-    return {"width": hidden[0] if hidden else 0, "depth": len(hidden), "dropout": dropout, "norm": norm}
+    return _Shape(hidden[0] if hidden else 0, len(hidden), dropout, norm)
 
 
-def next_step(runner: Runner, scores: dict[str, Any]) -> str:
+def next_step(runner: Runner, scores: Scores) -> str:
     """The one thing worth doing next, by what the run showed."""
-    if scores["no_better_than_constant"] is not None:
-        return str(scores["no_better_than_constant"]["remedy"])
-    worse = [row["name"] for row in scores["baselines"] if row["verdict"] == "worse"]
-    if scores.get("estimate") and not worse:
+    if scores.no_better_than_constant is not None:
+        return scores.no_better_than_constant.remedy
+    worse = [row.name for row in scores.baselines if row.verdict == "worse"]
+    if scores.estimate and not worse:
         return Message("judge it on new rows: luthier branch {path} --step 5 --new-test FILE", path=runner.folder.path)
     if runner.cuts:
         return "the time ran out before the plan was done: give more with --budget"
     final = [trained for trained in runner.trained if trained.stage == "seeds"]
     if final and float(np.median(final[0].best_step)) >= 0.95 * final[0].steps_done:
         return "the networks were still improving at the end: give more time with --budget"
-    difference = scores["difference_to_validation"]
+    difference = scores.difference_to_validation
     if worse:
         named = Message(worse[0])
         return Message("use {worse} for this table, or collect more rows: networks profit most from them", worse=named)
@@ -333,6 +340,6 @@ def next_step(runner: Runner, scores: dict[str, Any]) -> str:
     i = best.usable()[0]
     if best.train_loss[i] < 0.5 * best.validation_loss[i]:
         return "the gap between training and validation is large: more rows would help most"
-    if difference["low"] is not None and (difference["low"] > 0 or difference["high"] < 0):
+    if difference.low is not None and difference.high is not None and (difference.low > 0 or difference.high < 0):
         return "the test and validation scores differ by more than the noise: check how the rows were collected"
     return Message("check it on data from real use: luthier check {path} NEW.csv", path=runner.folder.path)

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +27,7 @@ from luthier.recipe.setting import Setting, seeded
 from luthier.recipe.so_far import SoFar
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.warm_run import Earlier
-from luthier.records import Finding, Said, found, noted
+from luthier.records import Finding, Measure, Said, found, noted
 from luthier.rows import Rows, arguments
 from luthier.saved import Model, activate
 from luthier.saved.blend import read_as
@@ -161,7 +160,7 @@ def _as_they_were(runner: Runner, setting: Setting, nets: Sequence[DenseNet]) ->
     return runner.keep(trained)
 
 
-def forgotten(runner: Runner, model: Model, earlier: Earlier) -> Said[dict[str, Any] | None]:
+def forgotten(runner: Runner, model: Model, earlier: Earlier) -> Said[Measure | None]:
     """How the delivered model does on the earlier run's validation rows, beside the model before it."""
     problem = runner.problem
     if earlier.validation is None:
@@ -189,4 +188,4 @@ def forgotten(runner: Runner, model: Model, earlier: Earlier) -> Said[dict[str, 
             "S4-18",
         )
         yield found(5, finding)
-    return change.to_json()
+    return change
