@@ -21,7 +21,7 @@ def record(register: Register, run: str, rows: range, sealed: range, **facts: ob
     keys = register.secret.keyed(np.array(rows, dtype=np.uint64))
     state = np.where(np.isin(rows, sealed), SEALED, OPEN).astype(np.uint8)
     before = np.zeros(len(keys), dtype=np.uint16)
-    return RowRecord(run, register.secret.id, Fingerprints.alike(keys), state, before, **facts)  # type: ignore[arg-type]
+    return RowRecord(run, register.secret.id, Fingerprints.by_keys(keys), state, before, **facts)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_of_very_many_rows_the_sealed_ones_are_kept() -> None:
     rows = MOST_ROWS + 1
     keys = np.arange(rows, dtype=np.uint64)
     state = np.where(keys % 5 == 0, SEALED, OPEN).astype(np.uint8)
-    kept = RowRecord("run", "key", Fingerprints.alike(keys), state, np.zeros(rows, dtype=np.uint16)).shortened()
+    kept = RowRecord("run", "key", Fingerprints.by_keys(keys), state, np.zeros(rows, dtype=np.uint16)).shortened()
     assert len(kept.rows) == (rows + 4) // 5
     assert not kept.complete
     assert set(kept.state) == {SEALED}

@@ -1,7 +1,8 @@
 """Rows known by three fingerprints, keyed by a secret of this machine: hashes of personal rows could be guessed.
 
 One is of all cells, one of the cells of the columns that are used, and one of cells so wide that a row written with
-fewer digits is known again; all with the target. N rows.
+fewer digits is known again; all with the target. Pictures have a sketch beside them, by which they are known
+again at another size or compressed. N rows, W numbers of a sketch.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from luthier.data.pictures.sketches import WIDTH, alike
 from luthier.messages import Message
 
 BYTES = 8  # of a fingerprint
+TARGET = 4  # numbers of 16 bits for a hash of the target, behind a sketch
+LOOKS = WIDTH + TARGET
+VEIL = 64  # bytes of a digest of BLAKE2
 KEY_BYTES = 32
 
 
@@ -26,32 +31,55 @@ KEY_BYTES = 32
 class Fingerprints:
     """The fingerprints of rows, uint64 [N] each: of all cells, of the used inputs, and of those written roughly. A row
     that lies near the edge of a wide cell may have others: `also` holds the rows' numbers, and such fingerprints [P]
-    each; only rows that are asked about have them, not those that are kept."""
+    each; only rows that are asked about have them, not those that are kept. `looks` are sketches of pictures, and a
+    hash of the target in the last four numbers, int16 [N, W + 4]; zeros where a row has none."""
 
     cells: np.ndarray
     inputs: np.ndarray
     near: np.ndarray
     also: tuple[np.ndarray, np.ndarray] | None = None
+    looks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.cells)
 
     def rows(self, which: np.ndarray) -> Fingerprints:
         """Of some rows."""
-        return Fingerprints(self.cells[which], self.inputs[which], self.near[which])
+        looks = None if self.looks is None else self.looks[which]
+        return Fingerprints(self.cells[which], self.inputs[which], self.near[which], looks=looks)
 
     def joined(self, *others: Fingerprints) -> Fingerprints:
         """With those of other rows after them."""
         every = (self, *others)
         cells, inputs = np.concatenate([one.cells for one in every]), np.concatenate([one.inputs for one in every])
-        return Fingerprints(cells, inputs, np.concatenate([one.near for one in every]))
+        looks = None
+        if any(one.looks is not None for one in every):
+            shown = [np.zeros((len(one), LOOKS), np.int16) if one.looks is None else one.looks for one in every]
+            looks = np.concatenate(shown)
+        return Fingerprints(cells, inputs, np.concatenate([one.near for one in every]), looks=looks)
 
     def known_in(self, others: Fingerprints, *, exactly: bool = False) -> np.ndarray:
-        """Which rows are among others, by one of the three, or by one of the two that are exact [N]."""
+        """Which rows are among others, by one of the three, or by one of the two that are exact; pictures by what they
+        look like too [N]."""
         result = np.isin(self.cells, others.cells) | np.isin(self.inputs, others.inputs)
-        if exactly:
-            return np.asarray(result)
-        return np.asarray(result | self.looked_up(lambda keys: np.isin(keys, others.near)))
+        if not exactly:
+            result |= self.looked_up(lambda keys: np.isin(keys, others.near))
+        if self.looks is not None and others.looks is not None:
+            unknown = np.flatnonzero(~result)
+            result[unknown[self.rows(unknown).alike(others)[0]]] = True
+        return np.asarray(result)
+
+    def alike(self, others: Fingerprints) -> tuple[np.ndarray, np.ndarray]:
+        """The pairs of rows whose pictures look alike and have the same target: numbers [P] of both."""
+        if self.looks is None or others.looks is None:
+            return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+        mine, theirs = alike(self.looks[:, :-TARGET], others.looks[:, :-TARGET])
+        same = (self.looks[mine, -TARGET:] == others.looks[theirs, -TARGET:]).all(1)
+        return mine[same], theirs[same]
+
+    def veiled(self, secret: Secret) -> Fingerprints:
+        """With sketches that only this secret unveils, which is done in the same way."""
+        return self if self.looks is None else replace(self, looks=secret.veiled(self.cells, self.looks))
 
     def looked_up(self, of_near: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """The largest value that a function of rough fingerprints [K] has for those of each row [N]."""
@@ -63,10 +91,10 @@ class Fingerprints:
     @classmethod
     def none(cls) -> Fingerprints:
         """Of no rows."""
-        return cls.alike(np.zeros(0, dtype=np.uint64))
+        return cls.by_keys(np.zeros(0, dtype=np.uint64))
 
     @classmethod
-    def alike(cls, keys: np.ndarray) -> Fingerprints:
+    def by_keys(cls, keys: np.ndarray) -> Fingerprints:
         """Of rows that are known by one key each [N]."""
         return cls(keys, keys, keys)
 
@@ -93,6 +121,22 @@ class Secret:
         starts = range(0, len(content), BYTES)
         digests = [hashlib.blake2b(content[at : at + BYTES], key=key, digest_size=BYTES).digest() for at in starts]
         return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+
+    def veiled(self, names: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Values int16 [N, W] under a veil that the key draws for each name [N] (BLAKE2 as a stream); twice is none.
+
+        >>> names, values = np.arange(2, dtype=np.uint64), np.array([[1, 2], [3, 4]], dtype=np.int16)
+        >>> Secret(bytes(32)).veiled(names, Secret(bytes(32)).veiled(names, values)).tolist()
+        [[1, 2], [3, 4]]
+        """
+        content, width = names.astype("<u8").tobytes(), 2 * values.shape[1]
+        blocks = [bytes([block]) * 8 for block in range(-(-width // VEIL))]
+        veils = bytearray()
+        for at in range(0, len(content), BYTES):
+            name = content[at : at + BYTES]
+            veil = b"".join(hashlib.blake2b(name + block, key=self.key, person=b"sketch").digest() for block in blocks)
+            veils += veil[:width]
+        return np.asarray(values ^ np.frombuffer(veils, dtype="<i2").reshape(values.shape).astype(np.int16))
 
 
 def secret_of(home: Path, *, make: bool) -> tuple[Secret, str]:

@@ -138,13 +138,15 @@ class Register:
         """
         counted = not self.problem and record.key == self.secret.id
         is_sealed = record.state == SEALED
-        rows, readings = record.rows.rows(is_sealed), record.before[is_sealed].astype(np.int64)
+        rows = record.rows.rows(is_sealed).veiled(self.secret)
+        readings = record.before[is_sealed].astype(np.int64)
         opened, runs, damaged = np.zeros(len(rows), dtype=bool), 0, 0
         for entry in self._entries({record.run}) if counted else ():
             if entry is None:
                 damaged += 1
                 continue
-            among_sealed, among_open = (rows.known_in(entry.of(state), exactly=True) for state in (SEALED, OPEN))
+            seen = (entry.of(state).veiled(self.secret) for state in (SEALED, OPEN))
+            among_sealed, among_open = (rows.known_in(some, exactly=True) for some in seen)
             read = 0 if entry.run in record.line else entry.readings
             readings += read * among_sealed
             opened |= among_open

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from luthier.assess.fingerprints import Fingerprints
+from luthier.assess.fingerprints import LOOKS, Fingerprints
 from luthier.data.near_rows import NearGrid
 from luthier.errors import InputError
 from luthier.parquet_pages import require_sound_pages
@@ -24,6 +24,7 @@ MOST_ROWS = 1_000_000  # of a run with more of them only the sealed ones are kep
 # A run's own rows, sealed or open; rows that were open, or sealed and read, in a run that it comes from; open groups.
 SEALED, OPEN, WAS_OPEN, WAS_READ, GROUP = range(5)
 COLUMNS = {"cells": pl.UInt64, "inputs": pl.UInt64, "state": pl.UInt8, "before": pl.UInt16, "near": pl.UInt64}
+LOOK = "look"  # the column of sketches, of pictures alone
 _NAME = "luthier rows"
 
 
@@ -33,7 +34,7 @@ class RowRecord:
     runs that this one comes from, its `line` [N]. `readings` counts how often this run has read its sealed rows;
     `complete` says whether all open rows are here, `unknown` what of the line cannot be known. Of a group the
     fingerprints are those of its label. Numbers of used columns were compared on grids of these `widths`, and those
-    written roughly on the `near_grid`."""
+    written roughly on the `near_grid`. Sketches of pictures are veiled by the key."""
 
     run: str
     key: str
@@ -92,6 +93,9 @@ class RowRecord:
         }
         facts["near_grid"] = None if self.near_grid is None else self.near_grid.to_json()
         table, content = pl.DataFrame(dict(zip(COLUMNS, columns, strict=True)), schema=COLUMNS), BytesIO()
+        if self.rows.looks is not None:
+            looks = [row.tobytes() for row in self.rows.looks.astype("<i2")]
+            table = table.with_columns(pl.Series(LOOK, looks, dtype=pl.Binary))
         table.write_parquet(content, metadata={_NAME: json.dumps({"version": VERSION, **facts})})
         return content.getvalue()
 
@@ -106,6 +110,7 @@ class RowRecord:
             table = pl.read_parquet(BytesIO(content))
             if "near" not in table.columns:  # as in earlier records
                 table = table.with_columns(pl.col("inputs").alias("near"))
+            looks = _looks(table[LOOK]) if LOOK in table.columns else None
             table = table.select(list(COLUMNS))
             if dict(table.schema) != COLUMNS or any(table[name].null_count() for name in COLUMNS):
                 raise TypeError
@@ -115,8 +120,15 @@ class RowRecord:
             widths = {str(name): float(width) for name, width in dict(facts.get("widths", {})).items()}
             if not all(0 < width < float("inf") for width in widths.values()):
                 raise ValueError
-            rows, names = Fingerprints(cells, inputs, near), (str(facts["run"]), str(facts["key"]))
+            rows, names = Fingerprints(cells, inputs, near, looks=looks), (str(facts["run"]), str(facts["key"]))
             near_grid = NearGrid.from_json(facts.get("near_grid"))
             return cls(*names, rows, state, before, line, unknown, *counts, widths, near_grid)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, KeyError, TypeError, OSError):
             raise InputError("the record of rows is damaged", expected="a file that Luthier wrote") from None
+
+
+def _looks(cells: pl.Series) -> np.ndarray:
+    """Sketches int16 [N, LOOKS] from a column of bytes; ValueError or TypeError for anything else."""
+    if cells.dtype != pl.Binary or cells.null_count() or not (cells.bin.size() == 2 * LOOKS).all():
+        raise TypeError
+    return np.frombuffer(b"".join(cells), dtype="<i2").reshape(len(cells), LOOKS).astype(np.int16)

@@ -20,7 +20,7 @@ from luthier.data.columns import Column
 from luthier.data.facts import MOST_TRUTHS
 from luthier.data.levels import TruthWords
 from luthier.data.row_hashes import cell_hashes, number_hashes, scrambled, text_hash
-from luthier.messages import Message
+from luthier.messages import Message, joined
 
 FINE = 1e-6  # of a column's quartile range: numbers that are nearer count as the same
 MOST_COPIES = 4  # a value that more rows have is the column's nature
@@ -31,6 +31,7 @@ MOST_ROWS_OF_ONE = 10_000  # of a table with one column of numbers: among more, 
 FEWEST_GROUPS = 10
 BY_CHANCE = 0.5  # of the repeated rows
 NEGLIGIBLE = 1e-3
+MOST_SIMILAR = 0.1  # of all pictures may look alike, one like the next: more are one scene, or nothing but noise
 DENSE = 2.0  # distinct whole numbers that lie closer than this number the rows
 
 
@@ -38,12 +39,15 @@ DENSE = 2.0  # distinct whole numbers that lie closer than this number the rows
 class Copies:
     """Rows by what their inputs are: the number of each row's group of equal rows [N], in the order of their first rows
     whatever the columns, how many rows are in a group with others, and how many of these differ by rounding or
-    spelling. In a `coarse` table repetition is nature."""
+    spelling; of pictures, by size or compression. In a `coarse` table repetition is nature. So many `similar` pictures
+    are near others that they are not kept together for that."""
 
     groups: np.ndarray
     repeated: int = 0
     near: int = 0
     coarse: bool = False
+    pictures: bool = False
+    similar: int = 0
 
     @property
     def together(self) -> np.ndarray:
@@ -53,6 +57,18 @@ class Copies:
     @property
     def in_words(self) -> str:
         """What is to be said of them; empty where no row repeats another."""
+        if self.similar:
+            similar = Message(
+                "{similar} of {rows} pictures look like another one, as if scaled or compressed: too many to keep in "
+                "one part of the split",
+                similar=self.similar,
+                rows=len(self.groups),
+            )
+            return joined([self._of_copies, similar])
+        return self._of_copies
+
+    @property
+    def _of_copies(self) -> str:
         if not self.repeated:
             return ""
         if self.coarse:
@@ -62,7 +78,10 @@ class Copies:
                 repeated=self.repeated,
                 rows=len(self.groups),
             )
-        near = Message(" ({count} of them differ by rounding or spelling only)", count=self.near) if self.near else ""
+        near: str = Message(" ({count} of them differ by rounding or spelling only)", count=self.near)
+        if self.pictures:
+            near = Message(" ({count} of them differ by size or compression only)", count=self.near)
+        near = near if self.near else ""
         return Message(
             "{repeated} rows are copies of other rows{near} and stay in the same part of the split",
             repeated=self.repeated,
@@ -176,16 +195,25 @@ def _as_truths(cells: pl.Series) -> pl.Series | None:
     return None if len(some) == MOST_TRUTHS else cells.replace_strict(some, pl.Series(TruthWords().codes(some)) == 3)
 
 
-def copies_of(numbers: np.ndarray) -> Copies:
-    """Copies by a number that equal rows share [N], such as a checksum of their bytes; never taken for nature.
+def picture_copies(checksums: np.ndarray, alike: tuple[np.ndarray, np.ndarray]) -> Copies:
+    """Copies among pictures, by checksums that equal ones share [N], and the pairs that look alike [P].
 
-    >>> copies_of(np.array([*range(20), 7])).in_words
+    >>> none = np.zeros(0, dtype=int)
+    >>> picture_copies(np.array([*range(20), 7]), (none, none)).in_words
     '2 rows are copies of other rows and stay in the same part of the split'
+    >>> picture_copies(np.arange(20), (np.array([3]), np.array([5]))).near
+    2
     """
-    groups = _in_order(numbers)
-    counts = np.bincount(groups)
-    few = len(counts) < FEWEST_GROUPS
-    return Copies(groups, int(counts[counts > 1].sum()), coarse=few)
+    exact = _in_order(checksums)
+    rows = len(exact)
+    pairs = coo_array((np.ones(len(alike[0]), dtype=bool), (exact[alike[0]], exact[alike[1]])), shape=(rows, rows))
+    groups = _in_order(connected_components(pairs, directed=False)[1][exact])
+    counts, exact_counts = (np.bincount(some)[some] for some in (groups, exact))
+    near = (counts > 1) & (exact_counts == 1)
+    if near.any() and (counts.max() > MOST_SIMILAR * rows or groups.max() + 1 < FEWEST_GROUPS):
+        return replace(picture_copies(checksums, (alike[0][:0], alike[1][:0])), similar=int(near.sum()))
+    repeated, few = int((counts > 1).sum()), groups.max(initial=-1) + 1 < FEWEST_GROUPS
+    return Copies(groups, repeated, int(near.sum()), coarse=bool(few), pictures=True)
 
 
 def numbers_rows(cells: pl.Series) -> bool:

@@ -140,13 +140,17 @@ class CsvFile:
         )
 
 
-def open_csv(source: Path | bytes, name: str) -> CsvFile:
-    """A file of rows, or its content: how it is packed, encoded and written. InputError where it is not text.
+def open_csv(source: Path | bytes, name: str, dialect: Dialect | None = None) -> CsvFile:
+    """A file of rows, or its content: how it is packed, encoded and written, unless its `dialect` is known.
+
+    InputError where it is not text.
 
     >>> open_csv(b"a;b\\n1,5;x\\n", "x.csv").frame().rows()
     [('1,5', 'x')]
     """
     content = look_through(source, name)
+    if dialect is not None:
+        return CsvFile(content, dialect)
     head, truncated = b"", False
     for piece in content.pieces(SNIFFED):
         if len(head) >= SNIFFED and (head.count(b"\n") + head.count(b"\r") > 2 or len(head) > LONGEST):

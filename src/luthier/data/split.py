@@ -80,7 +80,7 @@ def split_rows(
     elif group:
         result = _by_group(frame, group, task, seed, shares, known)
     else:
-        notes = [copies.in_words] if copies.repeated else []
+        notes = [copies.in_words] if copies.in_words else []
         result = _shuffled(strata_of(frame[task.target], task), copies.together, seed, shares, notes, known)
     if not sealed:
         opened = np.sort(np.concatenate([result.training, result.validation]))

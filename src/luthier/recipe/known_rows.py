@@ -15,13 +15,12 @@ import polars as pl
 
 from luthier import storage
 from luthier.assess import Register
-from luthier.assess.fingerprints import Fingerprints, Secret, secret_of
+from luthier.assess.fingerprints import TARGET, Fingerprints, Secret, secret_of
 from luthier.assess.row_record import GROUP, MOST_ROWS, OPEN, SEALED, WAS_OPEN, WAS_READ, RowRecord
 from luthier.data import Splits
 from luthier.data.copies import on_grid, stored_grid
 from luthier.data.near_rows import NearGrid
-from luthier.data.pictures import PictureEncoder
-from luthier.data.pictures.store import checksums
+from luthier.data.pictures import PictureEncoder, checksums, sketches
 from luthier.data.row_hashes import cell_hashes, row_hashes, scrambled, text_hash
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.messages import Message
@@ -33,7 +32,7 @@ from luthier.request import RunRequest
 from luthier.saved import RunFolder, open_run
 from luthier.untrusted import content_of
 
-LARGEST = 64 << 20  # bytes of a record
+LARGEST = 256 << 20  # bytes of a record
 MOST_READ = 20_000_000  # rows of an earlier run's table that are read again, to know which of them it has learnt from
 
 
@@ -85,7 +84,10 @@ class Line:
         by_cells = _looked_up(rows.cells, self.read.cells, self.times)
         by_inputs = _looked_up(rows.inputs, self.read.inputs, self.times)
         nearly = rows.looked_up(lambda keys: _looked_up(keys, self.read.near, self.times))
-        return np.asarray(np.maximum(np.maximum(by_cells, by_inputs), nearly))
+        result = np.maximum(np.maximum(by_cells, by_inputs), nearly)
+        mine, theirs = rows.alike(self.read)
+        np.maximum.at(result, mine, self.times[theirs])
+        return np.asarray(result)
 
     def joined(self, other: Line) -> Line:
         """Both together."""
@@ -126,13 +128,13 @@ def _of_run(folder: RunFolder, secret: Secret) -> Line:
                 in_a_line=in_a_line(error),
             )
             return Line(secret, unknown=(why,))
-    times = record.times
+    times, rows = record.times, record.rows.veiled(secret)
     was_read = (times > 0) & np.isin(record.state, (SEALED, WAS_READ))
     return Line(
         secret,
         (record.run, *record.line),
-        record.of(OPEN, WAS_OPEN),
-        record.rows.rows(was_read),
+        rows.rows(np.isin(record.state, (OPEN, WAS_OPEN))),
+        rows.rows(was_read),
         times[was_read],
         record.of(GROUP).cells,
         widths=record.widths,
@@ -230,7 +232,7 @@ def record_of(read: LoadedData, asked: RunRequest, splits: Splits, test: Fingerp
     return RowRecord(
         run=secrets.token_hex(8),
         key=secret.id,
-        rows=rows.joined(was_open, line.read, Fingerprints.alike(groups)),
+        rows=rows.joined(was_open, line.read, Fingerprints.by_keys(groups)).veiled(secret),
         state=np.concatenate([np.broadcast_to(which, count) for which, count in counts]).astype(np.uint8),
         before=np.minimum(before, np.iinfo(np.uint16).max).astype(np.uint16),
         line=line.runs,
@@ -250,6 +252,7 @@ class Hashes:
     inputs: np.ndarray | None
     near: np.ndarray | None
     also: tuple[np.ndarray, np.ndarray] | None = None
+    looks: np.ndarray | None = None
 
 
 def fingerprints_of(read: LoadedData, line: Line, *, beside: pl.DataFrame | None = None) -> Fingerprints:
@@ -279,8 +282,9 @@ def _fingerprints_of_all(read: LoadedData, line: Line, most: int) -> tuple[Finge
 
 def _hashes_of(read: LoadedData, grids: Grids, *, asked: bool = False) -> Hashes:
     if read.pictures is not None:
-        seen = read.pictures.checksums(read.frame[read.picture].to_list())
-        return _with_target(seen, seen, read.frame, read, grids, asked=asked)
+        references = read.frame[read.picture].to_list()
+        seen, looks = read.pictures.checksums(references), read.pictures.sketches(references)
+        return _with_looks(_with_target(seen, seen, read.frame, read, grids), looks, read.frame, read)
     return _with_target(read.cell_hashes, None, read.frame, read, grids, asked=asked)
 
 
@@ -290,8 +294,8 @@ def _hashes_of_others(
     """Hashes of rows of another table [N], as they came and with their values."""
     if read.pictures is not None:
         pixels = PictureEncoder(read.columns, read.pictures.shape, read.pictures).encode(values)["pixels"]
-        seen = checksums(pixels.numpy())
-        return _with_target(seen, seen, values, read, grids, asked=asked)
+        seen, looks = checksums(pixels.numpy()), sketches(pixels.numpy())
+        return _with_looks(_with_target(seen, seen, values, read, grids), looks, values, read)
     return _with_target(row_hashes(cells), None, values, read, grids, asked=asked)
 
 
@@ -315,8 +319,7 @@ def _with_target(
 ) -> Hashes:
     """Used columns are compared on grids, and say nothing by themselves where rows repeat by nature; rows that are
     `asked` about are looked for in neighbouring cells too."""
-    name, near = read.task.target, None
-    target = scrambled(cell_hashes(values[name]) ^ text_hash(f"target {name}"))
+    near, target = None, _target_hashes(values, read)
     also: tuple[np.ndarray, np.ndarray] | None = None
     if inputs is None and not read.copies.coarse:
         used = values.select(column.name for column in read.columns if column.used)
@@ -325,6 +328,19 @@ def _with_target(
             near = grids.near.hashes(values)
             also = grids.near.others(values) if asked else None
     return Hashes(scrambled(cells + target), None if inputs is None else scrambled(inputs + target), near, also)
+
+
+def _with_looks(hashes: Hashes, looks: np.ndarray, values: pl.DataFrame, read: LoadedData) -> Hashes:
+    """With sketches of the rows' pictures [N, W], and their targets; as it is where pictures look alike by nature."""
+    if not read.has_sketches:
+        return hashes
+    targets = _target_hashes(values, read).astype("<u8").view("<i2").reshape(-1, TARGET)
+    return replace(hashes, looks=np.concatenate([looks, targets], axis=1, dtype=np.int16))
+
+
+def _target_hashes(values: pl.DataFrame, read: LoadedData) -> np.ndarray:
+    name = read.task.target
+    return scrambled(cell_hashes(values[name]) ^ text_hash(f"target {name}"))
 
 
 def _keyed(parts: Sequence[Hashes], secret: Secret) -> Fingerprints:
@@ -340,6 +356,7 @@ def _keyed(parts: Sequence[Hashes], secret: Secret) -> Fingerprints:
         exact,
         secret.keyed(np.concatenate(near)) if near else exact,
         None if also is None else (also[0], secret.keyed(also[1])),
+        looks=parts[0].looks,
     )
 
 

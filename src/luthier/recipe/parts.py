@@ -11,6 +11,8 @@ import polars as pl
 
 from luthier.assess import SealedTest, Units
 from luthier.data import Encoder, PictureEncoder, Splits, TableEncoder, Task
+from luthier.data.copies import Copies, picture_copies
+from luthier.data.pictures import alike, checksums, sketches
 from luthier.data.split import PARTS, VALIDATION, group_numbers
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
@@ -80,9 +82,10 @@ def parts_of(
     _require_different(training, read.task)
     opened = np.concatenate([splits.training, splits.validation])
     opened_frame = pl.concat([frames["training"], frames["validation"]])
-    units = {
-        name: _units(frame, read, asked, read.copies.together[getattr(splits, name)]) for name, frame in frames.items()
-    }
+    copies = {name: read.copies.together[getattr(splits, name)] for name in PARTS}
+    if read.test is not None:
+        copies["test"] = _copies_in_test(frames["test"], test, read).together
+    units = {name: _units(frame, read, asked, copies[name]) for name, frame in frames.items()}
     units["open"] = _units(opened_frame, read, asked, read.copies.together[opened])
     split = _split(splits, read, asked, frames)
     together = np.unique(read.copies.together[opened], return_inverse=True)[1]
@@ -126,6 +129,14 @@ def _require_different(training: Rows, task: Task) -> None:
         )
 
 
+def _copies_in_test(frame: pl.DataFrame, test: Rows, read: LoadedData) -> Copies:
+    """The copies among the rows of the file of test rows."""
+    if read.pictures is None:
+        return read.copy_rule.copies(frame)
+    pixels = test.inputs["pixels"].numpy()
+    return picture_copies(checksums(pixels), alike(sketches(pixels)))
+
+
 def _units(frame: pl.DataFrame, read: LoadedData, asked: RunRequest, copies: np.ndarray) -> Units:
     """Groups where rows come in groups, an order where they come in time; else rows, a row and its copies as one."""
     if not frame.height:
@@ -135,8 +146,6 @@ def _units(frame: pl.DataFrame, read: LoadedData, asked: RunRequest, copies: np.
     if asked.time in frame.columns:
         pattern = time_format(read.frame[asked.time], dates_of(asked))
         return Units("blocks", times(frame[asked.time], pattern).rank("ordinal").to_numpy())
-    if len(copies) != frame.height:  # new test rows
-        copies = read.copy_rule.copies(frame).together
     return Units("rows", copies) if len(np.unique(copies)) < len(copies) else Units()
 
 

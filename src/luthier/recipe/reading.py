@@ -26,10 +26,10 @@ from luthier.data import (
     with_values,
 )
 from luthier.data.columns import picture_columns
-from luthier.data.copies import Copies, CopyRule, copies_of, stored_grid
+from luthier.data.copies import Copies, CopyRule, picture_copies, stored_grid
 from luthier.data.large import PLACE
 from luthier.data.near_rows import NearGrid
-from luthier.data.pictures import PictureStore, common_shape, read_pictures
+from luthier.data.pictures import PictureStore, alike, common_shape, read_pictures
 from luthier.data.row_hashes import row_hashes
 from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import styles_of, values_as_known, with_any_target
@@ -124,8 +124,14 @@ class LoadedData:
     def copies(self) -> Copies:
         """Which rows repeat others: by their used columns, of pictures by their pixels."""
         if self.pictures is not None:
-            return copies_of(self.pictures.checksums(self.frame[self.picture].to_list()))
+            references = self.frame[self.picture].to_list()
+            return picture_copies(self.pictures.checksums(references), alike(self.pictures.sketches(references)))
         return self.copy_rule.copies(self.frame)
+
+    @property
+    def has_sketches(self) -> bool:
+        """Whether its rows are pictures that are known again by what they look like."""
+        return self.pictures is not None and not (self.copies.similar or self.copies.coarse)
 
     def some(self, rows: np.ndarray) -> LoadedData:
         """The same with some of its usable rows, by their numbers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -16,6 +16,7 @@ import polars as pl
 from luthier.serving.limits import SLICE
 
 T = TypeVar("T")
+Rest = Callable[[], Awaitable[None]]
 Predict = Callable[[Sequence[Any]], Sequence[Any]]
 JOINED, MOST = 32, 4096  # rows of a turn: of small requests, however long it takes; of all, however little
 # Seconds of the processor that a turn may take where requests are read. A thread that predicts waits for the
@@ -25,13 +26,19 @@ TURN = 0.006  # seconds that a turn takes at most: its rows are halved and doubl
 FAULTS = (Exception, pl.exceptions.PanicException)  # what a prediction may end in; Polars' panics are no Exception
 
 
-async def in_slices(pieces: Iterable[T]) -> AsyncIterator[T]:
-    """The pieces of a large piece of work; after every slice of it the others have their turn."""
+async def others_first() -> None:
+    """Let the others have their turn."""
+    await asyncio.sleep(0)
+
+
+async def in_slices(pieces: Iterable[T], rest: Rest) -> AsyncIterator[T]:
+    """The pieces of a large piece of work; after every slice of it there is a `rest`, in which others have their
+    turn."""
     began = time.perf_counter()
     for piece in pieces:
         yield piece
         if time.perf_counter() - began > SLICE:
-            await asyncio.sleep(0)
+            await rest()
             began = time.perf_counter()
 
 
@@ -61,6 +68,7 @@ class RequestBatches:
         self._last = 1, float("inf")  # rows of the last turn, and seconds of the processor that it took
         self._thread = ThreadPoolExecutor(1, "predict")
         self._running: asyncio.Task[None] | None = None
+        self._in_thread: asyncio.Future[list[Any]] | None = None
 
     async def answers(self, pieces: Sequence[Sized]) -> list[Any]:
         """The answers to a request's rows. Raises what its own prediction raises; nobody else's."""
@@ -69,6 +77,13 @@ class RequestBatches:
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._work())
         return await asked.future
+
+    async def rest(self) -> None:
+        """Until the others have had their turn, and the thread, where it predicts, is done with it: it would wait for
+        the interpreter whenever a large body is received or read."""
+        await others_first()
+        if self._in_thread is not None:
+            await asyncio.wait([self._in_thread])
 
     async def _work(self) -> None:
         while self._small or self._large:
@@ -92,7 +107,7 @@ class RequestBatches:
             if self._quick or self._expected(sum(map(len, pieces))) < AT_HAND:
                 found = self._timed(pieces)
             else:
-                found = await asyncio.get_running_loop().run_in_executor(self._thread, self._timed, pieces)
+                found = await self._by_thread(pieces)
         except FAULTS as error:
             if len(pieces) == 1:
                 return [error if isinstance(error, Exception) else RuntimeError(str(error))]
@@ -101,6 +116,13 @@ class RequestBatches:
         for piece in pieces:
             ends.append(ends[-1] + len(piece))
         return [found[start:end] for start, end in pairwise(ends)]
+
+    async def _by_thread(self, pieces: Sequence[Sized]) -> list[Any]:
+        self._in_thread = asyncio.get_running_loop().run_in_executor(self._thread, self._timed, pieces)
+        try:
+            return await self._in_thread
+        finally:
+            self._in_thread = None
 
     def _timed(self, pieces: Sequence[Sized]) -> list[Any]:
         """The answers to all rows of pieces; what they took is kept, without what the thread has waited."""

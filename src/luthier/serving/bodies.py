@@ -160,9 +160,10 @@ def csv_parts(body: bytes, wanted: int, longest: int = LONGEST_ROW) -> Iterator[
     header = body[:start]
     if header.count(b",") > MOST_COLUMNS + wanted:
         raise RefusedError(413, f"a header has at most {MOST_COLUMNS + wanted:,} columns")
-    window = max(WINDOW, 4 * len(header))
+    window = max(SMALL, 4 * len(header))  # of the first part, by which it is seen how all of it is written
     while start < len(body):
         end = _last_end(body, start, window, longest)
+        window = max(WINDOW, window)
         yield header + body[start:end]
         start = end
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from luthier.serving.batching import Rest, others_first
 from luthier.serving.limits import BODIES, SMALL
 from luthier.serving.requests import RefusedError
 
@@ -64,8 +65,11 @@ class Intake:
         self._total = 0
 
     @asynccontextmanager
-    async def body(self, request: Any, clock: RequestClock) -> AsyncIterator[bytes]:
-        """A request's body, held until its answer is there. RefusedError as soon as it is too large."""
+    async def body(self, request: Any, clock: RequestClock, rest: Rest = others_first) -> AsyncIterator[bytes]:
+        """A request's body, held until its answer is there; after each part of a large one there is a `rest`.
+
+        RefusedError as soon as it is too large.
+        """
         length = request.headers.get("content-length", "")
         size, parts, held = 0, [], _Body(clock)
         if length.isdecimal() and int(length) > self._each:
@@ -78,6 +82,7 @@ class Intake:
                     raise self._too_large()
                 if size > SMALL:
                     await self._hold(held, size)
+                    await rest()
             held.whole = True
             yield b"".join(parts)
         finally:

@@ -17,6 +17,7 @@ from torch import Tensor
 from luthier.data import PICTURE_FORMATS, PictureEncoder
 from luthier.data.pictures import UnreadableError, cost_of
 from luthier.rows import Inputs
+from luthier.serving.batching import Rest, others_first
 from luthier.serving.bodies import another_body, list_begins
 from luthier.serving.limits import SMALL, Limits
 from luthier.serving.requests import MOST_ERRORS, RefusedError, limited, shown
@@ -81,7 +82,7 @@ class PictureReader:
         one = {"schema": {"type": "string", "format": "binary", "description": "a picture of any size"}}
         return {"application/json": {"schema": several}, **dict.fromkeys(KINDS, one)}
 
-    async def read_in_turns(self, kind: str, body: bytes, limits: Limits) -> list[Pictures]:
+    async def read_in_turns(self, kind: str, body: bytes, limits: Limits, rest: Rest = others_first) -> list[Pictures]:
         """The pictures of a body. RefusedError that names those which cannot be read."""
         pieces: list[Pictures] = []
         problems: dict[int, str] = {}
@@ -97,6 +98,8 @@ class PictureReader:
                 pieces += [Pictures(some) for some in torch.split(pixels, PIECE)]
                 problems |= {read + group.start + place: why for place, why in failed.items()}
             read = count
+            if len(body) > SMALL:
+                await rest()
             if len(problems) >= MOST_ERRORS:
                 break
         if problems:

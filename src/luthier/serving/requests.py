@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
 from typing import Any, Protocol
 
 from luthier.rows import Inputs
@@ -34,8 +34,10 @@ class Reader(Protocol):
     def content(self) -> Mapping[str, Any]:
         """The bodies as OpenAPI describes them."""
 
-    async def read_in_turns(self, kind: str, body: bytes, limits: Limits) -> Sequence[Sized]:
-        """The pieces of a request. RefusedError with what is wrong."""
+    async def read_in_turns(
+        self, kind: str, body: bytes, limits: Limits, rest: Callable[[], Awaitable[None]]
+    ) -> Sequence[Sized]:
+        """The pieces of a request; the work on a large one may `rest` now and then. RefusedError with what is wrong."""
 
     def encode(self, pieces: Sequence[Any]) -> Inputs:
         """The inputs of pieces, of one request or several."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -20,7 +20,7 @@ from luthier.data.numerals import in_marks_of
 from luthier.data.values import styles_of
 from luthier.errors import InputError, in_a_line
 from luthier.rows import Inputs
-from luthier.serving.batching import in_slices
+from luthier.serving.batching import Rest, in_slices, others_first
 from luthier.serving.bodies import csv_parts, json_items
 from luthier.serving.cell_memory import MOST_ROWS, FewRows
 from luthier.serving.limits import LONGEST_ROW, SLICE, SMALL, Limits
@@ -89,12 +89,14 @@ class RowReader:
         """The rows of a body, at most so many. RefusedError with every field that is wrong, the first twenty."""
         return _together(list(self._pieces(kind, body, most)))
 
-    async def read_in_turns(self, kind: str, body: bytes, limits: Limits) -> list[RequestRows]:
+    async def read_in_turns(
+        self, kind: str, body: bytes, limits: Limits, rest: Rest = others_first
+    ) -> list[RequestRows]:
         """The rows of a body in pieces, those of a large one in slices of time. RefusedError as of `read`."""
         if len(body) <= SMALL:
             return list(self._pieces(kind, body, limits.rows))
         async with self._large:
-            return [piece async for piece in in_slices(self._pieces(kind, body, limits.rows))]
+            return [piece async for piece in in_slices(self._pieces(kind, body, limits.rows), rest)]
 
     def _pieces(self, kind: str, body: bytes, most: int) -> Iterator[RequestRows]:
         return (from_csv if kind == "text/csv" else from_json)(body, self._encoder, most)
@@ -222,16 +224,15 @@ def _table(content: bytes, columns: Sequence[Column], known: Dialect | None) -> 
     if b"\n" not in content.strip():
         raise RefusedError(422, "there is no row")
     try:
-        table = open_csv(content, "the body")
-        dialect = known or table.dialect
-        frame = in_marks_of(replace(table, dialect=dialect).frame(), styles_of(columns), dialect.decimal)
+        table = open_csv(content, "the body", known)
+        frame = in_marks_of(table.frame(), styles_of(columns), table.dialect.decimal)
     except InputError as error:
         raise RefusedError(400, f"the body is not CSV: {in_a_line(error)}") from None
     missing = [column.name for column in columns if column.name not in frame.columns]
     if missing:
         errors = [_error(0, name, "a column", "nothing") for name in missing]
         raise RefusedError(422, f"columns are missing: {', '.join(missing[:8])}", errors)
-    return frame, dialect
+    return frame, table.dialect
 
 
 def _lost(cells: pl.Series, start: int, column: Column) -> list[dict[str, Any]]:

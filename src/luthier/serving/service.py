@@ -159,7 +159,8 @@ class Service:
         self.access.check(request)
         served = self.served
         kind = _kind_of(request, served.content)
-        async with clock(self._limits.seconds) as time_left, self._intake.body(request, time_left) as body:
+        rest = served.batches.rest
+        async with clock(self._limits.seconds) as time_left, self._intake.body(request, time_left, rest) as body:
             if len(body) <= SMALL:
                 return self._written(await self._answer(served, kind, body))
             async with _while_waited_for(request, time_left):
@@ -168,7 +169,8 @@ class Service:
     async def _answer(self, served: ServedModel, kind: str, body: bytes) -> bytes:
         """The answer to a body, as JSON."""
         try:
-            found = await served.batches.answers(await served.reader.read_in_turns(kind, body, self._limits))
+            pieces = await served.reader.read_in_turns(kind, body, self._limits, served.batches.rest)
+            found = await served.batches.answers(pieces)
         except LuthierError as error:
             raise RefusedError(422, str(error)) from None
         if None in found:
@@ -178,7 +180,8 @@ class Service:
         if len(found) <= WRITTEN:
             return b'{"predictions":%b}' % as_json(found)
         starts = range(0, len(found), WRITTEN)
-        parts = [part async for part in in_slices(as_json(found[at : at + WRITTEN])[1:-1] for at in starts)]
+        written = (as_json(found[at : at + WRITTEN])[1:-1] for at in starts)
+        parts = [part async for part in in_slices(written, served.batches.rest)]
         return b'{"predictions":[%b]}' % b",".join(parts)
 
 

@@ -23,7 +23,8 @@ from luthier.data.pictures.picture_sources import (
     is_idx,
     read_pictures,
 )
-from luthier.data.pictures.store import PictureStore, cache_folder, contents, fingerprint, store_of
+from luthier.data.pictures.sketches import alike, sketches
+from luthier.data.pictures.store import PictureStore, cache_folder, checksums, contents, fingerprint, store_of
 
 __all__ = [
     "FORMATS",
@@ -35,7 +36,9 @@ __all__ = [
     "Pixels",
     "Shape",
     "UnreadableError",
+    "alike",
     "cache_folder",
+    "checksums",
     "column_of_paths",
     "common_shape",
     "contents",
@@ -49,5 +52,6 @@ __all__ = [
     "read_idx",
     "read_pictures",
     "shape_of",
+    "sketches",
     "store_of",
 ]

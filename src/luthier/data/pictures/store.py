@@ -20,8 +20,10 @@ from torch import Tensor
 
 from luthier import storage
 from luthier.data.pictures.decoding import Shape, decode_all, is_packed
+from luthier.data.pictures.sketches import sketches
 
 IN_MEMORY = 512 << 20  # bytes of pictures that are held as a copy; more are mapped from the disk
+SKETCHED = 1024  # pictures that are read from the disk at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,12 @@ class PictureStore:
     def checksums(self, references: Sequence[str]) -> np.ndarray:
         """A checksum of each picture's bytes, uint64 [N]."""
         return checksums(self.pixels[self.places[reference]] for reference in references)
+
+    def sketches(self, references: Sequence[str]) -> np.ndarray:
+        """What each picture looks like, int16 [N, WIDTH]."""
+        rows = np.array([self.places[reference] for reference in references], dtype=np.int64)
+        parts = (sketches(self.pixels[some]) for some in np.array_split(rows, -(-len(rows) // SKETCHED) or 1))
+        return np.concatenate(list(parts))
 
     def take(self, references: Sequence[str]) -> Tensor:
         """Pictures uint8 [N, C, H, W] in this order; KeyError for one that is not here."""
