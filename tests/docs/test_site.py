@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from tests.examples.running import blocks, peers_blocks, run_page, run_peers_sid
 
 import luthier
 from luthier.cli.reference import page
+from luthier.data import ENCODERS
+from luthier.recipe.modality import MODALITIES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -22,6 +25,17 @@ EXECUTED = sorted(
     and path.stem != "commands"  # beside the README's, on the files that they name
     and not path.name.endswith(".zh.md")  # whose blocks are those of the English page
 )
+
+
+@pytest.fixture(autouse=True)
+def _modalities_as_they_were() -> Iterator[None]:
+    """A page adds one."""
+    encoders, modalities = dict(ENCODERS), dict(MODALITIES)
+    yield
+    for name in {*ENCODERS} - {*encoders}:
+        del ENCODERS[name]
+    for name in {*MODALITIES} - {*modalities}:
+        del MODALITIES[name]
 
 
 @pytest.mark.parametrize("path", [DOCS / "index.md", *EXECUTED], ids=lambda path: path.stem)

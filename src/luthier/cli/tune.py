@@ -75,7 +75,7 @@ def tune(
 
 def _list(*, json: bool) -> None:
     """Every hyper-parameter of the registry, in the order in which they are worth tuning."""
-    from luthier.citations import cited
+    from luthier.citations import cited, cited_in_words
     from luthier.search import REGISTRY, TIERS
     from luthier.storage import json_text
 
@@ -94,4 +94,4 @@ def _list(*, json: bool) -> None:
                 scale = facts["scale"] + (tr(", whole numbers") if facts["integer"] else "")
             template = "  {name}: {where} ({scale}), default {default}"
             typer.echo(tr(template, name=hyper.name, where=where, scale=scale, default=facts["default"]))
-            typer.echo(f"      {spoken(hyper.reason)}" + (f" ({cited(hyper.source)})" if hyper.source else ""))
+            typer.echo(f"      {spoken(hyper.reason)}" + (f" ({cited_in_words(hyper.source)})" if hyper.source else ""))

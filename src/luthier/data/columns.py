@@ -252,6 +252,16 @@ def column_of(facts: Facts) -> Column:
     return _textual(facts) if facts.stored == "text" else _numeric(facts)
 
 
+def picture_beside(name: str, rows: int, missing: int) -> Column:
+    """The column of pictures of a table whose other columns are learnt from too."""
+    template = (
+        "its cells are paths of pictures"
+        if not missing
+        else ("its cells are paths of pictures, {missing} of {rows} missing")
+    )
+    return Column(name, "picture", True, Message(template, missing=missing, rows=rows))
+
+
 def picture_columns(names: Sequence[str], picture: str, target: str) -> tuple[Column, ...]:
     """The column of pictures is what is learnt from; others stay outside."""
     others = [name for name in names if name not in (picture, target)]

@@ -11,7 +11,7 @@ from luthier.engine.flat_rows import KINDS
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.scheduled import Schedules, schedules_of
 from luthier.errors import ConfigError
-from luthier.nets import ConvSpec, DenseSpec, Spec, TextSpec, spec_from_json
+from luthier.nets import ConvSpec, DenseSpec, MixedSpec, Spec, TextSpec, spec_from_json
 from luthier.optimise import AnySchedule, Schedule
 
 
@@ -124,6 +124,12 @@ class Member:
     def conv(self) -> ConvSpec:
         """The spec of a member of a convolutional population."""
         assert isinstance(self.spec, ConvSpec)
+        return self.spec
+
+    @property
+    def mixed(self) -> MixedSpec:
+        """The spec of a network for mixed rows."""
+        assert isinstance(self.spec, MixedSpec)
         return self.spec
 
     @property

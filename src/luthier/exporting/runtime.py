@@ -20,17 +20,15 @@ from filelock import FileLock
 
 import luthier
 from luthier import storage
-from luthier.data import TableEncoder
 from luthier.errors import LuthierError
-from luthier.exporting.graph import exportable
-from luthier.exporting.to_onnx import core_of, gap_to, refuse
+from luthier.exporting.exported_rows import exportable
+from luthier.exporting.to_onnx import gap_to, refuse
 from luthier.optional import has, require
 from luthier.rows import Inputs
 from luthier.saved import Model
 
 PURPOSE = "predicting by ONNX Runtime"
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
-DRAWN, DRAWN_PICTURES = 256, 16  # rows, or pictures, to compare by
 
 
 def in_runtime(model: Model) -> Callable[[Inputs], np.ndarray]:
@@ -91,23 +89,15 @@ def _make(copy: Path) -> None:
     kept.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(kept.with_suffix(".lock")):
         if not kept.exists():
-            storage.write_bytes(kept, core_of(Model.load(copy)).SerializeToString())
+            model = Model.load(copy)
+            core = exportable(model).core(model)
+            storage.write_bytes(kept, core.SerializeToString())
 
 
 def rows_to_compare_by(model: Model) -> list[Inputs]:
     """Rows of every kind, and the typical one."""
-    encoder, draw = model.encoder, torch.Generator().manual_seed(0)
-    if not isinstance(encoder, TableEncoder):
-        pictures = torch.randint(256, (DRAWN_PICTURES, *encoder.shape), generator=draw, dtype=torch.uint8)
-        return [Inputs(pixels=pictures)]
-    numbers = 10 * torch.randn(DRAWN, len(encoder.number_names), generator=draw, dtype=torch.float64)
-    numbers[torch.rand(numbers.shape, generator=draw) < 0.1] = torch.nan
-    codes = torch.stack(
-        [torch.randint(size, (DRAWN,), generator=draw) for size in encoder.category_sizes]
-        or [torch.zeros(DRAWN, dtype=torch.int64)],
-        1,
-    )[:, : len(encoder.category_names)]
-    return [Inputs(numbers=numbers, codes=codes), model.encode(pl.DataFrame([model.typical_row()]))]
+    drawn, typical = exportable(model).drawn(model.encoder), model.typical_row()
+    return [drawn, model.encode(pl.DataFrame([typical]))] if typical else [drawn]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
 from luthier.engine import Member, Outcome, Settings, train
 from luthier.labs.lab import DOCUMENT, Bench, Lab
 from luthier.labs.mnist import BATCH, Digits, digits, learn, members, some
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs, Rows
 
@@ -62,7 +63,10 @@ def shrinking(bench: Bench) -> None:
     bench.number("below this size L1 subtracts more, above it L2", 1.0, float(alike), 1e-9)
     left = shrunk(weights, steps, l2=lmbda)
     bench.number(
-        f"share left by L2 after {steps} steps", (1 - step) ** steps, float((left[above] / weights[above]).mean()), 1e-9
+        Message("share left by L2 after {steps} steps", steps=steps),
+        (1 - step) ** steps,
+        float((left[above] / weights[above]).mean()),
+        1e-9,
     )
     whole, weak = torch.ones(1, dtype=torch.float64), 1e-4 * ROWS
     bench.number(
@@ -192,13 +196,19 @@ def long_weights(bench: Bench) -> None:
     bench.holds(
         "without a penalty the weight vector is longer",
         bool((length[-1, free] > 2 * length[-1, held]).all()),
-        f"{length[-1, free].mean():.1f}, with it {length[-1, held].mean():.1f}",
+        Message(
+            "{length:.1f}, with it {length_2:.1f}", length=length[-1, free].mean(), length_2=length[-1, held].mean()
+        ),
     )
     late = slice(epochs // 2, None)
     bench.holds(
         "and its direction changes less from epoch to epoch",
         bool(turn[late, free].mean() < turn[late, held].mean()),
-        f"1 - cosine {turn[late, free].mean():.1e}, with a penalty {turn[late, held].mean():.1e}",
+        Message(
+            "1 - cosine {turn:.1e}, with a penalty {turn_2:.1e}",
+            turn=turn[late, free].mean(),
+            turn_2=turn[late, held].mean(),
+        ),
     )
     figure = empty_figure("epoch", "length of the first layer's weights")
     x = list(range(1, epochs + 1))
@@ -225,7 +235,11 @@ def steadier(bench: Bench) -> None:
     bench.holds(
         "a penalised network changes its answer less when the inputs change",
         bool(change[1].mean() < change[0].mean()),
-        f"mean change {change[0].mean():.4f}, with a penalty {change[1].mean():.4f}",
+        Message(
+            "mean change {change:.4f}, with a penalty {change_2:.4f}",
+            change=change[0].mean(),
+            change_2=change[1].mean(),
+        ),
     )
     wrong = part.targets.clone()
     at = torch.rand(len(part), generator=generator) < 0.2
@@ -234,20 +248,29 @@ def steadier(bench: Bench) -> None:
     bench.holds(
         "and learns less of wrong labels",
         muddled[1].mean() > muddled[0].mean(),
-        f"a fifth of the labels random: {muddled[0].mean():.1f} %, with a penalty {muddled[1].mean():.1f} %",
+        Message(
+            "a fifth of the labels random: {muddled:.1f} %, with a penalty {muddled_2:.1f} %",
+            muddled=muddled[0].mean(),
+            muddled_2=muddled[1].mean(),
+        ),
     )
     gap = right[2] - right[1]
     error = gap.std(ddof=1) / len(gap) ** 0.5
     bench.holds(
         "penalising biases too changes little",
         abs(gap.mean()) < max(0.5, 2 * error),
-        f"{gap.mean():+.2f} ± {1.96 * error:.2f} points",
+        Message("{gap:+.2f} ± {error:.2f} points", gap=gap.mean(), error=1.96 * error),
     )
     spread = right[:2].std(1, ddof=1)
     bench.holds(
         "the spread over seeds is smaller with it",
         spread[1] < spread[0],
-        f"standard deviation over {len(seeds)} seeds {spread[0]:.2f} points, with it {spread[1]:.2f}",
+        Message(
+            "standard deviation over {count} seeds {spread:.2f} points, with it {spread_2:.2f}",
+            count=len(seeds),
+            spread=spread[0],
+            spread_2=spread[1],
+        ),
         why="with so few seeds two spreads differ clearly only if one is twice the other",
     )
 
@@ -275,7 +298,13 @@ def by_heart(bench: Bench) -> None:
     steps = -(-len(part) // BATCH) * (60 if bench.quick else 150)
     settings = Settings("softmax", "adam", BATCH, steps, steps)
     result = train([Member(spec, seed, 1e-3) for seed in bench.seeds(5, 3)], chance, None, settings)
-    bench.number(f"random labels are memorised: {rows} pictures", 100.0, _right(result, chance), 0.5, unit=" %")
+    bench.number(
+        Message("random labels are memorised: {rows} pictures", rows=rows),
+        100.0,
+        _right(result, chance),
+        0.5,
+        unit=" %",
+    )
     held_out = some(data.test, 2000)
     other = _right(result, replace(held_out, targets=torch.randint(10, (len(held_out),))))
     bench.number("and new pictures are predicted by chance", 10.0, other, 2.0, unit=" %")
@@ -306,12 +335,12 @@ def _many_parameters(bench: Bench, data: Digits) -> None:
     bench.holds(
         "with more parameters than pictures networks still do well on new ones",
         means[-1] > means.max() - 2,
-        f"accuracy (and gap) by hidden units: {message}",
+        Message("accuracy (and gap) by hidden units: {message}", message=message),
     )
     bench.holds(
         "a network that is too small has the smallest gap, and the worst accuracy",
         gap[0] < gap[-1] and means[0] == means.min(),
-        f"gap {gap[0]:.1f} points at {units[0]} units",
+        Message("gap {gap:.1f} points at {units} units", gap=gap[0], units=units[0]),
     )
     figure = empty_figure("hidden units", "accuracy, %").update_xaxes(type="log")
     figure.add_scatter(x=units, y=means, name="new pictures", line={"color": BLUE})
@@ -334,7 +363,7 @@ def in_place_of_test(bench: Bench) -> None:
     bench.holds(
         "the shape of the curve is the same on validation pictures",
         together > 0.95,
-        f"correlation of both curves {together:.3f}",
+        Message("correlation of both curves {together:.3f}", together=together),
     )
     bench.number(
         "best accuracy on validation less that on test pictures, in points", 0.0, gap, 2.0 if bench.quick else 1.5

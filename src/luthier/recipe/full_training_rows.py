@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data import Encoder, TableEncoder, Task, encode_target
+from luthier.data import Encoder, Task, encode_target
 from luthier.data.encoded import EncodedRows, encoded
 from luthier.data.large import measured, require_finite_outside
 from luthier.recipe.learnable import learnable
@@ -68,7 +68,6 @@ def full_training_rows_of(
     whole = read.source.whole
     if whole is None:
         return None
-    assert isinstance(encoder, TableEncoder)
     result = learnable(whole, read, asked, held_out, test)
     others = result.rows
 
@@ -88,7 +87,7 @@ def full_training_rows_of(
     return FullTrainingRows(rows, table, {**result.left_out, "that copy held-out rows": copies})
 
 
-def _unmeasured(encoder: TableEncoder) -> Tensor:
+def _unmeasured(encoder: Encoder) -> Tensor:
     return torch.full((MEASURES, len(encoder.number_names)), torch.nan, dtype=torch.float64)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from luthier import storage
 from luthier.assess import Coverage, Reliability, Scores
-from luthier.citations import cited
+from luthier.citations import cited_in_words
 from luthier.drawing import RangeCurves, draw_range
 from luthier.errors import language_named
 from luthier.messages import Message, language, speaking, spoken, tr
@@ -275,7 +275,7 @@ def _checklist(run: Contents) -> Iterator[str]:
         message = one.said or ("" if one.status in ("done", "open") else tr(one.status))
         yield (
             f"<tr><td>{one.item.step}</td><td>{mark}</td><td>{escape(tr(one.item.what))}</td>"
-            f"<td>{escape(message)}</td><td class=small>{escape(cited(one.item.source))}</td></tr>"
+            f"<td>{escape(message)}</td><td class=small>{escape(cited_in_words(one.item.source))}</td></tr>"
         )
     yield "</table></section>"
 

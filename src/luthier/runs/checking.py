@@ -27,7 +27,7 @@ from luthier.assess import (
     measure,
     told_apart,
 )
-from luthier.data import PictureEncoder, Source, Unread, encode_target, read_source, target_values, with_values
+from luthier.data import Source, Unread, encode_target, read_source, target_values, with_values
 from luthier.data.copies import CopyRule
 from luthier.data.split import group_numbers
 from luthier.data.task import is_known_class
@@ -239,7 +239,7 @@ class _MovedByTime(NamedTuple):
 
 def _moved_by_time(model: Model, column: str) -> _MovedByTime:
     encoder = model.encoder
-    if isinstance(encoder, PictureEncoder) or column not in encoder.places():
+    if column not in encoder.places():
         return _MovedByTime()
     place = encoder.places()[column]
     numbers, codes = place.get("numbers", []), place.get("codes", [])
@@ -253,10 +253,10 @@ def _told_apart(
 ) -> ToldApart | None:
     """What trees make of training rows and new rows."""
     pair = moved.hidden(own.training.inputs), moved.hidden(rows)
-    if model.encoder.words or isinstance(model.encoder, PictureEncoder):
-        before, now = (np.concatenate([model.features(one), one.codes.numpy()], 1) for one in pair)
-    else:
+    if model.encoder.dense:
         before, now = (np.concatenate([one.numbers.numpy(), one.codes.numpy()], 1) for one in pair)
+    else:
+        before, now = (np.concatenate([model.features(one), one.codes.numpy()], 1) for one in pair)
     known = None if own.training.weights is None else own.training.weights.numpy()
     return told_apart(before, now, seed=0, weights=(known, weights))
 

@@ -159,7 +159,8 @@ def _encoded(read: LoadedData, parts: Parts) -> tuple[Rows, Rows]:
 
 
 def _names(parts: Parts, training: Rows) -> list[str]:
-    names = list(parts.encoder.number_names)
+    pixels = flat(parts.training.inputs, 16).shape[1] - parts.training.numbers.shape[1]
+    names = [*(f"pixels {i}" for i in range(pixels)), *parts.encoder.number_names]
     return names + [f"missing {i}" for i in range(training.numbers.shape[1] - len(names))]
 
 

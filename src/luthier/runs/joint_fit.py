@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from luthier.data import TableEncoder
 from luthier.engine.devices import AUTO, resolve
 from luthier.errors import InputError, LuthierError, TerminatedError
 from luthier.messages import Message
@@ -31,7 +30,7 @@ def can_share(source: Any, names: Sequence[str], config: FitConfig, each: Sequen
 
     InputError for targets that cannot share them.
     """
-    dense = all(isinstance(parts.encoder, TableEncoder) and not parts.encoder.words for _, parts in each)
+    dense = all(parts.encoder.dense for _, parts in each)
     if config.separate or not dense or any(read.source.whole is not None for read, _ in each):
         return False
     asked = _asked_of_all(source, names, config)

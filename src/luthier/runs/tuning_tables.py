@@ -205,7 +205,7 @@ def _tune_table(
     )
     _, runner = walk.start()
     work = runner.problem
-    if work.medium != "table":
+    if not work.data.encoder.dense:
         raise InputError(
             Message("'{name}' holds {medium}", name=read.source.name, medium=work.medium),
             expected="a table; the search covers dense networks",

@@ -25,7 +25,6 @@ from luthier.assess import (
 from luthier.data import (
     Encoder,
     Prepare,
-    TableEncoder,
     Task,
     Unread,
     decode_classes,
@@ -41,16 +40,8 @@ from luthier.rows import Inputs, arguments
 from luthier.saved.blend import Blend, activate, read_as
 from luthier.saved.bundle import read_bundle, write_bundle
 from luthier.saved.bundled_parts import contents_of
-from luthier.saved.explanation import (
-    PICTURES_AT_ONCE,
-    ROWS_AT_ONCE,
-    Explanation,
-    dependence_frame,
-    explain_pictures,
-    explain_rows,
-    settable,
-    typical_row,
-)
+from luthier.saved.explained_rows import medium_of
+from luthier.saved.explanation import Explanation, dependence_frame
 from luthier.saved.in_threads import in_threads
 from luthier.saved.rebuilding import MismatchError, parts_of
 from luthier.saved.row_laws import interval_ends, quantile_values
@@ -111,7 +102,7 @@ class Model:
     @property
     def styles(self) -> dict[str, NumberStyle]:
         """How numbers are written in the columns of text that a table may have, and in its target."""
-        return styles_of(self.encoder.columns if isinstance(self.encoder, TableEncoder) else (), self.task)
+        return styles_of(self.encoder.columns, self.task)
 
     def encode(self, frame: Any, *, impute_missing_columns: bool = False, unread: Unread | None = None) -> Inputs:
         """The inputs of a table's rows, as they are encoded; cells that training did not know count in `unread`.
@@ -119,9 +110,7 @@ class Model:
         The table is whatever `luthier.fit` takes: a frame of pandas, Polars or Arrow, a path, dicts, an array.
         """
         frame = frame if isinstance(frame, pl.DataFrame) else read_source(frame, styles=self.styles).frame
-        if isinstance(self.encoder, TableEncoder):
-            return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
-        return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns)
+        return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
 
     def predict_encoded(self, inputs: Inputs) -> pl.Series:
         """`predict` for encoded rows."""
@@ -138,12 +127,7 @@ class Model:
 
     def in_pieces(self, answer: Callable[..., np.ndarray], *rows: Inputs | Tensor) -> np.ndarray:
         """What `answer` gives of rows, of many of them a piece at a time, in threads."""
-        return in_threads(answer, *rows, at_once=PIECE) if self._of_numbers else answer(*rows)
-
-    @property
-    def _of_numbers(self) -> bool:
-        """Whether its rows are numbers and categories, without words and pixels."""
-        return isinstance(self.encoder, TableEncoder) and not self.encoder.texts
+        return in_threads(answer, *rows, at_once=PIECE) if self.encoder.dense else answer(*rows)
 
     def decoded(self, answers: np.ndarray) -> pl.Series:
         """Classes, or values, in the target's own type."""
@@ -276,7 +260,7 @@ class Model:
 
     @torch.no_grad()
     def _blocks(self, inputs: Inputs) -> Iterator[np.ndarray]:
-        at_once = ROWS_OF_TABLES if self._of_numbers else ROWS
+        at_once = ROWS_OF_TABLES if self.encoder.dense else ROWS
         for some in inputs.pieces(at_once):
             ready = self.preprocess.prepared(some)
             parts = [
@@ -308,17 +292,11 @@ class Model:
     def explain_encoded(self, inputs: Inputs, of: str | None = None) -> Explanation:
         """`explain` for encoded rows."""
         told = torch.from_numpy(self._explained(inputs, of))
-        pictures = "pixels" in inputs
-        pieces = []
-        for some in torch.split(torch.arange(len(told)), PICTURES_AT_ONCE if pictures else ROWS_AT_ONCE):
-            few, t = inputs.map(lambda value, some=some: value[some]), told[some]  # type: ignore[misc]
-            if pictures:
-                pieces.append(explain_pictures(self.nets, self.blend, few["pixels"], t))
-            else:
-                table = self.preprocess, self.encoder, self.profile
-                pieces.append(explain_rows(self.nets, self.blend, *table, few, t))
-        names = self.task.classes or (self.task.target,)
-        columns = () if pictures else tuple(self.encoder.places())
+        medium, pieces = medium_of(self.encoder), []
+        for some in torch.split(torch.arange(len(told)), medium.at_once):
+            few = inputs.map(lambda value, some=some: value[some])  # type: ignore[misc]
+            pieces.append(medium.explained(self, few, told[some]))
+        names, columns = self.task.classes or (self.task.target,), medium.columns(self.encoder)
         answer, typical, shares = (torch.cat(parts).double().numpy() for parts in zip(*pieces, strict=True))
         return Explanation(tuple(names[int(c)] for c in told), answer, typical, shares, columns)
 
@@ -327,7 +305,7 @@ class Model:
 
         InputError for a model without text, and for a class that the model does not know.
         """
-        if not isinstance(self.encoder, TableEncoder) or not self.encoder.texts:
+        if not self.encoder.texts:
             raise InputError("the model has no column of text", remedy="use explain, for columns or pixels")
         frame = frame if isinstance(frame, pl.DataFrame) else read_source(frame, styles=self.styles).frame
         told = torch.from_numpy(self._explained(self.encode(frame), of))
@@ -356,7 +334,7 @@ class Model:
 
     def dependence_encoded(self, inputs: Inputs, column: str) -> pl.DataFrame:
         """`dependence` for encoded rows."""
-        place = settable(self.encoder, self.profile, column)
+        place = medium_of(self.encoder).settable(self, column)
         answer = self.probabilities if self.task.is_classes else self.values
         return dependence_frame(answer, inputs, place, self.task.classes or (self.task.target,))
 
@@ -365,9 +343,7 @@ class Model:
 
         Empty for a model of pictures.
         """
-        if not isinstance(self.encoder, TableEncoder):
-            return {}
-        return typical_row(self.encoder, self.profile or Profile(0))
+        return medium_of(self.encoder).typical_row(self)
 
     def _explained(self, inputs: Inputs, of: str | None) -> np.ndarray:
         if of is not None:

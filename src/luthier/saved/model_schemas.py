@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from typing_extensions import TypedDict
 
+from luthier.data import ENCODERS
 from luthier.kinds import TaskKind
 from luthier.saved.network_schemas import DenseFacts, Name, PositiveNumber, Shape, Size, SpecFacts
 from luthier.schema_types import CLOSED, OPEN, Count, Number, Plain, Share, Text
@@ -169,10 +170,17 @@ def _parsers_there(encoder: Any) -> Any:
     return encoder
 
 
+def _known_kind(kind: str) -> str:
+    if kind not in ENCODERS:
+        raise ValueError(f"Input should be one of {', '.join(ENCODERS)}")
+    return kind
+
+
 class TableEncoderFacts(TypedDict):
-    """How a table's rows become numbers and codes."""
+    """How a table's rows become numbers and codes; of which kind the encoder is, where it is another than a table's."""
 
     __pydantic_config__ = CLOSED  # type: ignore[misc]
+    kind: NotRequired[Annotated[str, AfterValidator(_known_kind)]]
     columns: list[TableColumn]
     parsers: list[ParserFacts]
     vocabularies: dict[Text, Different]
@@ -190,10 +198,26 @@ class PictureEncoderFacts(TypedDict):
     shape: Shape
 
 
+class MixedEncoderFacts(TypedDict):
+    """How a table with a column of pictures is encoded."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    kind: Literal["mixed rows"]
+    table: Annotated[TableEncoderFacts, AfterValidator(_parsers_there)]
+    picture: PictureColumn
+    shape: Shape
+
+
+def _encoder_kind(value: Any) -> str:
+    kind = value.get("kind") if isinstance(value, dict) else None
+    return kind if kind in ("pictures", "mixed rows") else "table"
+
+
 EncoderFacts: Any = Annotated[
     Annotated[PictureEncoderFacts, Tag("pictures")]
+    | Annotated[MixedEncoderFacts, Tag("mixed rows")]
     | Annotated[TableEncoderFacts, AfterValidator(_parsers_there), Tag("table")],
-    Discriminator(lambda value: "pictures" if isinstance(value, dict) and value.get("kind") == "pictures" else "table"),
+    Discriminator(_encoder_kind),
 ]
 
 

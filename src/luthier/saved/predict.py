@@ -13,15 +13,15 @@ from typing import IO
 import polars as pl
 
 from luthier import storage
-from luthier.data import PictureEncoder, TableEncoder, Unread, read_batches
+from luthier.data import Unread, read_batches
 from luthier.data.numerals import NumberStyle, in_marks_of
 from luthier.errors import InputError
 from luthier.messages import Message
+from luthier.saved.explained_rows import medium_of
 from luthier.saved.model import Model
 from luthier.saved.run_folder import finished_in, open_one, runs_in, unfinished_in_words
 
 ROWS = 65_536  # rows of a batch
-MOST_SHOWN = 5  # words of a row that spoke for its prediction
 FEW = 1024  # of a batch, where a row is a picture or a text
 
 
@@ -87,7 +87,7 @@ def predict_file(
     styles = {name: style for model in models.values() for name, style in model.styles.items()}
     commas = {name: NumberStyle() for name, style in styles.items() if style.decimal == ","}
     with _destination(output) as file:
-        few = any(isinstance(model.encoder, PictureEncoder) or model.encoder.words for model in models.values())
+        few = not all(model.encoder.dense for model in models.values())
         for batch in read_batches(source, min(rows, FEW) if few else rows, say, styles):
             result = in_marks_of(batch, commas, ",")  # beside commas and predictions numbers have points
             for target, model in models.items():
@@ -152,13 +152,8 @@ def predictions(
         unlike = model.unlike_encoded(inputs)
         kept = columns[0].to_frame().with_columns(pl.when(unlike).then(None).otherwise(pl.first()).alias("prediction"))
         columns = [kept["prediction"], *columns[1:], unlike]
-    if explain and isinstance(model.encoder, TableEncoder) and model.encoder.texts:
-        whole = model.encoder.complete(frame, impute_missing_columns)
-        found = model.explain_words(whole.with_columns(model.encoder.texts_of(whole)))
-        columns.append(pl.Series("words", ["; ".join(map(str, row[:MOST_SHOWN])) for row in found], dtype=pl.String))
-    elif explain:
-        result = model.explain_encoded(inputs).to_frame()
-        columns += [result[name] for name in result.columns if name not in ("explained", "answer")]
+    if explain:
+        columns += medium_of(model.encoder).beside(model, frame, inputs, impute_missing_columns)
     return [column.alias(_free_name(column.name, frame.columns)) for column in columns]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from luthier.errors import LuthierError, in_a_line
-from luthier.exporting.graph import exportable
+from luthier.exporting.exported_rows import exportable
 from luthier.exporting.runtime import LIBRARIES, in_runtime, making, rows_to_compare_by
 from luthier.optional import has
 from luthier.rows import Inputs

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from luthier.data import TableEncoder, with_values
+from luthier.data import MixedEncoder, TableEncoder, with_values
 from luthier.data.columns import Column
 from luthier.data.csv_text import open_csv
 from luthier.data.dialect import Dialect
@@ -37,6 +37,7 @@ EXPECTED = {
     "category": "text, a number, true, false or null",
     "date": "a date as text, or null",
     "text": "text or null",
+    "picture": "a picture as base64, or null",
 }
 TYPES: dict[str, list[str]] = {
     "number": ["number", "null"],
@@ -44,11 +45,20 @@ TYPES: dict[str, list[str]] = {
     "category": ["string", "number", "boolean", "null"],
     "date": ["string", "null"],
     "text": ["string", "null"],
+    "picture": ["string", "null"],
 }
-EXAMPLES: dict[str, Any] = {"number": 0.0, "boolean": True, "category": "unknown", "text": "some words"}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="  # a black one
+EXAMPLES: dict[str, Any] = {
+    "number": 0.0,
+    "boolean": True,
+    "category": "unknown",
+    "text": "some words",
+    "picture": PIXEL,
+}
 EXAMPLE_DATE = datetime(2025, 1, 31, 12)
 LARGEST_NUMBER = 1.7e308  # of float64
 _ABSENT = object()
+RowEncoder = TableEncoder | MixedEncoder
 
 
 @dataclass(frozen=True)
@@ -67,11 +77,11 @@ class RequestRows:
 class RowReader:
     """Requests of a model of tables or text: {"rows": [{...}, ...]}, or CSV with a header."""
 
-    def __init__(self, encoder: TableEncoder, typical: Mapping[str, Any]) -> None:
+    def __init__(self, encoder: RowEncoder, typical: Mapping[str, Any]) -> None:
         self._encoder, self._typical = encoder, typical
         self._large = asyncio.Lock()  # large bodies are read one after another, small ones between their slices
-        self.quick = not encoder.words
-        self._few = FewRows(encoder) if self.quick else None
+        self.quick = encoder.medium == "table"  # so that each cell is encoded by itself
+        self._few = FewRows(encoder) if isinstance(encoder, TableEncoder) and self.quick else None
 
     @property
     def content(self) -> Mapping[str, Any]:
@@ -147,7 +157,7 @@ def _together(pieces: Sequence[RequestRows]) -> RequestRows:
     return RequestRows(columns, sum(map(len, pieces)), pieces[0].dtypes)
 
 
-def from_json(body: bytes, encoder: TableEncoder, most: int) -> Iterator[RequestRows]:
+def from_json(body: bytes, encoder: RowEncoder, most: int) -> Iterator[RequestRows]:
     """The rows of a JSON body in pieces. RefusedError with every field that is wrong, the first twenty."""
     columns = encoder.columns
     named = {column.name: column for column in columns}
@@ -195,7 +205,7 @@ def _wrong_in(rows: Sequence[Any], start: int, named: Mapping[str, Column]) -> I
                 yield _error(place, name, EXPECTED[column.kind], shown(row[name]))
 
 
-def from_csv(body: bytes, encoder: TableEncoder, most: int) -> Iterator[RequestRows]:
+def from_csv(body: bytes, encoder: RowEncoder, most: int) -> Iterator[RequestRows]:
     """The rows of a CSV body with a header, in pieces, read as `luthier predict` reads a file.
 
     RefusedError where columns are missing, or cells cannot be read as the numbers and dates of training.
@@ -276,7 +286,7 @@ def _is_plain_date(text: str, pattern: str) -> bool:
 
 def _piece(columns: Sequence[Column]) -> int:
     """How many rows make a piece."""
-    cells = sum(CELLS_OF_TEXT if column.kind == "text" else 1 for column in columns)
+    cells = sum(CELLS_OF_TEXT if column.kind in ("text", "picture") else 1 for column in columns)
     return min(PIECE, max(1, CELLS // max(1, cells)))
 
 
@@ -323,7 +333,7 @@ def _is_whole(text: str) -> bool:
     return True
 
 
-def _plain(values: list[Any], column: Column, encoder: TableEncoder) -> list[Any]:
+def _plain(values: list[Any], column: Column, encoder: RowEncoder) -> list[Any]:
     """A column's cells, of one type: numbers, or text in which a typed cell has become the level that it means."""
     if column.kind == "number":
         return [None if v is None or v != v else float(v) for v in values]  # what is NaN is not itself

@@ -82,7 +82,7 @@ def _constant(runner: Runner, metric: str) -> np.ndarray:
 def _shuffled(runner: Runner, method: str) -> dict[str, Any]:
     """Whether networks trained on shuffled targets do as well; asked of tables alone, whose networks are quick."""
     problem = runner.problem
-    if problem.medium != "table":
+    if not problem.data.encoder.dense:
         return {"as good": None}
     _, training, validation = problem.prepared(method)
     sizes = problem.data.encoder.category_sizes
