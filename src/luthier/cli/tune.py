@@ -87,7 +87,7 @@ def _list(*, json: bool) -> None:
     for tier, title in TIERS.items():
         typer.echo("\n" + tr("Tier {tier}: {title}", tier=tier, title=Message(title)))
         for hyper in (hyper for hyper in REGISTRY.values() if hyper.tier == tier):
-            facts: dict[str, Any] = hyper.usual.to_json()
+            facts: Any = hyper.usual.to_json()
             where, scale = ", ".join(map(str, facts.get("options", ()))), tr("choice")
             if not where:
                 where = tr("{low:g} to {high:g}", low=facts["low"], high=facts["high"])

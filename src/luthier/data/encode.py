@@ -23,6 +23,7 @@ from luthier.data.word_pieces import UNKNOWN as UNKNOWN_PIECE
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest
 from luthier.messages import Message, joined
+from luthier.records import JsonObject
 from luthier.rows import Inputs, Place
 
 __all__ = ["DATE_PARTS", "FIRST_LEVEL", "MISSING", "NO_LEVEL", "UNKNOWN", "TableEncoder"]
@@ -275,7 +276,7 @@ class TableEncoder:
         require(config["method"] != "pixels", "the preprocessing of the encoder's rows", config["method"])
         check_facts_of_numbers(config, len(self.number_names), self.words, self.vector_width, require)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The encoder as plain JSON values; a parser that several columns share is written once."""
         parsers = list(dict.fromkeys(column.cells for column in self.columns))
         return {

@@ -20,6 +20,7 @@ from luthier.data.preprocess import Preprocess
 from luthier.data.sentences import SentenceVectors
 from luthier.data.unread import Unread
 from luthier.data.word_pieces import Words
+from luthier.records import JsonObject
 from luthier.rows import Inputs, Place
 
 Prepare = Preprocess | Pixels
@@ -102,7 +103,7 @@ class Encoder(Protocol):
     def check_preprocess(self, config: Mapping[str, Any], require: Require) -> None:
         """Compare the facts of a preprocessing, read from a stranger's file, with what it gives."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """It as plain JSON values, under its `kind`."""
 
 

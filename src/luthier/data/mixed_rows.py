@@ -21,6 +21,7 @@ from luthier.data.unread import Unread
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError
 from luthier.messages import Message
+from luthier.records import JsonObject
 from luthier.rows import Inputs, Place
 
 NAMED = 5
@@ -176,9 +177,9 @@ class MixedEncoder:
         """Compare a preprocessing with the numbers."""
         self.table.check_preprocess(config, require)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The encoder as plain JSON values; decoded pictures stay behind."""
-        known = {"picture": self.picture.to_json(), "shape": list(self.shape)}
+        known: JsonObject = {"picture": self.picture.to_json(), "shape": list(self.shape)}
         return {"kind": "mixed rows", "table": self.table.to_json(), **known}
 
     @classmethod

@@ -13,6 +13,7 @@ from luthier.engine.scheduled import Schedules, schedules_of
 from luthier.errors import ConfigError
 from luthier.nets import ConvSpec, DenseSpec, MixedSpec, Spec, TextSpec, spec_from_json
 from luthier.optimise import AnySchedule, Schedule
+from luthier.records import JsonObject
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Member:
         assert isinstance(self.spec, TextSpec)
         return self.spec
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The member as plain JSON values; an infinite clip becomes None."""
         assert not isinstance(self.spec, ModuleSpec), "a module of your own has no description"
         plain = {**asdict(self), "spec": self.spec.to_json()}

@@ -27,7 +27,7 @@ from luthier.rows import Inputs
 from luthier.saved import Model
 
 PURPOSE = "exporting to ONNX"
-TAKEN = ("numbers", "codes", "value", "class", "probabilities")  # by the graph itself
+TAKEN = ("numbers", "codes", "value", "class", "labels", "probabilities")  # by the graph itself
 OPSET = 18
 DRAWN, DRAWN_PICTURES = 256, 16  # rows, or pictures, to compare by where none are at hand
 

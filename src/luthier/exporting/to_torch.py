@@ -56,7 +56,7 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
         weights |= {f"nets.{i}.{name}": value for name, value in _folded(net).items()}
     transform = model.transform
     facts: dict[str, Any] = {
-        "loss": KINDS[model.reading].loss,
+        "loss": "labels" if model.task.traits.is_labels else KINDS[model.reading].loss,
         "target": model.task.target,
         "classes": list(model.task.classes),
         "rounds": transform.rounds,
@@ -72,6 +72,7 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
         if model.decision is None
         else [model.decision.matrix.tolist(), model.decision.offset.tolist()],
         "threshold": float(model.threshold),
+        "thresholds": list(model.label_thresholds),
         "temperature": float(model.temperature),
     }
     content = save({k: v.contiguous() for k, v in weights.items()}, metadata={"model": storage.json_text(facts)})

@@ -16,13 +16,13 @@ from contextvars import copy_context
 from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from luthier.citations import cited
 from luthier.messages import Message, as_message, joined
+from luthier.records import JsonObject
 
 HOLDS, FAILS = "reproduced", "not reproduced"
 ANOTHER = "another number"
@@ -209,7 +209,7 @@ class LabOutcome:
         rows = [(one.what, one.expected or "–", one.measured, one.verdict, one.why) for one in self.bench.comparisons]
         return "".join((*table(head, rows), *(f"<p>{escape(note)}</p>" for note in self.bench.notes)))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values, without figures."""
         return {
             "name": self.lab.name,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from luthier.nets.conv import ConvNet, ConvSpec
 from luthier.nets.text import TextNet, TextSpec
+from luthier.records import JsonObject
 from luthier.seeds import derive
 from luthier.shapes import Codes, Features, Outputs, Pictures, Targets, Tokens
 
@@ -42,7 +43,7 @@ class MixedSpec(TextSpec):
         """Groups of weights that may have rates of their own: those of text, and the ConvNet."""
         return super().layers + 1
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The spec as plain JSON values."""
         return {**super().to_json(), "kind": "mixed", "picture": self.picture.to_json()}
 

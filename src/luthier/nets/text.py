@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from luthier.errors import ConfigError
 from luthier.nets.recurrent import CELLS, POOLS, read_sequence
+from luthier.records import JsonObject
 from luthier.seeds import derive
 from luthier.shapes import Codes, Features, Outputs, Targets, Tokens
 
@@ -90,7 +91,7 @@ class TextSpec:
         """How many numbers of sentence vectors have a part in the output."""
         return self.vectors if self.reads != "words" else 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The spec as plain JSON values."""
         return {"kind": "text", **asdict(self)}
 

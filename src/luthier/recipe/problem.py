@@ -105,6 +105,8 @@ class Problem:
     @property
     def mixes(self) -> bool:
         """Whether targets may be shares of classes, as mix-up, smoothing and distilling make them."""
+        if self.task.traits.is_labels:
+            return False
         return self.joint is None and loss_by_name(USUAL_LOSSES[self.task.kind]).mixes
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -151,22 +151,7 @@ class LoadedData:
 
 def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) -> LoadedData:
     """Read a source as a request says, and `heads`, several targets; InputError for what cannot be meant."""
-    if asked.warm_start:
-        read = read_as_before(source, asked)
-    else:
-        read = read_and_infer(
-            source,
-            target=asked.target,
-            task=asked.task,
-            order=asked.order,
-            columns=asked.columns,
-            side=asked.size or (BACKBONE_SIDE if asked.backbone else 0),
-            strict=asked.strict,
-            memory=asked.memory,
-            weight=asked.sample_weight,
-            heads=heads,
-            apart=None if asked.backbone else {asked.group, asked.sample_weight, *asked.beside},
-        )
+    read = read_as_before(source, asked) if asked.warm_start else read_and_infer(source, asked, heads)
     for option, name in (("--group", asked.group), ("--time", asked.time), ("--sample-weight", asked.sample_weight)):
         if name and (name not in read.frame.columns or name == read.task.target):
             raise InputError(
@@ -244,29 +229,18 @@ def weights_of(frame: pl.DataFrame, name: str) -> np.ndarray | None:
     return frame[name].to_numpy() if name else None
 
 
-def read_and_infer(
-    source: Any,
-    *,
-    target: str | None,
-    task: str | None,
-    columns: Mapping[str, str],
-    side: int = 0,
-    strict: bool = False,
-    memory: int = 0,
-    weight: str = "",
-    order: str = "",
-    heads: Sequence[Task] = (),
-    apart: Collection[str] | None = None,
-) -> LoadedData:
+def read_and_infer(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) -> LoadedData:
     """Read a source and infer what its columns and its target are. InputError for what cannot be used.
 
-    Of a table for which a run would need more than `memory` bytes a sample is read. Pictures are scaled to at
-    most `side` pixels (0: 64); with `strict` one that cannot be read is an error. Rows whose `weight` is 0 are set
-    aside before anything is looked at. Pictures are learnt from beside other columns, but for those set `apart`; None:
-    alone.
+    Of a table for which a run would need more memory than was asked for a sample is read. Rows whose weight is 0 are
+    set aside before anything is looked at. Pictures are learnt from beside other columns, but for those that say how
+    rows are split and counted, or lie beside; with a backbone alone.
     """
-    result = read_source(source, target=target, memory=memory, weight=weight)
-    name = target or result.target
+    weight, columns = asked.sample_weight, asked.columns
+    apart = None if asked.backbone else {asked.group, asked.sample_weight, *asked.beside}
+    side = asked.size or (BACKBONE_SIDE if asked.backbone else 0)
+    result = read_source(source, target=asked.target, memory=asked.memory, weight=weight)
+    name = asked.target or result.target
     if name is None:
         raise InputError(
             "the column to predict is not given",
@@ -280,7 +254,7 @@ def read_and_infer(
         )
     rows, decimal = CountedRows.of(result.frame, weight if weight != name else "", result.decimal), result.decimal
     require_enough(rows.frame.height, rows.weight, "have")
-    task_of = partial(infer_task, override=task, order=order, written=result.written, decimal=decimal)
+    task_of = partial(infer_task, override=asked.task, order=asked.order, written=result.written, decimal=decimal)
     inferred = heads[0] if heads else task_of(rows.frame[name], weights=rows.weights)
     frame, places = _usable(rows, heads or (inferred,))
     pictured = bool(result.picture) and columns.get(result.picture, "picture") == "picture"
@@ -291,7 +265,7 @@ def read_and_infer(
     if pictured:
         shape = common_shape(frame[result.picture].fill_null("").to_list(), side)
         dropped = rows.frame.height - frame.height
-        frame, store, notes = read_pictures(frame, result.picture, shape, strict=strict)
+        frame, store, notes = read_pictures(frame, result.picture, shape, strict=asked.strict)
         require_rows(frame)
         known = picture_columns(frame.columns, result.picture, name)
         weight = varied(frame, rows.weight)
@@ -299,7 +273,7 @@ def read_and_infer(
         return LoadedData(result, frame, dropped, inferred, known, weight, store, (*rows.notes, *notes))
     beside = None
     if result.picture and columns.get(result.picture, "picture") == "picture":
-        beside = pictures_beside(frame, result.picture, side, strict=strict)
+        beside = pictures_beside(frame, result.picture, side, strict=asked.strict)
         frame, result = beside.frame, replace(result, frame=with_content_names(result.frame, result.picture))
         columns = {column: kind for column, kind in columns.items() if column != result.picture}
     cells = frame if beside is None else frame.drop(result.picture)

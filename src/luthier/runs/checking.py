@@ -44,6 +44,7 @@ from luthier.runs.belonging import require_metric
 from luthier.runs.check_history import in_lines, nothing_new, remember, since_earlier
 from luthier.runs.newer_rows import LAST, as_times, newer
 from luthier.saved import SEARCH, Model, RunFolder, open_one, read_checks, read_scores
+from luthier.saved.profiled import profiled_names
 
 ALIKE = 0.1  # of the rows may be the run's own before it is said
 COARSE = 0.98  # of the validation rows equal training rows: other rows may hold all of them
@@ -92,7 +93,7 @@ def check_run(
         {name: values for name, values in one.items() if name not in moved.names}
         for one in columns_of(model, inputs)[:2]
     )
-    labels = {PREDICTION: model.task.classes} if model.task.classes else None
+    labels = {PREDICTION: profiled_names(model.task)} if model.task.classes else None
     rows = drift(model.profile, by_name, coded, labels, weights, level=false_alarms / 2)
     columns = [row for row in rows if row.column != PREDICTION]
     prediction = next((row for row in rows if row.column == PREDICTION), None)

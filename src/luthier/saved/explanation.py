@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -169,9 +169,9 @@ def settable(encoder: TableEncoder, profile: Profile | None, column: str) -> Set
     return Settable(numbers[0], None, values, values)
 
 
-def typical_row(encoder: TableEncoder, profile: Profile) -> dict[str, Any]:
+def typical_row(encoder: TableEncoder, profile: Profile) -> dict[str, float | str | bool | None]:
     """A row as a caller would send it: the median of a number, the most frequent level, None for dates and text."""
-    indices, row = encoder.places(), dict[str, Any]()
+    indices, row = encoder.places(), dict[str, float | str | bool | None]()
     for column in encoder.columns:
         row[column.name] = None
         if column.kind == "number":

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from luthier.assess import (
+    Decision,
     Familiarity,
     Profile,
     RowIntervals,
@@ -43,10 +44,11 @@ from luthier.saved.bundled_parts import contents_of
 from luthier.saved.explained_rows import medium_of
 from luthier.saved.explanation import Explanation, dependence_frame
 from luthier.saved.in_threads import in_threads
+from luthier.saved.other_answers import changes_for
 from luthier.saved.rebuilding import MismatchError, parts_of
 from luthier.saved.row_laws import interval_ends, quantile_values
 from luthier.saved.word_shares import WordShare, word_shares
-from luthier.task import ClassAnswer, answer_named, with_answer
+from luthier.task import ClassAnswer, LabelAnswer
 
 ROWS = 8192  # rows through the networks at once
 PIECE = 8192  # rows of a table that a thread computes at a time
@@ -60,10 +62,10 @@ class Model:
     Classes: probabilities are averaged, then tempered. Values: averaged, then brought back by `transform`. `half_width`
     is the 90 % conformal half width on the modelled scale; where there are `row_intervals`, each row has its own.
     Of two classes the second is predicted from probability `threshold` on (`positive_threshold` says it of the positive
-    one); of several the likeliest, or by a `decision`. A model of numbers gives the `answer` that the run's metric
-    asked for: with `residuals`, equally likely on the modelled scale, it can give others. Classes with at least the
-    probability `set_threshold` are in a row's 90 % set; `familiarity` detects rows unlike those of training.
-    `licences` are those of a backbone and of its weights.
+    one); of several the likeliest, or by a `decision`; of labels those that reach their `label_thresholds`. A model of
+    numbers gives the `answer` that the run's metric asked for: with `residuals`, equally likely on the modelled scale,
+    it can give others. Classes with at least the probability `set_threshold` are in a row's 90 % set; `familiarity`
+    detects rows unlike those of training. `licences` are those of a backbone and of its weights.
     """
 
     task: Task
@@ -77,6 +79,7 @@ class Model:
     threshold: float = 0.5
     set_threshold: float = 0.0
     decision: ClassAnswer | None = None
+    label_thresholds: tuple[float, ...] = ()
     answer: str = "mean"
     residuals: tuple[float, ...] = ()
     familiarity: Familiarity | None = None
@@ -87,11 +90,11 @@ class Model:
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, frame: Any) -> pl.Series:
-        """Classes, or values, for the rows of a table."""
+        """Classes, values, or lists of labels (text, `a;b`), for the rows of a table."""
         return self.predict_encoded(self.encode(frame))
 
     def predict_proba(self, frame: Any) -> pl.DataFrame:
-        """Probabilities for the rows of a table, one column a class."""
+        """Probabilities for the rows of a table, one column a class or label."""
         return self.proba_encoded(self.encode(frame))
 
     def predict_interval(self, frame: Any) -> pl.DataFrame:
@@ -139,41 +142,28 @@ class Model:
         return decode_classes(torch.from_numpy(self.classes_of(answers)), self.task)
 
     def classes_of(self, probabilities: np.ndarray) -> np.ndarray:
-        """Class numbers [N] of probabilities [N, C]."""
+        """Class numbers [N] of probabilities [N, C]; of labels 1 for those that a row has [N, C]."""
+        if self.task.traits.is_labels:
+            return LabelAnswer(np.array(self.label_thresholds)).seen(probabilities)
         if self.task.family == "binary":
             return np.asarray(probabilities[:, 1] >= self.threshold).astype(np.int64)
         return np.asarray(probabilities.argmax(1)) if self.decision is None else self.decision.classes(probabilities)
 
     def seen_by(self, metric: str, prediction: np.ndarray) -> np.ndarray:
         """Answers, values [N] or probabilities [N, C], as a metric is to see them: perhaps the classes decided for."""
-        return seen_by(metric, prediction, self.threshold, self.decision) if self.task.classes else prediction
+        return seen_by(metric, prediction, self.threshold, self.decides) if self.task.classes else prediction
+
+    @property
+    def decides(self) -> Decision | None:
+        """What is answered of probabilities, where that is not the likeliest class."""
+        return LabelAnswer(np.array(self.label_thresholds)) if self.label_thresholds else self.decision
 
     def answering(self, answer: str) -> Model:
         """The same model with another answer: mean, median, a quantile such as q0.9; of classes, `probability`.
 
         InputError for an answer that it cannot give.
         """
-        if self.task.is_classes:
-            if answer == "probability":
-                return replace(self, answer=answer)
-            raise InputError(
-                Message("--answer {answer}: the target has classes", answer=answer), expected="probability"
-            )
-        if answer == "probability":
-            raise InputError("--answer probability: the target is a number", expected="mean, median, or q0.9")
-        answer_named(answer)
-        if not self.residuals and answer != self.answer:
-            raise InputError(
-                Message("--answer {answer}: this model does not know how its errors are distributed", answer=answer),
-                remedy="fit it anew",
-            )
-        return replace(self, answer=answer, transform=with_answer(self.transform, np.array(self.residuals), answer))
-
-    def profiled_classes(self, inputs: Inputs) -> np.ndarray:
-        """Class numbers [N] as the training profile counts them: those delivered; of earlier versions the likeliest."""
-        probabilities = self.probabilities(inputs)
-        delivered = bool(self.task.positive) or self.threshold == 0.5
-        return self.classes_of(probabilities) if delivered else np.asarray(probabilities.argmax(1))
+        return replace(self, **changes_for(answer, self.task, self.answer, self.transform, self.residuals))
 
     @property
     def positive_threshold(self) -> float:
@@ -195,6 +185,8 @@ class Model:
 
     def inside_sets(self, probabilities: np.ndarray) -> np.ndarray:
         """Which classes are in the 90 % prediction sets of probabilities [N, C]."""
+        if self.task.traits.is_labels:
+            raise InputError("prediction sets are of one class a row", remedy="use predict_proba")
         return prediction_sets(probabilities, self.set_threshold, ordered=self.task.traits.is_ordered)
 
     def unlike_training(self, frame: Any) -> pl.Series:
@@ -247,7 +239,11 @@ class Model:
         """Class probabilities [N, C]."""
         if not self.task.is_classes:
             raise LuthierError("a regression has no probabilities", remedy="use predict or predict_interval")
-        return tempered(self.averaged(inputs), self.temperature)
+        return self.tempered(self.averaged(inputs))
+
+    def tempered(self, averaged: np.ndarray) -> np.ndarray:
+        """Probabilities [N, C] of the networks' mean."""
+        return tempered(averaged, self.temperature, each=self.task.traits.is_labels)
 
     def values(self, inputs: Inputs) -> np.ndarray:
         """Predicted values [N] on the target's own scale."""
@@ -338,7 +334,7 @@ class Model:
         answer = self.probabilities if self.task.is_classes else self.values
         return dependence_frame(answer, inputs, place, self.task.classes or (self.task.target,))
 
-    def typical_row(self) -> dict[str, Any]:
+    def typical_row(self) -> dict[str, float | str | bool | None]:
         """A typical row: medians and most frequent levels, None for text, dates and unknown values.
 
         Empty for a model of pictures.
@@ -354,7 +350,8 @@ class Model:
             return np.full(inputs.rows, self.task.classes.index(of))
         if not self.task.is_classes:
             return np.zeros(inputs.rows, dtype=np.int64)
-        return self.classes_of(self.probabilities(inputs))
+        shares = self.probabilities(inputs)
+        return shares.argmax(1) if self.task.traits.is_labels else self.classes_of(shares)
 
     def save(self, path: Path) -> None:
         """Write the model as one file."""

@@ -233,6 +233,7 @@ class ModelTask(TypedDict):
     label_kind: Literal["text", "integer", "float", "boolean"]
     positive: NotRequired[Text]
     parser: NotRequired[ParserFacts | None]
+    separator: NotRequired[Literal["", ";", "|", ","]]
 
 
 class PreprocessFacts(TypedDict):
@@ -305,6 +306,7 @@ class ModelFacts(TypedDict):
     threshold: NotRequired[Annotated[float, Field(ge=0, le=1.001, allow_inf_nan=False)]]
     set_threshold: NotRequired[Number]
     decision: NotRequired[_Decision]
+    label_thresholds: NotRequired[Annotated[list[Share], Field(min_length=2, max_length=1000)]]
     answer: NotRequired[Name]
     dispersion: NotRequired[Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]]
     residuals: NotRequired[Annotated[list[Number], Field(min_length=1, max_length=1000)]]

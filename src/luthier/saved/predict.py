@@ -60,8 +60,8 @@ def predict_file(
 ) -> int:
     """Write every row of `source` with its prediction appended, as CSV; returns how many rows.
 
-    A classification also gets a probability for each class, a regression a 90 % interval, and the quantiles that its
-    run was asked for. With `sets` a
+    A classification also gets a probability for each class or label, a regression a 90 % interval, and the quantiles
+    that its run was asked for. With `sets` a
     column names the classes of which one is right in nine rows of ten; with `abstain` rows unlike the
     training rows get no prediction, and a column says which they are; with `explain` there is a typical row's
     answer, and what each column adds to it (see `Model.explain`), of text the words that matter most. `answer` asks
@@ -146,7 +146,7 @@ def predictions(
             columns += known.values()
     else:
         columns += [pl.Series(f"probability_{name}", answers[:, c]) for c, name in enumerate(model.task.classes)]
-    if sets and model.task.classes:
+    if sets and model.task.classes and not model.task.traits.is_labels:
         columns.append(model.sets_of(answers).alias("prediction_set"))
     if abstain:
         unlike = model.unlike_encoded(inputs)

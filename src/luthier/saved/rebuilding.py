@@ -110,7 +110,9 @@ def _answer(facts: Mapping[str, Any], task: Task) -> dict[str, Any]:
         square = len(matrix) == len(offset) == count and all(len(row) == count for row in matrix)
         _require(square, "a decision between as many classes as the task has")
         result["decision"] = ClassAnswer(np.array(matrix, dtype=float), np.array(offset, dtype=float))
-    return result
+    thresholds = tuple(facts.get("label_thresholds", ()))
+    _require(len(thresholds) == len(task.classes) * task.traits.is_labels, "a threshold for each label")
+    return {**result, "label_thresholds": thresholds}
 
 
 class MismatchError(InputError):
@@ -123,9 +125,12 @@ def _require(holds: bool, expected: str, received: str = "") -> None:
 
 
 def _check_task(task: Task) -> None:
-    fewest, most = {"regression": (0, 0), "binary": (2, 2), "multiclass": (2, 1_000_000)}[task.family]
+    fewest, most = {"regression": (0, 0), "binary": (2, 2), "multiclass": (2, 1_000_000), "labels": (2, 1000)}[
+        task.family
+    ]
     _require(fewest <= len(task.classes) <= most, f"classes of a {task.kind} task", f"{len(task.classes)} classes")
     _require(task.positive in ("", *task.classes), "a positive class that is one of the classes", task.positive)
+    _require(bool(task.separator) == task.traits.is_labels, "a separator of labels only")
     _require(not task.log_scale or task.kind == "regression", "a log scale in a regression only")
     check_parser(task.cells, _require)
     if task.is_classes:
@@ -279,7 +284,7 @@ def _profile(value: Mapping[str, Any], task: Task, encoder: Encoder) -> Profile 
     numbers, codes = encoder.described(encoder.blank())
     sizes = dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
     if task.classes:
-        sizes[PREDICTION] = len(task.classes)
+        sizes[PREDICTION] = len(task.classes) + task.traits.is_labels  # where it has none
     predicted = {PREDICTION} & {*profile.numbers, *profile.codes}  # a profile may be of the columns alone
     described = {*numbers, *(set() if task.classes else predicted)}
     _require(set(profile.numbers) == described == set(profile.missing), "a profile of the encoder's numbers")

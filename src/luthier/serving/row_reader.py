@@ -19,6 +19,7 @@ from luthier.data.dialect import Dialect
 from luthier.data.numerals import in_marks_of
 from luthier.data.values import styles_of
 from luthier.errors import InputError, in_a_line
+from luthier.records import JsonObject
 from luthier.rows import Inputs
 from luthier.serving.batching import Rest, in_slices, others_first
 from luthier.serving.bodies import csv_parts, json_items
@@ -48,7 +49,7 @@ TYPES: dict[str, list[str]] = {
     "picture": ["string", "null"],
 }
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="  # a black one
-EXAMPLES: dict[str, Any] = {
+EXAMPLES: JsonObject = {
     "number": 0.0,
     "boolean": True,
     "category": "unknown",
@@ -119,9 +120,9 @@ class RowReader:
         return self._few.encode((pieces[0] if len(pieces) == 1 else _together(pieces)).columns, rows)
 
 
-def schema(columns: Sequence[Column]) -> dict[str, Any]:
+def schema(columns: Sequence[Column]) -> JsonObject:
     """JSON Schema of {"rows": [...]}."""
-    row = {
+    row: JsonObject = {
         "type": "object",
         "additionalProperties": False,
         "required": [column.name for column in columns],
@@ -162,7 +163,7 @@ def from_json(body: bytes, encoder: RowEncoder, most: int) -> Iterator[RequestRo
     columns = encoder.columns
     named = {column.name: column for column in columns}
     rows = json_items(body, "rows", EXAMPLE, max(LONGEST_ROW, CELL * len(columns)))
-    errors: list[dict[str, Any]] = []
+    errors: list[JsonObject] = []
     start, size = 0, _piece(columns)
     while piece := list(_some(rows, size)):
         limited(start + len(piece), most, "rows")
@@ -188,7 +189,7 @@ def _some(rows: Iterator[Any], most: int) -> Iterator[Any]:
             return
 
 
-def _wrong_in(rows: Sequence[Any], start: int, named: Mapping[str, Column]) -> Iterator[dict[str, Any]]:
+def _wrong_in(rows: Sequence[Any], start: int, named: Mapping[str, Column]) -> Iterator[JsonObject]:
     """What is wrong with rows, of which the first has the number `start`."""
     for place, row in enumerate(rows, start):
         if not isinstance(row, dict):
@@ -211,7 +212,7 @@ def from_csv(body: bytes, encoder: RowEncoder, most: int) -> Iterator[RequestRow
     RefusedError where columns are missing, or cells cannot be read as the numbers and dates of training.
     """
     columns = encoder.columns
-    errors: list[dict[str, Any]] = []
+    errors: list[JsonObject] = []
     start, dialect = 0, None
     for part in csv_parts(body, len(columns), max(LONGEST_ROW, CELL * len(columns))):
         frame, dialect = _table(part, columns, dialect)
@@ -245,7 +246,7 @@ def _table(content: bytes, columns: Sequence[Column], known: Dialect | None) -> 
     return frame, table.dialect
 
 
-def _lost(cells: pl.Series, start: int, column: Column) -> list[dict[str, Any]]:
+def _lost(cells: pl.Series, start: int, column: Column) -> list[JsonObject]:
     """What of a column of text cannot be read as numbers or dates; the first row has the number `start`."""
     if column.kind not in ("number", "date") or column.cells.lenient:
         return []
@@ -264,9 +265,9 @@ def _typed(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
     return used.select([column.name for column in columns])
 
 
-def _undated(values: Mapping[str, list[Any]], start: int, columns: Sequence[Column]) -> list[dict[str, Any]]:
+def _undated(values: Mapping[str, list[Any]], start: int, columns: Sequence[Column]) -> list[JsonObject]:
     """The cells that should be dates as in training and are not."""
-    errors: list[dict[str, Any]] = []
+    errors: list[JsonObject] = []
     for column in columns:
         if column.kind == "date":
             cells, pattern = values[column.name], column.cells.pattern
@@ -297,7 +298,7 @@ def _cut(rows: RequestRows, size: int) -> Iterator[RequestRows]:
         yield RequestRows(columns, min(size, len(rows) - start), rows.dtypes)
 
 
-def _error(row: int, field: str, expected: str, received: str) -> dict[str, Any]:
+def _error(row: int, field: str, expected: str, received: str) -> JsonObject:
     return {"row": row, "field": field, "expected": expected, "received": received}
 
 

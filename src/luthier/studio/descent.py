@@ -97,7 +97,7 @@ def finder(values: Values) -> Shown:
     part = training.rows(torch.arange(600))
     spec = DenseSpec(inputs=64, hidden=(int(values["units"]),), outputs=10)
     settings = Settings("softmax", values["rule"], int(values["batch"]), 40, 40)
-    test = range_test(spec, part, settings, seeds=[int(values["seed"])], steps=40)
+    test = range_test(spec, part, settings, seeds=[int(values["seed"])])
     figure = empty_figure("learning rate", "training loss").update_xaxes(type="log")
     figure.add_scatter(x=test.rates, y=test.losses, name="loss", line={"color": BLUE})
     figure.add_vline(x=test.pick, line={"color": ORANGE, "dash": "dot"})

@@ -21,6 +21,7 @@ from luthier.data.unread import Unread
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest
 from luthier.messages import Message
+from luthier.records import JsonObject
 from luthier.rows import Inputs, Place
 
 NAMED = 5
@@ -127,7 +128,7 @@ class PictureEncoder:
         """Pictures have one preprocessing."""
         require(config["method"] == Pixels.method, "the preprocessing of the encoder's rows", config["method"])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The encoder as plain JSON values; decoded pictures stay behind."""
         return {"kind": "pictures", "columns": [c.to_json() for c in self.columns], "shape": list(self.shape)}
 

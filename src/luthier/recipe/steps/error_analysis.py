@@ -61,7 +61,7 @@ def error_analysis(
     importance = _importance(runner, model)
     seen = model.seen_by(problem.metric, predicted)
     taken = model.classes_of(predicted) if task.classes else None
-    worst = worst_cases(y, predicted, task.family, judged.numbers, taken=taken)
+    worst = worst_cases(y, predicted, task.family, judged.numbers, taken=taken, names=task.classes)
     scores = replace(
         scores,
         importance=importance,
@@ -74,7 +74,7 @@ def error_analysis(
         return replace(scores, sets=sets)  # nothing of `unlike`: they are the training rows
     unlike = model.unlike_encoded(test.inputs).to_numpy()
     scores = replace(scores, unlike=UnlikeRows(int(unlike.sum()), float(unlike.mean())))
-    if task.classes:
+    if task.classes and not task.traits.is_labels:
         scores = replace(scores, sets=figures_of_sets(model.inside_sets(predicted), y, NOMINAL, weights))
         if problem.asked.costs and not is_matrix(problem.asked.costs) and model.threshold != 0.5:
             scores = replace(scores, cost=_cost(runner, model, judged, y))
