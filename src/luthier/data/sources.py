@@ -96,7 +96,7 @@ def read_source(
     weight: str = "",
     styles: Mapping[str, NumberStyle] | None = None,
 ) -> Source:
-    """Read a path, '-' (CSV on standard input), a bundled name, a frame, or arrays `(X, y)`.
+    """Read a path, '-' (CSV on standard input), a bundled name, a frame, dicts, or arrays `(X, y)`.
 
     Of a file for which a run would need more than `memory` bytes (0: half of the machine's) a sample is read, of rows
     whose `weight` is not 0. Where a file's numbers have other decimal marks than `styles`, in which columns of numbers
@@ -213,7 +213,7 @@ def _array(values: Any) -> np.ndarray:
     return np.asarray(values)
 
 
-def _picture_arrays(X: np.ndarray, y: np.ndarray) -> Source:
+def _picture_arrays(X: np.ndarray, y: np.ndarray | None = None) -> Source:
     """Pictures of bytes, or of numbers between 0 and 1, kept as a file of the cache that rows can refer to."""
     if X.dtype != np.uint8:
         low, high = float(X.min(initial=0)), float(X.max(initial=0))
@@ -231,8 +231,10 @@ def _picture_arrays(X: np.ndarray, y: np.ndarray) -> Source:
         buffer = io.BytesIO()
         np.save(buffer, content, allow_pickle=False)
         write_bytes(path, buffer.getvalue())
-    frame = pl.DataFrame({PICTURE: [f"{path}#{row}" for row in range(len(X))], LABEL: y})
-    return Source(frame, "arrays", "arrays", fingerprint(frame[[LABEL]]) + checksum, target=LABEL, picture=PICTURE)
+    labels = {} if y is None else {LABEL: y}
+    frame = pl.DataFrame({PICTURE: [f"{path}#{row}" for row in range(len(X))], **labels})
+    checksum = fingerprint(pl.DataFrame(labels)) + checksum
+    return Source(frame, "arrays", "arrays", checksum, target=next(iter(labels), None), picture=PICTURE)
 
 
 def _pictures(path: Path) -> Source:
@@ -253,6 +255,9 @@ def _with_pictures(found: Source, folder: Path) -> Source:
 
 
 def _frame(source: Any) -> Source:
+    source = _array(source) if isinstance(source, Tensor) else source
+    if isinstance(source, np.ndarray) and source.ndim in (3, 4):
+        return _picture_arrays(source)
     if isinstance(source, np.ndarray) and source.ndim == 2:
         frame = pl.DataFrame({f"x{i}": source[:, i] for i in range(source.shape[1])})
         return Source(frame, "array", "array", fingerprint(frame))

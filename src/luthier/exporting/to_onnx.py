@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,40 +35,17 @@ def export_onnx(model: Model, path: str | Path, check: pl.DataFrame) -> float:
     content = _graph(onnx, model, medium).SerializeToString()
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     gap = _gap(session, model, medium, check)
-    _refuse(gap, model, len(check))
+    refuse(gap, model, len(check))
     storage.write_bytes(Path(path), content)
     return gap
 
 
-def in_runtime(model: Model) -> Callable[[Inputs], np.ndarray]:
-    """Encoded rows by ONNX Runtime in place of PyTorch: inputs to probabilities or values.
-
-    It is compared with the model on drawn rows first, gaps and codes never seen among them, or on drawn pictures.
-    """
-    medium = exportable(model)
-    _, runtime = (require(name, extra="onnx", purpose="predicting by ONNX Runtime") for name in ("onnx", "onnxruntime"))
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    core = medium.core(model)
-    session = runtime.InferenceSession(core.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    wanted = [given.name for given in core.graph.input]
-
-    def compute(inputs: Inputs) -> np.ndarray:
-        given = {"pictures" if name == "pixels" else name: value.numpy() for name, value in inputs.items()}
-        result: np.ndarray = session.run(None, {name: given[name] for name in wanted})[0]
-        return result if model.task.classes else result[:, 0]
-
-    drawn = medium.drawn(model.encoder)
-    _refuse(_apart(model, compute(drawn), drawn), model, drawn.rows)
-    return compute
-
-
 def _gap(session: Any, model: Model, medium: ExportedRows, frame: pl.DataFrame) -> float:
     result = session.run(None, medium.inputs_for(model.encoder, frame))[0]
-    return _apart(model, result if model.task.classes else result[:, 0], model.encode(frame))
+    return gap_to(model, result if model.task.classes else result[:, 0], model.encode(frame))
 
 
-def _apart(model: Model, found: np.ndarray, inputs: Inputs) -> float:
+def gap_to(model: Model, found: np.ndarray, inputs: Inputs) -> float:
     """The largest gap to the model: of probabilities, or of values relative to their size."""
     if model.task.classes:
         return float(np.abs(found - model.probabilities(inputs)).max())
@@ -77,7 +53,8 @@ def _apart(model: Model, found: np.ndarray, inputs: Inputs) -> float:
     return float((np.abs(found - wanted) / np.maximum(np.abs(wanted), 1e-6 + np.abs(wanted).mean())).max())
 
 
-def _refuse(gap: float, model: Model, rows: int) -> None:
+def refuse(gap: float, model: Model, rows: int) -> None:
+    """LuthierError for a gap that is too large."""
     limit = CLOSE if model.task.classes else CLOSE_VALUES
     if not gap <= limit:
         raise LuthierError(

@@ -110,7 +110,7 @@ class Model:
     def encode(self, frame: Any, *, impute_missing_columns: bool = False, unread: Unread | None = None) -> Inputs:
         """The inputs of a table's rows, as they are encoded; cells that training did not know count in `unread`.
 
-        The table is whatever `luthier.fit` takes: a frame of pandas, Polars or Arrow, a path, an array.
+        The table is whatever `luthier.fit` takes: a frame of pandas, Polars or Arrow, a path, dicts, an array.
         """
         frame = frame if isinstance(frame, pl.DataFrame) else read_source(frame, styles=self.styles).frame
         return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from luthier.errors import ConfigError
-from luthier.exporting.to_onnx import in_runtime
+from luthier.exporting.runtime import in_runtime
 from luthier.records import JsonObject, JsonValue
 from luthier.rows import Inputs
 from luthier.saved import Model
@@ -23,7 +23,8 @@ def by_torch(model: Model) -> Compute:
     return model.probabilities if model.task.is_classes else model.values
 
 
-RUNTIMES: dict[str, Callable[[Model], Compute]] = {"torch": by_torch, "onnx": in_runtime}
+# "auto" begins with PyTorch; `faster_by_onnx` may follow.
+RUNTIMES: dict[str, Callable[[Model], Compute]] = {"auto": by_torch, "torch": by_torch, "onnx": in_runtime}
 
 
 class Answers:
@@ -34,8 +35,13 @@ class Answers:
 
     def __init__(self, model: Model, reader: Reader, runtime: str = "torch") -> None:
         if runtime not in RUNTIMES:
-            raise ConfigError([f"runtime must be {' or '.join(RUNTIMES)}, not '{runtime}'"])
+            raise ConfigError([f"runtime must be {', '.join(RUNTIMES)}, not '{runtime}'"])
         self.model, self._reader, self._compute = model, reader, RUNTIMES[runtime](model)
+        self.runtime = "onnx" if runtime == "onnx" else "torch"
+
+    def compute_by(self, compute: Compute, runtime: str) -> None:
+        """Compute in another way from here on."""
+        self._compute, self.runtime = compute, runtime
 
     def __call__(self, pieces: Sequence[Any]) -> list[JsonObject | None]:
         """The answers to the rows of all pieces, in order."""

@@ -23,7 +23,7 @@ class ServedModel:
 
     def __init__(self, model: Model, runtime: str) -> None:
         self.model, self.runtime = model, runtime
-        self.reader = _reader_of(model)
+        self.reader = reader_of(model)
         self.content = dict(self.reader.content)  # the bodies, as OpenAPI describes them
         self.answers = Answers(model, self.reader, runtime)
         self.batches = RequestBatches(self.answers, quick=self.reader.quick)
@@ -57,6 +57,6 @@ READERS: Mapping[str, Callable[[Model], Reader]] = {  # of all others: rows of c
 }
 
 
-def _reader_of(model: Model) -> Reader:
+def reader_of(model: Model) -> Reader:
     reads: Callable[[Model], Reader] = READERS.get(model.encoder.medium, _of_rows)
     return reads(model)
