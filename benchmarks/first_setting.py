@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from benchmarks.ranks import TARGETS
-from luthier.data import TableEncoder, preprocess_of, read_source
+from luthier.data import TableEncoder, read_source
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Member, Schedule, Settings, step_time, train
 from luthier.nets import DenseSpec
@@ -60,7 +60,7 @@ class Table:
 
     def prepared(self, method: str) -> list[Rows]:
         """Training, validation and test rows as networks take them."""
-        fitted, result = preprocess_of(self.parts[0].numbers, method, self.encoder), []
+        fitted, result = self.encoder.preprocess(self.parts[0].numbers, method), []
         for part in self.parts:
             regression = self.kind == "regression"
             targets = self.transform.standardise(part.targets).float() if regression else part.targets

@@ -2,8 +2,9 @@
 
     python -m benchmarks.serving
 
-A dense network for the bundled table `breast-cancer` is served by PyTorch and by ONNX Runtime in turns; beside it, the
-same server answering /health shows what HTTP itself costs, and `benchmarks.by_hand` what a program of one's own does.
+A dense network for the bundled table `breast-cancer` is served by PyTorch, by ONNX Runtime and by what the server
+chooses, in turns; beside it, the same server answering /health shows what HTTP itself costs, and `benchmarks.by_hand`
+what a program of one's own does.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def main() -> None:
         export_onnx(run.model, exported, read_source("breast-cancer").frame)
         result: dict[str, list[tuple[float, float, float]]] = {}
         for _ in range(TURNS):
-            for runtime in ("torch", "onnx"):
+            for runtime in ("torch", "onnx", "auto"):
                 with served(run.path, runtime) as (address, _):
                     for count in CONNECTIONS:
                         result.setdefault(f"{runtime}, {count} connections", []).append(
@@ -102,9 +103,21 @@ def served(run: Path, runtime: str) -> Iterator[tuple[str, int]]:
         assert result is not None
         try:
             urllib.request.urlopen(f"{result[1]}/health", timeout=60).close()  # a quarter of a second after its line
+            if runtime == "auto":
+                _wait_for_onnx(result[1])
             yield result[1], process.pid
         finally:
             process.send_signal(signal.SIGTERM)
+
+
+def _wait_for_onnx(address: str) -> None:
+    """Until ONNX Runtime has taken over, as it does in some seconds."""
+    for _ in range(600):
+        with urllib.request.urlopen(f"{address}/ready", timeout=60) as answer:
+            if json.load(answer)["runtime"] == "onnx":
+                return
+        time.sleep(0.2)
+    sys.exit("ONNX Runtime has not taken over")
 
 
 def wrk(address: str, path: str, connections: int, script: Path | None) -> tuple[float, float, float]:

@@ -31,6 +31,7 @@ from luthier.search import REGISTRY, TIERS
 from luthier.storage import CACHED
 
 SOURCE = Path(luthier.__file__).parent
+BENCH = ("bench.number", "bench.holds", "bench.note", "bench.draw")  # where labs put what they find
 
 
 def literals(node: ast.AST) -> set[str]:
@@ -47,6 +48,10 @@ def templates(node: ast.AST) -> set[str]:
         if isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Tuple):
             pairs = list(zip(node.targets[0].elts, node.value.elts, strict=False))
         return {text for name, value in pairs if ast.unparse(name) == "template" for text in literals(value)}
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in BENCH:
+        measured = node.args[2:3] if ast.unparse(node.func) == "bench.holds" else []
+        given = [keyword.value for keyword in node.keywords if keyword.arg in ("what", "measured", "why")]
+        return {text for one in (*node.args[:1], *measured, *given) for text in literals(one)}
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         return set()
     place = {"tr": 0, "Message": 0, "_said": 0, "in_a_line": 0, "joined": 1}.get(node.func.id, len(node.args))

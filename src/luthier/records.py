@@ -12,7 +12,7 @@ from luthier.messages import Message, as_message, spoken, tr, with_messages
 Severity = Literal["note", "warning", "error"]
 # What is written as JSON. Records that are read back have types of their own.
 JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
-JsonObject: TypeAlias = "dict[str, JsonValue]"
+JsonObject: TypeAlias = "Mapping[str, JsonValue]"
 Result = TypeVar("Result")
 
 

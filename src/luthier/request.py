@@ -133,7 +133,7 @@ class TaskSection(Section):
     target: Annotated[NamedOrNone, OptionSpec("oooo oo ooo oo")] = None
     """Column to predict."""
     task: Annotated[str | None, OptionSpec("oooo oo ooo oo", alone=True)] = None
-    """regression, count, share, amount, binary, multiclass or ordered; inferred from the target if not given."""
+    """regression, count, share, amount, binary, multiclass, ordered, labels; inferred from the target if not given."""
     order: Annotated[Listed, OptionSpec("oooo oo ooo oo", alone=True)] = ""
     """The levels of an ordered target from low to high, such as low,medium,high."""
     metric: Annotated[Listed, OptionSpec("oooo oo ooo oo", alone=True)] = ""

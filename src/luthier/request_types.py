@@ -33,7 +33,7 @@ class DataOptions(TypedDict, total=False):
     strict: bool | None
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
-    """regression, count, share, amount, binary, multiclass or ordered; inferred from the target if not given."""
+    """regression, count, share, amount, binary, multiclass, ordered, labels; inferred from the target if not given."""
     order: str | Sequence[str] | None
     """The levels of an ordered target from low to high, such as low,medium,high."""
     metric: str | Sequence[str] | None
@@ -71,7 +71,7 @@ class FitOptions(TypedDict, total=False):
     strict: bool | None
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
-    """regression, count, share, amount, binary, multiclass or ordered; inferred from the target if not given."""
+    """regression, count, share, amount, binary, multiclass, ordered, labels; inferred from the target if not given."""
     order: str | Sequence[str] | None
     """The levels of an ordered target from low to high, such as low,medium,high."""
     metric: str | Sequence[str] | None
@@ -154,7 +154,7 @@ class TuneOptions(TypedDict, total=False):
     strict: bool | None
     """Fail on a picture that cannot be read, instead of leaving it out."""
     task: str | None
-    """regression, count, share, amount, binary, multiclass or ordered; inferred from the target if not given."""
+    """regression, count, share, amount, binary, multiclass, ordered, labels; inferred from the target if not given."""
     order: str | Sequence[str] | None
     """The levels of an ordered target from low to high, such as low,medium,high."""
     metric: str | Sequence[str] | None

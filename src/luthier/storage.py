@@ -177,6 +177,7 @@ CACHED = {  # what can be made again, a folder for each kind
     "tables": "rows of tables larger than memory, as Parquet and encoded",
     "vectors": "vectors of texts by large models",
     "fetched": "tables from addresses",
+    "graphs": "models as ONNX Runtime computes them",
 }
 
 

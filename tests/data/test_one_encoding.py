@@ -23,7 +23,8 @@ from luthier.data import Preprocess, TableEncoder, Task, infer_columns, read_bat
 from luthier.data.encode import FIRST_LEVEL, MISSING
 from luthier.data.numerals import NumberStyle
 from luthier.data.values import styles_of
-from luthier.exporting.to_onnx import export_onnx, inputs_for
+from luthier.exporting.exported_rows import exportable
+from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
 from luthier.nets import DenseSpec, build
 from luthier.rows import Inputs
@@ -357,7 +358,7 @@ def test_onnx_runtime(exported: tuple[Model, Path], tmp_path: Path) -> None:
     session = pytest.importorskip("onnxruntime").InferenceSession(folder / "model.onnx")
     for door in ("CSV by people, streamed", "pandas, nullable", "Parquet of dictionaries"):
         frame = FRAMES[door](truth(), tmp_path / "table", styles_of(model.encoder.columns))
-        result = session.run(["probabilities"], inputs_for(model.encoder, frame))[0]
+        result = session.run(["probabilities"], exportable(model).inputs_for(model.encoder, frame))[0]
         wanted = model.predict_proba(truth()).to_numpy()
         np.testing.assert_allclose(result, wanted, atol=1e-5)  # another runtime's float32
 
@@ -376,7 +377,7 @@ def test_a_prediction_does_not_depend_on_the_rows_beside_it(exported: tuple[Mode
     session = pytest.importorskip("onnxruntime").InferenceSession(folder / "model.onnx")
     doors: list[tuple[Callable[[pl.DataFrame], np.ndarray], float]] = [
         (lambda rows: model.predict_proba(rows).to_numpy(), 1e-6),
-        (lambda rows: session.run(["probabilities"], inputs_for(model.encoder, rows))[0], 1e-5),
+        (lambda rows: session.run(["probabilities"], exportable(model).inputs_for(model.encoder, rows))[0], 1e-5),
     ]
     for predict, near in doors:
         wanted = predict(frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from tests.examples.running import blocks, peers_blocks, run_page, run_peers_sid
 
 import luthier
 from luthier.cli.reference import page
+from luthier.data import ENCODERS
+from luthier.recipe.modality import MODALITIES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -24,13 +27,24 @@ EXECUTED = sorted(
 )
 
 
+@pytest.fixture(autouse=True)
+def _modalities_as_they_were() -> Iterator[None]:
+    """A page adds one."""
+    encoders, modalities = dict(ENCODERS), dict(MODALITIES)
+    yield
+    for name in {*ENCODERS} - {*encoders}:
+        del ENCODERS[name]
+    for name in {*MODALITIES} - {*modalities}:
+        del MODALITIES[name]
+
+
 @pytest.mark.parametrize("path", [DOCS / "index.md", *EXECUTED], ids=lambda path: path.stem)
 def test_a_page_runs_as_it_is_printed(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
-    if path.stem == "pictures":
+    if path.stem in ("pictures", "picture-folders"):
         pytest.importorskip("kornia")
     if path.stem == "explain":
         pytest.importorskip("captum")
@@ -51,10 +65,35 @@ def test_the_peers_side_of_a_page_runs_where_the_peer_is_installed(
     run_peers_side(path)
 
 
+@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
+def test_the_first_page_is_short(readme: str) -> None:
+    lines = (ROOT / readme).read_text().splitlines()
+    assert len(lines) <= 120
+    (install,) = (place for place, line in enumerate(lines) if line.startswith("pip install luthier "))
+    assert install < 25, "on the first screen"
+
+
 def test_every_page_is_in_the_contents() -> None:
     contents = (ROOT / "mkdocs.yml").read_text()
     for path in DOCS.rglob("*.md"):
         assert str(path.relative_to(DOCS)) in contents, path
+
+
+ASKED_FOR = {  # the page of each thing that people ask for, by its address
+    "imbalance": "imbalance", "groups": "groups-and-time", "time": "groups-and-time", "weights": "sample-weights",
+    "module": "own-network", "loss": "own-loss", "GPU": "gpu", "cluster": "cluster", "deployment": "deploy",
+    "resume": "resume", "compare": "compare", "reproduce": "reproduce", "text": "text-columns",
+    "pictures": "picture-folders", "larger than memory": "larger-than-memory",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wanted", ASKED_FOR)
+def test_what_people_ask_for_has_a_page_that_the_contents_name(wanted: str) -> None:
+    page = f"how-to/{ASKED_FOR[wanted]}.md"
+    (line,) = (one for one in (ROOT / "mkdocs.yml").read_text().splitlines() if one.endswith(f": {page}"))
+    assert wanted.lower() in line.partition(page)[0].lower()
+    assert f"({ASKED_FOR[wanted]}.md" in (DOCS / "how-to" / "index.md").read_text()
+    assert wanted == "GPU" or list(blocks(DOCS / page)), "it is run as it is printed"
 
 
 def test_the_reference_of_commands_is_what_the_commands_say() -> None:

@@ -18,8 +18,9 @@ from tests.cli.program import luthier as command_line
 import luthier
 from luthier.data.preprocess import METHODS
 from luthier.errors import ConfigError, InputError, LuthierError
+from luthier.exporting.exported_rows import exportable
 from luthier.exporting.graph import normal_quantile
-from luthier.exporting.to_onnx import export_onnx, inputs_for
+from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
 from luthier.runs.export_run import Exported, export_run
 from luthier.runs.screen import SilentScreen
@@ -82,7 +83,7 @@ def test_onnx_runtime_tells_the_same_from_raw_columns(
         outputs = dict(
             zip(
                 [one.name for one in session.get_outputs()],
-                session.run(None, inputs_for(run.model.encoder, some)),
+                session.run(None, exportable(run.model).inputs_for(run.model.encoder, some)),
                 strict=True,
             )
         )
@@ -210,7 +211,7 @@ def test_with_8_bits_the_file_is_smaller_and_the_loss_is_measured(
         assert result.change.low is not None
         assert result.change.low <= result.change.value
         frame = table()
-        inputs = inputs_for(run.model.encoder, frame)
+        inputs = exportable(run.model).inputs_for(run.model.encoder, frame)
         told = [onnxruntime.InferenceSession(path).run(None, inputs)[0] for path in (small, whole)]
         gap = np.abs(told[0] - told[1]) / (1 if run.model.task.classes else np.abs(told[1]).mean())
         assert 0 < gap.mean() < 0.05, name

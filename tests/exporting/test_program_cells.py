@@ -11,8 +11,8 @@ import pytest
 
 from luthier.data import TableEncoder, infer_columns
 from luthier.data.columns import Column
+from luthier.exporting.exported_rows import cells_facts
 from luthier.exporting.plain_model import _code, _moment, _number, _truth, _written
-from luthier.exporting.to_torch import cells_facts
 from luthier.seeds import numpy_generator
 
 NUMBERS: dict[str, list[str]] = {

@@ -52,6 +52,11 @@ ORACLES: dict[str, Oracle] = {
     "average precision": lambda y, p, w: sk.average_precision_score(y, p[:, 1], sample_weight=w),
     "precision at recall 0.8": lambda y, p, w: on_curve(y, p, w)[0],
     "recall at precision 0.8": lambda y, p, w: on_curve(y, p, w)[1],
+    # A label that no row has and none is given has no F1, as a class has none.
+    "f1 micro": lambda y, p, w: sk.f1_score(y, p >= 0.5, sample_weight=w, average="micro", zero_division=np.nan),
+    "hamming loss": lambda y, p, w: sk.hamming_loss(y, p >= 0.5, sample_weight=w),
+    "label ranking loss": lambda y, p, w: sk.label_ranking_loss(y, p, sample_weight=w),
+    "label ranking average precision": lambda y, p, w: sk.label_ranking_average_precision_score(y, p, sample_weight=w),
     "rmse": lambda y, p, w: sk.root_mean_squared_error(y, p, sample_weight=w),
     "mse": lambda y, p, w: sk.mean_squared_error(y, p, sample_weight=w),
     "mae": lambda y, p, w: sk.mean_absolute_error(y, p, sample_weight=w),
@@ -75,7 +80,7 @@ ORACLES: dict[str, Oracle] = {
 
 POSITIVE = ("rmsle", "msle", "poisson deviance", "tweedie deviance 1.5")  # of values that are not negative
 UNDEFINED = {"f1", "auc", "auc ovr", "r2", "kappa", "quadratic kappa", "average precision"}
-UNDEFINED |= {"precision at recall 0.8", "recall at precision 0.8"}
+UNDEFINED |= {"precision at recall 0.8", "recall at precision 0.8", "f1 micro"}
 
 
 def on_curve(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> tuple[float, float]:
@@ -99,6 +104,8 @@ def drawn(name: str, case: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | No
         if name in POSITIVE:
             y, p = np.abs(y), np.abs(p) + 1e-9 * scale
         return y, p[:, None] + scale * g.normal(size=(rows, 4)) if METRICS[name].of_law else p, w
+    if METRICS[name].kinds == ("labels",):
+        return *labels(rows, g), w
     classes = 2 if METRICS[name].kinds == ("binary",) else int(g.integers(2, 9 if name.startswith("top") else 6))
     y = g.choice(g.permutation(classes)[: g.integers(1, classes + 1)], rows)
     p = g.dirichlet([g.choice([0.05, 1.0])] * classes, rows)
@@ -109,6 +116,13 @@ def drawn(name: str, case: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | No
     if g.random() < 0.2:
         p = np.eye(classes)[y]  # a perfect answer
     return y, p, w
+
+
+def labels(rows: int, g: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Labels that some rows have, none or all of them, and their probabilities, often tied."""
+    shape = rows, int(g.integers(2, 7))
+    y = (g.random(shape) < g.choice([0.0, 0.2, 0.6, 1.0])).astype(int)
+    return y, y + 0.0 if g.random() < 0.1 else g.random(shape).round(int(g.integers(1, 8)))
 
 
 def expected_of(name: str, y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
@@ -159,6 +173,25 @@ def test_ways_of_weighing_are_scored_like_copies_of_rows(name: str) -> None:
             np.testing.assert_allclose(result[0, k].item(), expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["f1 macro", "f1 weighted", "log loss"])
+def test_scores_of_classes_are_those_of_labels_too(name: str) -> None:
+    g = numpy_generator(0, "labels", name)
+    for _ in range(CASES):
+        y, p = labels(int(g.choice([1, 5, 40])), g)
+        if name == "f1 weighted" and not y.any():
+            continue  # the mean by rows of labels that no row has
+        w = g.random(len(y)) + 0.01
+        if name == "log loss":
+            each = [sk.log_loss(one, q, sample_weight=w, labels=[0, 1]) for one, q in zip(y.T, p.T, strict=True)]
+            expected = float(np.mean(each))
+        else:
+            average = name.removeprefix("f1 ")
+            expected = sk.f1_score(y, p >= 0.5, sample_weight=w, average=average, zero_division=np.nan)
+        result = METRICS[name].value(torch.from_numpy(y), torch.from_numpy(p)[None], torch.from_numpy(w)[None], 1)
+        np.testing.assert_allclose(result.item(), expected, rtol=1e-9)
+    assert METRICS[name].of_outputs(torch.tensor([[[2.0, -2.0]]]), torch.tensor([[1.0, 0.0]])).isfinite().all()
+
+
 def test_a_perfect_answer_has_a_perfect_f1_though_a_class_is_absent() -> None:
     y = torch.tensor([0, 1, 0, 1])
     assert METRICS["f1"].value(y, torch.eye(3)[y][None], torch.ones(1, 4), 1).item() == 1.0
@@ -191,6 +224,8 @@ def test_outputs_of_a_stack_are_scored_member_by_member(name: str, weights: torc
     elif WATCHED[name].kinds == ("binary",):
         Z, y = ONE, SIDES
         predictions = torch.cat([1 - ONE.sigmoid(), ONE.sigmoid()], -1).numpy()
+    elif WATCHED[name].kinds == ("labels",):
+        Z, y, predictions = LOGITS, (LOGITS[0] + LOGITS[1] > 0).float(), LOGITS.sigmoid().numpy()
     else:
         Z, y, predictions = LOGITS, CLASSES, LOGITS.softmax(-1).numpy()
     w = None if weights is None else weights.numpy()

@@ -52,7 +52,12 @@ from luthier.recipe.decisions.machinery_checks import GradientsEvidence, Overfit
 from luthier.recipe.decisions.quantile_choice import QuantileEvidence
 from luthier.recipe.decisions.remedy import NoRemedyEvidence, RemedyEvidence, StandingLosses, Variant
 from luthier.recipe.decisions.row_parts import SplitEvidence, TextEvidence
-from luthier.recipe.decisions.starting_network import ConvnetEvidence, TextNetworkEvidence, WidthEvidence
+from luthier.recipe.decisions.starting_network import (
+    ConvnetEvidence,
+    MixedNetworkEvidence,
+    TextNetworkEvidence,
+    WidthEvidence,
+)
 from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
 from luthier.recipe.ledger import Ledger
 from luthier.records import Entry, noted
@@ -112,6 +117,7 @@ CASES: list[tuple[Evidence[Any], Any, Evidence[Any] | None]] = [
     (WidthEvidence(64, 10, 1078), 37, WidthEvidence(64, 10, 10**6)),
     (ConvnetEvidence(28, 28), [16, 32, 64], ConvnetEvidence(64, 64)),
     (TextNetworkEvidence(32), "bag", None),
+    (MixedNetworkEvidence(28, 28, 2, 0, 0, 64), [16, 32, 64], MixedNetworkEvidence(64, 64, 2, 0, 0, 64)),
     (
         InputsEvidence((EncodingLosses("standardise", (0.5, 0.6)), EncodingLosses("quantile", (0.4, 0.5))), (0.001,)),
         "quantile",

@@ -74,6 +74,23 @@ def test_auto_takes_a_device_whose_steps_are_faster(
     assert found.device == wanted
 
 
+def test_the_end_keeps_the_seconds_that_looking_at_columns_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what an evaluation took: a second for the rows of iris would be minutes, of which a part is kept."""
+    original: Callable[..., Any] = planning.plan_budget
+
+    def finish(evaluation: float) -> float:
+        def timer(members: Sequence[Any], *parts: Any, **asked: Any) -> tuple[float, float]:
+            return 1e-3 * len(members), evaluation
+
+        monkeypatch.setattr("luthier.recipe.run.plan_budget", lambda runner: original(runner, timer=timer))
+        return float(planned(budget="60s", device="cpu").finish_seconds)
+
+    # 4 columns, 5 times 1,000 rows each, and 4 columns set to 10 values in 500 rows: 40,000 rows of 10 networks; an
+    # evaluation is of 32 networks and 24 rows. What experiments deliver takes twice as long.
+    assert finish(0.001) == pytest.approx(2 * (3.0 + 0.02 * 60 + 0.001 * 400_000 / (32 * 24)), rel=0.05)
+    assert finish(1.0) == pytest.approx(2 * 0.25 * 60)
+
+
 def test_populations_train_where_the_plan_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings of every training name the runner's device: a device without numbers stops the first."""
     monkeypatch.setattr("luthier.recipe.run.settle", lambda runner, planned: torch.device("meta"))

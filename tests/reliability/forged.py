@@ -394,16 +394,21 @@ def make_bases(folder: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def make_more_bases(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """And those that take longer: several targets, and a search."""
+    """And those that take longer: several targets of two kinds that share their networks, and a search."""
     rows = folder / "several.csv"
     draw = random.Random(1)
-    table = {name: [draw.gauss(0, 1) for _ in range(120)] for name in ("a", "b", "first", "second")}
-    pl.DataFrame(table).write_csv(rows)
+    table = {name: [draw.gauss(0, 1) for _ in range(160)] for name in ("a", "b", "first")}
+    lacking = [draw.choice(("up", "down", "down", None)) for _ in range(160)]
+    pl.DataFrame(table | {"second": lacking}).write_csv(rows)
     several = luthier.fit_several(
         rows, ["first", "second"], budget="60steps", run=folder / "several", screen=SilentScreen()
     )
     luthier.tune_table(rows, target="first", trials=4, epochs=2, confirm=2, workers=1, run=folder / "search")
-    return {"several": (several.path, rows), "search": (folder / "search", rows)}
+    return {
+        "several": (several.path, rows),
+        "a head": (several.path / "second", rows),
+        "search": (folder / "search", rows),
+    }
 
 
 def followed(numbers: Iterable[int], seconds: float, line: Callable[[], str]) -> Iterator[int]:

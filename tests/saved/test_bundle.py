@@ -44,10 +44,15 @@ def test_a_model_predicts_the_same_after_reading(result: luthier.Result, tmp_pat
 def test_rows_come_in_whatever_holds_a_table(result: luthier.Result, tmp_path: Path) -> None:
     model = luthier.load(result.path)
     FRAME.write_csv(tmp_path / "rows.csv")
-    for rows in (FRAME.to_pandas(), FRAME.to_arrow(), FRAME.lazy(), tmp_path / "rows.csv", str(tmp_path / "rows.csv")):
+    frames = FRAME.to_pandas(), FRAME.to_arrow(), FRAME.lazy()
+    for rows in (*frames, tmp_path / "rows.csv", str(tmp_path / "rows.csv"), FRAME.to_dicts(), FRAME.to_dict()):
         assert model.predict(rows).equals(model.predict(FRAME))
         assert model.predict_proba(rows).equals(model.predict_proba(FRAME))
-    for odd in (3, None, [1, 2], {"x": [1]}):
+    for row, wanted in zip(FRAME.to_dicts(), model.predict(FRAME), strict=True):
+        assert model.predict(row).to_list() == [wanted]
+    with pytest.raises(InputError, match="the dicts are not a table"):
+        model.predict({"x": [1, 2], "c": ["a"]})
+    for odd in (3, None, [1, 2], [{"x": 1, "c": "a"}, 3]):
         with pytest.raises(InputError, match="is not a table"):
             model.predict(odd)
 

@@ -27,6 +27,7 @@ from luthier.search import (
     Search,
     SearchOutcome,
     Space,
+    Watched,
     executor_for,
     sensitivity,
     space_from,
@@ -66,7 +67,7 @@ def search(
     executor = executor_for("local", nets, folder, workers)
     journal = Journal(folder / "journal.jsonl")
     try:
-        return Search(nets, space, wanted, executor, journal, interrupted=interrupted, tell=tell).run()
+        return Search(nets, space, wanted, executor, journal, watched=Watched(tell, interrupted)).run()
     finally:
         executor.close()
 

@@ -78,9 +78,10 @@ class ThreadServer(Client):
 
 
 class ProcessServer(Client):
-    """`luthier serve` in a process of its own."""
+    """`luthier serve` in a process of its own; by PyTorch, unless a runtime is asked for."""
 
     def __init__(self, model: Path, *options: str, **environment: str) -> None:
+        options = options if "--runtime" in options else ("--runtime", "torch", *options)
         command = [sys.executable, "-m", "luthier", "serve", str(model), "--port", "0", *options]
         everything = {**os.environ, **environment}
         self.process = warm.Popen(command, stdout=warm.PIPE, stderr=warm.STDOUT, text=True, env=everything)

@@ -6,13 +6,18 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
@@ -21,8 +26,12 @@ from tests.serving import models
 from tests.serving.asking import Client, ProcessServer, ThreadServer
 from tests.serving.neighbours import ROW
 
-from luthier.serving import reloading
+from luthier.rows import Inputs
+from luthier.saved import Model
+from luthier.serving import faster, reloading
+from luthier.serving.predictions import Answers, Compute
 from luthier.serving.request_log import JsonLines
+from luthier.serving.served_model import reader_of
 
 BODY = json.dumps({"rows": [ROW]}).encode()
 ROOT = Path(__file__).parents[2]
@@ -96,13 +105,68 @@ def test_ready_is_whether_the_model_answers() -> None:
     model = models.table()
     server = ThreadServer(model, token="a-secret")
     try:
-        assert server.ask(None, path="/ready") == (200, {"status": "ready"})
+        assert server.ask(None, path="/ready") == (200, {"status": "ready", "runtime": "torch"})
         for parameter in model.nets[0].parameters():
             parameter.data.fill_(float("nan"))
-        assert server.ask(None, path="/ready") == (503, {"status": "not ready"})
+        assert server.ask(None, path="/ready") == (503, {"status": "not ready", "runtime": "torch"})
         assert server.ask(None, path="/health")[0] == 200
     finally:
         server.end()
+
+
+def test_onnx_runtime_takes_over_few_rows_while_requests_are_answered(tmp_path: Path) -> None:
+    """Of each model anew, and a model that cannot be exported stays with PyTorch, which the log says."""
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    path = models.saved(models.table(), tmp_path)
+    server = ProcessServer(path, "--runtime", "auto", "--watch", LUTHIER_CACHE=str(tmp_path / "cache"))
+
+    def runtime() -> str:
+        return str(server.ask(None, path="/ready")[1]["runtime"])
+
+    try:
+        before = server.ask(BODY)[1]["predictions"][0]["probabilities"]["yes"]
+        assert set(asked_meanwhile(server, lambda: until(lambda: runtime() == "onnx", 500))) == {200}
+        assert server.ask(BODY)[1]["predictions"][0]["probabilities"]["yes"] == pytest.approx(before, abs=1e-5)
+        models.text().save(path.with_suffix(".new"))
+        os.replace(path.with_suffix(".new"), path)
+        until(lambda: runtime() == "torch")
+        body = json.dumps({"rows": [{"said": "so"}]}).encode()
+        assert server.ask(body)[0] == 200
+    finally:
+        _, message = server.end()
+    assert re.search(r"ONNX Runtime computes up to \d+ rows at a time", message)
+    assert "PyTorch computes all answers: a model of text cannot be exported" in message
+
+
+def test_answers_of_many_rows_stay_with_pytorch_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each size is timed, up to the first at which ONNX Runtime is the slower one."""
+    model = models.table()
+    answers = Answers(model, reader_of(model), "auto")
+    seen: list[int] = []
+
+    def slower_from_64(_: Model) -> Compute:
+        def compute(inputs: Inputs) -> np.ndarray:
+            seen.append(inputs.rows)
+            time.sleep(0.05 if inputs.rows >= 64 else 0)
+            return np.zeros((inputs.rows, 2))
+
+        return compute
+
+    def slow(_: Model) -> Compute:
+        def compute(inputs: Inputs) -> np.ndarray:
+            time.sleep(0.02)
+            return np.ones((inputs.rows, 2))
+
+        return compute
+
+    monkeypatch.setattr(faster, "in_runtime", slower_from_64)
+    monkeypatch.setattr(faster, "by_torch", slow)
+    assert faster.put(answers) == 16
+    assert max(seen) == 64
+    assert answers.runtime == "onnx"
+    few, many = (answers._compute(Inputs(numbers=torch.zeros(rows, 1))) for rows in (16, 17))
+    assert (few.max(), many.min()) == (0, 1)
 
 
 def test_a_request_is_a_line_of_the_log_without_what_it_held(caplog: pytest.LogCaptureFixture) -> None:
@@ -148,6 +212,15 @@ def test_workers_answer_together_are_replaced_and_reload(tmp_path: Path) -> None
     assert code == 0
     assert '"message": "the model at' in message
     assert "Traceback" not in message
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    place = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    program = shutil.which("hadolint", path=place)
+    if program is None:
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run([program, str(ROOT / "Dockerfile")], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_the_container_runs_as_nobody_special_and_says_how_it_is() -> None:

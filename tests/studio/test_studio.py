@@ -26,6 +26,7 @@ from luthier.engine import Snapshot
 from luthier.engine.checkpoint import FileCheckpoint
 from luthier.labs.neuron import learn
 from luthier.labs.pages import gallery_page, page_html
+from luthier.messages import speaking, spoken
 from luthier.recipe.decisions.target_task import PositiveEvidence
 from luthier.runs.screen import SilentScreen
 from luthier.studio.app import OFFLINE, PAGES, make_app
@@ -94,6 +95,37 @@ def test_nobody_comes_in_without_the_token(runs: Path) -> None:
     assert client.post("/_dash-update-component", json={}).status_code == 401
     assert client.get("/?token=secret").status_code == 302
     assert client.get("/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "title"), [("zh-CN,zh;q=0.9,en;q=0.5", "过拟合"), ("de,en;q=0.8", "Overfitting"), ("", "Overfitting")]
+)
+def test_the_studio_speaks_the_browsers_language(runs: Path, asked: str, title: str) -> None:
+    client = make_app([runs]).server.test_client()
+    headers = {"Accept-Language": asked}
+    language = "zh" if "zh" in asked else "en"
+    assert f'<html lang="{language}">' in client.get("/", headers=headers).text
+    layout = client.get("/_dash-layout", headers=headers).get_data(as_text=True)
+    assert title in json.dumps(json.loads(layout), ensure_ascii=False)
+
+
+def test_a_language_asked_for_goes_before_the_browsers(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with speaking("zh"):
+        client = make_app([runs]).server.test_client()
+    assert '<html lang="zh">' in client.get("/", headers={"Accept-Language": "en"}).text
+    monkeypatch.setenv("LUTHIER_LANG", "en")
+    client = make_app([runs]).server.test_client()
+    assert '<html lang="en">' in client.get("/", headers={"Accept-Language": "zh"}).text
+
+
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
+def test_a_page_in_chinese_names_all_that_it_shows(page: Any) -> None:
+    with speaking("zh"):
+        result = page.compute(page.start())
+        said = [page.title, page.claim, *(one.label for one in page.controls), *(words for words, _ in result.figures)]
+        said += [axis.title.text for _, figure in result.figures for axis in (figure.layout.xaxis, figure.layout.yaxis)]
+        plain = [text for one in said if one and not re.search("[\u4e00-\u9fff]", text := spoken(one))]
+    assert set(plain) <= {"dropout", "epoch", "x", "y", "z4"}
 
 
 def test_every_lab_leads_to_its_offline_page(runs: Path) -> None:

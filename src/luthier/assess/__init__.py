@@ -48,6 +48,7 @@ from luthier.assess.judgement import (
     TrialFacts,
     UnlikeRows,
 )
+from luthier.assess.label_scores import LabelScore, label_scores
 from luthier.assess.learning_curve import fit_power_law, more_rows
 from luthier.assess.register import Register, SealHistory
 from luthier.assess.row_intervals import Coverage, RowIntervals, ThirdCoverage
@@ -76,6 +77,7 @@ __all__ = [
     "Headline",
     "Inside",
     "JudgedBaseline",
+    "LabelScore",
     "Level",
     "PastCheck",
     "PictureSheet",
@@ -113,6 +115,7 @@ __all__ = [
     "fit_power_law",
     "fit_temperature",
     "half_width",
+    "label_scores",
     "measure",
     "more_rows",
     "of_second",

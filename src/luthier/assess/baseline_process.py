@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import sys
 import threading
 import time
@@ -140,16 +141,18 @@ class _Baseline(NamedTuple):
 
 def _fitted(name: str, training: dict[str, np.ndarray], task: dict[str, Any], log: bool) -> _Baseline:
     """A baseline fitted on the training rows, a regression's targets on the log scale or on their own."""
-    regression = not task["classes"]
+    labels, regression = training["targets"].ndim == 2, not task["classes"]
     name = name if of_quantile(name) is None else TREES
-    taken = _some(training, (MOST_PICTURES if task["pictures"] else MOST_ROWS).get(name), regression)
+    taken = _some(training, (MOST_PICTURES if task["pictures"] else MOST_ROWS).get(name), regression or labels)
     of_text = name.endswith((TF_IDF, VECTORS))
-    if not regression and (name in INNER_SPLITS or of_text):
+    if not regression and not labels and (name in INNER_SPLITS or of_text):
         taken = _repeated(taken)
     if of_text:
         model = _of_text(name, taken, task["sizes"], task["words"], regression)
     else:
         model = _model(name, taken, task["sizes"], regression, task["loss"])
+    if labels:  # a file of its own, by its path too
+        model = runpy.run_path(str(Path(__file__).with_name("label_by_label.py")))["label_by_label"](model)
     model.fit(_inputs(taken), _targets(taken, task, log), **_weights(name, model, taken))
     inputs, targets = _inputs(training), _targets(training, task, log)
     # Duan's factor: the mean of exp is not exp of the mean; a quantile of exp is exp of the quantile.

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,11 +29,23 @@ from luthier.assess.baseline_process import (
     write_arrays,
 )
 from luthier.data import Task, flat
+from luthier.records import JsonObject
 from luthier.rows import Rows
 from luthier.storage import explained
 
 POLL_SECONDS = 0.02
 FOLDER = ".baselines-"  # how its name begins, below a run's
+
+
+class ValueBaselines(NamedTuple):
+    """What baselines of values learn: a loss in scikit-learn's words with its quantile, and quantiles, which trees of
+    their own learn."""
+
+    loss: tuple[str, float] = ("squared_error", 0.5)
+    levels: tuple[float, ...] = ()
+
+
+OF_MEANS = ValueBaselines()
 
 
 class BaselineRun:
@@ -51,10 +63,10 @@ class BaselineRun:
         sizes: tuple[int, ...],
         words: tuple[int, int, int] = (0, 0, 0),  # tokens, how many of these are pieces, and vectors
         place: Path | None = None,
-        loss: tuple[str, float] = ("squared_error", 0.5),  # of values, in scikit-learn's words, and its quantile
-        levels: tuple[float, ...] = (),  # of quantiles, which trees of their own learn
+        values: ValueBaselines = OF_MEANS,
     ) -> None:
-        self.task, self.loss, self._weighed = task, loss, training.weights is not None
+        levels = values.levels
+        self.task, self.loss, self._weighed = task, values.loss, training.weights is not None
         usual = names_for(task.traits.baselines, text=words[0] > 0, vectors=words[2] > 0)
         self.names = (*usual, *(quantile_trees(level) for level in levels if TREES in usual))
         with explained(place or Path(tempfile.gettempdir())):
@@ -64,14 +76,16 @@ class BaselineRun:
 
     def _begun(self, pictures: bool, sizes: tuple[int, ...], words: tuple[int, int, int]) -> subprocess.Popen[bytes]:
         task = self.task
-        facts: dict[str, Any] = {
+        facts: JsonObject = {
             "classes": len(task.classes),
             "log_scale": task.log_scale,
             "bounds": (task.traits.lowest, task.traits.highest),
             "sizes": sizes,
             "loss": self.loss,
+            "pictures": pictures,
+            "words": words,
+            "names": self.names,
         }
-        facts |= {"pictures": pictures, "words": words, "names": self.names}
         (self.folder / "task.json").write_text(json.dumps(facts))
         environment = {
             **os.environ,

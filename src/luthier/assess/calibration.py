@@ -1,4 +1,7 @@
-"""Whether probabilities mean what they say, and how far off values are. Fitted on validation rows."""
+"""Whether probabilities mean what they say, and how far off values are. Fitted on validation rows.
+
+N rows, C classes. Labels have targets y [N, C] of 0 and 1: each label of a row is a case of its own, of two classes.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,40 @@ NOMINAL = 0.9
 EQUAL = 1e-9  # rows: sums of weights that differ by less are equal but for rounding
 
 
-def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities [N, C] sharpened (temperature below 1) or softened (above 1).
+def tempered(probabilities: np.ndarray, temperature: float, *, each: bool = False) -> np.ndarray:
+    """Probabilities [N, C] sharpened (temperature below 1) or softened (above 1); those of labels `each` by itself.
 
     >>> tempered(np.array([[0.5, 0.5]]), 2.0).tolist()
     [[0.5, 0.5]]
+    >>> tempered(np.array([[0.8, 0.5]]), 0.5, each=True).round(3).tolist()
+    [[0.941, 0.5]]
     """
+    if each:
+        return tempered(_of_two(probabilities), temperature)[:, 1].reshape(probabilities.shape)
     logs = np.log(np.clip(probabilities, 1e-12, None)) / temperature
     logs -= logs.max(1, keepdims=True)
     powers = np.exp(logs)
     return np.asarray(powers / powers.sum(1, keepdims=True))
 
 
+def _of_two(probabilities: np.ndarray) -> np.ndarray:
+    """The probabilities of labels [N, C] as those of no and yes [N C, 2]."""
+    yes = probabilities.reshape(-1)
+    return np.stack([1 - yes, yes], 1)
+
+
+def _cases(
+    probabilities: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Rows of classes as they are, rows of labels label by label."""
+    if y.ndim == 1:
+        return probabilities, y, weights
+    return _of_two(probabilities), y.reshape(-1).astype(int), None if weights is None else weights.repeat(y.shape[1])
+
+
 def fit_temperature(probabilities: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:
     """The temperature with the lowest (weighted) log loss (Guo and others, 2017), between 1/4 and 4."""
+    probabilities, y, weights = _cases(probabilities, y, weights)
 
     def loss(log_temperature: float) -> float:
         p = tempered(probabilities, float(np.exp(log_temperature)))
@@ -62,6 +85,7 @@ class Reliability:
 
 def reliability(probabilities: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> Reliability:
     """Bins of confidence with their accuracy and the rows in them, and the expected calibration error over them."""
+    probabilities, y, weights = _cases(probabilities, y, weights)
     confidence, right = probabilities.max(1), probabilities.argmax(1) == y
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     w = np.ones(len(y)) if weights is None else weights

@@ -18,6 +18,7 @@ import scipy
 
 from luthier.assess.distribution_shift import count_test, holm, shares_index, stability_index
 from luthier.messages import Message, with_messages
+from luthier.records import JsonObject
 
 LEVEL = 0.025
 MATTERS = 0.1  # a tenth of the rows would have to move for the distributions to agree
@@ -57,7 +58,7 @@ class Profile:
             },
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The profile as plain JSON values."""
         return {"rows": self.rows, "numbers": self.numbers, "missing": self.missing, "codes": self.codes}
 
@@ -81,9 +82,9 @@ class DriftRow:
     chance: float = 1.0
     index: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The row as plain JSON values."""
-        content: dict[str, Any] = with_messages(asdict(self))
+        content: JsonObject = with_messages(asdict(self))
         return content
 
 

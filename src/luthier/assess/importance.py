@@ -17,7 +17,8 @@ from luthier.schema_types import Text, Undefined
 from luthier.seeds import numpy_generator
 
 REPEATS = 5
-MOST_ROWS = 1000
+MOST_ROWS, FEWEST_ROWS = 1000, 250
+OUTPUTS = 200_000  # of a prediction: of hundreds of classes fewer rows are asked
 
 Predict = Callable[[Inputs], np.ndarray]
 
@@ -55,7 +56,7 @@ def permutation_importance(
     >>> [row.column for row in found], found[1].drop
     (['a', 'b'], 0.0)
     """
-    rows = min(len(y), MOST_ROWS)
+    rows = min(len(y), MOST_ROWS if task is None else max(FEWEST_ROWS, min(MOST_ROWS, OUTPUTS // task.outputs)))
     inputs = inputs.map(lambda value: value[:rows])
     y, weights = y[:rows], None if weights is None else weights[:rows]
     sign = metric_named(metric).sign

@@ -7,6 +7,7 @@ A prediction is class probabilities [N, C], or values [N] on the target's own sc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -113,22 +114,25 @@ def measure(
             of,
             Message("no interval: {result} {kind}, fewer than {fewest}", result=result, kind=units.kind, fewest=FEWEST),
         )
-    ends = _ends(metric, value, y, prediction, np.ones(len(y)) if weights is None else weights, unit, seed, task)
+    scored = _Scored(metric, y, prediction, np.ones(len(y)) if weights is None else weights, task)
+    ends = _ends(scored, value, unit, seed)
     if ends is None:
         return Measure(metric, value, None, None, len(y), of, "no interval: too few rows of a class")
     return Measure(metric, value, min(ends[0], value), max(ends[1], value), len(y), of)
 
 
-def _ends(
-    metric: str,
-    value: float,
-    y: np.ndarray,
-    prediction: np.ndarray,
-    weights: np.ndarray,
-    unit: np.ndarray,
-    seed: int,
-    task: Task | None,
-) -> tuple[float, float] | None:
+class _Scored(NamedTuple):
+    """A metric of predictions [N, C] or [N], whose rows count by weights [N]."""
+
+    metric: str
+    y: np.ndarray
+    prediction: np.ndarray
+    weights: np.ndarray
+    task: Task | None
+
+
+def _ends(scored: _Scored, value: float, unit: np.ndarray, seed: int) -> tuple[float, float] | None:
+    metric, y, prediction, weights, task = scored
     known = metric_named(metric)
     if not known.smooth:
         return bootstrap_ends(lambda w: _scores(metric, y, prediction, w, task), weights, unit, seed)
@@ -151,7 +155,7 @@ def _ends(
 
 def _rarest(metric: str, y: np.ndarray, unit: np.ndarray) -> int:
     """How many units a score rests on where all are right or all are wrong: those of the rarest class."""
-    if metric == "accuracy":
+    if metric == "accuracy" or y.ndim == 2:
         return int(unit.max()) + 1
     return min(len(np.unique(unit[y == label])) for label in np.unique(y))
 

@@ -171,7 +171,7 @@ def _upper_tail(losses: np.ndarray, count: np.ndarray, rng: np.random.Generator)
     order = np.argsort(losses)
     body, tail = order[: units - largest], order[units - largest :]
     start = max(float(losses[body[-1]]), 1e-12 * float(losses[tail[-1]]))
-    slope = float(np.log(losses[tail] / start).mean())
+    slope = float(np.log(np.maximum(losses[tail], start) / start).mean())
     exponent = max(LIGHTEST, (1 - 1 / largest) / max(slope, 1e-9))
     truth = losses[body] @ count[body] + count[tail].sum() * exponent * start / (exponent - 1)
     beyond = rng.random((RESAMPLES, units)) < largest / units

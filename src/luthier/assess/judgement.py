@@ -14,6 +14,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, WrapV
 from luthier.assess.calibration import Reliability
 from luthier.assess.conformal import SetFigures
 from luthier.assess.importance import ColumnImportance
+from luthier.assess.label_scores import LabelScore
 from luthier.assess.register import SealHistory
 from luthier.assess.row_intervals import Coverage
 from luthier.assess.subgroups import SubgroupScore, WorstCase
@@ -70,7 +71,7 @@ class JudgedBaseline:
 class SeedScore:
     """A network alone."""
 
-    seed: Text
+    seed: MessageText
     value: Undefined
     validation: Undefined = float("nan")
 
@@ -116,7 +117,7 @@ class TrialFacts:
 
     stage: Text
     population: Text
-    label: Text
+    label: MessageText
     inputs: Text
     rule: Text
     schedule: Text
@@ -127,7 +128,7 @@ class TrialFacts:
     dropout: list[Share]
     train_loss: Undefined
     validation_loss: Undefined
-    status: Text
+    status: MessageText
     member: Count = 0
     l2: Number = 0.0
     weight_decay: Number = 0.0
@@ -242,6 +243,7 @@ class Scores:
     calibration: Reliability | Coverage | None = None
     positive: Text = ""
     confusion: Confusion | None = None
+    labels: list[LabelScore] = field(default_factory=list)
     predicted: PredictedPoints | None = None
     quantiles: list[QuantileScore] = field(default_factory=list)
     no_better_than_constant: SaidFinding | None = None

@@ -19,6 +19,7 @@ from luthier.assess.fingerprints import Secret, secret_of
 from luthier.assess.row_record import OPEN, SEALED, RowRecord
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.messages import Message, joined, with_messages
+from luthier.records import JsonObject
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,9 @@ class SealHistory:
             return Message("measured once, on rows that no earlier run on this machine has read or learnt from")
         return Message("measured once by this run; whether other runs have seen these rows is not counted")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The history as plain JSON values, with its sentence."""
-        content: dict[str, Any] = with_messages({**asdict(self), "sentence": self.sentence})
+        content: JsonObject = with_messages({**asdict(self), "sentence": self.sentence})
         return content
 
     @classmethod

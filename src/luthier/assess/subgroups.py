@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy
@@ -18,9 +19,11 @@ RESAMPLES = 500
 
 
 def row_errors(kind: str, y: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """An error for each row [N]: 1 for a wrong class, the absolute difference for a value."""
+    """An error for each row [N]: 1 for a wrong class, the share of wrong labels, a value's absolute difference."""
     if kind == "regression":
         return np.asarray(np.abs(prediction - y))
+    if kind == "labels":
+        return np.asarray(((prediction >= 0.5) != (y > 0)).mean(1))
     return np.asarray((prediction.argmax(1) != y).astype(float))
 
 
@@ -38,12 +41,15 @@ class SubgroupScore:
 
 @dataclass(frozen=True)
 class WorstCase:
-    """A row with a bad prediction; of classes their numbers, and the probability of the one that was predicted."""
+    """A row with a bad prediction; of classes their numbers, and the probability of the one that was predicted; of
+    labels how many, and which."""
 
     row: Count
     true: int | float
     predicted: int | float
     probability: Number | None = None
+    true_labels: list[Text] = field(default_factory=list)
+    predicted_labels: list[Text] = field(default_factory=list)
 
 
 def subgroup_scores(
@@ -103,14 +109,18 @@ def worst_cases(
     most: int = 10,
     *,
     taken: np.ndarray | None = None,
+    names: Sequence[str] = (),
 ) -> list[WorstCase]:
     """The rows with the largest errors: their numbers in the table, the truth and what was predicted.
 
     `taken` [N] are the classes that rows are taken for, where a threshold says so; else the likeliest.
+    Of labels, which have `names`, it says which a row is answered with [N, K].
     """
     if kind == "regression":
         order = np.argsort(-np.abs(prediction - y))[:most]
         return [WorstCase(int(rows[i]), float(y[i]), float(prediction[i])) for i in order]
+    if kind == "labels":
+        return _worst_lists(y, prediction, rows, most, prediction >= 0.5 if taken is None else taken > 0, names)
     taken = prediction.argmax(1) if taken is None else taken
     given = prediction[np.arange(len(y)), y]
     order = np.argsort(given)[:most]
@@ -118,4 +128,23 @@ def worst_cases(
         WorstCase(int(rows[i]), int(y[i]), int(taken[i]), float(prediction[i, taken[i]]))
         for i in order
         if taken[i] != y[i]
+    ]
+
+
+def _worst_lists(
+    y: np.ndarray, prediction: np.ndarray, rows: np.ndarray, most: int, taken: np.ndarray, names: Sequence[str]
+) -> list[WorstCase]:
+    """Of labels [N, K] the rows with the largest loss."""
+    own = y > 0
+    surprise = -np.log(np.clip(np.where(own, prediction, 1 - prediction), 1e-12, None)).sum(1)
+    return [
+        WorstCase(
+            int(rows[i]),
+            int(own[i].sum()),
+            int(taken[i].sum()),
+            true_labels=[name for name, has in zip(names, own[i], strict=True) if has],
+            predicted_labels=[name for name, has in zip(names, taken[i], strict=True) if has],
+        )
+        for i in np.argsort(-surprise, kind="stable")[:most]
+        if (taken[i] != own[i]).any()
     ]

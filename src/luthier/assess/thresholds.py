@@ -102,10 +102,10 @@ def at_threshold(probabilities: np.ndarray, threshold: float | np.ndarray) -> np
 
 
 class Decision(Protocol):
-    """Which class is answered, of several."""
+    """Which class of several is answered, or which labels are."""
 
-    def classes(self, probabilities: np.ndarray) -> np.ndarray:
-        """Class numbers [N] of probabilities [N, C]."""
+    def seen(self, probabilities: np.ndarray) -> np.ndarray:
+        """1 for what is answered, 0 for others [N, C], of probabilities [N, C]."""
         ...
 
 
@@ -115,7 +115,7 @@ def seen_by(metric: str, prediction: np.ndarray, threshold: float, decision: Dec
     if not metric_named(metric).of_classes:
         return prediction
     if decision is not None:
-        return np.asarray(np.eye(prediction.shape[1])[decision.classes(prediction)])
+        return decision.seen(prediction)
     return at_threshold(prediction, threshold) if threshold != 0.5 else prediction
 
 

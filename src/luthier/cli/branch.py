@@ -56,7 +56,7 @@ def branch(
     """Start a new run from a step of an earlier one; it keeps the settings, and the decisions before that step."""
     from luthier.runs import relocate
     from luthier.runs.calls import Call
-    from luthier.runs.continuing import branch_as_asked
+    from luthier.runs.continuing import WayBack, branch_as_asked
     from luthier.runs.screen import choose_screen
 
     if moved is not None:
@@ -65,7 +65,7 @@ def branch(
     call = Call.begun(output, choose_screen(json=json, verbose=verbose), keeps=True)
     said = {"metric": metric, "costs": costs, "positive": positive, "task": task}
     loss = {name: value for name, value in said.items() if value}
-    beside: dict[str, Any] = {"new_test": new_test, "again": again, "loss": loss, "backbone": backbone}
-    result = branch_as_asked(previous, step, output, call, **beside)
+    changed = WayBack(new_test, again, loss, backbone)
+    result = branch_as_asked(previous, step, output, call, changed)
     if open_report:
         typer.launch(str(result.report()))

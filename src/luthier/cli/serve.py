@@ -52,7 +52,13 @@ def serve(
     ] = 40_000_000,
     timeout: Annotated[float, typer.Option(help="Timeout per request, in seconds.", min=0.001)] = 30.0,
     connections: Annotated[int, typer.Option(help="Maximum open connections.", min=1)] = 1_000,
-    runtime: Annotated[str, typer.Option(help="Runtime: torch, or onnx (ONNX Runtime).")] = "torch",
+    runtime: Annotated[
+        str,
+        typer.Option(
+            help="Runtime: torch, onnx (ONNX Runtime), or auto: PyTorch, and ONNX Runtime for few rows, from when it "
+            "is ready, where it is installed, agrees and is faster."
+        ),
+    ] = "auto",
     workers: Annotated[
         int, typer.Option(help="Processes that answer, each with a model of its own; one that ends is replaced.", min=1)
     ] = 1,

@@ -75,7 +75,7 @@ def tune(
 
 def _list(*, json: bool) -> None:
     """Every hyper-parameter of the registry, in the order in which they are worth tuning."""
-    from luthier.citations import cited
+    from luthier.citations import cited, cited_in_words
     from luthier.search import REGISTRY, TIERS
     from luthier.storage import json_text
 
@@ -87,11 +87,11 @@ def _list(*, json: bool) -> None:
     for tier, title in TIERS.items():
         typer.echo("\n" + tr("Tier {tier}: {title}", tier=tier, title=Message(title)))
         for hyper in (hyper for hyper in REGISTRY.values() if hyper.tier == tier):
-            facts: dict[str, Any] = hyper.usual.to_json()
+            facts: Any = hyper.usual.to_json()
             where, scale = ", ".join(map(str, facts.get("options", ()))), tr("choice")
             if not where:
                 where = tr("{low:g} to {high:g}", low=facts["low"], high=facts["high"])
                 scale = facts["scale"] + (tr(", whole numbers") if facts["integer"] else "")
             template = "  {name}: {where} ({scale}), default {default}"
             typer.echo(tr(template, name=hyper.name, where=where, scale=scale, default=facts["default"]))
-            typer.echo(f"      {spoken(hyper.reason)}" + (f" ({cited(hyper.source)})" if hyper.source else ""))
+            typer.echo(f"      {spoken(hyper.reason)}" + (f" ({cited_in_words(hyper.source)})" if hyper.source else ""))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from luthier.data.columns import Column, column_of, infer_columns
-from luthier.data.encode import TableEncoder
-from luthier.data.encoders import Encoder, Prepare, encoder_from_json, flat, preprocess_from, preprocess_of
+from luthier.data.encode import TableEncoder, texts_of
+from luthier.data.encoders import ENCODERS, Encoder, Prepare, encoder_from_json, encoder_of, flat, preprocess_from
 from luthier.data.facts import Facts, facts_of
+from luthier.data.mixed_rows import MixedEncoder
 from luthier.data.parsing import CellParser
 from luthier.data.pictures import FORMATS as PICTURE_FORMATS
 from luthier.data.pictures import PictureEncoder, Pixels
@@ -20,12 +21,14 @@ from luthier.data.values import with_target, with_values
 
 __all__ = [
     "BUNDLED",
+    "ENCODERS",
     "LEAKING",
     "PICTURE_FORMATS",
     "CellParser",
     "Column",
     "Encoder",
     "Facts",
+    "MixedEncoder",
     "PictureEncoder",
     "Pixels",
     "Prepare",
@@ -41,18 +44,19 @@ __all__ = [
     "decode_classes",
     "encode_target",
     "encoder_from_json",
+    "encoder_of",
     "facts_of",
     "flat",
     "infer_columns",
     "infer_task",
     "preprocess_from",
-    "preprocess_of",
     "read_batches",
     "read_source",
     "require_rows",
     "share_explained",
     "split_rows",
     "target_values",
+    "texts_of",
     "with_target",
     "with_values",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -19,14 +19,18 @@ WIDE = [getattr(pl, name) for name in ("Int128", "UInt128") if hasattr(pl, name)
 
 
 def to_polars(source: Any) -> pl.DataFrame:
-    """A pandas, Polars or Arrow frame as a Polars frame. InputError for anything else.
+    """A pandas, Polars or Arrow frame as a Polars frame, or dicts: columns, a row, or a list of rows.
 
-    >>> to_polars({"x": [1]})
+    InputError for anything else.
+
+    >>> to_polars([{"x": 1, "kind": "a"}, {"x": 2.5, "kind": "b"}]).shape, to_polars({"x": 1, "kind": "a"}).shape
+    ((2, 2), (1, 2))
+    >>> to_polars(3)
     Traceback (most recent call last):
-    luthier.errors.InputError: a dict is not a table
-      expected: a path, a bundled name, a pandas, Polars or Arrow frame, or arrays (X, y)
+    luthier.errors.InputError: a int is not a table
+      expected: a path, a bundled name, a pandas, Polars or Arrow frame, dicts, or arrays (X, y)
     """
-    source = source.collect() if isinstance(source, pl.LazyFrame) else source
+    source = source.collect() if isinstance(source, pl.LazyFrame) else _from_dicts(source)
     names = getattr(source, "column_names", getattr(source, "columns", ()))  # Arrow's columns are their values
     require_names(map(str, names), "the frame")
     try:
@@ -34,7 +38,7 @@ def to_polars(source: Any) -> pl.DataFrame:
     except TypeError:
         raise InputError(
             Message("a {kind} is not a table", kind=type(source).__name__),
-            expected="a path, a bundled name, a pandas, Polars or Arrow frame, or arrays (X, y)",
+            expected="a path, a bundled name, a pandas, Polars or Arrow frame, dicts, or arrays (X, y)",
         ) from None
     except Exception as error:  # duplicate names, in each library's own words
         raise InputError("the frame cannot be read", received=in_a_line(error)) from error
@@ -52,6 +56,21 @@ def to_polars(source: Any) -> pl.DataFrame:
             "the frame cannot be read",
             expected="one kind of values in each column",
             received=_first_unreadable(source, map(str, names)) or in_a_line(error),
+        ) from error
+
+
+def _from_dicts(source: Any) -> Any:
+    """A dict of columns, the dict of one row, or a list of those, as a frame; anything else as it is."""
+    if isinstance(source, Mapping):
+        is_row = not any(hasattr(cells, "__len__") and not isinstance(cells, (str, bytes)) for cells in source.values())
+        source = [source] if is_row else dict(source)
+    elif not (isinstance(source, (list, tuple)) and source and all(isinstance(row, Mapping) for row in source)):
+        return source
+    try:
+        return pl.DataFrame(source, infer_schema_length=None)
+    except Exception as error:  # cells of several kinds in a column, columns of several lengths, in Polars' words
+        raise InputError(
+            "the dicts are not a table", expected="columns of one length and one kind", received=in_a_line(error)
         ) from error
 
 

@@ -15,6 +15,7 @@ from luthier.data.numerals import NumberStyle, commonest_style, style_of
 from luthier.data.parsing import MOMENTS, NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser
 from luthier.errors import ConfigError, nearest
 from luthier.messages import Message, joined
+from luthier.records import JsonObject
 
 Kind = Literal["number", "boolean", "category", "date", "text", "identifier", "constant", "picture"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -63,7 +64,7 @@ class Column:
             override=self.override,
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The column as plain JSON values."""
         facts = {name: getattr(self, name) for name in ("name", "kind", "used", "reason", "otherwise")}
         return {**facts, "parser": self.cells.to_json()}
@@ -250,6 +251,16 @@ def column_of(facts: Facts) -> Column:
     if facts.stored == "duration":
         return Column(name, "number", True, "its values are durations, in seconds")
     return _textual(facts) if facts.stored == "text" else _numeric(facts)
+
+
+def picture_beside(name: str, rows: int, missing: int) -> Column:
+    """The column of pictures of a table whose other columns are learnt from too."""
+    template = (
+        "its cells are paths of pictures"
+        if not missing
+        else ("its cells are paths of pictures, {missing} of {rows} missing")
+    )
+    return Column(name, "picture", True, Message(template, missing=missing, rows=rows))
 
 
 def picture_columns(names: Sequence[str], picture: str, target: str) -> tuple[Column, ...]:

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 
 from luthier.data.columns import MOST_LEVELS, Column
+from luthier.data.encoder_checks import Require, check_columns, check_facts_of_numbers, check_texts
 from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, OneWord, TruthWords, in_order
 from luthier.data.parsing import CellParser, require_finite
+from luthier.data.preprocess import Preprocess
 from luthier.data.sentences import NONE, SentenceVectors
 from luthier.data.unread import Unread
 from luthier.data.word_pieces import UNKNOWN as UNKNOWN_PIECE
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest
 from luthier.messages import Message, joined
+from luthier.records import JsonObject
 from luthier.rows import Inputs, Place
 
 __all__ = ["DATE_PARTS", "FIRST_LEVEL", "MISSING", "NO_LEVEL", "UNKNOWN", "TableEncoder"]
@@ -46,6 +50,20 @@ class TableEncoder:
     texts: tuple[Words, ...] = ()  # one for all columns of text; their numbers come after all others
     vectors: tuple[SentenceVectors, ...] = ()  # of the same columns, or none
 
+    shape: ClassVar[tuple[()]] = ()  # of pictures
+
+    @staticmethod
+    def reads(columns: Sequence[Column]) -> bool:
+        """Cells of any table."""
+        return True
+
+    @classmethod
+    def learnt(
+        cls, frame: pl.DataFrame, columns: Sequence[Column], *, text_model: str = NONE, **others: Any
+    ) -> TableEncoder:
+        """`fit`; pictures that were decoded are not its own."""
+        return cls.fit(frame, columns, text_model)
+
     @classmethod
     def fit(cls, frame: pl.DataFrame, columns: Sequence[Column], text_model: str = NONE) -> TableEncoder:
         """Learn the levels of categories, and the pieces of texts, from the training rows. What gives vectors of texts
@@ -63,9 +81,19 @@ class TableEncoder:
                 if len(words) <= 2 and not TruthWords.hold(words):
                     truths[column.name] = in_order(words)
         written = [column.name for column in used if column.kind == "text"]
-        texts = (Words.fit(_texts(frame, used), written),) if written else ()
+        texts = (Words.fit(texts_of(frame, used), written),) if written else ()
         vectors = (SentenceVectors.of(written, text_model),) if written and text_model != NONE else ()
         return cls(used, vocabularies, truths, texts, vectors)
+
+    @property
+    def medium(self) -> str:
+        """Text where there is some, beside other cells or alone."""
+        return "text" if self.texts else "table"
+
+    @property
+    def dense(self) -> bool:
+        """Whether rows are numbers and codes alone."""
+        return not self.texts
 
     @property
     def number_names(self) -> tuple[str, ...]:
@@ -141,7 +169,7 @@ class TableEncoder:
             for array in ([known[c.name]] if c.name in known else self._numbers(frame[c.name], c, unread))
         ]
         if self.texts:
-            written = self.texts_of(frame)
+            written = texts_of(frame, self.columns)
             numbers += [vectors.encode(written) for vectors in self.vectors]
         codes = [self._codes(frame[c.name], c, unread) for c in self.columns if c.kind == "category"]
         rows = frame.height
@@ -151,10 +179,6 @@ class TableEncoder:
             codes=torch.from_numpy(np.stack(codes, 1) if codes else np.zeros((rows, 0), np.int64)),
             **tokens,
         )
-
-    def texts_of(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The columns of free text, as text."""
-        return _texts(frame, self.columns)
 
     def complete(self, frame: pl.DataFrame, impute: bool) -> pl.DataFrame:
         """The frame with all columns that are used, absent ones missing in every row, or InputError for those."""
@@ -214,7 +238,45 @@ class TableEncoder:
             by_name[f"{words.name} (unknown pieces)"] = (ids == UNKNOWN_PIECE).sum(1).numpy().astype(float)
         return by_name, {name: inputs.codes[:, k].numpy() for k, name in enumerate(self.category_names)}
 
-    def to_json(self) -> dict[str, Any]:
+    def labels(self, inputs: Inputs) -> dict[str, np.ndarray]:
+        """The levels [N] of categories and booleans, as text."""
+        result: dict[str, np.ndarray] = {}
+        for k, name in enumerate(self.category_names):
+            levels = np.array(self.levels(name), dtype=object)
+            result[name] = levels[inputs.codes[:, k].numpy()].astype(str)
+        booleans = {column.name for column in self.columns if column.kind == "boolean"}
+        for i, name in enumerate(self.number_names):
+            if name in booleans:
+                values = inputs.numbers[:, i].numpy()
+                no, yes = self.truth_names(name)
+                result[name] = np.where(np.isnan(values), "(missing)", np.where(values > 0, yes, no)).astype(str)
+        return result
+
+    def blank(self) -> Inputs:
+        """A row of zeros."""
+        widths = {"numbers": len(self.number_names) + self.vector_width, "codes": len(self.category_names)}
+        return Inputs(**{name: torch.zeros(1, width) for name, width in {**widths, "tokens": self.words}.items()})
+
+    def preprocess(self, numbers: Tensor, method: str, measured: Tensor | None = None) -> Preprocess:
+        """Preprocessing fitted on the numbers [N, F] of training rows, vectors of texts among them."""
+        return Preprocess.fit(numbers, method, measured, self.vector_width)
+
+    def check(self, require: Require) -> None:
+        """Compare columns, vocabularies, truths and texts with each other."""
+        names = [column.name for column in self.columns]
+        require(len(set(names)) == len(names), "columns of different names")
+        check_columns(self.columns, require)
+        require(set(self.vocabularies) == set(self.category_names), "a vocabulary for each category")
+        booleans = {column.name for column in self.columns if column.kind == "boolean"}
+        require(set(self.truths) <= booleans, "words for no and yes of booleans only")
+        check_texts([c.name for c in self.columns if c.kind == "text"], self.texts, self.vectors, require)
+
+    def check_preprocess(self, config: Mapping[str, Any], require: Require) -> None:
+        """Compare a preprocessing with the numbers."""
+        require(config["method"] != "pixels", "the preprocessing of the encoder's rows", config["method"])
+        check_facts_of_numbers(config, len(self.number_names), self.words, self.vector_width, require)
+
+    def to_json(self) -> JsonObject:
         """The encoder as plain JSON values; a parser that several columns share is written once."""
         parsers = list(dict.fromkeys(column.cells for column in self.columns))
         return {
@@ -239,7 +301,7 @@ class TableEncoder:
         )
 
 
-def _texts(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
+def texts_of(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
     """The columns of free text, as text."""
     return frame.select([column.cells.texts(frame[column.name]) for column in columns if column.kind == "text"])
 

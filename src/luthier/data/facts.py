@@ -13,6 +13,7 @@ from luthier.data.levels import FALSE, TRUE, texts_of
 from luthier.data.moments import format_of, is_ambiguous
 from luthier.data.numerals import NumberStyle, commonest_style, style_of
 from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORDS
+from luthier.records import JsonObject
 
 DIGITS = 15  # a floating-point number keeps all whole numbers of so many
 FEW_PLACES = 1000  # between which large whole numbers are rounded; of more the rounding is small
@@ -57,7 +58,7 @@ class Facts:
     other_format: str = ""
     many_digits: bool = False
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The facts as plain JSON values."""
         return asdict(self)
 

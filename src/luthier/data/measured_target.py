@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from luthier.data.label_lists import lists_seen
 from luthier.kinds import TargetFacts
 from luthier.kinds.named_scales import FEWEST, MOST, named_scale, names_a_scale
 
@@ -25,7 +26,8 @@ def target_facts(
     distinct, numeric = known.n_unique(), known.dtype.is_numeric()
     if not numeric:
         scale, by = _scale_of_words(known, distinct, levels or levels_of(series.dtype))
-        return TargetFacts(False, False, distinct, asked=asked, scale=scale, scaled_by=by)
+        listed, labels = lists_seen(known) if known.dtype == pl.String else ("", 0)
+        return TargetFacts(False, False, distinct, asked=asked, scale=scale, scaled_by=by, listed=listed, labels=labels)
     values = known.cast(pl.Float64)
     low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
     counting = None if weights is None else weights[there.to_numpy()]

@@ -17,6 +17,7 @@ import polars as pl
 
 from luthier.data.copies import OFF_GRID, on_grid
 from luthier.data.row_hashes import number_hashes, row_hashes, scrambled, text_hash
+from luthier.records import JsonObject
 
 CHANCE = 1e-3  # of rows that differ, at most this share may lie in one cell with another
 HALVED = 2.0  # by which cells are narrower than those counted, in which both cells that are tried lie
@@ -124,7 +125,7 @@ class NearGrid:
         written = _written(frame, self.widths)
         return replace(self, written={n: one.rougher(written.get(n, one)) for n, one in self.written.items()})
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The grid as plain values."""
         written = {name: [one.unit, one.digits] for name, one in self.written.items()}
         return {"names": list(self.names), "widths": dict(self.widths), "written": written}

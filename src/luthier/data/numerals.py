@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from luthier.messages import Message, joined
+from luthier.records import JsonObject
 
 # The decimal mark and what stands between thousands, likeliest first: 1,234 is more often a thousand than a fraction.
 MARKS = ((".", ""), (".", ","), (",", ""), (",", "."), (".", "'"), (",", "'"), (".", " "), (",", " "))
@@ -138,7 +139,7 @@ class NumberStyle:
         bare = bare if self.decimal == "." else bare.str.replace(self.decimal, ".", literal=True)
         return pl.when(text.str.contains(written)).then(bare.cast(pl.Float64, strict=False))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """What is not plain, as JSON values."""
         return {name: value for name, value in asdict(self).items() if value != getattr(NumberStyle(), name)}
 

@@ -18,6 +18,7 @@ from luthier.data.moments import ISO, moment, regular_moments
 from luthier.data.numerals import NumberStyle, seconds_of
 from luthier.errors import InputError
 from luthier.messages import Message
+from luthier.records import JsonObject
 
 Reads = Literal["number", "moment", "word"]
 # What people and programs write into a cell that has no value. Among numbers in any case; a level may be called "None"
@@ -205,7 +206,7 @@ class CellParser:
             remedy="correct these cells, or leave them empty where a value is missing",
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The parser as plain JSON values."""
         facts = {"reads": self.reads, "style": self.style.to_json(), "pattern": self.pattern, "lenient": self.lenient}
         return {**facts, "marks": list(self.marks)}

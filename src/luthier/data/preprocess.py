@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from luthier.data.picture_parts import parts_of_pictures
 from luthier.rows import Inputs
 from luthier.seeds import torch_generator
 
@@ -207,7 +208,8 @@ class Preprocess(nn.Module):
 
     def plain(self, inputs: Inputs) -> Tensor:
         """Numbers [N, F] standardised, gaps filled; not held at the training range's edge, as the networks see them.
-        Vectors of texts, and tokens, come as a few random sums of what they stand for."""
+        Vectors of texts, and tokens, come as a few random sums of what they stand for, pictures as the means of their
+        parts."""
         vectors, ids = inputs.numbers[:, self.columns :].float(), inputs.tokens.long()
         numbers = inputs.numbers[:, : self.columns].to(self.median.dtype)
         filled = torch.where(numbers.isnan(), self.median, numbers)
@@ -215,6 +217,8 @@ class Preprocess(nn.Module):
         if self.vectors:
             drawn = torch.randn(self.vectors, VECTORS_SEEN, generator=torch_generator(0, "vectors seen together"))
             result = torch.cat([result, vectors @ drawn], 1)
+        if "pixels" in inputs:
+            result = torch.cat([result, parts_of_pictures(inputs["pixels"])], 1)
         if not ids.shape[1]:
             return result
         drawn = torch.randn(SPREAD, SEEN, generator=torch_generator(0, "words seen together"))

@@ -12,6 +12,7 @@ from luthier import storage
 from luthier.errors import InputError, in_a_line
 from luthier.messages import Message
 from luthier.optional import require
+from luthier.records import JsonObject
 
 NOT_THERE = (404, 410)  # what a web server answers where there is nothing
 PIECE = 1 << 22  # bytes that are held while a file is fetched
@@ -80,13 +81,13 @@ def _cause(error: Exception) -> BaseException:
     return cause
 
 
-def _tag(fact: dict[str, Any]) -> str:
+def _tag(fact: JsonObject) -> str:
     return str(
         next((fact[name] for name in ("ETag", "etag", "mtime", "LastModified", "created") if fact.get(name)), "")
     )
 
 
-def _fetch(files: Any, start: str, facts: dict[str, dict[str, Any]], kept: Path) -> None:
+def _fetch(files: Any, start: str, facts: dict[str, JsonObject], kept: Path) -> None:
     """Fetch beside the place and move there when all is whole."""
     with storage.explained(kept):
         kept.parent.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from luthier.data.arrays import table_of, to_polars
 from luthier.data.csv_text import open_csv, require_names
+from luthier.data.label_lists import without_lists
 from luthier.data.large import (
     LargeTable,
     digest,
@@ -95,7 +96,7 @@ def read_source(
     weight: str = "",
     styles: Mapping[str, NumberStyle] | None = None,
 ) -> Source:
-    """Read a path, '-' (CSV on standard input), a bundled name, a frame, or arrays `(X, y)`.
+    """Read a path, '-' (CSV on standard input), a bundled name, a frame, dicts, or arrays `(X, y)`.
 
     Of a file for which a run would need more than `memory` bytes (0: half of the machine's) a sample is read, of rows
     whose `weight` is not 0. Where a file's numbers have other decimal marks than `styles`, in which columns of numbers
@@ -189,10 +190,19 @@ def _bundled(name: str) -> Source:
 
 def _arrays(X: Any, y: Any) -> Source:
     X, y = (_array(values) if isinstance(values, Tensor) else values for values in (X, y))
+    if _are_lists(y):
+        y = without_lists(pl.Series("y", [sorted(map(str, labels)) for labels in y], dtype=pl.List(str)).to_frame())[
+            "y"
+        ]
     if np.ndim(X) in (3, 4) and np.ndim(y) == 1 and len(X) == len(y):
         return _picture_arrays(np.asarray(X), np.asarray(y))
     frame, target = table_of(X, y)
     return Source(frame, "arrays", "arrays", fingerprint(frame), target=target)
+
+
+def _are_lists(y: Any) -> bool:
+    """Whether targets are lists of labels, not a column of one value a row."""
+    return isinstance(y, list) and {len(row) if isinstance(row, list | tuple | set) else 1 for row in y} > {1}
 
 
 def _array(values: Any) -> np.ndarray:
@@ -203,7 +213,7 @@ def _array(values: Any) -> np.ndarray:
     return np.asarray(values)
 
 
-def _picture_arrays(X: np.ndarray, y: np.ndarray) -> Source:
+def _picture_arrays(X: np.ndarray, y: np.ndarray | None = None) -> Source:
     """Pictures of bytes, or of numbers between 0 and 1, kept as a file of the cache that rows can refer to."""
     if X.dtype != np.uint8:
         low, high = float(X.min(initial=0)), float(X.max(initial=0))
@@ -221,8 +231,10 @@ def _picture_arrays(X: np.ndarray, y: np.ndarray) -> Source:
         buffer = io.BytesIO()
         np.save(buffer, content, allow_pickle=False)
         write_bytes(path, buffer.getvalue())
-    frame = pl.DataFrame({PICTURE: [f"{path}#{row}" for row in range(len(X))], LABEL: y})
-    return Source(frame, "arrays", "arrays", fingerprint(frame[[LABEL]]) + checksum, target=LABEL, picture=PICTURE)
+    labels = {} if y is None else {LABEL: y}
+    frame = pl.DataFrame({PICTURE: [f"{path}#{row}" for row in range(len(X))], **labels})
+    checksum = fingerprint(pl.DataFrame(labels)) + checksum
+    return Source(frame, "arrays", "arrays", checksum, target=next(iter(labels), None), picture=PICTURE)
 
 
 def _pictures(path: Path) -> Source:
@@ -243,10 +255,13 @@ def _with_pictures(found: Source, folder: Path) -> Source:
 
 
 def _frame(source: Any) -> Source:
+    source = _array(source) if isinstance(source, Tensor) else source
+    if isinstance(source, np.ndarray) and source.ndim in (3, 4):
+        return _picture_arrays(source)
     if isinstance(source, np.ndarray) and source.ndim == 2:
         frame = pl.DataFrame({f"x{i}": source[:, i] for i in range(source.shape[1])})
         return Source(frame, "array", "array", fingerprint(frame))
-    frame = to_polars(source)
+    frame = without_lists(to_polars(source))
     result = Source(frame, "table", f"{type(source).__module__.split('.')[0]} frame", fingerprint(frame))
     return _with_pictures(result, Path())
 
@@ -279,7 +294,7 @@ def _file(path: Path, memory: int, target: str | None, weight: str) -> Source:
         result = Source(frame, path.name, str(path), checksum, notes, whole=whole)
         return replace(result, written=not is_parquet(path), decimal=whole.decimal)
     if path.is_dir():
-        return Source(read_parquet(path), path.name, str(path), digest(path))
+        return Source(without_lists(read_parquet(path)), path.name, str(path), digest(path))
     content = path.read_bytes()
     if path.suffix.lower() in (".parquet", ".pq") or content[:4] == b"PAR1":
         frame, written, decimal = _parquet(content, path.name)
@@ -312,7 +327,10 @@ def _parquet(content: bytes, name: str) -> tuple[pl.DataFrame, bool, str]:
         require_sound_pages(content)
         known = pl.read_parquet_metadata(io.BytesIO(content))
         written = WRITTEN.items() <= known.items()
-        return pl.read_parquet(io.BytesIO(content)), written, known.get(DECIMAL, "") if written else ""
+        frame = without_lists(pl.read_parquet(io.BytesIO(content)))
+        return frame, written, known.get(DECIMAL, "") if written else ""
+    except InputError:
+        raise
     except (Exception, pl.exceptions.PanicException) as error:  # Polars panics over some damaged pages
         raise InputError(
             Message("'{name}' is not a complete Parquet file", name=name),
@@ -356,6 +374,7 @@ def read_batches(
             else _csv_batches(path, rows, say, styles or {})
         )
         for batch in batches:
+            batch = without_lists(batch)
             known = column_of_paths(batch, path.parent)
             yield batch if known is None else known[1]
 

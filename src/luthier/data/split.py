@@ -10,6 +10,7 @@ import polars as pl
 
 from luthier.data.copies import Copies, CopyRule
 from luthier.data.grouping import share_out
+from luthier.data.label_lists import rarest_label
 from luthier.data.task import Task, encode_target
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
@@ -263,6 +264,8 @@ def strata_of(target: pl.Series, task: Task, quantiles: int = STRATA) -> np.ndar
         result = np.zeros(len(target), dtype=np.int64)
         result[known] = 1 + strata_of(target.drop_nulls(), task, quantiles)
         return result
+    if task.traits.is_labels:
+        return rarest_label(encode_target(target, task).numpy())
     if task.classes:
         return target.cast(pl.String).rank("dense").to_numpy().astype(np.int64) - 1
     ranks = target.rank("ordinal").to_numpy().astype(np.int64)
@@ -276,7 +279,7 @@ def _with_lacking(splits: Splits, target: pl.Series, task: Task) -> Splits:
     codes, notes = encode_target(target, task).numpy(), list(splits.notes)
     for name in PARTS:
         rows = getattr(splits, name)
-        absent = np.setdiff1d(codes, codes[rows])
+        absent = np.flatnonzero(~codes[rows].any(0)) if codes.ndim == 2 else np.setdiff1d(codes, codes[rows])
         if len(absent) and len(rows):
             named = joined((f"'{task.classes[code]}'" for code in absent[:NAMED]), "{first} or {rest}")
             others = len(absent) - NAMED

@@ -10,7 +10,7 @@ import polars as pl
 
 from luthier.data.columns import Column
 from luthier.data.copies import numbers_rows
-from luthier.data.task import Task
+from luthier.data.task import Task, encode_target
 from luthier.messages import Message
 from luthier.records import Finding
 from luthier.seeds import numpy_generator
@@ -18,6 +18,7 @@ from luthier.seeds import numpy_generator
 IMBALANCED = 0.05  # share of the rarest class below which accuracy says little
 LEAKING = 0.995  # share of the target that one column alone explains
 GROUPS, ROWS_A_GROUP = 20, 20  # of a column's values, and the rows that a group must hold
+RARE = 10  # rows of a label, below which it is said
 FEWEST = 5  # of a class: fewer rows can stand together by chance
 CLEARLY_MORE = 0.1  # of the target than the best column that is used
 NUMBER = r"(-?\d+(?:[.,]\d+)?)"
@@ -30,8 +31,8 @@ def check_table(
 ) -> list[Finding]:
     """Findings on the training rows, which count by `weights` [N]: class imbalance, a column that gives the target
     away, one that says more than those that are used but was dropped."""
-    findings = []
-    if task.classes:
+    findings = _rare_labels(frame, task) if task.traits.is_labels else []
+    if task.classes and not task.traits.is_labels:
         counting = pl.lit(1.0) if weights is None else pl.lit(pl.Series(weights))
         counts = frame.select(task.target, counting.alias("of all")).group_by(task.target).sum()
         counts = counts.with_columns(pl.col("of all") / pl.col("of all").sum()).sort("of all", task.target)
@@ -55,6 +56,23 @@ def check_table(
     used = {column: _explained(frame[column.name], y, column, task, weights) for column in looked_at}
     findings += [finding for column, explained in used.items() if (finding := _leak(column, explained, task))]
     return findings + _dropped(frame, columns, task, weights, max((one for one in used.values() if one), default=0.0))
+
+
+def _rare_labels(frame: pl.DataFrame, task: Task) -> list[Finding]:
+    """A note on labels that so few rows have that their scores say little."""
+    rows = encode_target(frame[task.target], task).sum(0)
+    rare = [name for name, count in zip(task.classes, rows.tolist(), strict=True) if count < RARE]
+    if not rare:
+        return []
+    sentence = Message(
+        "{count} of {labels} labels are in fewer than {rows} training rows: '{first}' for one",
+        count=len(rare),
+        labels=len(task.classes),
+        rows=RARE,
+        first=rare[0],
+    )
+    evidence = {"labels": rare[:20]}
+    return [Finding("rare-labels", "note", sentence, evidence, "read the scores of each label in the report")]
 
 
 def _worth_a_look(frame: pl.DataFrame, columns: Sequence[Column], y: np.ndarray) -> list[Column]:

@@ -28,6 +28,8 @@ def read_target(series: pl.Series, asked: str | None = None, decimal: str = "") 
     [1200.0, 85.0]
     """
     numbers = asked is not None and not KINDS[asked].is_classes
+    if asked is not None and KINDS[asked].is_labels:
+        return CLASS_WORDS.texts(series), CLASS_WORDS, ""
     if not is_text(series.dtype):
         length = (asked is None or numbers) and (isinstance(series.dtype, pl.Duration) or series.dtype == pl.Time)
         parser = NUMBERS if numbers or series.dtype == pl.Decimal or length else CLASS_WORDS

@@ -1,4 +1,4 @@
-"""What is to be predicted: a number, one of two classes, or one of several."""
+"""What is to be predicted: a number, one of two classes or of several, or a set of labels."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from luthier.data.facts import is_text
+from luthier.data.label_lists import as_cells, has_only, indicators, labels_of, separator_of
 from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, TruthWords, value_of
 from luthier.data.measured_target import levels_of, target_facts
 from luthier.data.parsing import NUMBER_MARKS, NUMBERS, WORD_MARKS, CellParser, require_scale
@@ -20,6 +21,7 @@ from luthier.data.target_cells import CLASS_WORDS, read_target
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.kinds import KINDS, Family, Kind, TargetFacts, TaskKind, task_of
 from luthier.messages import Message, joined
+from luthier.records import JsonObject
 
 MOST_CLASSES = 1000
 
@@ -29,7 +31,8 @@ class Task:
     """What is predicted. `classes` are the labels as text, numbers in numeric order; `label_kind` is
     "text", "integer", "float" or "boolean", so that predictions come back as they went in. `positive` is the class
     of two whose threshold, costs and F1 are meant; empty in models of earlier versions, where it is the
-    second. `parser` reads the target's cells."""
+    second. `parser` reads the target's cells. Of labels `classes` are their names, with the `separator` between them in
+    a cell."""
 
     kind: TaskKind
     target: str
@@ -39,6 +42,7 @@ class Task:
     label_kind: str = "text"
     positive: str = ""
     parser: CellParser | None = None
+    separator: str = ""
 
     @property
     def cells(self) -> CellParser:
@@ -83,7 +87,7 @@ class Task:
         """The positive class of two; empty where there are not two."""
         return self.classes[self.positive_index] if len(self.classes) == 2 else ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The task as plain JSON values."""
         return {**asdict(replace(self, parser=None)), "parser": self.cells.to_json()}
 
@@ -114,13 +118,8 @@ def infer_task(
     'multiclass'
     """
     if order and override not in (None, "ordered"):
-        raise ConfigError(
-            [
-                Message(
-                    "--order is for ordered levels, not for --task {override}; leave one of them out", override=override
-                )
-            ]
-        )
+        template = "--order is for ordered levels, not for --task {override}; leave one of them out"
+        raise ConfigError([Message(template, override=override)])
     name, override = series.name, "ordered" if order else override
     if override is not None and override not in KINDS:
         raise ConfigError(
@@ -154,6 +153,9 @@ def infer_task(
     facts = target_facts(known, override, counting, levels_of(series.dtype))
     kind, reason = task_of(facts)
     reason = joined([reason, message])
+    if KINDS[kind].is_labels:
+        names = labels_of(CLASS_WORDS.texts(known), mark := separator_of(known, asked=override is not None))
+        return Task(kind, known.name, names, reason=reason, parser=CLASS_WORDS, separator=mark)
     if not KINDS[kind].is_classes:
         require_scale(known)
         parser, log = parser if parser.reads == "number" else NUMBERS, kind == "regression" and facts.log_scale
@@ -313,6 +315,8 @@ def target_values(series: pl.Series, task: Task) -> pl.Series:
     """A target's cells as the task has them, null where a value is missing: numbers, or the labels of classes."""
     if not task.is_classes:
         return task.cells.values(series)
+    if task.traits.is_labels:
+        return task.cells.texts(series)
     words = task.cells.words(series)
     if task.label_kind in ("integer", "float") and is_text(series.dtype):
         numbers = replace(task.cells, reads="number").values(words)
@@ -331,8 +335,10 @@ def _class_codes(series: pl.Series, task: Task) -> np.ndarray:
 
 
 def encode_target(series: pl.Series, task: Task) -> Tensor:
-    """The target as the network sees it: class numbers int64 [N], or values float64 [N] (their logarithms
-    where the task says so)."""
+    """The target as the network sees it: class numbers int64 [N], values float64 [N] (their logarithms where the task
+    says so), or of labels 0 and 1 for each, float32 [N, K]."""
+    if task.traits.is_labels:
+        return torch.from_numpy(indicators(task.cells.texts(series), task.classes, task.separator))
     if not task.is_classes:
         values = task.cells.values(series).to_numpy()
         _require_values(values, task)
@@ -359,15 +365,13 @@ def encode_target(series: pl.Series, task: Task) -> Tensor:
 
 def _require_values(values: np.ndarray, task: Task) -> None:
     """InputError for values [N] that a target of the task's kind cannot have."""
-    wrong = task.traits.refused(values)
-    if wrong.any():
-        more = Message(", and {count} more such rows", count=int(wrong.sum()) - 1) if wrong.sum() > 1 else ""
-        raise InputError(
-            Message("`{target}` has values that are not a {kind}", target=task.target, kind=task.kind),
-            expected=task.traits.values,
-            received=Message("{value:g}{more}", value=values[wrong][0], more=more),
-            remedy="mend these rows, or --task regression for plain numbers",
-        )
+    wrong = values[task.traits.refused(values)]
+    if len(wrong):
+        more = Message(", and {count} more such rows", count=len(wrong) - 1) if len(wrong) > 1 else ""
+        problem = Message("`{target}` has values that are not a {kind}", target=task.target, kind=task.kind)
+        received = Message("{value:g}{more}", value=wrong[0], more=more)
+        remedy = "mend these rows, or --task regression for plain numbers"
+        raise InputError(problem, expected=task.traits.values, received=received, remedy=remedy)
 
 
 def is_known_class(series: pl.Series, task: Task) -> pl.Series:
@@ -377,11 +381,15 @@ def is_known_class(series: pl.Series, task: Task) -> pl.Series:
     >>> is_known_class(pl.Series("y", ["b", "c", None]), task).to_list()
     [True, False, False]
     """
+    if task.traits.is_labels:
+        return has_only(task.cells.texts(series), task.classes, task.separator).alias(series.name)
     return pl.Series(series.name, _class_codes(series, task) >= FIRST_LEVEL)
 
 
 def decode_classes(codes: Tensor, task: Task) -> pl.Series:
-    """Class numbers back to labels of the target's own type."""
+    """Class numbers [N], or which labels a row has [N, K], back to cells of the target's own type."""
+    if task.traits.is_labels:
+        return pl.Series(task.target, as_cells(codes.numpy() > 0, task.classes, task.separator), dtype=pl.String)
     labels = [task.classes[int(code)] for code in codes]
     if task.label_kind == "integer":
         return pl.Series(task.target, [int(label) for label in labels], dtype=pl.Int64)

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from luthier.errors import InputError
 from luthier.messages import Message
+from luthier.records import JsonObject
 
 PAD, UNKNOWN = 0, 1  # no piece, and one that training did not have
 MOST_PIECES, MOST_PAIRS = 12_000, 50_000
@@ -137,7 +138,7 @@ class Words:
         """How many pieces the tokenizer has. InputError where it is damaged."""
         return int(self._known.get_vocab_size())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
         plain = {name: getattr(self, name) for name in ("length", "pieces")} | {"pairs": list(self.pairs)}
         return {**plain, "names": list(self.names), "tokenizer": json.loads(self.tokenizer)}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, with_ones
 from luthier.messages import Message
 from luthier.nets import DenseSpec, Spec, build
 from luthier.objective import Loss, column, constant_loss, floors, loss_by_name
+from luthier.records import JsonObject
 from luthier.rows import Rows, arguments
 from luthier.seeds import torch_generator
 
@@ -46,7 +46,7 @@ def _loss(loss: str | Loss) -> Loss:
     return loss if isinstance(loss, Loss) else loss_by_name(loss)
 
 
-def loss_at_start(spec: Spec, part: Rows, loss: str | Loss, *, seeds: Sequence[int]) -> dict[str, Any]:
+def loss_at_start(spec: Spec, part: Rows, loss: str | Loss, *, seeds: Sequence[int]) -> JsonObject:
     """Compare the mean loss of fresh networks with that of a constant prediction."""
     kind, some = architecture(spec), part.rows(_shuffled(len(part))[:4096])
     Z = kind.evaluate(*kind.fresh(seeds, torch.float32), kind.prepared(some))
@@ -70,7 +70,7 @@ def loss_at_start(spec: Spec, part: Rows, loss: str | Loss, *, seeds: Sequence[i
 
 def overfit_batch(
     spec: Spec, part: Rows, loss: str | Loss, *, seed: int, steps: int, rates: Sequence[float] = RATES
-) -> dict[str, Any]:
+) -> JsonObject:
     """Train on one small batch of rows that lie apart; a network that cannot overfit it has a fault.
 
     Targets that belong to other rows are overfitted as well: `signal` finds those.
@@ -139,7 +139,7 @@ def _shuffled(rows: int) -> Tensor:
     return torch.randperm(rows, generator=torch_generator(0, "rows for the check"))
 
 
-def check_gradients(spec: Spec, part: Rows, loss: str | Loss, *, seed: int) -> dict[str, Any]:
+def check_gradients(spec: Spec, part: Rows, loss: str | Loss, *, seed: int) -> JsonObject:
     """Backpropagation against central finite differences, in float64, on a slice of rows."""
     if not isinstance(spec, DenseSpec):
         return _said_of_gradients(*_module_gradients(spec, part, loss, seed))
@@ -159,7 +159,7 @@ def check_gradients(spec: Spec, part: Rows, loss: str | Loss, *, seed: int) -> d
     return _said_of_gradients(worst, min(CHECKED_PARAMETERS, len(indices)))
 
 
-def _said_of_gradients(worst: float, weights: int) -> dict[str, Any]:
+def _said_of_gradients(worst: float, weights: int) -> JsonObject:
     return {
         "passed": worst <= GRADIENT_TOLERANCE,
         "sentence": Message(

@@ -20,7 +20,7 @@ from luthier.errors import LuthierError
 from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.objective import best_constant, column, constant_loss, floors, loss_by_name
-from luthier.records import Finding
+from luthier.records import Finding, JsonObject
 from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 
@@ -129,7 +129,7 @@ def _trivial_on(piece: Tensor, training: Tensor, loss: str) -> float:
 
 def signal(
     module: nn.Module, training: Rows, validation: Rows, loss: str, *, batch_size: int
-) -> tuple[Finding | None, dict[str, Any]]:
+) -> tuple[Finding | None, JsonObject]:
     """Train on the targets, and on shuffled targets: validation losses must tell the two apart.
 
     Rows with columns are asked by a reference network of 64 units, so that a fault of the module is not theirs.
@@ -213,7 +213,7 @@ def rate_fits(
     batch_size: int,
     fell: float,
     update: float,
-) -> tuple[Finding | None, dict[str, Any]]:
+) -> tuple[Finding | None, JsonObject]:
     """The optimiser's rate beside a range test: above where the loss explodes, or far from what it suggests while
     the loss fell by a share `fell`, and steps moved the weights by a share `update` of their length."""
     try:

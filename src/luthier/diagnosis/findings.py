@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from luthier.diagnosis.checks import CHECKS, look
 from luthier.diagnosis.checks.base import ORDER
 from luthier.diagnosis.checks.curves import gap_gate
 from luthier.diagnosis.trace import Trace
 from luthier.messages import Message, as_message, joined, tr, with_messages
-from luthier.records import Finding
+from luthier.records import Finding, JsonObject
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     trace: Trace
     checklist: tuple[tuple[str, str], ...]
-    gate: dict[str, Any] | None
-    measured: dict[str, Any] = field(default_factory=dict)
+    gate: JsonObject | None
+    measured: JsonObject = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
@@ -41,9 +41,9 @@ class Diagnosis:
 
     __repr__ = __str__
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The diagnosis as plain JSON values."""
-        content: dict[str, Any] = {
+        content: JsonObject = {
             "findings": [finding.to_json() for finding in self.findings],
             "checklist": [list(item) for item in self.checklist],
             "gate": self.gate,
@@ -59,7 +59,7 @@ def found_in_words(finding: Finding) -> str:
     return found + "\n" + tr("    try: {remedy}", remedy=as_message(finding.remedy))
 
 
-def gate_in_words(gate: dict[str, Any]) -> Message:
+def gate_in_words(gate: JsonObject) -> Message:
     """The gap between validation and training loss, and whether it is more than noise."""
     return Message(
         "validation loss {validation:.4g}, training loss {training:.4g}, gap {gap:.3g} (noise {noise:.2g}): {verdict}",
@@ -72,7 +72,7 @@ def diagnosis_of(
     trace: Trace,
     *,
     others: list[Finding] | None = None,
-    measured: dict[str, Any] | None = None,
+    measured: JsonObject | None = None,
     inputs: tuple[float, float] | None = None,
 ) -> Diagnosis:
     """Every check on a trace, together with `others` found elsewhere (rows, controls).
@@ -102,9 +102,7 @@ def merged(findings: list[Finding]) -> list[Finding]:
     return sorted(kept, key=lambda finding: ORDER[finding.severity])
 
 
-def checklist(
-    trace: Trace, inputs: tuple[float, float] | None, measured: dict[str, Any]
-) -> tuple[tuple[str, str], ...]:
+def checklist(trace: Trace, inputs: tuple[float, float] | None, measured: JsonObject) -> tuple[tuple[str, str], ...]:
     """The six parts of optimisation with the numbers of this training."""
     return (
         (Message("activation function"), _activation(trace)),
@@ -176,11 +174,11 @@ def _watching(trace: Trace) -> str:
     return joined(parts)
 
 
-def _search(trace: Trace, measured: dict[str, Any]) -> str:
+def _search(trace: Trace, measured: JsonObject) -> str:
     updates = [row.update for row in trace.weights if row.update is not None and row.step >= trace.step // 2]
     parts = []
-    if "rate" in measured:
-        rate = measured["rate"]
+    rate = measured.get("rate")
+    if isinstance(rate, Mapping):
         template = "rate {rate:.2g}, a range test suggests {suggested:.2g}"
         parts.append(Message(template, rate=rate["rate"], suggested=rate["suggested"]))
     if updates:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -94,7 +94,7 @@ def diagnose(
             return diagnosis_of(Trace(), others=others)
         kept_back = _hashes(held_out) if own and validation is None else set()
         copies = _copies(loop, module, optimiser)
-        trace, targets = _train(*copies, loop, part, held_out, kept_back, steps, seed)
+        trace, targets = _train(*copies, loop, _WatchedRows(part, held_out, kept_back), steps, seed)
         if own and (finding := check_order(targets)) is not None:
             others.append(finding)
         measured: dict[str, Any] = {}
@@ -161,17 +161,24 @@ def _copies(
     return both
 
 
+class _WatchedRows(NamedTuple):
+    """Training rows, those held out, and by which hashes some are kept back from the loop."""
+
+    part: Rows
+    held_out: Rows
+    kept_back: set[bytes]
+
+
 def _train(
     module: nn.Module,
     optimiser: torch.optim.Optimizer,
     loop: Loop,
-    part: Rows,
-    held_out: Rows,
-    kept_back: set[bytes],
+    rows: _WatchedRows,
     steps: int,
     seed: int,
 ) -> tuple[Trace, list[Tensor]]:
     """A training that is watched: the user's own loop, but that it does not learn from the rows that are kept back."""
+    part, held_out, kept_back = rows
     name = loop.chosen if isinstance(loop.chosen, str) else ""
     torch.manual_seed(seed)
     module.train()

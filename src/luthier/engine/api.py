@@ -51,17 +51,11 @@ from luthier.rows import Inputs, Rows
 
 _NUMBERS = ("learning_rate", "momentum", "l2", "l1", "weight_decay", "ema_decay", "label_smoothing", "noise", "mixup")
 _LIMITS = ("clip_norm", "clip_value")  # may be infinite
-_COUNTS = {
-    "batch_size": 1,
-    "steps": 1,
-    "evaluate_every": 1,
-    "accumulate": 1,
-    "patience": 0,
-    "processes": 1,
-    "threads": 1,
-}
+_ONES = ("batch_size", "steps", "evaluate_every", "accumulate", "processes", "threads")
+_COUNTS = {**dict.fromkeys(_ONES, 1), "patience": 0}
 Network = nn.Module | Callable[[], nn.Module] | DenseSpec | DeferredSpec
 _OF_RULES = ("momentum", "betas", "epsilon", "rho")
+_SETTINGS = {field.name for field in fields(Settings)}
 _MEMBER = {field.name for field in fields(Member)} - {"spec", "seed", "learning_rate", "schedule", "label"}
 
 
@@ -143,45 +137,21 @@ def train_networks(
     >>> found.layout, found.best, type(found.module()).__name__
     ('stacked', 1, 'Sequential')
     """
-    _check_settings(locals())
+    given = dict(locals())
+    _check_settings(given)
     several = _settings({"learning_rate": learning_rate, "schedule": schedule, **current_hyper_parameters(hyper)})
     gaps = has_gaps(loss)
     part = part_of(data, "data", gaps=gaps)
     held_out = None if validation is None else part_of(validation, "validation", gaps=gaps)
     spec = _spec(network, part, loss)
-    dtype = torch.float32 if isinstance(spec, DenseSpec) else spec.dtype
-    kinds = dict.fromkeys(part.inputs, dtype)
-    if isinstance(spec, DenseSpec) or spec.chain is not None:
-        chosen = loss_for(part.targets, loss, flat=True)
-    else:
-        kinds = types_taken(spec.module, part.inputs, dtype)
-        chosen = loss_taken(spec.module, part.inputs.cast(kinds), part.targets, loss)
-    part = suited(part, kinds, chosen, dtype)
-    if held_out is not None:
-        held_out = suited(alike(part, held_out), kinds, chosen, dtype)
+    part, held_out, chosen, dtype = _suited_to(spec, part, held_out, loss)
     batch, wanted = min(batch_size, len(part)), range(seeds) if isinstance(seeds, int) else list(seeds)
     devices = candidates(device, spec.home if isinstance(spec, ModuleSpec) else CPU, processes=processes)
     if several_processes():
         devices = devices[:1]  # a timing could come out differently in each process
-    settings = Settings(
-        blocks=threads,
-        threads=threads,
-        device=devices[0],
-        cuda_graphs=cuda_graphs,
-        loss=carried(chosen, devices[0]),
-        rule=rule,
-        batch_size=batch,
-        steps=1,
-        evaluate_every=1,
-        patience=patience,
-        tolerance=tolerance,
-        metrics=tuple(metrics),
-        accumulate=accumulate,
-        mixed_precision=mixed_precision,
-        only_first_batch=only_first_batch,
-        every_step=every_step,
-        dtype=dtype,
-    )
+    known = {"device": devices[0], "loss": carried(chosen, devices[0]), "batch_size": batch, "dtype": dtype}
+    passed = {name: given[name] for name in _SETTINGS & set(given)} | {"metrics": tuple(metrics)}
+    settings = Settings(**passed | known | {"blocks": threads, "steps": 1, "evaluate_every": 1})
     findings = list[Finding]()
     path = None if checkpoint is None else Path(checkpoint)
     by_members = shared == "members" and several_processes()
@@ -204,19 +174,50 @@ def train_networks(
     if len(devices) > 1:
         fastest, found = faster(members, flat[0], settings, devices)
         settings, findings = replace(settings, device=fastest, loss=carried(chosen, fastest)), [*findings, found]
-    turns, outcomes = list[Turn](), list[Outcome]()
+    training = partial(_training, processes=processes, on_evaluation=on_evaluation, by_members=by_members)
+    outcome = _in_turns(members, flat, settings, path, training)
+    outcome.findings[:0] = findings
+    if history is not None:
+        outcome.history.write(history)
+    return outcome
+
+
+def _suited_to(
+    spec: DenseSpec | ModuleSpec, part: Rows, held_out: Rows | None, loss: AnyLoss | None
+) -> tuple[Rows, Rows | None, str | Loss | Criterion, torch.dtype]:
+    """Both parts as a network takes them, the loss that is meant, and the type that the network computes in."""
+    dtype = torch.float32 if isinstance(spec, DenseSpec) else spec.dtype
+    kinds = dict.fromkeys(part.inputs, dtype)
+    if isinstance(spec, DenseSpec) or spec.chain is not None:
+        chosen = loss_for(part.targets, loss, flat=True)
+    else:
+        kinds = types_taken(spec.module, part.inputs, dtype)
+        chosen = loss_taken(spec.module, part.inputs.cast(kinds), part.targets, loss)
+    part = suited(part, kinds, chosen, dtype)
+    if held_out is not None:
+        held_out = suited(alike(part, held_out), kinds, chosen, dtype)
+    return part, held_out, chosen, dtype
+
+
+def _in_turns(
+    members: Sequence[Member],
+    parts: tuple[Rows, Rows | None],
+    settings: Settings,
+    path: Path | None,
+    training: Callable[..., Callable[[], Outcome]],
+) -> Outcome:
+    """One outcome of members that train in turns: those whose rows are changed alike, as many as fit the device."""
+    turns, findings, outcomes = list[Turn](), list[Finding](), list[Outcome]()
     for share in _seeing_the_same_rows(members):
-        some_turns, said = in_turns(members, share, settings, flat[0])
+        some_turns, said = in_turns(members, share, settings, parts[0])
         turns, findings = [*turns, *some_turns], [*findings, *said]
     for number, (share, its) in enumerate(turns):
         some = [members[place] for place in share]
         file = path if path is None or number == 0 else path.with_name(f"{path.name}.rows-{number}")
-        outcomes.append(_training(some, flat, its, processes, file, on_evaluation, by_members=by_members)())
+        outcomes.append(training(some, parts, its, checkpoint=file)())
         outcomes[-1].members = tuple(some)
     outcome = outcomes[0] if len(turns) == 1 else merged(members, [share for share, _ in turns], outcomes)
     outcome.findings[:0] = findings
-    if history is not None:
-        outcome.history.write(history)
     return outcome
 
 
@@ -224,10 +225,10 @@ def _training(
     members: Sequence[Member],
     parts: tuple[Rows, Rows | None],
     settings: Settings,
-    processes: int,
-    checkpoint: Path | None,
-    on_evaluation: Callable[[Evaluation], None] | None,
     *,
+    checkpoint: Path | None,
+    processes: int,
+    on_evaluation: Callable[[Evaluation], None] | None,
     by_members: bool,
 ) -> Callable[[], Outcome]:
     """The training of one population, in as many processes as are asked for."""

@@ -11,8 +11,9 @@ from luthier.engine.flat_rows import KINDS
 from luthier.engine.module_spec import ModuleSpec
 from luthier.engine.scheduled import Schedules, schedules_of
 from luthier.errors import ConfigError
-from luthier.nets import ConvSpec, DenseSpec, Spec, TextSpec, spec_from_json
+from luthier.nets import ConvSpec, DenseSpec, MixedSpec, Spec, TextSpec, spec_from_json
 from luthier.optimise import AnySchedule, Schedule
+from luthier.records import JsonObject
 
 
 @dataclass(frozen=True)
@@ -127,12 +128,18 @@ class Member:
         return self.spec
 
     @property
+    def mixed(self) -> MixedSpec:
+        """The spec of a network for mixed rows."""
+        assert isinstance(self.spec, MixedSpec)
+        return self.spec
+
+    @property
     def text(self) -> TextSpec:
         """The spec of a member of a population that reads text."""
         assert isinstance(self.spec, TextSpec)
         return self.spec
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The member as plain JSON values; an infinite clip becomes None."""
         assert not isinstance(self.spec, ModuleSpec), "a module of your own has no description"
         plain = {**asdict(self), "spec": self.spec.to_json()}

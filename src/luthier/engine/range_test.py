@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from luthier.engine.settings import Settings
 from luthier.errors import LuthierError
 from luthier.identity import name_of
 from luthier.nets import Spec
+from luthier.records import JsonObject
 from luthier.rows import Rows
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class RangeTest:
         """The same test together with short runs near its pick."""
         return replace(self, trials=tuple(trials))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The test as plain JSON values."""
         return asdict(self)
 
@@ -98,12 +99,11 @@ def range_test(
     settings: Settings,
     *,
     seeds: Sequence[int],
-    steps: int = 100,
     low: float = 1e-6,
     high: float = 10.0,
     widenings: int = MOST_WIDENINGS,
 ) -> RangeTest:
-    """Raise the rate from `low` to `high` over `steps` steps, one network for each seed, stacked.
+    """Raise the rate from `low` to `high` over the steps of the settings, one network for each seed, stacked.
 
     The range is widened, so many times at most, when no loss ever fell, or none diverged or came to next to nothing.
     The networks are the test's own, so nothing outside it is changed.
@@ -111,7 +111,7 @@ def range_test(
     return ramp_until_it_tells(
         lambda rates: _ramp(spec, training, settings, seeds, rates),
         name=name_of(settings.rule),
-        steps=steps,
+        steps=settings.steps,
         low=low,
         high=high,
         widenings=widenings,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Any
 
 import torch
 
@@ -18,6 +17,7 @@ from luthier.engine.settings import Settings, Snapshot
 from luthier.engine.standing import Standing
 from luthier.errors import InputError
 from luthier.identity import identity
+from luthier.records import JsonObject
 
 NUMBERS = 2  # raised when the same plan gives other numbers than before: its checkpoints do not fit together then
 _STANDING = ("best", "lowest_of_group", "reference", "waited", "lowest", "stalled", "drops")
@@ -49,7 +49,7 @@ def snapshot(population: Population, standing: Standing, record: RunRecord, plan
         "step_losses": record.step_losses(),
         **{f"rule.{name}": value for name, value in state.rule.items()},
     }
-    facts: dict[str, Any] = {
+    facts: JsonObject = {
         "done": standing.done,
         "layout": population.kind.layout,
         "plan": plan,
@@ -57,7 +57,7 @@ def snapshot(population: Population, standing: Standing, record: RunRecord, plan
         "alive": standing.alive.tolist(),
         **record.facts(),
     }
-    return Snapshot({name: value.to(CPU, copy=True) for name, value in tensors.items()}, facts)
+    return Snapshot({name: value.to(CPU, copy=True) for name, value in tensors.items()}, dict(facts))
 
 
 def restored(saved: Snapshot, population: Population, plan: str) -> tuple[Population, Standing, RunRecord]:

@@ -16,7 +16,7 @@ from luthier.engine.outcome import Outcome
 from luthier.engine.settings import Evaluation, Settings
 from luthier.engine.standing import DIVERGED, Figures, Standing
 from luthier.messages import Message
-from luthier.records import Finding
+from luthier.records import Finding, JsonObject
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RunRecord:
         findings = [Finding(**finding) for finding in facts["findings"]]
         return cls(tuple(members), settings, history, findings, list(facts["status"]))
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> JsonObject:
         """The record as plain JSON values, without the losses of single steps."""
         return {
             "status": list(self.status),

@@ -17,7 +17,7 @@ from luthier.recipe.sample_weights import NOTHING, relative
 
 
 class Counted(NamedTuple):
-    """What is learnt from."""
+    """What is learnt from: rows that differ, in the order of their values."""
 
     frame: pl.DataFrame
     weights: torch.Tensor | None  # [N], with a mean of 1; None where rows count alike
@@ -25,21 +25,37 @@ class Counted(NamedTuple):
 
 
 def counted_rows(frame: pl.DataFrame, y: np.ndarray, sample_weight: Any, groups: Any) -> tuple[Counted, np.ndarray]:
-    """The rows of weight above 0 and their targets. ValueError for weights and groups that cannot be used."""
+    """The rows of weight above 0 and their targets. ValueError for weights and groups that cannot be used.
+
+    A row that is there twice is one row of twice the weight: copies neither validate each other, nor count more often
+    than their weight says; and the order in which rows come changes nothing.
+    """
     labels = None if groups is None else column_or_1d(groups)
     if labels is not None and len(labels) != len(frame):
         raise ValueError(f"X has {len(frame)} rows and groups has {len(labels)} values")
-    if sample_weight is None:
-        return Counted(frame, None, labels), y
     weights = _check_sample_weight(sample_weight, np.zeros(len(frame)), dtype=np.float64)
     if not (weights >= 0).all() or not (weights > 0).any():
         received = "a negative weight" if (weights < 0).any() else "zeros alone"
         raise ValueError(f"sample_weight must be at least 0 in every row and above 0 in some; it holds {received}")
     weights = relative(weights)
-    kept = weights > NOTHING
-    alike = weights[kept].min() == weights[kept].max()
-    counted = None if alike else torch.from_numpy(weights[kept])
-    return Counted(frame.filter(kept), counted, None if labels is None else labels[kept]), y[kept]
+    kept = np.flatnonzero(weights > NOTHING)
+    rows, sums = _different(frame[kept], y[kept], None if labels is None else labels[kept], weights[kept])
+    rows, sums = kept[rows], relative(sums)
+    counted = None if sums.min() == sums.max() else torch.from_numpy(sums)
+    return Counted(frame[rows], counted, None if labels is None else labels[rows]), y[rows]
+
+
+def _different(
+    frame: pl.DataFrame, y: np.ndarray, labels: np.ndarray | None, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first row of each kind, target and group counted in, in the order of their values; and its copies' weight."""
+    columns = {f"x{k}": column for k, column in enumerate(frame.get_columns())}
+    beside = [*(y[:, None] if y.ndim == 1 else y).T, *([] if labels is None else [labels])]
+    columns |= {f"y{k}": pl.Series(np.unique(one, return_inverse=True)[1]) for k, one in enumerate(beside)}
+    table = pl.DataFrame(columns).with_row_index("row").with_columns(weight=pl.Series(weights))
+    merged = table.group_by(list(columns)).agg(pl.col("row").min(), pl.col("weight").sort().sum())
+    merged = merged.sort(list(columns))
+    return merged["row"].to_numpy(), merged["weight"].to_numpy()
 
 
 def is_frame(X: Any) -> bool:

@@ -7,10 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from luthier.data import Encoder, Preprocess
+from luthier.data import Preprocess
 from luthier.data.preprocess import FAR
-from luthier.errors import InputError
-from luthier.nets import BackboneSpec, ConvSpec, DenseSpec
 from luthier.saved import Model
 
 
@@ -121,16 +119,3 @@ def normal_quantile(p: Tensor) -> Tensor:
     root = torch.sqrt(-torch.log(smaller))
     outer = torch.where(root <= 5, _ratio(root - 1.6, _NEAR), _ratio(root - 5, _TAIL))
     return torch.where(q.abs() <= 0.425, centre, torch.where(q < 0, -outer, outer))
-
-
-def exportable(model: Model, kinds: tuple[type, ...] = (DenseSpec, ConvSpec, BackboneSpec)) -> Encoder:
-    """The model's encoder. InputError for text, which no graph reads, and for networks of other kinds."""
-    if model.encoder.words:
-        raise InputError("a model of text cannot be exported with its preprocessing",
-                         expected="a model of numbers, categories, booleans and dates, or of pictures",
-                         remedy="use model.luthier itself, with luthier.load")  # fmt: skip
-    others = {type(net.spec).__name__ for net in model.nets if not isinstance(net.spec, kinds)}
-    if others:
-        raise InputError("this kind of network cannot be exported to plain PyTorch", received=", ".join(sorted(others)),
-                         remedy="luthier export RUN --onnx FILE, or use model.luthier itself")  # fmt: skip
-    return model.encoder

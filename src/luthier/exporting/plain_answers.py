@@ -19,6 +19,7 @@ TYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "BOOL":
 # What is averaged of a network's logits, by its loss, and from the mean of outputs to an answer, by its link.
 AVERAGED: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": lambda z: z.softmax(-1),
+    "labels": torch.sigmoid,
     "binary": lambda z: torch.cat([1 - z.sigmoid(), z.sigmoid()], 1),
     "ordinal": lambda z: torch.diff(  # of the chances to lie below each cut
         F.pad(F.pad((F.pad(F.softplus(z[:, 1:]).cumsum(1), (1, 0)) - z[:, :1]).sigmoid(), (1, 0)), (0, 1), value=1.0)
@@ -50,13 +51,19 @@ def answered(facts: dict[str, Any], total: Tensor) -> Tensor:
         bends = (rise * (x.clamp(low, high) - low) for low, high, rise in facts["bends"])
         values = LINKS[facts["link"]](sum(bends, x * facts["target_std"] + facts["target_mean"]))
         return values.round() if facts["rounds"] else values
+    if facts["thresholds"]:
+        odds = total.clamp_min(1e-12).log() - (1 - total).clamp_min(1e-12).log()
+        return torch.sigmoid(odds / facts["temperature"])
     return torch.softmax(total.clamp_min(1e-12).log() / facts["temperature"], 1)
 
 
 def named(facts: dict[str, Any], result: Tensor) -> list[Any]:
-    """Classes by name, or values, of probabilities [N, C] or values [N, 1]."""
+    """Classes by name, lists of labels, or values, of probabilities [N, C] or values [N, 1]."""
     if not facts["classes"]:
         return list(result[:, 0].tolist())
+    if facts["thresholds"]:
+        taken = (result >= result.new_tensor(facts["thresholds"])).tolist()
+        return [[name for name, has in zip(facts["classes"], row, strict=True) if has] for row in taken]
     if decision := facts["decision"]:
         result = result @ result.new_tensor(decision[0]) + result.new_tensor(decision[1])
     second = result[:, -1] >= facts["threshold"]

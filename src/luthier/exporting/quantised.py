@@ -12,9 +12,8 @@ import polars as pl
 
 from luthier import storage
 from luthier.assess import paired_difference, within_noise
-from luthier.data import TableEncoder
-from luthier.exporting.graph import exportable
-from luthier.exporting.to_onnx import PURPOSE, export_onnx, inputs_for
+from luthier.exporting.exported_rows import PURPOSE, exportable
+from luthier.exporting.to_onnx import export_onnx
 from luthier.messages import Message
 from luthier.optional import require
 from luthier.records import Measure
@@ -61,19 +60,19 @@ def export_int8(
     quantization, runtime = (
         require(name, extra="onnx", purpose=PURPOSE) for name in ("onnxruntime.quantization", "onnxruntime")
     )
-    encoder = exportable(model)
+    medium = exportable(model)
     with tempfile.TemporaryDirectory() as place:
         full, small = Path(place) / "full.onnx", Path(place) / "small.onnx"
         export_onnx(model, full, check)
         content = full.read_bytes()
         logging.disable(logging.WARNING)  # it advises to infer the shapes first, which the exporter has done
         try:
-            kind = quantization.QuantType.QInt8 if isinstance(encoder, TableEncoder) else quantization.QuantType.QUInt8
+            kind = getattr(quantization.QuantType, medium.eight_bits)
             quantization.quantize_dynamic(full, small, per_channel=True, weight_type=kind)
         finally:
             logging.disable(logging.NOTSET)
         smaller = small.read_bytes()
-    inputs = inputs_for(encoder, check)
+    inputs = medium.inputs_for(model.encoder, check)
     told = []
     for one in (smaller, content):
         session = runtime.InferenceSession(one, providers=["CPUExecutionProvider"])

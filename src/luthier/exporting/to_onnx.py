@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
 
 from luthier import storage
-from luthier.data import Encoder, PictureEncoder, TableEncoder
-from luthier.data.encode import FIRST_LEVEL, MISSING, NO_LEVEL, UNKNOWN
 from luthier.errors import LuthierError
-from luthier.exporting.graph import ExportedGraph, ExportedPictureGraph, exportable
+from luthier.exporting.exported_rows import PURPOSE, ExportedRows, exportable
 from luthier.messages import Message
 from luthier.optional import require
 from luthier.rows import Inputs
 from luthier.saved import Model
 
-PURPOSE = "exporting to ONNX"
-TAKEN = ("numbers", "codes", "value", "class", "probabilities")  # by the graph itself
 OWN = "network/"  # what the names of the network's own values begin with
-OPSET = 18
-DRAWN, DRAWN_PICTURES = 256, 16  # rows, or pictures, to compare by where none are at hand
 CLOSE, CLOSE_VALUES = 1e-5, 1e-4  # of probabilities; of values, relative
 
 
@@ -36,86 +26,26 @@ def export_onnx(model: Model, path: str | Path, check: pl.DataFrame) -> float:
     Inputs are named as the columns: numbers, truths (1, 0) and parts of dates ("built (year)") float64 [N, 1] with NaN
     for missing; categories strings [N, 1] with "" for missing. A model of pictures has one input, `pictures`, bytes
     [N, C, H, W], decoded and brought to its size. Outputs: `probabilities` [N, C] float64 and `class` [N] strings, or
-    `value` [N, 1]; a column of one of the graph's own names goes by "value (input)". Nothing is written where ONNX
+    `value` [N, 1]; of labels `probabilities` and `labels` [N, C] bool, in the order of the metadata `labels` (JSON). A
+    column of one of the graph's own names goes by "value (input)". Nothing is written where ONNX
     Runtime is more than 1e-5 (values: 1e-4, relative) away.
     """
-    encoder = exportable(model)
+    medium = exportable(model)
     onnx, runtime = (require(name, extra="onnx", purpose=PURPOSE) for name in ("onnx", "onnxruntime"))
-    content = _graph(onnx, model, encoder).SerializeToString()
+    content = _graph(onnx, model, medium).SerializeToString()
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    gap = _gap(session, model, encoder, check)
-    _refuse(gap, model, len(check))
+    gap = _gap(session, model, medium, check)
+    refuse(gap, model, len(check))
     storage.write_bytes(Path(path), content)
     return gap
 
 
-def in_runtime(model: Model) -> Callable[[Inputs], np.ndarray]:
-    """Encoded rows by ONNX Runtime in place of PyTorch: inputs to probabilities or values.
-
-    It is compared with the model on drawn rows first, gaps and codes never seen among them, or on drawn pictures.
-    """
-    encoder = exportable(model)
-    _, runtime = (require(name, extra="onnx", purpose="predicting by ONNX Runtime") for name in ("onnx", "onnxruntime"))
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    core = _core(model, encoder) if isinstance(encoder, TableEncoder) else _core_of_pictures(model, encoder)
-    session = runtime.InferenceSession(core.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    wanted = [given.name for given in core.graph.input]
-
-    def compute(inputs: Inputs) -> np.ndarray:
-        given = {"pictures" if name == "pixels" else name: value.numpy() for name, value in inputs.items()}
-        result: np.ndarray = session.run(None, {name: given[name] for name in wanted})[0]
-        return result if model.task.classes else result[:, 0]
-
-    drawn = _drawn(encoder)
-    _refuse(_apart(model, compute(drawn), drawn), model, drawn.rows)
-    return compute
+def _gap(session: Any, model: Model, medium: ExportedRows, frame: pl.DataFrame) -> float:
+    result = session.run(None, medium.inputs_for(model.encoder, frame))[0]
+    return gap_to(model, result if model.task.classes else result[:, 0], model.encode(frame))
 
 
-def _drawn(encoder: Encoder) -> Inputs:
-    """Rows of every kind, to compare by."""
-    draw = torch.Generator().manual_seed(0)
-    if not isinstance(encoder, TableEncoder):
-        pictures = torch.randint(256, (DRAWN_PICTURES, *encoder.shape), generator=draw, dtype=torch.uint8)
-        return Inputs(pixels=pictures)
-    numbers = 10 * torch.randn(DRAWN, len(encoder.number_names), generator=draw, dtype=torch.float64)
-    numbers[torch.rand(numbers.shape, generator=draw) < 0.1] = torch.nan
-    codes = torch.stack(
-        [torch.randint(size, (DRAWN,), generator=draw) for size in encoder.category_sizes]
-        or [torch.zeros(DRAWN, dtype=torch.int64)],
-        1,
-    )[:, : len(encoder.category_names)]
-    return Inputs(numbers=numbers, codes=codes)
-
-
-def inputs_for(encoder: Encoder, frame: pl.DataFrame) -> dict[str, np.ndarray]:
-    """A table's rows as the graph's inputs."""
-    inputs = encoder.encode(frame)
-    if not isinstance(encoder, TableEncoder):
-        return {"pictures": inputs["pixels"].numpy()}
-    result = {_input(name): inputs.numbers[:, [k]].numpy() for k, name in enumerate(encoder.number_names)}
-    for k, name in enumerate(encoder.category_names):
-        levels = np.array([NO_LEVEL, _missing(encoder, name), *encoder.vocabularies[name]], dtype=object)
-        result[_input(name)] = levels[inputs.codes[:, [k]].numpy()]
-    return result
-
-
-def _missing(encoder: TableEncoder, name: str) -> str:
-    """What stands for a missing category: empty text, unless an older model file has it for a level."""
-    return "(missing)" if "" in encoder.vocabularies[name] else ""
-
-
-def _input(column: str) -> str:
-    """The name of a column's input."""
-    return f"{column} (input)" if column in TAKEN else column
-
-
-def _gap(session: Any, model: Model, encoder: Encoder, frame: pl.DataFrame) -> float:
-    result = session.run(None, inputs_for(encoder, frame))[0]
-    return _apart(model, result if model.task.classes else result[:, 0], model.encode(frame))
-
-
-def _apart(model: Model, found: np.ndarray, inputs: Inputs) -> float:
+def gap_to(model: Model, found: np.ndarray, inputs: Inputs) -> float:
     """The largest gap to the model: of probabilities, or of values relative to their size."""
     if model.task.classes:
         return float(np.abs(found - model.probabilities(inputs)).max())
@@ -123,7 +53,8 @@ def _apart(model: Model, found: np.ndarray, inputs: Inputs) -> float:
     return float((np.abs(found - wanted) / np.maximum(np.abs(wanted), 1e-6 + np.abs(wanted).mean())).max())
 
 
-def _refuse(gap: float, model: Model, rows: int) -> None:
+def refuse(gap: float, model: Model, rows: int) -> None:
+    """LuthierError for a gap that is too large."""
     limit = CLOSE if model.task.classes else CLOSE_VALUES
     if not gap <= limit:
         raise LuthierError(
@@ -144,14 +75,9 @@ def _name_apart(graph: Any) -> None:
         one.name = new.get(one.name, one.name)
 
 
-def _graph(onnx: Any, model: Model, encoder: Encoder) -> Any:
+def _graph(onnx: Any, model: Model, medium: ExportedRows) -> Any:
     helper = onnx.helper
-    if isinstance(encoder, TableEncoder):
-        inner, (inputs, nodes) = _core(model, encoder), _columns(onnx, encoder)
-    else:
-        shape = list(encoder.shape)
-        inner = _core_of_pictures(model, encoder)
-        inputs, nodes = [helper.make_tensor_value_info("pictures", onnx.TensorProto.UINT8, ["N", *shape])], []
+    inner, (inputs, nodes) = medium.core(model), medium.columns(onnx, model.encoder)
     graph = inner.graph
     _name_apart(graph)
     output = graph.output[0].name
@@ -173,43 +99,18 @@ def _graph(onnx: Any, model: Model, encoder: Encoder) -> Any:
         ir_version=inner.ir_version,
         doc_string=f"{model.task.target}: {model.task.kind}",
     )
+    if model.task.traits.is_labels:
+        helper.set_model_props(made, {"labels": storage.json_text(list(model.task.classes))})
     onnx.checker.check_model(made, full_check=True)
     return made
-
-
-def _columns(onnx: Any, encoder: TableEncoder) -> tuple[list[Any], list[Any]]:
-    """Inputs of raw columns, and the nodes that make numbers and codes of them."""
-    helper, kinds = onnx.helper, onnx.TensorProto
-    nodes, inputs = [], []
-    given = [_input(name) for name in encoder.number_names]
-    inputs += [helper.make_tensor_value_info(name, kinds.DOUBLE, ["N", 1]) for name in given]
-    if given:
-        nodes.append(helper.make_node("Concat", given, ["numbers"], axis=1))
-    for k, name in enumerate(encoder.category_names):
-        inputs.append(helper.make_tensor_value_info(_input(name), kinds.STRING, ["N", 1]))
-        levels = encoder.vocabularies[name]
-        nodes.append(
-            helper.make_node(
-                "LabelEncoder",
-                [_input(name)],
-                [f"codes_{k}"],
-                domain="ai.onnx.ml",
-                default_int64=UNKNOWN,
-                keys_strings=[_missing(encoder, name), *levels],
-                values_int64s=[MISSING, *range(FIRST_LEVEL, FIRST_LEVEL + len(levels))],
-            )
-        )
-    if encoder.category_names:
-        nodes.append(
-            helper.make_node("Concat", [f"codes_{k}" for k in range(len(encoder.category_names))], ["codes"], axis=1)
-        )
-    return inputs, nodes
 
 
 def _class_of(onnx: Any, model: Model, shares: str) -> tuple[list[Any], list[Any], list[Any]]:
     """The predicted class by name, beside the probabilities."""
     helper, kinds, numpy_helper = onnx.helper, onnx.TensorProto, onnx.numpy_helper
     names = list(model.task.classes)
+    if model.task.traits.is_labels:
+        return _labels_of(onnx, model, shares)
     nodes = [helper.make_node("Identity", [shares], ["probabilities"])]
     constants = []
     if model.task.family == "binary":
@@ -251,64 +152,15 @@ def _class_of(onnx: Any, model: Model, shares: str) -> tuple[list[Any], list[Any
     return outputs, nodes, constants
 
 
-def _core(model: Model, encoder: TableEncoder) -> Any:
-    """What PyTorch's exporter makes of numbers and codes; an input that has no column is left out."""
-    whole = ExportedGraph(model).eval()
-    rows, wide, coded = 3, len(encoder.number_names), len(encoder.category_names)
-    numbers, codes = torch.zeros(rows, wide, dtype=torch.float64), torch.zeros(rows, coded, dtype=torch.int64)
-    cases: dict[tuple[bool, bool], tuple[torch.nn.Module, dict[str, torch.Tensor]]] = {
-        (True, True): (whole, {"numbers": numbers, "codes": codes}),
-        (True, False): (_Numbers(whole), {"numbers": numbers}),
-        (False, True): (_Codes(whole), {"codes": codes}),
-    }
-    return _program(*cases[bool(wide), bool(coded)])
-
-
-def _core_of_pictures(model: Model, encoder: PictureEncoder) -> Any:
-    """What PyTorch's exporter makes of bytes."""
-    return _program(ExportedPictureGraph(model), {"pictures": torch.zeros(3, *encoder.shape, dtype=torch.uint8)})
-
-
-def _program(module: torch.nn.Module, given: Mapping[str, torch.Tensor]) -> Any:
-    """The graph of a module with named inputs, of any number of rows."""
-    batch = torch.export.Dim("N", min=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # torchvision is not missed
-        program = torch.onnx.export(
-            module.eval(),
-            tuple(given.values()),
-            dynamo=True,
-            opset_version=OPSET,
-            verbose=False,
-            input_names=list(given),
-            dynamic_shapes=tuple({0: batch} for _ in given),
-        )
-    assert program is not None
-    return program.model_proto
-
-
-class _Numbers(torch.nn.Module):
-    """The whole model of rows without categories."""
-
-    def __init__(self, whole: ExportedGraph) -> None:
-        super().__init__()
-        self.whole = whole
-
-    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
-        """As Whole."""
-        result: torch.Tensor = self.whole(numbers, numbers.new_zeros((numbers.shape[0], 0), dtype=torch.int64))
-        return result
-
-
-class _Codes(torch.nn.Module):
-    """The whole model of rows of categories alone."""
-
-    def __init__(self, whole: ExportedGraph) -> None:
-        super().__init__()
-        self.whole = whole
-
-    def forward(self, codes: torch.Tensor) -> torch.Tensor:
-        """As Whole."""
-        result: torch.Tensor = self.whole(codes.new_zeros((codes.shape[0], 0), dtype=torch.float64), codes)
-        return result
+def _labels_of(onnx: Any, model: Model, shares: str) -> tuple[list[Any], list[Any], list[Any]]:
+    """Which labels a row has, in the order of their names in the graph's description, beside the probabilities."""
+    helper, kinds = onnx.helper, onnx.TensorProto
+    nodes = [
+        helper.make_node("Identity", [shares], ["probabilities"]),
+        helper.make_node("GreaterOrEqual", ["probabilities", f"{OWN}thresholds"], ["labels"]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info(name, kind, ["N", len(model.task.classes)])
+        for name, kind in (("probabilities", kinds.DOUBLE), ("labels", kinds.BOOL))
+    ]
+    return outputs, nodes, [onnx.numpy_helper.from_array(np.array(model.label_thresholds), f"{OWN}thresholds")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import math
-import re
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -19,14 +18,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from luthier import storage
-from luthier.data import TableEncoder
-from luthier.data.moments import shape_of
-from luthier.data.numerals import MAGNITUDES, alike, grouped_in
-from luthier.data.parsing import CellParser
 from luthier.data.target_transform import TargetTransform
 from luthier.errors import LuthierError
-from luthier.exporting import plain_answers, plain_model, plain_pictures
-from luthier.exporting.graph import exportable
+from luthier.exporting import plain_answers
+from luthier.exporting.exported_rows import exportable
 from luthier.kinds import KINDS
 from luthier.messages import Message
 from luthier.nets import NORM_EPSILON, ConvSpec, DenseSpec
@@ -55,24 +50,19 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
 
     InputError for text, and for pictures by networks that have learnt elsewhere.
     """
-    encoder, place = exportable(model, (DenseSpec, ConvSpec)), Path(folder)
-    program = plain_model if isinstance(encoder, TableEncoder) else plain_pictures
+    medium, place = exportable(model, (DenseSpec, ConvSpec)), Path(folder)
     weights = {f"preprocess.{name}": value for name, value in model.preprocess.state_dict().items()}
     for i, net in enumerate(model.nets):
         weights |= {f"nets.{i}.{name}": value for name, value in _folded(net).items()}
     transform = model.transform
     facts: dict[str, Any] = {
-        "loss": KINDS[model.reading].loss,
+        "loss": "labels" if model.task.traits.is_labels else KINDS[model.reading].loss,
         "target": model.task.target,
         "classes": list(model.task.classes),
         "rounds": transform.rounds,
         "link": "log" if transform.log else transform.kind.link.name,
         "weights": list(model.weights),
-        **(
-            _of_a_table(model, encoder)
-            if isinstance(encoder, TableEncoder)
-            else {"shape": list(encoder.shape), "specs": [net.spec.to_json() for net in model.nets]}
-        ),
+        **medium.facts(model),
         "lowest": max(transform.lowest, -FAR),
         "highest": min(transform.highest, FAR),
         "target_mean": float(transform.mean) + _level(transform),
@@ -82,10 +72,11 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
         if model.decision is None
         else [model.decision.matrix.tolist(), model.decision.offset.tolist()],
         "threshold": float(model.threshold),
+        "thresholds": list(model.label_thresholds),
         "temperature": float(model.temperature),
     }
     content = save({k: v.contiguous() for k, v in weights.items()}, metadata={"model": storage.json_text(facts)})
-    files = {"model.safetensors": content, "model.py": _in_one_file(program).encode()}
+    files = {"model.safetensors": content, "model.py": _in_one_file(medium.program).encode()}
     with tempfile.TemporaryDirectory() as trial:
         for name, written in files.items():
             (Path(trial) / name).write_bytes(written)
@@ -132,45 +123,6 @@ def _folded(net: nn.Module) -> dict[str, Tensor]:
     elif spec.number_embedding is not None:
         state["numbers.0.frequencies"] = 2 * torch.pi * state["numbers.0.frequencies"]
     return state
-
-
-def _of_a_table(model: Model, encoder: TableEncoder) -> dict[str, Any]:
-    specs = [net.spec for net in model.nets if isinstance(net.spec, DenseSpec)]
-    return {
-        "method": model.preprocess.method,
-        "specs": [
-            {**spec.to_json(), "activations": list(spec.activations), "tables": spec.coded_columns} for spec in specs
-        ],
-        "columns": [
-            {
-                "name": c.name,
-                "kind": c.kind,
-                "cells": cells_facts(c.cells),
-                "truths": encoder.truths.get(c.name),
-                "levels": encoder.vocabularies.get(c.name),
-            }
-            for c in encoder.columns
-        ],
-    }
-
-
-def cells_facts(cells: CellParser) -> dict[str, Any]:
-    """How the exported program reads cells: the parser, with what follows from it worked out."""
-    style, pattern = cells.style, cells.pattern
-    plain = pattern.replace("%B", "%b").replace("%A", "%a")  # names of months and days may be short or long
-    named = [plain.replace("%b", month).replace("%a", day) for month in ("%b", "%B") for day in ("%a", "%A")]
-    patterns = dict.fromkeys((*named, *(name.replace(".%f", "") for name in named))) if "%" in pattern else ()
-    between = f"[{alike(style.thousands)}]" if style.thousands else ""
-    grouped = grouped_in(style.decimal, style.thousands) if style.thousands else ""
-    times = MAGNITUDES if style.magnitudes else {}
-    rewrites = [(written, re.sub(r"\$\{(\d)\}", r"\\\1", plain)) for written, plain in style.rewrites]
-    more = {"rewrites": rewrites, "grouped": grouped, "between": between, "times": times}
-    return {
-        **cells.to_json(),
-        "style": {**style.to_json(), **more},
-        "shape": shape_of(pattern),
-        "patterns": list(patterns),
-    }
 
 
 def _gap(model: Model, folder: Path, frame: pl.DataFrame) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from luthier.kinds.amount import AMOUNT
 from luthier.kinds.count import COUNT
 from luthier.kinds.kind import Kind, TaskKind
+from luthier.kinds.labels import LABELS
 from luthier.kinds.numbers_and_classes import BINARY, MULTICLASS, REGRESSION
 from luthier.kinds.ordered import ORDERED
 from luthier.kinds.share import SHARE
@@ -12,7 +13,9 @@ from luthier.kinds.target_facts import TargetFacts
 from luthier.messages import Message
 
 # In the order in which they are asked; the last one fits everything.
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (ORDERED, COUNT, SHARE, AMOUNT, REGRESSION, BINARY, MULTICLASS)}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (LABELS, ORDERED, COUNT, SHARE, AMOUNT, REGRESSION, BINARY, MULTICLASS)
+}
 
 
 def task_of(facts: TargetFacts) -> tuple[TaskKind, str]:

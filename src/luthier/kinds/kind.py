@@ -11,8 +11,8 @@ import numpy as np
 from luthier.kinds.links import IDENTITY, Link
 from luthier.kinds.target_facts import TargetFacts
 
-Family = Literal["regression", "binary", "multiclass"]
-TaskKind = Literal["regression", "binary", "multiclass", "count", "share", "amount", "ordered"]
+Family = Literal["regression", "binary", "multiclass", "labels"]
+TaskKind = Literal["regression", "binary", "multiclass", "count", "share", "amount", "ordered", "labels"]
 Spread = Callable[[np.ndarray], np.ndarray]
 
 
@@ -32,8 +32,9 @@ class Law(NamedTuple):
 class Kind:
     """A kind of target: its loss, the link from outputs to answers, and what its values may be.
 
-    `family` says how outputs are answered: as a number, one of two classes, or one of several. `loss` and `metric` are
-    names of `luthier.objective`. `because` gives the reason why a target is of this kind, empty where it is not.
+    `family` says how outputs are answered: as a number, one of two classes, one of several, or a set of labels. `loss`
+    and `metric` are names of `luthier.objective`. `because` gives the reason why a target is of this kind, empty where
+    it is not.
 
     Of a mean behind a `link`: `spread` is the deviation of a value around a mean [N], up to a factor, and intervals are
     so many times as wide. Values lie between `lowest` and `highest`, `whole` ones are whole numbers; `values` says it
@@ -58,8 +59,13 @@ class Kind:
 
     @property
     def is_classes(self) -> bool:
-        """Whether an answer is a class, with a probability for each."""
+        """Whether an answer is a class, or a set of labels, with a probability for each."""
         return self.family != "regression"
+
+    @property
+    def is_labels(self) -> bool:
+        """Whether a row has any number of labels, each with a probability of its own."""
+        return self.family == "labels"
 
     def outputs(self, classes: int) -> int:
         """How many outputs a network has for so many classes: one for each of several, one less for levels.
@@ -68,7 +74,7 @@ class Kind:
         >>> [KINDS[kind].outputs(classes) for kind, classes in (("multiclass", 4), ("ordered", 4), ("binary", 2))]
         [4, 3, 1]
         """
-        return classes - self.is_ordered if self.family == "multiclass" else 1
+        return classes - self.is_ordered if self.family in ("multiclass", "labels") else 1
 
     @property
     def is_linked(self) -> bool:

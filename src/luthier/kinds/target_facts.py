@@ -16,6 +16,7 @@ class TargetFacts:
     Of numbers: the `lowest`; the share of rows that are 0 (`zeros`), that have the largest value (`largest`) and that
     lie above the middle of the range (`upper`); how many whole numbers are not there below the 95 % quantile (`gaps`);
     the skewness of all (`bent`). `scale` are the levels in the order of a scale that is known, `scaled_by` from what.
+    Where cells are lists, `listed` is one of them and `labels` how many different ones they hold.
     """
 
     numeric: bool
@@ -33,6 +34,8 @@ class TargetFacts:
     bent: float = 0.0
     scale: tuple[str, ...] = ()
     scaled_by: str = ""
+    listed: str = ""
+    labels: int = 0
 
     @property
     def log_scale(self) -> bool:

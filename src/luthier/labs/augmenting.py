@@ -13,6 +13,7 @@ from luthier.engine import Member, ModuleSpec, Settings, train
 from luthier.labs.first_look import mosaic
 from luthier.labs.lab import DOCUMENT, Bench, Lab
 from luthier.labs.mnist import MISSING, digits, some
+from luthier.messages import Message
 from luthier.nets import Augment
 from luthier.optimise import Schedule
 from luthier.rows import Rows
@@ -71,7 +72,14 @@ def expansion(bench: Bench) -> None:
     rows, units, epochs = (2000, 300, 40) if bench.quick else (50_000, 800, 12)
     training, test = as_pictures(some(data.training, rows)), as_pictures(data.test)
     if bench.quick:
-        bench.note(f"quick: {len(training)} pictures, {units} units, {epochs} epochs")
+        bench.note(
+            Message(
+                "quick: {count} pictures, {units} units, {epochs} epochs",
+                count=len(training),
+                units=units,
+                epochs=epochs,
+            )
+        )
     title = "A five, then rotated by up to 15 degrees (above) or elastically changed (below)"
     bench.draw(title, mosaic(fives(training), 4))
     result = {
@@ -100,7 +108,14 @@ def expansion(bench: Bench) -> None:
         why = "ReLU and Adam over 50,000 pictures and 12 epochs, in place of all 60,000 and many more epochs"
         for name, printed in (("none", 98.4), ("affine", 98.9), ("elastic", 99.3)):
             bench.number(
-                f"accuracy, {name}", printed, result[name], 0.2, of=DOCUMENT, unit=" %", why=why, between=(97.5, 99.5)
+                Message("accuracy, {name}", name=name),
+                printed,
+                result[name],
+                0.2,
+                of=DOCUMENT,
+                unit=" %",
+                why=why,
+                between=(97.5, 99.5),
             )
     elif not data.is_mnist:
         bench.note(MISSING)
@@ -123,7 +138,7 @@ def too_far(bench: Bench) -> None:
     bench.holds(
         "digits rotated too far become other digits: accuracy falls beyond some angle",
         means[180].mean() < means[best].mean() - 1 and best <= 30,
-        f"best at {best}°; {message}",
+        Message("best at {best}°; {message}", best=best, message=message),
     )
     figure = empty_figure("largest angle, degrees", "accuracy, %")
     figure.add_scatter(x=list(means), y=[float(v.mean()) for v in means.values()], line={"color": BLUE})

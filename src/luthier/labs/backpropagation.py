@@ -13,6 +13,7 @@ from luthier.classic.network2 import CrossEntropyCost, QuadraticCost, vectorized
 from luthier.classic.network2 import Network as SecondNetwork
 from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.labs.lab import DOCUMENT, Bench, Lab
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 
 SIZES = (3, 4, 3, 2)
@@ -75,7 +76,7 @@ def notation(bench: Bench) -> None:
     bench.holds(
         "the Hadamard product takes each with its own: where one sigma' is 0 its error alone is 0",
         delta[0, 0] != 0 and abs(delta[1, 0]) < 1e-30,
-        f"errors {delta[0, 0]:.3f} and {delta[1, 0]:.0e}",
+        Message("errors {delta:.3f} and {delta_2:.0e}", delta=delta[0, 0], delta_2=delta[1, 0]),
     )
 
 
@@ -97,7 +98,7 @@ def demon(bench: Bench) -> None:
     bench.holds(
         "changes against the errors lower the cost",
         quadratic(net, x, y) < lower,
-        f"{lower:.5f} to {quadratic(net, x, y):.5f}",
+        Message("{lower:.5f} to {value:.5f}", lower=lower, value=quadratic(net, x, y)),
     )
     net, x, y = sample()
     activations, zs = net.layers(x)
@@ -133,7 +134,11 @@ def equations(bench: Bench) -> None:
     )
     big, v = np.random.default_rng(0).random((400, 1)), np.random.default_rng(1).random((400, 1))
     slow, fast = _seconds(lambda: np.diag(big[:, 0]) @ v), _seconds(lambda: big * v)
-    bench.holds("a Hadamard product is faster than a diagonal matrix", fast < slow, f"{slow / fast:.0f} times")
+    bench.holds(
+        "a Hadamard product is faster than a diagonal matrix",
+        fast < slow,
+        Message("{slow:.0f} times", slow=slow / fast),
+    )
     trace = [
         "input: a1",
         *(f"forward: z{k + 2}, a{k + 2}" for k in range(len(zs))),
@@ -185,7 +190,7 @@ def saturation(bench: Bench) -> None:
     bench.holds(
         "a saturated hidden neuron has a tiny error",
         bool(delta[0] < 1e-3 * delta[1:].max()),
-        f"{delta[0]:.1e} beside {delta[1:].max():.1e}",
+        Message("{delta:.1e} beside {delta_2:.1e}", delta=delta[0], delta_2=delta[1:].max()),
     )
     net.weights[1][:, 0] = 1e6
     net.biases[1][:] = -1e6 * sigmoid(12.0)
@@ -206,7 +211,7 @@ def counts(bench: Bench) -> None:
     bench.number("and of 784-100-10", 79_510, sum(value.size for value in (*hundred.weights, *hundred.biases)), 0)
     for units, count in ((30, 23_860), (100, 79_510)):
         spec = DenseSpec(inputs=784, hidden=(units,), outputs=10)
-        bench.number(f"the engine counts as many with {units}", count, spec.parameter_count(), 0)
+        bench.number(Message("the engine counts as many with {units}", units=units), count, spec.parameter_count(), 0)
     passes = _Counted([784, 30, 10])
     h, flat = 1e-5, [*passes.weights, *passes.biases]
     QuadraticCost.fn(passes.feedforward(x), y)
@@ -227,7 +232,9 @@ def counts(bench: Bench) -> None:
     once = _seconds(lambda: net.feedforward(batch))
     both = _seconds(lambda: net.backprop(batch, targets))
     bench.holds(
-        "forward and backward together cost one to four forward passes", 1 < both / once < 5, f"{both / once:.1f} times"
+        "forward and backward together cost one to four forward passes",
+        1 < both / once < 5,
+        Message("{both:.1f} times", both=both / once),
     )
     eps = np.geomspace(1e-9, 1e-1, 17)
     net, x, y = sample()
@@ -275,7 +282,9 @@ def big_picture(bench: Bench) -> None:
     after, _ = net.layers(x)
     for layer, (now, before, guess) in enumerate(zip(after[1:], activations[1:], predicted, strict=True), 2):
         gap = float(np.abs(now - before - guess).max() / np.abs(guess).max())
-        bench.number(f"the change of layer {layer}, predicted and measured: relative gap", 0.0, gap, 1e-4)
+        bench.number(
+            Message("the change of layer {layer}, predicted and measured: relative gap", layer=layer), 0.0, gap, 1e-4
+        )
     dC = float(((activations[-1] - y) * predicted[-1]).sum())
     bench.number("the change of the cost, over that predicted", 1.0, (quadratic(net, x, y) - start) / dC, 1e-4)
 
@@ -289,11 +298,13 @@ def matrix_speed(bench: Bench) -> None:
         slow = _seconds(lambda net=loop, m=size: net.update_mini_batch(data[:m], 0.5))  # type: ignore[misc]
         fast = _seconds(lambda net=matrix, m=size: net.update_mini_batch_matrix(data[:m], 0.5))  # type: ignore[misc]
         gap = max(float(np.abs(a - b).max()) for a, b in zip(loop.weights, matrix.weights, strict=True))
-        bench.number(f"both ways give the same weights, batches of {size}: largest gap", 0.0, gap, 1e-10)
+        bench.number(
+            Message("both ways give the same weights, batches of {size}: largest gap", size=size), 0.0, gap, 1e-10
+        )
         bench.holds(
-            f"as matrices a batch of {size} takes half the time or less",
+            Message("as matrices a batch of {size} takes half the time or less", size=size),
             slow / fast >= 2,
-            f"{slow / fast:.1f} times as fast",
+            Message("{slow:.1f} times as fast", slow=slow / fast),
             printed="2 times",
         )
 

@@ -13,6 +13,7 @@ from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.engine import Member, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
+from luthier.messages import Message
 from luthier.nets import NORM_EPSILON, NORM_MEMORY, DenseSpec, build
 from luthier.nets.dense import DenseNet
 from luthier.objective import LOSSES
@@ -118,7 +119,11 @@ def _layouts(bench: Bench, Z: torch.Tensor) -> None:
     changed = Z.clone()
     changed[0] += 5
     moved = float((norm(changed) - norm(Z))[1:].abs().max().detach())
-    bench.holds("one row of a batch changes the outputs of the others", moved > 1e-2, f"by up to {moved:.2f}")
+    bench.holds(
+        "one row of a batch changes the outputs of the others",
+        moved > 1e-2,
+        Message("by up to {moved:.2f}", moved=moved),
+    )
     spec = DenseSpec(inputs=UNITS, hidden=(5,), outputs=3, activation="tanh", batch_norm=True)
     net = build(spec, seed=0).double().train()
     values = dict(net.named_parameters())
@@ -154,7 +159,7 @@ def _backward(bench: Bench, Z: torch.Tensor) -> None:
             worst[which] = max(worst[which], abs(slopes[which][place] - (sides[0] - sides[1]) / (2 * h)))
             assert value.shape == slopes[which].shape
     for name, gap in zip(("its inputs", "gamma", "beta"), worst, strict=True):
-        bench.number(f"the backward pass by {name} against differences: largest gap", 0.0, gap, 1e-6)
+        bench.number(Message("the backward pass by {name} against differences: largest gap", name=name), 0.0, gap, 1e-6)
     dZ = slopes[0]
     bench.number("its sum over the batch", 0.0, float(np.abs(dZ.sum(1)).max()), 1e-12)
     bench.number("and its sum with what was normalised", 0.0, float(np.abs((dZ * kept.z_norm).sum(1)).max()), 1e-3)
@@ -185,7 +190,7 @@ def training(bench: Bench) -> None:
     bench.holds(
         "a network with it trains under every rule",
         all(b < 1.0 for _, b in ends.values()),
-        f"validation loss without and with: {message}",
+        Message("validation loss without and with: {message}", message=message),
     )
     curves = {norm: _curve(part, held_out, norm, bench) for norm in (False, True)}
     plain, normed = (curve.mean(0) for curve in (curves[False], curves[True]))
@@ -194,7 +199,9 @@ def training(bench: Bench) -> None:
     bench.holds(
         "a deep sigmoid network learns faster with it",
         faster < len(plain) / 2,
-        f"after {faster} of {len(plain)} epochs its loss is below the other's final loss",
+        Message(
+            "after {faster} of {count} epochs its loss is below the other's final loss", faster=faster, count=len(plain)
+        ),
     )
     figure = empty_figure("epoch", "training loss")
     for curve, name, colour in ((plain, "without", ORANGE), (normed, "with batch norm", BLUE)):
@@ -204,7 +211,11 @@ def training(bench: Bench) -> None:
     bench.holds(
         "the third layer's weighted inputs drift less with it",
         drift[True] < drift[False],
-        f"largest change of means, in standard deviations: {drift[False]:.2f}, with it {drift[True]:.2f}",
+        Message(
+            "largest change of means, in standard deviations: {drift:.2f}, with it {drift_2:.2f}",
+            drift=drift[False],
+            drift_2=drift[True],
+        ),
     )
 
 
@@ -258,14 +269,27 @@ def regulariser(bench: Bench) -> None:
             right.append((result.logits(held_out.numbers).argmax(-1) == held_out.targets).double().mean().item())
         narrower[size] = gaps[0] - gaps[1]
         bench.note(
-            f"batches of {size}: the gap is {gaps[0].mean():.2f} without batch norm and {gaps[1].mean():.2f} with it, "
-            f"and {100 * right[0]:.0f} and {100 * right[1]:.0f} % of new digits are right"
+            Message(
+                "batches of {size}: the gap is {gaps:.2f} without batch norm and {gaps_2:.2f} "
+                "with it, and {right:.0f} and {right_2:.0f} % of new digits are right",
+                size=size,
+                gaps=gaps[0].mean(),
+                gaps_2=gaps[1].mean(),
+                right=100 * right[0],
+                right_2=100 * right[1],
+            )
         )
     for size in (4, 8):
         bench.holds(
-            f"by batches of {size} the gap from training to validation loss is narrower with batch norm",
+            Message(
+                "by batches of {size} the gap from training to validation loss is narrower with batch norm", size=size
+            ),
             bool(narrower[size].mean() > 0.1),
-            f"by {narrower[size].mean():.2f} ± {1.96 * narrower[size].std(ddof=1) / len(narrower[size]) ** 0.5:.2f}",
+            Message(
+                "by {narrower:.2f} ± {narrower_2:.2f}",
+                narrower=narrower[size].mean(),
+                narrower_2=1.96 * narrower[size].std(ddof=1) / len(narrower[size]) ** 0.5,
+            ),
         )
     means = [float(row.mean()) for row in narrower.values()]
     bench.holds(

@@ -11,6 +11,7 @@ from luthier.classic.network import sigmoid, sigmoid_prime
 from luthier.classic.network2 import COSTS, CrossEntropyCost, Network
 from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.labs.lab import Bench, Lab
+from luthier.messages import Message
 
 
 def cross_entropy(y: float, a: np.ndarray | float) -> np.ndarray:
@@ -34,7 +35,7 @@ def form(bench: Bench) -> None:
     bench.holds(
         "the cost is never negative",
         bool(min(cross_entropy(y, a).min() for y in (0, 1)) >= 0),
-        f"smallest {min(float(cross_entropy(y, a).min()) for y in (0, 1)):.2g}",
+        Message("smallest {value:.2g}", value=min(float(cross_entropy(y, a).min()) for y in (0, 1))),
     )
     bench.number("with y = 0 it is -ln(1 - a): at a = 0.25", -math.log(0.75), float(cross_entropy(0, 0.25)[0]), 1e-12)
     with np.errstate(all="ignore"):
@@ -88,7 +89,7 @@ def information(bench: Bench) -> None:
     bench.holds(
         "the divergence is not a distance: it differs in the other direction",
         abs(kl - back) > 1e-3,
-        f"{kl:.4f} and {back:.4f}",
+        Message("{kl:.4f} and {back:.4f}", kl=kl, back=back),
     )
     hot = np.eye(5)[2]
     bench.number(
@@ -108,12 +109,12 @@ def classes(bench: Bench) -> None:
     bench.number("softmax keeps the predicted class, rows of 5000", 5000, same, 0)
     sums, lowest = P.sum(axis=1).asnumpy(), float(P.asnumpy().min())
     bench.number("rows add up to 1: largest gap", 0.0, float(np.abs(sums - 1).max()), 1e-6)
-    bench.holds("and no probability is negative", lowest >= 0, f"smallest {lowest:.1g}")
+    bench.holds("and no probability is negative", lowest >= 0, Message("smallest {lowest:.1g}", lowest=lowest))
     ten = d2l.softmax(nd.array([[10.0, 9.0, 0.0], [10.0, -5.0, -5.0]])).asnumpy()[:, 0]
     bench.holds(
         "an output of 10 has no meaning by itself: its probability depends on the other outputs",
         abs(ten[0] - ten[1]) > 0.2,
-        f"probability {ten[0]:.3f} beside 9, {ten[1]:.5f} beside -5",
+        Message("probability {ten:.3f} beside 9, {ten_2:.5f} beside -5", ten=ten[0], ten_2=ten[1]),
     )
     pair, label = nd.array([[0.1, 0.3, 0.6], [0.2, 0.2, 0.6]]), nd.array([2, 2])
     squares = ((pair.asnumpy() - [0, 0, 1]) ** 2).sum(1)
@@ -121,7 +122,12 @@ def classes(bench: Bench) -> None:
     bench.holds(
         "squared error depends on the probabilities of the wrong classes, cross-entropy does not",
         squares[0] > squares[1] and logs[0] == logs[1],
-        f"squares {squares[0]:.2f} and {squares[1]:.2f}, cross-entropy {logs[0]:.4f} twice",
+        Message(
+            "squares {squares:.2f} and {squares_2:.2f}, cross-entropy {logs:.4f} twice",
+            squares=squares[0],
+            squares_2=squares[1],
+            logs=logs[0],
+        ),
     )
     y = np.random.default_rng(0).integers(0, 7, 5000)
     picked = d2l.cross_entropy(P, nd.array(y)).asnumpy()
@@ -134,7 +140,7 @@ def classes(bench: Bench) -> None:
     bench.holds(
         "as printed it is NaN at 1000; with the largest score subtracted first it is finite",
         bool(np.isnan(plain[0])) and stable.tolist() == [1, 0],
-        f"{plain[0]} and {stable[0]:.1f}",
+        Message("{plain} and {stable:.1f}", plain=plain[0], stable=stable[0]),
     )
     value = d2l.binary_cross_entropy(np.array([0.0, 1.0, 1.0]), np.array([0.0, 1.0, 0.5]))
     bench.number("binary cross-entropy at probabilities of 0 and 1, clipped", math.log(2) / 3, value, 1e-9)
@@ -165,7 +171,7 @@ def inputs(bench: Bench) -> None:
     bench.holds(
         "the other weight has a slope under all of them",
         bool((np.abs(result[:, 1]) > 1e-3).all()),
-        f"slopes {result[:, 1].round(4).tolist()}",
+        Message("slopes {result}", result=result[:, 1].round(4).tolist()),
     )
     z, h = np.linspace(-6, 6, 25), 1e-6
     slope = (sigmoid(z + h) - sigmoid(z - h)) / (2 * h)

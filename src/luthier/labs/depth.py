@@ -9,6 +9,7 @@ from sklearn.datasets import load_digits
 from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.engine import Member, Settings, train
 from luthier.labs.lab import Bench, Lab
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs, Rows
 
@@ -42,9 +43,13 @@ def skips(bench: Bench) -> None:
     bench.holds(
         "without skips a very deep network fits the training set worse than a shallow one",
         plain[-1] > 2 * plain.min(),
-        f"training loss by layers, without and with skips: {message}",
+        Message("training loss by layers, without and with skips: {message}", message=message),
     )
-    bench.holds("with skips it does not", skipped[-1] < plain[-1] / 2, f"{plain[-1]:.3f} to {skipped[-1]:.3f}")
+    bench.holds(
+        "with skips it does not",
+        skipped[-1] < plain[-1] / 2,
+        Message("{plain:.3f} to {skipped:.3f}", plain=plain[-1], skipped=skipped[-1]),
+    )
     figure = empty_figure("hidden layers", "training loss").update_xaxes(type="log").update_yaxes(type="log")
     for losses, name, colour in ((plain, "without skips", ORANGE), (skipped, "with skips", BLUE)):
         figure.add_scatter(x=list(depths), y=losses, name=name, mode="lines+markers", line={"color": colour})

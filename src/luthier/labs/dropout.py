@@ -13,6 +13,7 @@ from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.engine import Member, Outcome, Settings, train
 from luthier.labs.lab import DOCUMENT, Bench, Lab
 from luthier.labs.mnist import digits, members, some
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs, Rows
 
@@ -41,14 +42,14 @@ def thinned(bench: Bench) -> None:
             bench.holds(
                 "dropped units do not learn, neither their incoming nor their outgoing weights",
                 bool(torch.equal(moved[0], out)),
-                f"{int(moved[0].sum())} of {hidden} learnt",
+                Message("{moved} of {hidden} learnt", moved=int(moved[0].sum()), hidden=hidden),
             )
         earlier = after
     bench.number("share of dropped units", 0.5, [1 - float(one.float().mean()) for one in moved], 0.15, of=DOCUMENT)
     bench.holds(
         "the next step drops other units",
         not torch.equal(moved[0], moved[1]),
-        f"{int((moved[0] != moved[1]).sum())} of {hidden} differ",
+        Message("{value} of {hidden} differ", value=int((moved[0] != moved[1]).sum()), hidden=hidden),
     )
     bench.note("every row has its own mask, as in libraries; with one row per batch that is the book's rule")
     _halved(bench)
@@ -69,10 +70,12 @@ def _halved(bench: Bench) -> None:
         full = net.W[1] @ (H * (1.0 if inverted else net.p)) + net.b[1]
         gaps[inverted] = float(np.abs((drawn.mean(0) - full) / (drawn.std(0) / masks**0.5)).max())
         bench.holds(
-            f"the mean input of the next layer is that of the full network with "
-            f"{'activations scaled in training' if inverted else 'halved weights'}",
+            Message(
+                "the mean input of the next layer is that of the full network with {value}",
+                value="activations scaled in training" if inverted else "halved weights",
+            ),
             gaps[inverted] < 4.5,
-            f"at most {gaps[inverted]:.1f} standard errors apart",
+            Message("at most {gaps:.1f} standard errors apart", gaps=gaps[inverted]),
         )
     plain, scaled = (DropoutNet((6, 40, 30, 4), p=0.5, inverted=inverted) for inverted in (False, True))
     for k in range(2):
@@ -113,14 +116,20 @@ def voting(bench: Bench) -> None:
     bench.holds(
         "networks that vote, or whose probabilities are averaged, beat the mean of single networks",
         majority > single.mean() and mean > single.mean(),
-        f"{len(single)} networks {single.mean():.1f} %, by vote {majority:.1f} %, averaged {mean:.1f} %",
+        Message(
+            "{count} networks {single:.1f} %, by vote {majority:.1f} %, averaged {mean:.1f} %",
+            count=len(single),
+            single=single.mean(),
+            majority=majority,
+            mean=mean,
+        ),
     )
     wrong = (answers != held_out.targets).double()
     together = float((wrong[0] * wrong[1]).mean() / (wrong[0].mean() * wrong[1].mean()))
     bench.holds(
         "they gain less than independent voters would, because they make errors on the same pictures",
         together > 1,
-        f"two networks are wrong together {together:.1f} times as often as by chance",
+        Message("two networks are wrong together {together:.1f} times as often as by chance", together=together),
     )
 
 

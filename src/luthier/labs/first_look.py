@@ -15,6 +15,7 @@ from luthier.drawing import empty_figure
 from luthier.engine import Settings, train
 from luthier.labs.lab import Bench, Lab
 from luthier.labs.mnist import BATCH, MISSING, digits, members, some
+from luthier.messages import Message
 
 ROW = (5, 0, 4, 1, 9, 2)  # how the training set begins, and the row of digits that the book opens with
 
@@ -72,7 +73,10 @@ def look(bench: Bench) -> None:
     )
     count = lines_of_code(Path(network.__file__))
     bench.holds(
-        "the program is about as short as the book claims", count <= 100, f"{count} lines of code", printed="74"
+        "the program is about as short as the book claims",
+        count <= 100,
+        Message("{count} lines of code", count=count),
+        printed="74",
     )
 
 

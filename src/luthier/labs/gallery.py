@@ -9,6 +9,7 @@ from functools import cache
 from html import escape
 
 import luthier.labs
+from luthier.citations import cited_in_words
 from luthier.errors import ConfigError, nearest
 from luthier.labs.lab import Lab, LabOutcome
 from luthier.labs.pages.assemble import pages_of
@@ -53,7 +54,12 @@ def lab_named(name: str) -> Lab:
 def lines(outcome: LabOutcome) -> Iterator[str]:
     """What a lab found, for the terminal."""
     lab, bench = outcome.lab, outcome.bench
-    yield tr("{name}: {claim} ({source})", name=lab.name, claim=Message(lab.claim), source=lab.source)
+    yield tr(
+        "{name}: {claim} ({source})",
+        name=lab.name,
+        claim=Message(lab.claim),
+        source=_source(lab),
+    )
     for one in bench.comparisons:
         beside = tr(", expected {value}", value=one.expected) if one.printed else ""
         why = f"; {spoken(one.why)}" if one.why else ""
@@ -61,6 +67,10 @@ def lines(outcome: LabOutcome) -> Iterator[str]:
     yield from (tr("  note: {sentence}", sentence=as_message(note)) for note in bench.notes)
     yield from (tr("  play with it: luthier lab page {page}", page=page.name) for page in pages_of(lab.name))
     yield f"  {outcome.seconds:.1f} s"
+
+
+def _source(lab: Lab) -> str:
+    return cited_in_words(", ".join(lab.rows))
 
 
 def gallery(outcomes: Sequence[LabOutcome], pages_at: str = "") -> str:
@@ -83,7 +93,7 @@ def _body(outcomes: Sequence[LabOutcome], pages_at: str) -> Iterator[str]:
     for outcome in outcomes:
         lab, bench = outcome.lab, outcome.bench
         yield f'<section id="{lab.name}"><h2>{escape(spoken(lab.title))}</h2><p>{escape(spoken(lab.claim))} '
-        yield f"<small>{escape(lab.source)}; {outcome.seconds:.1f} s</small></p>"
+        yield f"<small>{escape(cited_in_words(', '.join(lab.rows)))}; {outcome.seconds:.1f} s</small></p>"
         if pages_at:
             links = (
                 f'<a href="{escape(pages_at)}/{page.name}.html">{page.title[LANGUAGES.index(language())]}</a>'
@@ -91,7 +101,7 @@ def _body(outcomes: Sequence[LabOutcome], pages_at: str) -> Iterator[str]:
             )
             yield from (f"<p>▶ {tr('Play with it:')} {link}</p>" for link in links)
         rows = [
-            (spoken(one.what), one.expected or "–", spoken(one.measured), tr(one.verdict), spoken(one.why))
+            (spoken(one.what), spoken(one.expected) or "–", spoken(one.measured), tr(one.verdict), spoken(one.why))
             for one in bench.comparisons
         ]
         kept = 5 if any(row[4] for row in rows) else 4  # without a column of nothing

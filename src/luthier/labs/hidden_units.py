@@ -8,6 +8,7 @@ from luthier.drawing import BLUE, GREY, empty_figure
 from luthier.engine import Member, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.recipe.decisions.starting_network import midpoint_width, sample_width
 
@@ -17,7 +18,9 @@ FACTORS = (2, 3, 5, 10)
 def units(bench: Bench) -> None:
     """Widths by the number of rows, for each factor a, and half-way between inputs and outputs."""
     for a, printed in ((2, 31.5), (10, 6.3)):
-        bench.number(f"units for 50,000 digits with a = {a}", printed, sample_width(50_000, 784, 10, a), 0.05)
+        bench.number(
+            Message("units for 50,000 digits with a = {a}", a=a), printed, sample_width(50_000, 784, 10, a), 0.05
+        )
     bench.number("half-way between 784 inputs and 10 outputs", 397, midpoint_width(784, 10), 0)
     training, held_out = digits_part()
     widths = {f"a = {a}": max(1, round(sample_width(len(training), 64, 10, a))) for a in FACTORS}
@@ -33,12 +36,12 @@ def units(bench: Bench) -> None:
     bench.holds(
         "of the factors from 2 to 10 the smallest, which gives most units, has the lowest validation loss",
         by_rows == 2,
-        f"validation loss: {message}",
+        Message("validation loss: {message}", message=message),
     )
     bench.holds(
         "more units than the rule of rows allows do better: early stopping makes the rule too careful",
         means["half-way"] < means["a = 2"],
-        f"{means['half-way']:.3f} against {means['a = 2']:.3f}",
+        Message("{means:.3f} against {means_2:.3f}", means=means["half-way"], means_2=means["a = 2"]),
     )
     order = sorted(widths, key=lambda name: widths[name])
     figure = empty_figure("hidden units", "validation loss").update_xaxes(type="log").update_yaxes(type="log")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.labs.lab import FORMULA, Bench, Lab
+from luthier.messages import Message
 from luthier.nets import DenseSpec, build
 from luthier.nets.activations import ACTIVATIONS
 from luthier.nets.initialise import INITIALISERS, Fan
@@ -41,7 +42,7 @@ def forwards(bench: Bench) -> None:
     table = {(f, s): deviations(f, s, seeds) for f in ("tanh", "relu") for s in SCHEMES}
     for layer, printed in ((0, 0.214), (1, 0.048), (2, 0.011)):
         bench.number(
-            f"tanh from N(0, 0.01): standard deviation after layer {layer + 1}",
+            Message("tanh from N(0, 0.01): standard deviation after layer {layer}", layer=layer + 1),
             printed,
             table["tanh", "0.01"][:, layer],
             0.01 * printed + 5e-4,
@@ -61,7 +62,7 @@ def forwards(bench: Bench) -> None:
     bench.holds(
         "last layer, between 0.022 and 0.030",
         bool(((last > 0.019) & (last < 0.033)).all()),
-        f"{last.min():.3f} to {last.max():.3f}",
+        Message("{last:.3f} to {last_2:.3f}", last=last.min(), last_2=last.max()),
         printed="0.022 to 0.030",
         of=FORMULA,
     )
@@ -70,20 +71,25 @@ def forwards(bench: Bench) -> None:
     bench.holds(
         "last layer, between 0.70 and 0.96",
         bool(((last > 0.6) & (last < 1.1)).all()),
-        f"{last.min():.2f} to {last.max():.2f}",
+        Message("{last:.2f} to {last_2:.2f}", last=last.min(), last_2=last.max()),
         printed="0.70 to 0.96",
         of=FORMULA,
     )
     for inputs, printed in ((500, 0.0632), (784, 0.0505)):
         spec = DenseSpec(inputs=inputs, hidden=(1000,), outputs=1, initialiser="he")
         drawn = [float(next(iter(spec.fresh_parameters(seed).values())).std()) for seed in seeds]
-        bench.number(f"standard deviation of the engine's He weights for {inputs} inputs", printed, drawn, 1e-4)
+        bench.number(
+            Message("standard deviation of the engine's He weights for {inputs} inputs", inputs=inputs),
+            printed,
+            drawn,
+            1e-4,
+        )
     for function in ("tanh", "relu"):
         figure = empty_figure("layer", "standard deviation of activations").update_yaxes(type="log")
         for (scheme, dash), colour in zip(LINES.items(), (GREY, ORANGE, GREEN, BLUE), strict=True):
             x, y = list(range(1, LAYERS + 1)), table[function, scheme].mean(0)
             figure.add_scatter(x=x, y=y, name=f"{function}, {scheme}", line={"color": colour, "dash": dash})
-        bench.draw(f"Standard deviation of activations by layer, {function}", figure)
+        bench.draw(Message("Standard deviation of activations by layer, {function}", function=function), figure)
     _histograms(bench)
 
 
@@ -115,17 +121,17 @@ def backwards(bench: Bench) -> None:
     bench.holds(
         "gradients of a deep sigmoid network vanish towards its inputs",
         max(ratios["sigmoid"]) < 1e-3,
-        f"first layer's over last's: at most {max(ratios['sigmoid']):.1e}",
+        Message("first layer's over last's: at most {ratios:.1e}", ratios=max(ratios["sigmoid"])),
     )
     bench.holds(
         "with He's weights and ReLU they stay within a factor of ten",
         min(ratios["relu"]) > 0.1 and max(ratios["relu"]) < 10,
-        f"{min(ratios['relu']):.2f} to {max(ratios['relu']):.2f}",
+        Message("{ratios:.2f} to {ratios_2:.2f}", ratios=min(ratios["relu"]), ratios_2=max(ratios["relu"])),
     )
     bench.holds(
         "and ten layers' are as large as one layer's, within a factor of ten",
         min(sizes) > 0.1 and max(sizes) < 10,
-        f"{min(sizes):.2f} to {max(sizes):.2f} times",
+        Message("{sizes:.2f} to {sizes_2:.2f} times", sizes=min(sizes), sizes_2=max(sizes)),
     )
     x = activations("relu", "1", 0, layers=40)[-1]
     bench.holds(

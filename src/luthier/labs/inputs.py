@@ -13,6 +13,7 @@ from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.engine import Member, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.nets.activations import ACTIVATIONS
 from luthier.objective import LOSSES
@@ -45,7 +46,7 @@ def normalised(bench: Bench) -> None:
     bench.holds(
         "a mean for each column over the rows, not for each row",
         fitted.mean.shape == (64,) and bool(torch.allclose(fitted.mean.to(raw), raw.mean(0), rtol=1e-4)),
-        f"{tuple(fitted.mean.shape)} means of {tuple(raw.shape)} numbers",
+        Message("{shape} means of {shape_2} numbers", shape=tuple(fitted.mean.shape), shape_2=tuple(raw.shape)),
     )
     flat = Preprocess.fit(torch.full((10, 1), 7.0))(torch.full((3, 1), 7.0))
     bench.number("a column that is always the same becomes 0", 0.0, float(flat.abs().max()), 0.0)
@@ -54,7 +55,7 @@ def normalised(bench: Bench) -> None:
     bench.holds(
         "other rows are normalised with the training rows' statistics",
         bool(torch.equal(Preprocess.fit(raw).mean, fitted.mean)) and bool(fitted(other).mean().abs() > 0.1),
-        f"mean of rows five times as large: {float(fitted(other).mean()):.2f}",
+        Message("mean of rows five times as large: {value:.2f}", value=float(fitted(other).mean())),
     )
     spec = DenseSpec(inputs=64, hidden=(30,), outputs=10)
     rates = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
@@ -66,7 +67,11 @@ def normalised(bench: Bench) -> None:
     bench.holds(
         "networks on normalised columns train faster, each at its best rate",
         bool(epochs["normalised"] < epochs["as they are"] / 2),
-        f"{epochs['normalised']:.1f} epochs against {epochs['as they are']:.1f} (21: never)",
+        Message(
+            "{epochs:.1f} epochs against {epochs_2:.1f} (21: never)",
+            epochs=epochs["normalised"],
+            epochs_2=epochs["as they are"],
+        ),
     )
 
 
@@ -139,7 +144,11 @@ def deep_lines(bench: Bench) -> None:
     bench.holds(
         "after training they still are, and tanh layers are not",
         gaps["identity"] < 1e-4 < gaps["tanh"],
-        f"share not explained by a linear map: {gaps['identity']:.1e}, with tanh {gaps['tanh']:.2f}",
+        Message(
+            "share not explained by a linear map: {gaps:.1e}, with tanh {gaps_2:.2f}",
+            gaps=gaps["identity"],
+            gaps_2=gaps["tanh"],
+        ),
     )
 
 
@@ -167,7 +176,7 @@ def many_classes(bench: Bench) -> None:
     bench.holds(
         "the loss falls",
         bool((losses[:, -1] < losses[:, 0] / 3).all()),
-        f"{losses[:, 0].mean():.2f} to {losses[:, -1].mean():.3f}",
+        Message("{losses:.2f} to {losses_2:.3f}", losses=losses[:, 0].mean(), losses_2=losses[:, -1].mean()),
     )
     score = torch.tensor([[5.0, 2.0, -1.0, 3.0]], dtype=torch.float64)
     bench.number(

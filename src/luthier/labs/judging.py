@@ -13,6 +13,7 @@ from luthier.engine import Member, Settings, train
 from luthier.engine.range_test import range_test
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.search.sensitivity import variance_shares
 
@@ -48,12 +49,12 @@ def finder(bench: Bench) -> None:
             test.rates[int(np.argmax(np.array(known) > 2 * known[0]))] if max(known) > 2 * known[0] else test.rates[-1]
         )
         bench.holds(
-            f"the suggested rate for {rule} is below the rate at which the loss diverges",
+            Message("the suggested rate for {rule} is below the rate at which the loss diverges", rule=rule),
             test.pick < worst,
-            f"{test.pick:.2g}, diverging from {worst:.2g}",
+            Message("{pick:.2g}, diverging from {worst:.2g}", pick=test.pick, worst=worst),
         )
         bench.holds(
-            f"and is better than a hundredth of it and a hundred times it, {rule}",
+            Message("and is better than a hundredth of it and a hundred times it, {rule}", rule=rule),
             losses.argmin() == 1,
             ", ".join(f"{r:.2g}: {v:.3f}" for r, v in zip(rates, losses, strict=True)),
         )
@@ -100,13 +101,18 @@ def matters(bench: Bench) -> None:
     bench.holds(
         "and Adam's epsilon hardly at all",
         mean["epsilon"] < 0.05 and mean["epsilon"] < mean["learning rate"] / 10,
-        f"{mean['epsilon']:.1%}, ranked {order.index('epsilon') + 1} of {len(order)}",
+        Message(
+            "{mean:.1%}, ranked {order} of {count}",
+            mean=mean["epsilon"],
+            order=order.index("epsilon") + 1,
+            count=len(order),
+        ),
     )
     figure = empty_figure("share of the variance", "").update_layout(showlegend=False)
     figure.add_bar(
         x=[mean[name] for name in reversed(order)], y=list(reversed(order)), orientation="h", marker={"color": BLUE}
     )
-    bench.draw(f"Importance over {len(losses)} random settings", figure)
+    bench.draw(Message("Importance over {count} random settings", count=len(losses)), figure)
 
 
 def optimism(bench: Bench) -> None:
@@ -130,7 +136,7 @@ def optimism(bench: Bench) -> None:
     bench.holds(
         "the best on validation rows is less good on test rows",
         bool(drop.mean() > 1.96 * drop.std() / len(drop) ** 0.5 and drop.mean() > 0.5),
-        f"{drop.mean():.1f} points less, best of {count} on 100 rows",
+        Message("{drop:.1f} points less, best of {count} on 100 rows", drop=drop.mean(), count=count),
     )
     curve = 100 * np.array(bests).mean(0)
     bench.holds(
@@ -191,18 +197,18 @@ def six_steps(bench: Bench) -> None:
     bench.holds(
         "the steps come in their order",
         firsts == sorted(firsts) and {1, 2, 3, 4} <= set(steps),
-        f"{len(decisions)} decisions in steps {firsts}",
+        Message("{count} decisions in steps {firsts}", count=len(decisions), firsts=firsts),
     )
     bench.holds(
         "every decision has a reason and follows from its evidence",
         all(record["reason"] and follows(record) for record in decisions),
-        f"all {len(decisions)}",
+        Message("all {count}", count=len(decisions)),
     )
     lowest = float(headline["low"])
     bench.holds(
         "the result is better than the most frequent class",
         lowest > 0.4,
-        f"accuracy {headline['value']:.3f}, at least {lowest:.3f}",
+        Message("accuracy {headline:.3f}, at least {lowest:.3f}", headline=headline["value"], lowest=lowest),
     )
     codes = [record["code"] for record in decisions if record["step"] == 3]
     rates, experiments = ([k for k, code in enumerate(codes) if code == of] for of in ("learning-rate", "experiment"))
@@ -215,12 +221,12 @@ def six_steps(bench: Bench) -> None:
     closed = {record["step"] for record in decisions if record["code"] in GATES and record["choice"]}
     forward = [one for one in ticked if one.item != AFTER_TEST]  # the way back is open as long as nobody takes it
     left = [one.item.what for one in forward if one.status == "open" and one.item.step in (1, 2, 5)]
-    bench.holds("steps 1, 2 and 5 are done", not left, f"open: {left}")
+    bench.holds("steps 1, 2 and 5 are done", not left, Message("open: {left}", left=left))
     gates = [one for one in ticked if set(one.item.codes) & set(GATES)]
     bench.holds(
         "a gate is ticked where it was passed, and nowhere else",
         len(gates) == len(GATES) and all((one.status == "done") == (one.item.step in closed) for one in gates),
-        f"passed: steps {sorted(closed)}",
+        Message("passed: steps {closed}", closed=sorted(closed)),
     )
     for line in in_lines(ticked):
         bench.note(line)

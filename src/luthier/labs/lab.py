@@ -12,15 +12,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from luthier.citations import cited
+from luthier.messages import Message, as_message, joined
+from luthier.records import JsonObject
 
 HOLDS, FAILS = "reproduced", "not reproduced"
 ANOTHER = "another number"
@@ -59,7 +61,9 @@ class MeasuredFigure:
         >>> MeasuredFigure("accuracy", "95.42 %", "95.3 %", HOLDS, origin=DOCUMENT).expected
         '95.42 % (document)'
         """
-        return f"{self.printed} ({self.origin})" if self.printed and self.origin else self.printed
+        if not (self.printed and self.origin):
+            return self.printed
+        return Message("{value} ({origin})", value=self.printed, origin=Message(self.origin))
 
     @property
     def good(self) -> bool:
@@ -205,7 +209,7 @@ class LabOutcome:
         rows = [(one.what, one.expected or "–", one.measured, one.verdict, one.why) for one in self.bench.comparisons]
         return "".join((*table(head, rows), *(f"<p>{escape(note)}</p>" for note in self.bench.notes)))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values, without figures."""
         return {
             "name": self.lab.name,
@@ -247,7 +251,7 @@ def _heard(said: Callable[[str], None], bench: Bench, about: float) -> Iterator[
         while not over.wait(SAID_EVERY):
             said(so_far(time.perf_counter() - began, about, bench.comparisons))
 
-    thread = threading.Thread(target=saying, daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(saying,), daemon=True)  # in the language of now
     thread.start()
     try:
         yield
@@ -264,11 +268,13 @@ def so_far(seconds: float, about: float, comparisons: Sequence[MeasuredFigure]) 
     >>> so_far(50.0, 40.0, [])
     '50 s, longer than the usual 40 s; no figure yet'
     """
-    left = f", about {in_time(about - seconds)} left" if about > seconds else ""
-    late = f", longer than the usual {in_time(about)}" if seconds >= about > 0 else ""
-    count = len(comparisons)
-    figures = f"{count} figure{'s' * (count > 1)}, the last: {comparisons[-1].what}" if count else "no figure yet"
-    return f"{in_time(seconds)}{left}{late}; {figures}"
+    left = Message(", about {time} left", time=in_time(about - seconds)) if about > seconds else ""
+    late = Message(", longer than the usual {time}", time=in_time(about)) if seconds >= about > 0 else ""
+    count, last = len(comparisons), as_message(comparisons[-1].what) if comparisons else ""
+    several = Message("{count} figures, the last: {what}", count=count, what=last)
+    figures = several if count > 1 else Message("1 figure, the last: {what}", what=last)
+    time = Message("{time}{left}{late}", time=in_time(seconds), left=left, late=late)
+    return joined([time, figures if count else Message("no figure yet")]).spoken()
 
 
 def mnist_is_there() -> bool:

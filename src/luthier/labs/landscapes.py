@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from luthier.classic.cs231n import RULES, UpdateRule
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.labs.lab import Bench, Lab
+from luthier.messages import Message
 from luthier.optimise import Schedule
 
 START = (-7.0, 2.0)
@@ -39,10 +40,14 @@ def in_the_valley(bench: Bench) -> None:
     bench.holds(
         "descent at 0.035 crosses the valley at every step",
         bool((signs[1:] == -signs[:-1]).all()),
-        f"{int((signs[1:] == -signs[:-1]).sum())} of 39 steps",
+        Message("{value} of 39 steps", value=int((signs[1:] == -signs[:-1]).sum())),
     )
     away = UpdateRule("sgd", learning_rate=0.041).run(valley, START, 300)
-    bench.holds("at 0.041 it leaves it", bool(height(away[-1]) > height(away[0])), f"height {height(away[-1]):.3g}")
+    bench.holds(
+        "at 0.041 it leaves it",
+        bool(height(away[-1]) > height(away[0])),
+        Message("height {value:.3g}", value=height(away[-1])),
+    )
     bench.number("height after 100 steps of descent", 0.0197, float(height(sgd[-1])), 1e-4)
     momentum = UpdateRule("momentum", learning_rate=0.01).run(valley, START, 100)
     bench.number("of momentum 0.9 at 0.01", 0.0010, float(height(momentum[-1])), 5e-5)
@@ -93,7 +98,12 @@ def off_the_saddle(bench: Bench) -> None:
     """x^2 - y^2 from just beside its ridge."""
     for name, printed in (("sgd", 582), ("momentum", 117), ("nesterov", 110), ("adam", 77)):
         path = UpdateRule(name, learning_rate=0.01).run(saddle, (1.0, 1e-5), 700)
-        bench.number(f"steps of {name} at 0.01 until |y| > 1", printed, int(np.argmax(np.abs(path[:, 1]) > 1)), 1)
+        bench.number(
+            Message("steps of {name} at 0.01 until |y| > 1", name=name),
+            printed,
+            int(np.argmax(np.abs(path[:, 1]) > 1)),
+            1,
+        )
     steps = {}
     for decay in (0.9, 0.99):
         path = UpdateRule("rmsprop", learning_rate=0.01, decay_rate=decay).run(saddle, (1.0, 1e-5), 700)
@@ -119,7 +129,11 @@ def off_the_saddle(bench: Bench) -> None:
 
         path = UpdateRule("sgd", learning_rate=0.01).run(noisy, (1.0, 0.0), 1000)
         escaped.append(bool((np.abs(path[:, 1]) > 1).any()))
-    bench.holds("noise in the gradient leaves it", all(escaped), f"{sum(escaped)} of {len(escaped)} seeds")
+    bench.holds(
+        "noise in the gradient leaves it",
+        all(escaped),
+        Message("{value} of {count} seeds", value=sum(escaped), count=len(escaped)),
+    )
     _out_of_a_hollow(bench)
 
 
@@ -148,7 +162,11 @@ def _out_of_a_hollow(bench: Bench) -> None:
     bench.holds(
         "with enough noise in the gradient it leaves the local minimum for the lower one, with little it stays",
         left[2.0] > 0.9 and left[0.2] < 0.1,
-        f"left by {left[2.0]:.0%} of seeds with noise of deviation 2, by {left[0.2]:.0%} with 0.2",
+        Message(
+            "left by {left:.0%} of seeds with noise of deviation 2, by {left_2:.0%} with 0.2",
+            left=left[2.0],
+            left_2=left[0.2],
+        ),
     )
 
 
@@ -161,7 +179,9 @@ def how_common(bench: Bench) -> None:
         A = (A + A.transpose(0, 2, 1)) / 2
         shares[d] = float((np.linalg.eigvalsh(A).min(1) > 0).mean())
         error = np.sqrt(printed * (1 - printed) / draws)
-        bench.number(f"share with all curvatures upwards, {d} dimensions", printed, shares[d], 4 * error + 5e-4)
+        bench.number(
+            Message("share with all curvatures upwards, {d} dimensions", d=d), printed, shares[d], 4 * error + 5e-4
+        )
     bench.holds(
         "more dimensions have fewer minima and more saddles: the text states the opposite",
         shares[1] > shares[2] > shares[3] > shares[5],
@@ -181,7 +201,7 @@ def step_sizes(bench: Bench) -> None:
 
     for rho, printed in ((0.5, 2.0), (0.9, 10.0), (0.99, 100.0)):
         bench.number(
-            f"terminal speed with momentum {rho:g}, in rates",
+            Message("terminal speed with momentum {rho:g}, in rates", rho=rho),
             printed,
             float(moves("momentum", 3000, rho=rho)[-1]),
             0.001 * printed,
@@ -195,8 +215,8 @@ def step_sizes(bench: Bench) -> None:
     )
     for decay, printed in ((0.9, 3.16), (0.99, 10.0)):
         result = moves("rmsprop", 2000, decay_rate=decay)
-        bench.number(f"RMSProp's first step, decay {decay:g}", printed, float(result[0]), 0.005)
-        bench.number(f"its last, decay {decay:g}", 1.0, float(result[-1]), 1e-6)
+        bench.number(Message("RMSProp's first step, decay {decay:g}", decay=decay), printed, float(result[0]), 0.005)
+        bench.number(Message("its last, decay {decay:g}", decay=decay), 1.0, float(result[-1]), 1e-6)
     bare = moves("adam-uncorrected", 40)
     bench.number("Adam's first step without correction", 3.16, float(bare[0]), 0.005)
     bench.number("its largest", 6.57, float(bare.max()), 0.005)
@@ -240,8 +260,13 @@ def decay(bench: Bench) -> None:
     bench.holds(
         "near the minimum a decaying rate ends lower",
         bool(gain.mean() > half),
-        f"{np.mean(ends['constant']):.4f} with a constant one, {np.mean(ends['decayed']):.4f}; "
-        f"gain {gain.mean():.4f} ± {half:.4f}",
+        Message(
+            "{np:.4f} with a constant one, {np_2:.4f}; gain {gain:.4f} ± {half:.4f}",
+            np=np.mean(ends["constant"]),
+            np_2=np.mean(ends["decayed"]),
+            gain=gain.mean(),
+            half=half,
+        ),
     )
 
 

@@ -23,6 +23,7 @@ from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
 from luthier.engine import Member, Settings, train
 from luthier.errors import InputError
 from luthier.labs.lab import DOCUMENT, ORIGINAL, Bench, Lab
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs, Rows
 
@@ -119,13 +120,15 @@ def costs(bench: Bench) -> None:
     elif not data.is_mnist:
         bench.note(MISSING)
     lowest = min(float(row.min()) for row in result.values())
-    bench.holds("every network has learnt, by either cost", lowest > 80, f"{lowest:.1f} % at least")
+    bench.holds(
+        "every network has learnt, by either cost", lowest > 80, Message("{lowest:.1f} % at least", lowest=lowest)
+    )
     gap = result["cross-entropy"] - result["quadratic"]
     error = gap.std(ddof=1) / len(gap) ** 0.5
     bench.holds(
         "the difference between the costs is smaller than the spread over seeds",
         abs(gap.mean()) < max(0.6, 3 * error),
-        f"{gap.mean():+.2f} ± {1.96 * error:.2f} points",
+        Message("{gap:+.2f} ± {error:.2f} points", gap=gap.mean(), error=1.96 * error),
     )
 
 
@@ -147,7 +150,7 @@ def overfitting(bench: Bench) -> None:
     bench.holds(
         "the cost on new pictures rises again while the training cost falls",
         (lowest < epochs // 2).all() and (shown.cost[:, -1] < shown.cost[:, epochs // 2]).all(),
-        f"lowest after {lowest.tolist()} of {epochs} epochs",
+        Message("lowest after {lowest} of {epochs} epochs", lowest=lowest.tolist(), epochs=epochs),
     )
     bench.holds(
         "in the end all training pictures are predicted right, or all but one in two hundred",
@@ -159,12 +162,12 @@ def overfitting(bench: Bench) -> None:
     bench.holds(
         "while accuracy on new pictures stalls: it moves by less than two points in the last quarter",
         bool((stalled < 2).all()),
-        f"by at most {stalled.max():.2f} points",
+        Message("by at most {stalled:.2f} points", stalled=stalled.max()),
     )
     bench.holds(
         "a penalty with lambda 0.1 helps every network",
         (held[:, -1] > free[:, -1]).all(),
-        f"{free[:, -1].mean():.1f} % to {held[:, -1].mean():.1f} % at the end",
+        Message("{free:.1f} % to {held:.1f} % at the end", free=free[:, -1].mean(), held=held[:, -1].mean()),
     )
     if data.is_mnist and not bench.quick:
         bench.number("best accuracy without a penalty", 82.27, free.max(1), 0.8, unit=" %", of=DOCUMENT)
@@ -180,7 +183,7 @@ def overfitting(bench: Bench) -> None:
         bench.holds(
             "the printed epoch at which every training picture is right lies within the range over seeds",
             min(perfect) <= 68 <= max(perfect),
-            f"{min(perfect)} to {max(perfect)}",
+            Message("{perfect} to {perfect_2}", perfect=min(perfect), perfect_2=max(perfect)),
             printed="68",
             of=ORIGINAL,
         )
@@ -197,7 +200,12 @@ def overfitting(bench: Bench) -> None:
             figure.add_scatter(x=x, y=row, name=name, line={"color": colour, "width": 1}, showlegend=k == 0)
     bench.draw("A thousand pictures: what a penalty on weights changes", figure)
     for what, rows, colour in (("accuracy on new pictures, %", free, ORANGE), ("training cost", shown.cost, GREY)):
-        title = f"Epochs {epochs // 2 + 1} to {epochs}: {what.removesuffix(', %')}"
+        title = Message(
+            "Epochs {epochs} to {epochs_2}: {what}",
+            epochs=epochs // 2 + 1,
+            epochs_2=epochs,
+            what=what.removesuffix(", %"),
+        )
         bench.draw(title, _second_half(what, rows, colour))
     figure = empty_figure("epoch", "accuracy, %")
     for rows, name, colour in ((shown.accuracy, "training", GREY), (free, "new pictures", ORANGE)):
@@ -233,13 +241,20 @@ def all_of_it(bench: Bench) -> None:
     shown = learn(plain, training, some(training, 10_000), epochs=epochs).accuracy
     free, held, weak = (result[k * len(plain) : (k + 1) * len(plain)] for k in range(3))
     gap = shown[:, -1] - free[:, -1]
-    bench.holds("with all pictures the gap is a few points", gap.mean() < 8, f"{gap.mean():.2f} points")
+    bench.holds(
+        "with all pictures the gap is a few points", gap.mean() < 8, Message("{gap:.2f} points", gap=gap.mean())
+    )
     bench.holds(
         "the penalty scaled with their number helps, the old one does not",
         held.max(1).mean() > free.max(1).mean()
         and abs(weak.max(1).mean() - free.max(1).mean()) < held.max(1).mean() - free.max(1).mean() + 0.3,
-        f"{free.max(1).mean():.2f} % without, {weak.max(1).mean():.2f} % with 0.1, "
-        f"{held.max(1).mean():.2f} % with {scaled:g}",
+        Message(
+            "{free:.2f} % without, {weak:.2f} % with 0.1, {held:.2f} % with {scaled:g}",
+            free=free.max(1).mean(),
+            weak=weak.max(1).mean(),
+            held=held.max(1).mean(),
+            scaled=scaled,
+        ),
     )
     if data.is_mnist and not bench.quick:
         bench.number("best accuracy without a penalty", 95.33, free.max(1), 0.4, unit=" %", of=DOCUMENT)

@@ -9,6 +9,7 @@ import numpy as np
 from luthier.classic.network2 import Cost, CrossEntropyCost, Network, QuadraticCost
 from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.labs.lab import DOCUMENT, ORIGINAL, Bench, Lab
+from luthier.messages import Message
 
 STARTS = ((0.6, 0.9), (2.0, 2.0))
 EPOCHS = 300
@@ -59,7 +60,11 @@ def run(bench: Bench) -> None:
     bench.holds(
         "from 2, 2 the quadratic cost accelerates, cross-entropy slows down, each by its own measure",
         early[0] < 0.2 < 0.9 < early[1],
-        f"early slope over the largest: quadratic {early[0]:.2f}, cross-entropy {early[1]:.2f}",
+        Message(
+            "early slope over the largest: quadratic {early:.2f}, cross-entropy {early_2:.2f}",
+            early=early[0],
+            early_2=early[1],
+        ),
     )
     figure = empty_figure("epoch", "cost over its first value")
     for paths, cost, dash in (((quick, slow), "quadratic", "solid"), (better, "cross-entropy", "dot")):
@@ -67,7 +72,10 @@ def run(bench: Bench) -> None:
             line = {"color": colour, "dash": dash}
             name = f"{cost}, from {w:g} and {b:g}"
             figure.add_scatter(x=list(range(EPOCHS + 1)), y=path.cost / path.cost[0], name=name, line=line)
-    bench.draw(f"At a rate of {RATE}, only with the quadratic cost does a badly wrong neuron learn slowly", figure)
+    bench.draw(
+        Message("At a rate of {RATE}, only with the quadratic cost does a badly wrong neuron learn slowly", RATE=RATE),
+        figure,
+    )
 
 
 def _quadratic(bench: Bench, quick: Path, slow: Path) -> None:
@@ -77,33 +85,40 @@ def _quadratic(bench: Bench, quick: Path, slow: Path) -> None:
     bench.number("its bias", -0.983, quick.b[-1], 5e-4)
     bench.number("output at the start from w = b = 2", 0.98, slow.a[0], 0.005, of=DOCUMENT)
     for epoch, value in ((50, 0.976), (100, 0.964), (150, 0.933), (200, 0.789), (300, 0.203)):
-        bench.number(f"output after {epoch} epochs", value, slow.a[epoch], 5e-4)
+        bench.number(Message("output after {epoch} epochs", epoch=epoch), value, slow.a[epoch], 5e-4)
     bench.number("epoch of the steepest gradient", 215, int(slow.slope.argmax()), 1)
     bench.number("epoch at which the output falls fastest", 221, int(np.argmin(np.diff(slow.a))), 1)
     for path, value, start in zip((quick, slow), (0.1219, 0.0173), STARTS, strict=True):
-        bench.number(f"gradient at the start from {start}", value, path.slope[0], 5e-5)
+        bench.number(Message("gradient at the start from {start}", start=start), value, path.slope[0], 5e-5)
 
 
 def _cross_entropy(bench: Bench, better: list[Path]) -> None:
     for path, value, end, start in zip(better, (0.8176, 0.9820), (0.0116, 0.0120), STARTS, strict=True):
-        bench.number(f"cross-entropy's gradient at the start from {start}", value, path.slope[0], 5e-5)
-        bench.number(f"output after 300 epochs at the quadratic cost's rate, from {start}", end, path.a[-1], 5e-5)
+        bench.number(
+            Message("cross-entropy's gradient at the start from {start}", start=start), value, path.slope[0], 5e-5
+        )
+        bench.number(
+            Message("output after 300 epochs at the quadratic cost's rate, from {start}", start=start),
+            end,
+            path.a[-1],
+            5e-5,
+        )
         falls = np.diff(path.cost)
         bench.holds(
-            f"its cost falls fastest at once from {start}",
+            Message("its cost falls fastest at once from {start}", start=start),
             int(np.argmin(falls)) == 0,
-            f"fastest in epoch {int(np.argmin(falls))}",
+            Message("fastest in epoch {np}", np=int(np.argmin(falls))),
         )
     for start, printed, right in zip(STARTS, (0.040, 0.048), (0.418, 0.780), strict=True):
         wrong, mended = (learn(*start, SMALL_RATE, cost=cost).a[-1] for cost in ("wrong", "cross-entropy"))
         bench.number(
-            f"output after 300 epochs at the printed rate 0.005, sigma' left out, from {start}",
+            Message("output after 300 epochs at the printed rate 0.005, sigma' left out, from {start}", start=start),
             printed,
             wrong,
             5e-4,
             of=ORIGINAL,
         )
-        bench.number(f"with the formula's gradient, from {start}", right, mended, 5e-4)
+        bench.number(Message("with the formula's gradient, from {start}", start=start), right, mended, 5e-4)
     bench.note(
         "the page's program takes the derivative by the output, dC/da, for that by the weighted input: it leaves "
         "sigma' out, and its rate of 0.005 goes with that mistake. At 0.15 both costs are compared at one rate"

@@ -13,6 +13,7 @@ from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
 from luthier.engine import Member, Settings, train
 from luthier.labs.lab import DOCUMENT, ORIGINAL, Bench, Lab
 from luthier.labs.mnist import BATCH, MISSING, digits, learn, members, some
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.objective import LOSSES
 from luthier.rows import Inputs, Rows
@@ -64,18 +65,23 @@ def first_weights(bench: Bench) -> None:
             )
         large_, better = curves
         bench.holds(
-            f"better first weights are ahead after an epoch, {hidden} hidden",
+            Message("better first weights are ahead after an epoch, {hidden} hidden", hidden=hidden),
             bool(better[:, 0].mean() > large_[:, 0].mean() + 1),
-            f"{large_[:, 0].mean():.2f} and {better[:, 0].mean():.2f} %",
+            Message("{large:.2f} and {better:.2f} %", large=large_[:, 0].mean(), better=better[:, 0].mean()),
             why=why,
         )
         ahead, left = (float((better[:, k] - large_[:, k]).mean()) for k in (0, -1))
+<<<<<<< HEAD
         lead = f"{ahead:.2f} points, then {left:.2f}"
         bench.holds(f"at the end most of the lead is gone, {hidden} hidden", left < ahead / 2, lead, why=why)
+=======
+        lead = Message("{ahead:.2f} points, then {left:.2f}", ahead=ahead, left=left)
+        bench.holds("at the end most of the lead is gone", left < ahead / 2, lead, why=why)
+>>>>>>> main
         if data.is_mnist and not bench.quick:
             for curve, printed, name in zip(curves, PRINTED[hidden], ("large", "better"), strict=True):
                 bench.number(
-                    f"{hidden} hidden, {name} first weights: first epoch",
+                    Message("{hidden} hidden, {name} first weights: first epoch", hidden=hidden, name=name),
                     printed[0],
                     curve[:, 0],
                     1.0,
@@ -83,7 +89,7 @@ def first_weights(bench: Bench) -> None:
                     of=ORIGINAL,
                 )
                 bench.number(
-                    f"{hidden} hidden, {name} first weights: last epoch",
+                    Message("{hidden} hidden, {name} first weights: last epoch", hidden=hidden, name=name),
                     printed[1],
                     curve[:, -1],
                     0.4,
@@ -128,18 +134,30 @@ def hundred(bench: Bench) -> None:
         bench.holds(
             "a small program with no help passes 96 %",
             bool((result["cross-entropy"] > 96).all()),
-            f"{result['cross-entropy'].min():.2f} % at least",
+            Message("{result:.2f} % at least", result=result["cross-entropy"].min()),
         )
     lowest = {name: float(row.min()) for name, row in result.items()}
     if bench.quick:  # so few pictures and epochs leave some networks saturated: the quadratic cost's slow start
-        bench.note(f"by the quadratic cost the worst network is at {lowest.pop('quadratic'):.1f} % so soon")
+        bench.note(
+            Message(
+                "by the quadratic cost the worst network is at {lowest:.1f} % so soon", lowest=lowest.pop("quadratic")
+            )
+        )
     least = min(lowest.values())
-    bench.holds(f"every network has learnt, by {' and '.join(lowest)}", least > 80, f"{least:.1f} % at least")
+    bench.holds(
+        Message("every network has learnt, by {lowest}", lowest=" and ".join(lowest)),
+        least > 80,
+        Message("{least:.1f} % at least", least=least),
+    )
     bench.note("the printed step from 96.59 to 96.82 % takes away one of 14.8 errors")
     bench.holds(
         "a penalty helps a hundred hidden neurons",
         result["penalised"].mean() > result["cross-entropy"].mean() - 0.3,
-        f"{result['cross-entropy'].mean():.2f} and {result['penalised'].mean():.2f} %",
+        Message(
+            "{result:.2f} and {result_2:.2f} %",
+            result=result["cross-entropy"].mean(),
+            result_2=result["penalised"].mean(),
+        ),
     )
 
 
@@ -189,7 +207,7 @@ def likelihood(bench: Bench) -> None:
     bench.holds(
         "but only softmax's outputs add up to 1",
         off["softmax"] < 1e-5 < off["sigmoids"],
-        f"sums are off by up to {off['sigmoids']:.2f}, softmax's by {off['softmax']:.0e}",
+        Message("sums are off by up to {off:.2f}, softmax's by {off_2:.0e}", off=off["sigmoids"], off_2=off["softmax"]),
     )
     output_errors(bench)
 
@@ -220,7 +238,7 @@ def output_errors(bench: Bench) -> None:
             initial=[state],
         )
         step = (state[last] - after.state_dict()[last].double()) / rate
-        bench.number(f"{name}: largest gap", 0.0, float((step - error).abs().max()), 1e-7)
+        bench.number(Message("{name}: largest gap", name=name), 0.0, float((step - error).abs().max()), 1e-7)
     one = DenseSpec(inputs=4, hidden=(5,), outputs=1, activation="sigmoid", initialiser="large")
     far = {}
     for shift in (0.0, 50.0):

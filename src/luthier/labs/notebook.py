@@ -9,12 +9,12 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from luthier import storage
 from luthier.labs.gallery import all_labs
 from luthier.labs.lab import Lab
 from luthier.optional import require
+from luthier.records import JsonObject
 
 TIMEOUT = 1200  # seconds for a cell
 
@@ -31,7 +31,7 @@ def files() -> list[str]:
     return list(dict.fromkeys(map(file_of, all_labs().values())))
 
 
-def notebook(name: str) -> dict[str, Any]:
+def notebook(name: str) -> JsonObject:
     """A module's notebook (nbformat 4.5), not executed.
 
     >>> made = notebook("softmax")
@@ -46,7 +46,7 @@ def notebook(name: str) -> dict[str, Any]:
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": cells}
 
 
-def executed(made: dict[str, Any]) -> dict[str, Any]:
+def executed(made: JsonObject) -> JsonObject:
     """The notebook with the outputs of all its cells. Needs nbclient, nbformat and an IPython kernel."""
     purpose = "to execute a notebook"
     nbformat, nbclient = (require(one, extra="notebook", purpose=purpose) for one in ("nbformat", "nbclient"))
@@ -66,11 +66,11 @@ def executed(made: dict[str, Any]) -> dict[str, Any]:
             del os.environ["PLOTLY_RENDERER"]
         else:
             os.environ["PLOTLY_RENDERER"] = kept
-    plain: dict[str, Any] = nbformat.from_dict(result)
+    plain: JsonObject = nbformat.from_dict(result)
     return plain
 
 
-def _cells(name: str) -> Iterator[dict[str, Any]]:
+def _cells(name: str) -> Iterator[JsonObject]:
     module = importlib.import_module(f"luthier.labs.{name}")
     source = Path(str(module.__file__)).read_text(encoding="utf-8")
     first, *nodes = ast.parse(source).body
@@ -95,11 +95,11 @@ def _cells(name: str) -> Iterator[dict[str, Any]]:
         yield _code("for title, figure in outcome.bench.figures:\n    figure.update_layout(title=title).show()")
 
 
-def _markdown(text: str) -> dict[str, Any]:
+def _markdown(text: str) -> JsonObject:
     return {"cell_type": "markdown", "metadata": {}, "source": text}
 
 
-def _code(text: str) -> dict[str, Any]:
+def _code(text: str) -> JsonObject:
     return {"cell_type": "code", "metadata": {}, "source": text, "outputs": [], "execution_count": None}
 
 

@@ -13,6 +13,7 @@ from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
 from luthier.engine import Member, Outcome, Settings, train
 from luthier.labs.lab import DOCUMENT, Bench, Lab
 from luthier.labs.mnist import BATCH, Digits, digits, learn, members, some
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs, Rows
 
@@ -20,12 +21,13 @@ KINDS = {"none": GREY, "L2": BLUE, "L1": ORANGE}
 ROWS = 100
 
 
+def _beside(free: np.ndarray | torch.Tensor, held: np.ndarray | torch.Tensor) -> dict[str, float]:
+    return {"free": float(free.mean()), "held": float(held.mean())}
+
+
 def still(rows: int = ROWS, inputs: int = 40) -> Rows:
     """Rows whose inputs are all 0, so that the data say nothing about the weights on them."""
-    return Rows(
-        Inputs(numbers=torch.zeros(rows, inputs, dtype=torch.float64)),
-        torch.zeros(rows, dtype=torch.float64),
-    )
+    return Rows(Inputs(numbers=torch.zeros(rows, inputs, dtype=torch.float64)), torch.zeros(rows, dtype=torch.float64))
 
 
 def shrunk(weights: Tensor, steps: int, *, l1: float = 0.0, l2: float = 0.0, rate: float = 0.5) -> Tensor:
@@ -61,9 +63,8 @@ def shrinking(bench: Bench) -> None:
     alike = weights[above][(first - second)[above].abs().argmin()]
     bench.number("below this size L1 subtracts more, above it L2", 1.0, float(alike), 1e-9)
     left = shrunk(weights, steps, l2=lmbda)
-    bench.number(
-        f"share left by L2 after {steps} steps", (1 - step) ** steps, float((left[above] / weights[above]).mean()), 1e-9
-    )
+    what = Message("share left by L2 after {steps} steps", steps=steps)
+    bench.number(what, (1 - step) ** steps, float((left[above] / weights[above]).mean()), 1e-9)
     whole, weak = torch.ones(1, dtype=torch.float64), 1e-4 * ROWS
     bench.number(
         "share left by a step with lambda / n = 1e-4 and rate 0.5", 0.99995, float(shrunk(whole, 1, l2=weak)), 1e-12
@@ -192,13 +193,13 @@ def long_weights(bench: Bench) -> None:
     bench.holds(
         "without a penalty the weight vector is longer",
         bool((length[-1, free] > 2 * length[-1, held]).all()),
-        f"{length[-1, free].mean():.1f}, with it {length[-1, held].mean():.1f}",
+        Message("{free:.1f}, with it {held:.1f}", **_beside(length[-1, free], length[-1, held])),
     )
     late = slice(epochs // 2, None)
     bench.holds(
         "and its direction changes less from epoch to epoch",
         bool(turn[late, free].mean() < turn[late, held].mean()),
-        f"1 - cosine {turn[late, free].mean():.1e}, with a penalty {turn[late, held].mean():.1e}",
+        Message("1 - cosine {free:.1e}, with a penalty {held:.1e}", **_beside(turn[late, free], turn[late, held])),
     )
     figure = empty_figure("epoch", "length of the first layer's weights")
     x = list(range(1, epochs + 1))
@@ -225,7 +226,7 @@ def steadier(bench: Bench) -> None:
     bench.holds(
         "a penalised network changes its answer less when the inputs change",
         bool(change[1].mean() < change[0].mean()),
-        f"mean change {change[0].mean():.4f}, with a penalty {change[1].mean():.4f}",
+        Message("mean change {free:.4f}, with a penalty {held:.4f}", **_beside(*change)),
     )
     wrong = part.targets.clone()
     at = torch.rand(len(part), generator=generator) < 0.2
@@ -234,20 +235,20 @@ def steadier(bench: Bench) -> None:
     bench.holds(
         "and learns less of wrong labels",
         muddled[1].mean() > muddled[0].mean(),
-        f"a fifth of the labels random: {muddled[0].mean():.1f} %, with a penalty {muddled[1].mean():.1f} %",
+        Message("a fifth of the labels random: {free:.1f} %, with a penalty {held:.1f} %", **_beside(*muddled)),
     )
     gap = right[2] - right[1]
     error = gap.std(ddof=1) / len(gap) ** 0.5
     bench.holds(
         "penalising biases too changes little",
         abs(gap.mean()) < max(0.5, 2 * error),
-        f"{gap.mean():+.2f} ± {1.96 * error:.2f} points",
+        Message("{gap:+.2f} ± {error:.2f} points", gap=gap.mean(), error=1.96 * error),
     )
     spread = right[:2].std(1, ddof=1)
     bench.holds(
         "the spread over seeds is smaller with it",
         spread[1] < spread[0],
-        f"standard deviation over {len(seeds)} seeds {spread[0]:.2f} points, with it {spread[1]:.2f}",
+        Message("standard deviation {free:.2f} points, with it {held:.2f}", **_beside(*spread)),
         why="with so few seeds two spreads differ clearly only if one is twice the other",
     )
 
@@ -275,7 +276,8 @@ def by_heart(bench: Bench) -> None:
     steps = -(-len(part) // BATCH) * (60 if bench.quick else 150)
     settings = Settings("softmax", "adam", BATCH, steps, steps)
     result = train([Member(spec, seed, 1e-3) for seed in bench.seeds(5, 3)], chance, None, settings)
-    bench.number(f"random labels are memorised: {rows} pictures", 100.0, _right(result, chance), 0.5, unit=" %")
+    what = Message("random labels are memorised: {rows} pictures", rows=rows)
+    bench.number(what, 100.0, _right(result, chance), 0.5, unit=" %")
     held_out = some(data.test, 2000)
     other = _right(result, replace(held_out, targets=torch.randint(10, (len(held_out),))))
     bench.number("and new pictures are predicted by chance", 10.0, other, 2.0, unit=" %")
@@ -306,12 +308,12 @@ def _many_parameters(bench: Bench, data: Digits) -> None:
     bench.holds(
         "with more parameters than pictures networks still do well on new ones",
         means[-1] > means.max() - 2,
-        f"accuracy (and gap) by hidden units: {message}",
+        Message("accuracy (and gap) by hidden units: {message}", message=message),
     )
     bench.holds(
         "a network that is too small has the smallest gap, and the worst accuracy",
         gap[0] < gap[-1] and means[0] == means.min(),
-        f"gap {gap[0]:.1f} points at {units[0]} units",
+        Message("gap {gap:.1f} points at {units} units", gap=gap[0], units=units[0]),
     )
     figure = empty_figure("hidden units", "accuracy, %").update_xaxes(type="log")
     figure.add_scatter(x=units, y=means, name="new pictures", line={"color": BLUE})
@@ -334,7 +336,7 @@ def in_place_of_test(bench: Bench) -> None:
     bench.holds(
         "the shape of the curve is the same on validation pictures",
         together > 0.95,
-        f"correlation of both curves {together:.3f}",
+        Message("correlation of both curves {together:.3f}", together=together),
     )
     bench.number(
         "best accuracy on validation less that on test pictures, in points", 0.0, gap, 2.0 if bench.quick else 1.5

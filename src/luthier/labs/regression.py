@@ -11,6 +11,7 @@ from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.engine import Member, Population, Settings
 from luthier.engine.feed import batches_for, prepared
 from luthier.labs.lab import Bench, Lab
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.objective import LOSSES
 from luthier.rows import Inputs, Rows
@@ -64,7 +65,7 @@ def closed_form(bench: Bench) -> None:
         gaps.append(float(np.abs(learnt - exact).max()))
     table, found_weights = np.array(losses), np.array(weights)
     for epoch, (printed, within) in enumerate(((0.0383, 0.004), (0.000148, 2e-5), (0.000050, 2e-6))):
-        bench.number(f"mean loss after epoch {epoch + 1}", printed, table[:, epoch], within)
+        bench.number(Message("mean loss after epoch {epoch}", epoch=epoch + 1), printed, table[:, epoch], within)
     printed_losses = (0.040592, 0.000156, 0.000051)
     inside = all(table[:, k].min() <= value <= table[:, k].max() for k, value in enumerate(printed_losses))
     bench.holds(
@@ -74,12 +75,14 @@ def closed_form(bench: Bench) -> None:
         printed=str(printed_losses),
     )
     for name, truth, values in zip(("w1", "w2", "b"), (*TRUE_W, TRUE_B), found_weights.T, strict=True):
-        bench.number(f"{name} after three epochs", truth, values, 0.0006)
+        bench.number(Message("{name} after three epochs", name=name), truth, values, 0.0006)
     share = float((np.array(gaps) < 1e-3).mean())
     bench.holds(
         "after four epochs descent is within 0.001 of the closed form in every seed",
         share == 1.0,
-        f"{share:.0%} of {len(gaps)} seeds, the largest gap {max(gaps):.1e}",
+        Message(
+            "{share:.0%} of {count} seeds, the largest gap {gaps:.1e}", share=share, count=len(gaps), gaps=max(gaps)
+        ),
     )
 
 
@@ -104,11 +107,13 @@ def polynomials(bench: Bench) -> None:
     bench.holds(
         "where the truth is a line with noise, the line predicts new points better",
         errors[1] < errors[0],
-        f"median error {errors[1]:.2f}, degree 9 {errors[0]:.2f}",
+        Message("median error {errors:.2f}, degree 9 {errors_2:.2f}", errors=errors[1], errors_2=errors[0]),
     )
     curve = np.linspace(0.6, 5.0, 200)
     wrong = float(np.sqrt(((2 * curve - nine(curve)) ** 2).mean()))
-    bench.holds("were the polynomial the truth, the line would be wrong", wrong > 0.2, f"by {wrong:.2f}")
+    bench.holds(
+        "were the polynomial the truth, the line would be wrong", wrong > 0.2, Message("by {wrong:.2f}", wrong=wrong)
+    )
     figure = empty_figure("x", "y").update_yaxes(range=[0, 12])
     figure.add_scatter(x=x, y=y, mode="markers", name="ten points", marker={"color": "#888888"})
     figure.add_scatter(x=curve, y=nine(curve), name="degree 9", line={"color": ORANGE})
@@ -133,7 +138,11 @@ def likelihood(bench: Bench) -> None:
     bench.holds(
         "of a normal it is the mean and the variance with 1/n",
         max(around) == around[4],
-        f"log likelihood {around[4]:.3f}, elsewhere at most {max(around[:4] + around[5:]):.3f}",
+        Message(
+            "log likelihood {around:.3f}, elsewhere at most {around_2:.3f}",
+            around=around[4],
+            around_2=max(around[:4] + around[5:]),
+        ),
     )
     sizes = (100, 400, 1600, 6400)
     errors = [np.std([likeliest(rng.random(n) < 0.5) for _ in range(300)]) for n in sizes]

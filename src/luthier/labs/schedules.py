@@ -11,6 +11,7 @@ from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
 from luthier.engine import Member, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.optimise import Schedule
 from luthier.rows import Inputs, Rows
@@ -41,7 +42,9 @@ def formulas(bench: Bench) -> None:
     figure = empty_figure("step", "rate over the first rate")
     for (name, (schedule, formula)), colour in zip(wanted.items(), (BLUE, GREEN, GREY, ORANGE, PURPLE), strict=True):
         taken = rates(schedule)
-        bench.number(f"{name}: largest gap to its formula", 0.0, float(np.abs(taken - formula).max()), 1e-8)
+        bench.number(
+            Message("{name}: largest gap to its formula", name=name), 0.0, float(np.abs(taken - formula).max()), 1e-8
+        )
         figure.add_scatter(x=t, y=taken, name=name, line={"color": colour, "shape": "hv"})
     bench.draw("Learning rates as used by the engine", figure)
     printed = (1, 0.976, 0.905, 0.794, 0.655, 0.5, 0.345, 0.206, 0.095, 0.024)
@@ -55,10 +58,16 @@ def formulas(bench: Bench) -> None:
     bench.number("after the cycle the rate is at its maximum again", 1.0, float(taken[10]), 1e-8)
     longer = rates(Schedule("restarts", period=5, multiplier=2.0), 36)
     tops = [int(k) for k in np.flatnonzero(longer > 0.9999)]
-    bench.holds("cycles may double", tops == [0, 5, 15, 35], f"the rate is at its maximum again at steps {tops}")
+    bench.holds(
+        "cycles may double",
+        tops == [0, 5, 15, 35],
+        Message("the rate is at its maximum again at steps {tops}", tops=tops),
+    )
     steepest = int(np.argmax(-np.diff(rates(Schedule("cosine")))))
     bench.holds(
-        "the cosine falls fastest in the middle", abs(steepest - STEPS / 2) <= 1, f"after step {steepest} of {STEPS}"
+        "the cosine falls fastest in the middle",
+        abs(steepest - STEPS / 2) <= 1,
+        Message("after step {steepest} of {STEPS}", steepest=steepest, STEPS=STEPS),
     )
 
 
@@ -75,7 +84,7 @@ def _flat(bench: Bench) -> None:
     bench.holds(
         "the rate falls after the given number of evaluations without a better loss",
         taken[-1] < 0.2 * taken[0] and drop - best >= 2,
-        f"lowest at evaluation {best + 1}, lowered at {drop + 1}",
+        Message("lowest at evaluation {best}, lowered at {drop}", best=best + 1, drop=drop + 1),
     )
 
 
@@ -116,7 +125,12 @@ def trainings(bench: Bench) -> None:
     bench.holds(
         "a restart raises the loss, and it falls again",
         bool(restarts[5] > restarts[4] and restarts[9] < restarts[4]),
-        f"{restarts[4]:.2g}, {restarts[5]:.2g} after the restart, {restarts[9]:.2g} at its end",
+        Message(
+            "{restarts:.2g}, {restarts_2:.2g} after the restart, {restarts_3:.2g} at its end",
+            restarts=restarts[4],
+            restarts_2=restarts[5],
+            restarts_3=restarts[9],
+        ),
     )
     _flat(bench)
 

@@ -9,6 +9,7 @@ from scipy import stats
 
 from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.labs.lab import DOCUMENT, FORMULA, Bench, Lab
+from luthier.messages import Message
 from luthier.search import Number, Sampler, Space, Trial
 from luthier.search.samplers import CoarseToFine, Grid, Random, Request
 from luthier.search.scales import LOG, UNIFORM, WINDOW, Scale
@@ -58,7 +59,13 @@ def grid_or_random(bench: Bench) -> None:
     bench.holds(
         "where one of two numbers matters, random search finds a better setting in most seeds",
         wins > 0.6 * total,
-        f"{wins} of {total} seeds; {np.mean(best):.2f} on average, the grid {one_axis(grid).max():.2f}",
+        Message(
+            "{wins} of {total} seeds; {np:.2f} on average, the grid {value:.2f}",
+            wins=wins,
+            total=total,
+            np=np.mean(best),
+            value=one_axis(grid).max(),
+        ),
     )
     figure = empty_figure("what matters", "what does not")
     figure.add_scatter(x=grid[:, 0], y=grid[:, 1], mode="markers", name="grid", marker={"color": ORANGE})
@@ -76,7 +83,7 @@ def scales(bench: Bench) -> None:
     rates = drawn(Number(1e-4, 1.0, scale="log"), 20_000)
     for k in range(-4, 0):
         share = float(((rates >= 10.0**k) & (rates < 10.0 ** (k + 1))).mean())
-        what = f"share of rates from 10^{k} to 10^{k + 1}, sampled by 10^r"
+        what = Message("share of rates from 10^{k} to 10^{k_2}, sampled by 10^r", k=k, k_2=k + 1)
         bench.number(what, 0.25, share, 0.012)  # four standard errors
     plain = drawn(Number(1e-4, 1.0), 20_000)
     bench.number("share above 0.1, sampled evenly", 0.90, float((plain > 0.1).mean()), 0.009)
@@ -84,13 +91,19 @@ def scales(bench: Bench) -> None:
     bench.holds(
         "momenta lie between 0.9 and 0.999",
         bool((beta >= 0.9).all() and (beta <= 0.999).all()),
-        f"{beta.min():.4f} to {beta.max():.4f}",
+        Message("{beta:.4f} to {beta_2:.4f}", beta=beta.min(), beta_2=beta.max()),
     )
     p = float(stats.kstest((np.log10(1 - beta) + 3) / 2, "uniform").pvalue)
     bench.holds("log10(1 - beta) is even, by Kolmogorov and Smirnov", p > 0.001, f"p = {p:.2f}")
     for value, printed, of in ((0.9, 10.0, DOCUMENT), (0.99, 100.0, DOCUMENT), (0.999, 1000.0, FORMULA)):
         terms = 10.0 ** WINDOW.forward(value)
-        bench.number(f"length of an average with beta = {value}, in terms", printed, terms, 1e-6 * printed, of=of)
+        bench.number(
+            Message("length of an average with beta = {value}, in terms", value=value),
+            printed,
+            terms,
+            1e-6 * printed,
+            of=of,
+        )
     layers, units = drawn(Number(2, 4, integer=True), 3000), drawn(Number(50, 100, integer=True), 20_000)
     p = float(stats.chisquare([(layers == n).sum() for n in (2, 3, 4)]).pvalue)
     bench.holds("layers are drawn evenly from 2, 3, 4", p > 0.001, f"p = {p:.2f}")
@@ -115,9 +128,13 @@ def refined(bench: Bench) -> None:
         reached["coarse to fine"].append(float(_hill(both).max()))
         reached["one round"].append(float(_hill(places(tried(Random(), _hill, 30, seed))).max()))
     count = len(reached["one round"])
-    bench.holds("the second box lies within the first and is smaller, on both axes", contained, f"in all {count} seeds")
+    bench.holds(
+        "the second box lies within the first and is smaller, on both axes",
+        contained,
+        Message("in all {count} seeds", count=count),
+    )
     share = better / count
-    bench.holds("in most seeds the second round holds the best", share > 0.7, f"in {share:.0%}")
+    bench.holds("in most seeds the second round holds the best", share > 0.7, Message("in {share:.0%}", share=share))
     means = {name: float(np.mean(values)) for name, values in reached.items()}
     bench.holds(
         "two rounds find more than one of as many trials", means["coarse to fine"] > means["one round"], f"{means}"
@@ -137,7 +154,7 @@ def _wrong_scale(bench: Bench) -> None:
     bench.holds(
         "searched on the wrong scale, refining still finds it, in more rounds",
         max(ends["uniform"]) < 13 and plain > log,
-        f"{plain:.1f} rounds on average, on the log scale {log:.1f}",
+        Message("{plain:.1f} rounds on average, on the log scale {log:.1f}", plain=plain, log=log),
     )
     cube = Scale("cube root", lambda x: x ** (1 / 3), lambda u: u**3)
     middle = float(Number(0.0, 8.0, scale=cube).at(0.5))

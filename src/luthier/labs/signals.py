@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from luthier.drawing import BLUE, empty_figure
 from luthier.engine import Member, ModuleSpec, Settings, train
 from luthier.labs.lab import Bench, Lab
+from luthier.messages import Message
 from luthier.nets import AugmentSignals
 from luthier.optimise import Schedule
 from luthier.rows import Inputs, Rows
@@ -76,7 +77,13 @@ def changes(bench: Bench) -> None:
     bench.holds("faster and slower ones are part of it", *_above(result, "all", "all but speed"))
     bench.holds("so is noise behind them", *_above(result, "all", "all but noise"))
     cleaned = accuracy({}, seeds, epochs, smoothed(test, 5))
-    bench.note(f"without changes, and what is heard cleaned of noise: {cleaned.mean():.1f} %; {message}")
+    bench.note(
+        Message(
+            "without changes, and what is heard cleaned of noise: {cleaned:.1f} %; {message}",
+            cleaned=cleaned.mean(),
+            message=message,
+        )
+    )
     figure = empty_figure("changes in training", "accuracy, %")
     figure.add_bar(x=list(result), y=[float(values.mean()) for values in result.values()], marker={"color": BLUE})
     bench.draw("Words of two tones, by what training signals were changed in", figure)

@@ -9,6 +9,7 @@ from luthier.drawing import BLUE, GREEN, ORANGE, empty_figure
 from luthier.engine import Settings, train
 from luthier.labs.lab import ORIGINAL, Bench, Lab
 from luthier.labs.mnist import BATCH, MISSING, Digits, digits, members, some
+from luthier.messages import Message
 
 SIZES = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 NET = (69.09, 76.37, 85.29, 88.85, 91.27, 93.24, 94.89, 95.85, 95.97)  # printed, one run each
@@ -99,10 +100,12 @@ def sizes(bench: Bench) -> None:
     )
     if data.is_mnist and not bench.quick:
         for n, row, printed in zip(reach, nets, NET, strict=False):
-            bench.number(f"network, {n:,} pictures", printed, row, 1.0 if n >= 500 else 3.0, unit=" %", of=ORIGINAL)
+            bench.number(
+                Message("network, {n:,} pictures", n=n), printed, row, 1.0 if n >= 500 else 3.0, unit=" %", of=ORIGINAL
+            )
         for n, value, printed in zip(reach, machines["auto"], MACHINE, strict=True):
             bench.number(
-                f"SVM with gamma 'auto', {n:,}",
+                Message("SVM with gamma 'auto', {n:,}", n=n),
                 printed,
                 value,
                 0.3,
@@ -123,24 +126,30 @@ def sizes(bench: Bench) -> None:
         bench.holds(
             "the network beats a machine with gamma 'auto' at every size",
             bool((net > auto).all()),
-            f"{net[-1]:.1f} against {last['auto']:.1f} % at {reach[-1]:,}",
+            Message("{net:.1f} against {last:.1f} % at {reach:,}", net=net[-1], last=last["auto"], reach=reach[-1]),
         )
         bench.holds(
             "the network beats a machine with gamma 'scale' at every size",
             bool((net > scale).all()),
-            f"{net[-1]:.1f} against {last['scale']:.1f} %",
+            Message("{net:.1f} against {last:.1f} %", net=net[-1], last=last["scale"]),
             why="this holds for the old default only; with the new one the machine wins",
         )
         few = 200 if bench.quick else 5000
         bench.holds(
             "a machine with more pictures beats a network with fewer",
             last["auto"] > net[reach.index(few)],
-            f"{last['auto']:.1f} % at {reach[-1]:,} against {net[reach.index(few)]:.1f} % at {few:,}",
+            Message(
+                "{last:.1f} % at {reach:,} against {net:.1f} % at {few:,}",
+                last=last["auto"],
+                reach=reach[-1],
+                net=net[reach.index(few)],
+                few=few,
+            ),
         )
     sign = np.sign(net - scale)
     crossed = [reach[k + 1] for k in range(len(sign) - 1) if sign[k] * sign[k + 1] < 0]
     bench.note(
-        f"network and machine with gamma 'scale' cross at {crossed}"
+        Message("network and machine with gamma 'scale' cross at {crossed}", crossed=crossed)
         if crossed
         else "network and machine with gamma 'scale' do not cross at these sizes"
     )
@@ -150,7 +159,7 @@ def sizes(bench: Bench) -> None:
         figure.add_scatter(x=reach, y=net, name="network", line={"color": BLUE})
         for (gamma, curve), colour in zip(machines.items(), (ORANGE, GREEN), strict=True):
             figure.add_scatter(x=reach, y=curve, name=NAMES[gamma], line={"color": colour})
-        bench.draw(f"Accuracy by the number of pictures, {kind} scale", figure)
+        bench.draw(Message("Accuracy by the number of pictures, {kind} scale", kind=kind), figure)
 
 
 def _law(bench: Bench, data: Digits, reach: list[int], nets: np.ndarray, machines: dict[str, np.ndarray]) -> None:
@@ -169,8 +178,14 @@ def _law(bench: Bench, data: Digits, reach: list[int], nets: np.ndarray, machine
     law = fit_power_law([reach[k] for k in far[:-1]], [float(100 - nets[k].mean()) for k in far[:-1]])
     told, came = law.at(reach[far[-1]]), float(100 - nets[far[-1]].mean())
     bench.note(
-        f"the law of the smaller sizes predicts {told:.1f} % errors at {reach[far[-1]]:,}; {came:.1f} % were measured: "
-        "it does not predict the errors that more data cannot remove"
+        Message(
+            "the law of the smaller sizes predicts {told:.1f} % errors at {reach:,}; "
+            "{came:.1f} % were measured: it does not predict the errors that more data "
+            "cannot remove",
+            told=told,
+            reach=reach[far[-1]],
+            came=came,
+        )
     )
 
 

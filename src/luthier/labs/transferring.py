@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from luthier.drawing import BLUE, GREEN, ORANGE, PURPLE, empty_figure
 from luthier.engine.api import train_networks
 from luthier.labs.lab import Bench, Lab
+from luthier.messages import Message
 from luthier.nets.blocks import blocks_of, freeze_all_but, with_new_head
 from luthier.recipe.transfer import transfer
 
@@ -83,7 +84,7 @@ def four_cases(bench: Bench) -> None:
     bench.holds(
         "frozen weights stay equal to the bit; only the head learns",
         changed == {blocks[-1]},
-        f"changed: {', '.join(changed)}",
+        Message("changed: {changed}", changed=", ".join(changed)),
     )
     mean = {case: rows.mean(0) for case, rows in table.items()}
     message = "; ".join(
@@ -94,24 +95,36 @@ def four_cases(bench: Bench) -> None:
     bench.holds(
         "with few, similar pictures transfer beats training from scratch",
         few[:-1].min() < few[-1],
-        f"errors in % with 0, 1, ... blocks learning: {message}",
+        Message("errors in % with 0, 1, ... blocks learning: {message}", message=message),
     )
     bench.holds(
         "the more pictures, the more blocks should be unfrozen",
         many[:-1].argmin() >= few[:-1].argmin() and many[1:-1].min() < many[0],
-        f"best with {int(few[:-1].argmin())} blocks from 25, with {int(many[:-1].argmin())} from 300",
+        Message(
+            "best with {few} blocks from 25, with {many} from 300",
+            few=int(few[:-1].argmin()),
+            many=int(many[:-1].argmin()),
+        ),
     )
     gains = {kind: mean[kind, 300][0] - mean[kind, 300][1:-1].min() for kind in ("alike", "unlike")}
     bench.holds(
         "unfreezing blocks gains more with different pictures than with similar ones",
         gains["unlike"] > gains["alike"] > -0.5,
-        f"different {gains['unlike']:.1f} points, similar {gains['alike']:.1f}, with 300 pictures",
+        Message(
+            "different {gains:.1f} points, similar {gains_2:.1f}, with 300 pictures",
+            gains=gains["unlike"],
+            gains_2=gains["alike"],
+        ),
     )
     unlike_few = mean["unlike", 25]
     bench.holds(
         "the claim that transfer does not apply to different tasks is too strong",
         unlike_few[:-1].min() < unlike_few[-1],
-        f"from 25 unlike ones {unlike_few[:-1].min():.1f} %, from scratch {unlike_few[-1]:.1f} %",
+        Message(
+            "from 25 unlike ones {unlike_few:.1f} %, from scratch {unlike_few_2:.1f} %",
+            unlike_few=unlike_few[:-1].min(),
+            unlike_few_2=unlike_few[-1],
+        ),
     )
     figure = empty_figure("unfrozen blocks below the head", "errors, %")
     for (kind, rows), colour in zip(mean, (BLUE, GREEN, ORANGE, PURPLE), strict=True):

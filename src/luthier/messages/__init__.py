@@ -8,7 +8,7 @@ of it, and where a translation is missing. Values go into braces, so that their 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -17,6 +17,7 @@ from string import Formatter
 from typing import Any
 
 LANGUAGES = ("en", "zh")
+_NUMBERS = frozenset({int, float, bool, type(None)})
 KEPT = "messages"  # under which a record keeps what its sentences are made of
 _language: ContextVar[str] = ContextVar("language", default="en")
 
@@ -136,7 +137,7 @@ def with_messages(content: Any) -> Any:
         kept = {name: made for name, value in content.items() if (made := _made_of(value)) is not None}
         return {**result, KEPT: kept} if kept else result
     if isinstance(content, list | tuple):
-        return [with_messages(one) for one in content]
+        return list(content) if _are_numbers(content) else [with_messages(one) for one in content]
     return content
 
 
@@ -153,8 +154,13 @@ def in_words(content: Any) -> Any:
         kept = kept if isinstance(kept, Mapping) else {}
         return {name: _said(value, kept.get(name)) for name, value in content.items() if name != KEPT}
     if isinstance(content, list | tuple):
-        return [in_words(one) for one in content]
+        return list(content) if _are_numbers(content) else [in_words(one) for one in content]
     return content
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    """Whether there is nothing else, as in a confusion matrix of a thousand classes, a million times."""
+    return _NUMBERS.issuperset(map(type, values))
 
 
 def restored(content: Any) -> Any:
@@ -167,7 +173,9 @@ def restored(content: Any) -> Any:
         kept = content.get(KEPT)
         kept = kept if isinstance(kept, Mapping) else {}
         return {name: _restored(value, kept.get(name)) for name, value in content.items() if name != KEPT}
-    return [restored(one) for one in content] if isinstance(content, list | tuple) else content
+    if isinstance(content, list | tuple):
+        return list(content) if _are_numbers(content) else [restored(one) for one in content]
+    return content
 
 
 def _restored(value: Any, kept: Any) -> Any:
@@ -183,7 +191,7 @@ def _made_of(value: Any) -> Any:
     """What the messages of a value are made of; None where there are none in it."""
     if isinstance(value, Message):
         return value.as_data()
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) and not _are_numbers(value):
         made = [_made_of(one) for one in value]
         return made if any(one is not None for one in made) else None
     return None

@@ -11,6 +11,7 @@ from luthier.nets.conv import ConvNet, ConvSpec
 from luthier.nets.dense import NORM_EPSILON, NORM_MEMORY, DenseNet
 from luthier.nets.initialise import INITIALISERS
 from luthier.nets.licences import Licence, licences_of
+from luthier.nets.mixed import MixedNet, MixedSpec
 from luthier.nets.numbers import AnyEmbedding, NumberEmbedding, PiecewiseEmbedding, quantile_edges
 from luthier.nets.one_head import one_head, state_of_head
 from luthier.nets.recurrent import RecurrentNet
@@ -40,6 +41,8 @@ __all__ = [
     "DenseSpec",
     "LevelSums",
     "Licence",
+    "MixedNet",
+    "MixedSpec",
     "Net",
     "NumberEmbedding",
     "PiecewiseEmbedding",

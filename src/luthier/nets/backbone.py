@@ -24,6 +24,7 @@ from luthier.messages import Message
 from luthier.nets.blocks import Truncated, anatomy_of, with_new_head
 from luthier.nets.efficientnet import LITE, EfficientNetLite
 from luthier.nets.resnet import MEAN, STAGES, STD, resnet
+from luthier.records import JsonObject
 from luthier.seeds import derive, torch_generator
 from luthier.shapes import Codes, Outputs, Pictures
 
@@ -59,7 +60,7 @@ class BackboneSpec:
         """Groups of weights that may have rates of their own: what is below the head, and the head."""
         return 2
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The spec as plain JSON values."""
         return {"kind": "backbone", **asdict(self)}
 

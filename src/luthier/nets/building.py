@@ -8,6 +8,7 @@ from typing import Any, overload
 from luthier.nets.backbone import BackboneNet, BackboneSpec, build_backbone
 from luthier.nets.conv import ConvNet, ConvSpec, build_conv
 from luthier.nets.dense import DenseNet, build_dense
+from luthier.nets.mixed import MixedNet, MixedSpec, build_mixed
 from luthier.nets.spec import DenseSpec
 from luthier.nets.text import TextNet, TextSpec, build_text
 
@@ -19,6 +20,8 @@ Net = DenseNet | ConvNet | TextNet | BackboneNet
 def build(spec: DenseSpec, *, seed: int) -> DenseNet: ...
 @overload
 def build(spec: ConvSpec, *, seed: int) -> ConvNet: ...
+@overload
+def build(spec: MixedSpec, *, seed: int) -> MixedNet: ...
 @overload
 def build(spec: TextSpec, *, seed: int) -> TextNet: ...
 @overload
@@ -35,11 +38,13 @@ def build(spec: Spec, *, seed: int) -> Net:
         return build_dense(spec, seed=seed)
     if isinstance(spec, ConvSpec):
         return build_conv(spec, seed=seed)
+    if isinstance(spec, MixedSpec):
+        return build_mixed(spec, seed=seed)
     return build_text(spec, seed=seed) if isinstance(spec, TextSpec) else build_backbone(spec, seed=seed)
 
 
 def spec_from_json(value: Mapping[str, Any]) -> Spec:
     """The spec that its `to_json` gave."""
-    kinds: dict[str, Any] = {"conv": ConvSpec, "text": TextSpec, "backbone": BackboneSpec}
+    kinds: dict[str, Any] = {"conv": ConvSpec, "text": TextSpec, "mixed": MixedSpec, "backbone": BackboneSpec}
     result: Spec = kinds.get(str(value.get("kind")), DenseSpec).from_json(value)
     return result

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from luthier.errors import ConfigError
 from luthier.nets.augment import Augment, check_augmentations
+from luthier.records import JsonObject
 from luthier.seeds import derive
 from luthier.shapes import Codes, Outputs, Pictures
 
@@ -76,7 +77,7 @@ class ConvSpec:
         """Groups of weights that may have rates of their own: the stages, and the head."""
         return len(self.channels) + 1
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The spec as plain JSON values."""
         return {"kind": "conv", **asdict(self)}
 

@@ -15,6 +15,7 @@ from luthier.nets.activations import ACTIVATIONS, Activation, mixed
 from luthier.nets.initialise import INITIALISERS, initial_parameters
 from luthier.nets.numbers import SCALE, AnyEmbedding, embedding_from_json
 from luthier.nets.target_means import TargetEncoding
+from luthier.records import JsonObject
 
 Shape = tuple[int, ...]
 
@@ -210,7 +211,7 @@ class DenseSpec:
         """Number of learnable numbers."""
         return sum(prod(shape) for shape in self.shapes().values())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The spec as plain JSON values."""
         values = asdict(self)
         # Left out where there is none, as before there were any.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from luthier.errors import ConfigError
 from luthier.nets.recurrent import CELLS, POOLS, read_sequence
+from luthier.records import JsonObject
 from luthier.seeds import derive
 from luthier.shapes import Codes, Features, Outputs, Targets, Tokens
 
@@ -55,8 +56,7 @@ class TextSpec:
             mistakes.append(f"reader must be one of {READERS} and pool one of {POOLS}, not {self.reader}, {self.pool}")
         if self.reads not in READS or (self.reads == "vectors" and not self.vectors):
             mistakes.append(f"reads must be one of {READS}, vectors only where there are some, not {self.reads}")
-        sizes = (self.pieces, self.length, self.outputs, self.width, *self.layers_of_units, 1)
-        if min(sizes) < 1 or min(self.numbers, self.vectors) < 0:
+        if min(*self.sizes, 1) < 1 or min(self.numbers, self.vectors) < 0:
             mistakes.append("sizes must be positive")
         mistakes += [
             f"{name} must be at least 0 and below 1"
@@ -65,6 +65,11 @@ class TextSpec:
         ]
         if mistakes:
             raise ConfigError(mistakes)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """What must be at least 1."""
+        return self.pieces, self.length, self.outputs, self.width, *self.layers_of_units
 
     @property
     def hidden(self) -> tuple[int, ...]:
@@ -79,14 +84,14 @@ class TextSpec:
     @property
     def reads_words(self) -> bool:
         """Whether words have a part in the output."""
-        return self.reads != "vectors"
+        return self.reads != "vectors" and self.pieces > 0
 
     @property
     def vectors_read(self) -> int:
         """How many numbers of sentence vectors have a part in the output."""
         return self.vectors if self.reads != "words" else 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The spec as plain JSON values."""
         return {"kind": "text", **asdict(self)}
 
@@ -103,12 +108,12 @@ class TextNet(nn.Module):
     """The module of a TextSpec; see there. The output's weights start at zero, the weights of words at one."""
 
     telling: Tensor
-    takes = ("numbers", "tokens", "codes")
+    takes: tuple[str, ...] = ("numbers", "tokens", "codes")
 
     def __init__(self, spec: TextSpec) -> None:
         super().__init__()
         self.spec = spec
-        wide = self._add_words(spec) if spec.reads_words else 0
+        wide = (self._add_words(spec) if spec.reads_words else 0) + self._add_others(spec)
         head: list[nn.Module] = [nn.Dropout(spec.dropout)]
         wide += spec.numbers + spec.vectors_read + sum(width for _, width in spec.embeddings)
         for units in spec.layers_of_units:
@@ -140,12 +145,21 @@ class TextNet(nn.Module):
             self.register_buffer("telling", torch.ones(spec.pieces + spec.pairs + 1))
         return spec.width
 
+    def _add_others(self, spec: TextSpec) -> int:
+        """What reads other inputs than text's; returns how many numbers come of them."""
+        return 0
+
     def forward(self, numbers: Features, tokens: Tokens, codes: Codes) -> Outputs:
         """Logits [B, outputs] of rows; see TextSpec."""
+        result: Tensor = self.head(torch.cat(self.parts(numbers, tokens, codes), 1))
+        return result
+
+    def parts(self, numbers: Features, tokens: Tokens, codes: Codes) -> list[Tensor]:
+        """What comes of words, numbers, categories and vectors, side by side [B, ...]."""
         spec = self.spec
         plain, vectors = numbers[:, : spec.numbers], numbers[:, spec.numbers :]
-        ids, pairs = self._pieces(tokens)
-        if self.training and spec.word_dropout:
+        ids, pairs = self._pieces(tokens) if spec.pieces else (tokens, tokens)
+        if self.training and spec.word_dropout and spec.pieces:
             kept = (torch.rand(ids.shape) >= spec.word_dropout).to(ids.device)
             ids, pairs = ids * kept, pairs * (kept[:, 1:] & kept[:, :-1])
         parts = [plain, *(table(codes[:, k]) for k, table in enumerate(self.tables))]
@@ -153,8 +167,7 @@ class TextNet(nn.Module):
             parts.insert(0, self._bag(ids, pairs) if spec.reader == "bag" else self._in_order(ids))
         if spec.vectors_read:
             parts.append(vectors)
-        result: Tensor = self.head(torch.cat(parts, 1))
-        return result
+        return parts
 
     def from_training_rows(
         self, numbers: Features, tokens: Tokens, codes: Codes, targets: Targets

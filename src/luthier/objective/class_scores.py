@@ -1,6 +1,7 @@
 """Scores of classes: y [N] class numbers, P [M, N, C] probabilities, W [R, N] weights; each gives [M, R].
 
-Those that look at the classes that are taken see the largest probability of a row.
+Those that look at the classes that are taken see the largest probability of a row. Of labels y [N, C] are 0 and 1, and
+those are taken whose probability is a half or more.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ def accuracy(y: Tensor, P: Tensor, W: Tensor, positive: int) -> Tensor:
 
 
 def surprise(y: Tensor, P: Tensor) -> Tensor:
-    """Minus the logarithm of the true class's probability, kept an epsilon from 0 and 1 [M, N]."""
+    """Minus the logarithm of the true class's probability, kept an epsilon from 0 and 1 [M, N]; the labels' mean."""
     smallest = torch.finfo(P.dtype).eps
+    if y.ndim == 2:
+        return -torch.where(y > 0, P, 1 - P).clamp(smallest, 1 - smallest).log().mean(-1)
     return -of_truth(y, P).clamp(smallest, 1 - smallest).log()
 
 
@@ -46,7 +49,7 @@ def not_among_first(y: Tensor, P: Tensor, k: int) -> Tensor:
 def _by_class(y: Tensor, P: Tensor, W: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """How many rows of each class were right, belong to it, and were taken for it: [M, R, C], [R, C], [M, R, C]."""
     one = torch.eye(P.shape[-1], dtype=W.dtype, device=W.device)
-    there, taken = one[y], one[P.argmax(-1)]
+    there, taken = (y.to(W.dtype), (P >= 0.5).to(W.dtype)) if y.ndim == 2 else (one[y], one[P.argmax(-1)])
     return W @ (there * taken), W @ there, W @ taken
 
 
@@ -77,6 +80,40 @@ def f1_weighted(y: Tensor, P: Tensor, W: Tensor, positive: int) -> Tensor:
     """Mean F1 of the classes, each by its rows."""
     scores, there = _f1_by_class(y, P, W)
     return (scores.nan_to_num(0.0) * there).sum(-1) / there.sum(-1)
+
+
+def f1_micro(y: Tensor, P: Tensor, W: Tensor, positive: int) -> Tensor:
+    """F1 of all labels of all rows together."""
+    right, there, taken = (one.sum(-1) for one in _by_class(y, P, W))
+    return 2 * right / (there + taken)
+
+
+def wrong_labels(y: Tensor, P: Tensor) -> Tensor:
+    """The share of a row's labels that are wrongly taken or left out [M, N]."""
+    return ((P >= 0.5) != (y > 0)).to(P.dtype).mean(-1)
+
+
+def wrong_order(y: Tensor, P: Tensor) -> Tensor:
+    """The share of pairs of a row's own label and another one that the other does not lie below [M, N]; 0 without
+    such pairs."""
+    own = y > 0
+    pairs = own.sum(-1) * (~own).sum(-1)
+    return torch.where(own, _as_likely(P, ~own), 0.0).sum(-1) / pairs.clamp_min(1)
+
+
+def _as_likely(P: Tensor, among: Tensor) -> Tensor:
+    """For each label of a row how many of those `among` which it is seen are as likely or likelier [..., N, C]."""
+    others = torch.where(among, P, -torch.inf).sort(-1).values
+    return (P.shape[-1] - torch.searchsorted(others, P.contiguous(), right=False)).to(P.dtype)
+
+
+def ranking_precision(y: Tensor, P: Tensor, W: Tensor, positive: int) -> Tensor:
+    """Mean over a row's labels of the share of own ones among those as likely or likelier; 1 for rows with none or
+    all."""
+    own = y > 0
+    count, before, others = own.sum(-1), _as_likely(P, own), _as_likely(P, ~own)
+    shares = torch.where(own, before / (before + others).clamp_min(1), 0.0).sum(-1) / count.clamp_min(1)
+    return mean_of_rows(torch.where((count == 0) | (count == own.shape[-1]), 1.0, shares), W)
 
 
 def mcc(y: Tensor, P: Tensor, W: Tensor, positive: int) -> Tensor:

@@ -2,7 +2,8 @@
 
 M predictions, R ways of weighing the rows, N rows, C classes. y [N] are class numbers or values; P are probabilities
 [M, N, C], or values [M, N]; W [R, N] says how much a row counts, where 0 is as good as not being there (a resample is
-such a way). A score is [M, R], and NaN where it cannot be worked out: no row, an area under the curve with one class
+such a way). Of labels y are 0 and 1 [N, C], and P each one's probability, which is taken from 0.5 on. A score is
+[M, R], and NaN where it cannot be worked out: no row, an area under the curve with one class
 alone, R2 of one row, F1 of a class that neither is there nor is predicted.
 """
 
@@ -20,7 +21,7 @@ from luthier.errors import ConfigError, InputError, nearest
 from luthier.kinds import KINDS
 from luthier.objective import class_scores as classes
 from luthier.objective import value_scores as values
-from luthier.objective.targets import check_labels, check_values
+from luthier.objective.targets import check_indicators, check_labels, check_values
 
 Value = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 RowLosses = Callable[[Tensor, Tensor], Tensor]
@@ -30,8 +31,8 @@ class Metric(NamedTuple):
     """A score: `value(y, P, W, positive)` is [M, R], where `positive` is the class that counts of two.
 
     Where it is the mean of rows' losses, to the power `power`, `loss(y, P)` gives these [M, N]. One of your own goes by
-    its `name`, and `kinds` are "binary", "multiclass" or "regression". A score `of_law` sees equally likely values
-    [M, N, Q] of each row in place of one.
+    its `name`, and `kinds` are "binary", "multiclass", "labels" or "regression". A score `of_law` sees equally likely
+    values [M, N, Q] of each row in place of one.
     """
 
     value: Value
@@ -58,7 +59,8 @@ class Metric(NamedTuple):
             else weights.double()[None]
         )
         if "regression" not in self.kinds:
-            return self.value(targets.long(), _probabilities(Z.double()), W, 1)[:, 0]
+            P = Z.double().sigmoid() if targets.ndim == 2 else _probabilities(Z.double())
+            return self.value(targets.long(), P, W, 1)[:, 0]
         P, y = Z.double(), (targets if targets.ndim == 2 else targets.unsqueeze(-1)).double()
         if self.loss is None:  # each value around its own mean: then all of them are one long column
             centre = (W @ y / W.sum())[0]
@@ -77,7 +79,7 @@ def _probabilities(Z: Tensor) -> Tensor:
     return Z.softmax(-1) if Z.shape[-1] > 1 else torch.cat([(-Z).sigmoid(), Z.sigmoid()], -1)
 
 
-_TWO, _CLASSES, _VALUES = ("binary",), ("binary", "multiclass"), ("regression",)
+_TWO, _CLASSES, _VALUES, _LABELS = ("binary",), ("binary", "multiclass"), ("regression",), ("labels",)
 
 
 def _mean_of(loss: RowLosses, kinds: tuple[str, ...], power: float = 1.0, usual: bool = False) -> Metric:
@@ -114,13 +116,17 @@ _BUILT = {
     "accuracy": _of_classes(classes.accuracy, usual=True),
     "balanced accuracy": _of_classes(classes.balanced_accuracy, usual=True),
     "f1": _of_classes(classes.f1, usual=True, of_one_class=True),
-    "f1 macro": _of_classes(classes.f1_macro),
-    "f1 weighted": _of_classes(classes.f1_weighted),
+    "f1 macro": _of_classes(classes.f1_macro)._replace(kinds=(*_CLASSES, *_LABELS)),
+    "f1 weighted": _of_classes(classes.f1_weighted)._replace(kinds=(*_CLASSES, *_LABELS)),
+    "f1 micro": _of_classes(classes.f1_micro, usual=True)._replace(kinds=_LABELS),
+    "hamming loss": _mean_of(classes.wrong_labels, _LABELS, usual=True)._replace(of_classes=True),
+    "label ranking loss": _mean_of(classes.wrong_order, _LABELS, usual=True),
+    "label ranking average precision": Metric(classes.ranking_precision, True, _LABELS, usual=True),
     "mcc": _of_classes(classes.mcc, least=-1.0),
     "kappa": _of_classes(classes.kappa, least=-1.0),
     "quadratic kappa": _of_classes(classes.quadratic_kappa, least=-1.0),
     "top 5 accuracy": _among_first(5),
-    "log loss": _mean_of(classes.surprise, _CLASSES, usual=True),
+    "log loss": _mean_of(classes.surprise, (*_CLASSES, *_LABELS), usual=True),
     "brier": _mean_of(classes.brier, _CLASSES),
     "auc": _of_curve(classes.auc, usual=True),
     "auc ovr": Metric(classes.auc_against_rest, True, ("multiclass",)),
@@ -170,6 +176,11 @@ SPELLINGS = {
     "top k accuracy": "top 5 accuracy",
     "logloss": "log loss",
     "cross entropy": "log loss",
+    "hamming": "hamming loss",
+    "micro f1": "f1 micro",
+    "macro f1": "f1 macro",
+    "lrap": "label ranking average precision",
+    "label ranking average precision score": "label ranking average precision",
     "brier score": "brier",
     "brier score loss": "brier",
     "roc auc": "auc",
@@ -261,7 +272,9 @@ def metrics_of(kind: str) -> list[str]:
 def check_metric(name: str | Metric, outputs: int, targets: Tensor) -> None:
     """Raise InputError where a metric cannot be measured on targets [N] or [N, K] of a network with so many outputs."""
     metric = metric_named(name)
-    if "regression" not in metric.kinds:
+    if "labels" in metric.kinds and targets.ndim == 2:
+        check_indicators(outputs, targets)
+    elif "regression" not in metric.kinds:
         check_labels(max(2, outputs), targets)
     else:
         check_values(outputs, targets)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from luthier.drawing import draw_schedules, small_table
 from luthier.errors import ConfigError, InputError, nearest, users_code
 from luthier.identity import identity, name_of
+from luthier.records import JsonObject
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -142,7 +143,7 @@ class Schedule:
             length = max(1.0, length * self.multiplier)
         return _half_cosine(t / length)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The schedule as plain JSON values."""
         return asdict(self)
 

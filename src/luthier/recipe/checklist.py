@@ -40,7 +40,7 @@ class Item:
     source: str
     codes: tuple[str, ...] = ()
     rungs: tuple[str, ...] = ()
-    media: tuple[str, ...] = ("table", "pictures", "text")  # kinds of rows that it is for
+    media: tuple[str, ...] = ()  # kinds of rows that it is for; empty: for all
 
 
 # The two ways back of the documents.
@@ -160,7 +160,7 @@ def _after_use(drift: RunCheck | None) -> Ticked:
 
 
 def _ticked(item: Item, records: list[Mapping[str, Any]], drift: RunCheck | None, medium: str) -> Ticked:
-    if medium not in item.media:
+    if item.media and medium not in item.media:
         return Ticked(item, ELSEWHERE)
     if item.step == 6:
         return Ticked(item, DONE, drift.verdict) if drift else Ticked(item, OPEN)

@@ -12,9 +12,10 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data import Encoder, TableEncoder, Task, encode_target
+from luthier.data import Encoder, Task, encode_target
 from luthier.data.encoded import EncodedRows, encoded
 from luthier.data.large import measured, require_finite_outside
+from luthier.errors import InputError
 from luthier.recipe.learnable import learnable
 from luthier.recipe.reading import LoadedData, weights_of
 from luthier.request import RunRequest
@@ -68,7 +69,12 @@ def full_training_rows_of(
     whole = read.source.whole
     if whole is None:
         return None
-    assert isinstance(encoder, TableEncoder)
+    if read.task.traits.is_labels:
+        raise InputError(
+            "labels are learnt from a table in memory",
+            received="a table of which memory holds a sample",
+            remedy="more --memory, or a part of its rows",
+        )
     result = learnable(whole, read, asked, held_out, test)
     others = result.rows
 
@@ -88,7 +94,7 @@ def full_training_rows_of(
     return FullTrainingRows(rows, table, {**result.left_out, "that copy held-out rows": copies})
 
 
-def _unmeasured(encoder: TableEncoder) -> Tensor:
+def _unmeasured(encoder: Encoder) -> Tensor:
     return torch.full((MEASURES, len(encoder.number_names)), torch.nan, dtype=torch.float64)
 
 

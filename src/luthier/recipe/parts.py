@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from luthier.assess import SealedTest, Units
-from luthier.data import Encoder, PictureEncoder, Splits, TableEncoder, Task
+from luthier.data import Encoder, Splits, Task, encoder_of, texts_of
 from luthier.data.copies import Copies, picture_copies
 from luthier.data.pictures import alike, checksums, sketches
 from luthier.data.split import PARTS, VALIDATION, group_numbers
@@ -65,17 +65,15 @@ def parts_of(
         test_rows = np.setdiff1d(np.arange(values.height), splits.left_out)
         frames["test"] = values[test_rows]
     if read.encoder is not None:
-        encoder: Encoder = read.encoder
+        encoder = read.encoder
     elif asked.heads and folder is not None and folder.bundle.exists():
         encoder = model_of(str(folder.path)).encoder  # of networks that learnt from rows without this target too
     elif asked.warm_start:
         encoder = model_of(asked.warm_start).encoder
-    elif read.pictures is not None:
-        encoder = PictureEncoder(read.columns, read.pictures.shape, read.pictures)
     else:
-        encoder = TableEncoder.fit(frames["training"], read.columns, asked.text_model)
-    if isinstance(encoder, TableEncoder):
-        _keep_vectors(encoder, read.frame, asked)
+        options = {"text_model": asked.text_model, "store": read.beside if read.pictures is None else read.pictures}
+        encoder = encoder_of(frames["training"], read.columns, **options)
+    _keep_vectors(encoder, read.frame, asked)
     training, validation = (dataset(frames[name], encoder, read.task, read.weight, read.heads) for name in PARTS[:2])
     test_weight = varied(frames["test"], asked.sample_weight) or read.weight
     test = dataset(frames["test"], encoder, read.task, test_weight, read.heads)
@@ -92,11 +90,11 @@ def parts_of(
     return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, split, together, test_rows)
 
 
-def _keep_vectors(encoder: TableEncoder, frame: pl.DataFrame, asked: RunRequest) -> None:
+def _keep_vectors(encoder: Encoder, frame: pl.DataFrame, asked: RunRequest) -> None:
     """Work out the vectors of all texts, once for all parts. InputError where they would take too much of the time."""
     if not encoder.vectors:
         return
-    texts = encoder.texts_of(frame)
+    texts = texts_of(frame, encoder.columns)
     seconds = Budget.parse(asked.budget).seconds if asked.budget else None
     needed = sum(vectors.seconds(texts) for vectors in encoder.vectors) if seconds else 0.0
     if seconds and needed > MOST_FOR_TEXTS * seconds:

@@ -70,7 +70,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    medium: Literal["table", "pictures", "text"] = "table"
+    medium: str = Field(default="table", max_length=100)
     batch_size: int = Field(ge=1, le=10_000_000)
     epoch_steps: int = Field(ge=1, le=1_000_000_000)
     threads: int = Field(ge=1, le=4_096)

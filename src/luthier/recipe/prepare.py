@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 
 import numpy as np
 import polars as pl
@@ -43,6 +44,8 @@ from luthier.request import RunRequest
 from luthier.rows import Rows
 from luthier.saved import RunFolder
 from luthier.storage import write_bytes
+
+PICTURE_COPIES = 3  # of a row's pixels: as decoded, of a part, and of both open parts together
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ class Prepared:
     def _held(self) -> float:
         """Bytes that the rows take in a run."""
         rows = len(self.training) + len(self.validation) + len(self.sealed)
-        return rows * row_bytes(self.training_frame.head(HEAD), self.task.target, len(self.task.classes))
+        cells = row_bytes(self.training_frame.head(HEAD), self.task.target, len(self.task.classes))
+        return rows * (cells + (PICTURE_COPIES * prod(self.encoder.shape) if self.encoder.shape else 0))
 
 
 def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, secret: Secret) -> Said[Prepared]:
@@ -225,7 +229,11 @@ def _say_what_was_inferred(read: LoadedData, asked: RunRequest) -> Said[None]:
         )
     for column in read.columns:
         overridden = (
-            warm or read.pictures is not None or column.name in overrides or column.reason in (GROUPED, WEIGHED, BESIDE)
+            warm
+            or read.pictures is not None
+            or column.kind == "picture"
+            or column.name in overrides
+            or column.reason in (GROUPED, WEIGHED, BESIDE)
         )
         evidence = ColumnEvidence(column.name, *(_asked(column) if overridden else (read.facts[column.name],)))
         yield from decided(0, evidence, synced=False)  # of thousands of columns each would take milliseconds

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data import Encoder, PictureEncoder, Prepare, Task, preprocess_of
+from luthier.data import Encoder, Prepare, Task
 from luthier.data.split import fold_rows, group_numbers, strata_of
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Stream
@@ -59,11 +59,9 @@ class Problem:
         return self.asked.seed
 
     @property
-    def medium(self) -> Literal["table", "pictures", "text"]:
+    def medium(self) -> str:
         """What rows are: cells of a table, pictures, or text (perhaps beside other cells)."""
-        if isinstance(self.data.encoder, PictureEncoder):
-            return "pictures"
-        return "text" if self.data.encoder.words else "table"
+        return self.data.encoder.medium
 
     @property
     def joint(self) -> JointTargets | None:
@@ -89,9 +87,9 @@ class Problem:
     def losses(self) -> tuple[str, ...]:
         """The losses that the experiments ask about: those that the metric that decides calls for, or of levels whose
         order was inferred that of classes too; else one alone."""
-        if self.task.traits.is_ordered and self.medium == "table" and not (self.asked.order or self.asked.task):
+        if self.task.traits.is_ordered and self.data.encoder.dense and not (self.asked.order or self.asked.task):
             return USUAL_LOSSES[self.task.kind], KINDS["multiclass"].loss
-        asked = self.task.kind == "regression" and self.medium == "table" and self.asked_metric
+        asked = self.task.kind == "regression" and self.data.encoder.dense and self.asked_metric
         return (losses_asked(self.asked_metric) if asked else ()) or (USUAL_LOSSES[self.task.kind],)
 
     @property
@@ -107,6 +105,8 @@ class Problem:
     @property
     def mixes(self) -> bool:
         """Whether targets may be shares of classes, as mix-up, smoothing and distilling make them."""
+        if self.task.traits.is_labels:
+            return False
         return self.joint is None and loss_by_name(USUAL_LOSSES[self.task.kind]).mixes
 
     @property
@@ -140,8 +140,8 @@ class Problem:
             full, numbers = self.data.full_training_rows, self.data.training.numbers
             if self.crossed:
                 numbers = torch.cat([numbers, self.data.validation.numbers])
-            fitted = self.preprocess.get(method) or preprocess_of(
-                numbers, method, self.data.encoder, None if full is None else full.measured
+            fitted = self.preprocess.get(method) or self.data.encoder.preprocess(
+                numbers, method, None if full is None else full.measured
             )
             training, validation = (self.part(fitted, part) for part in (self.data.training, self.data.validation))
             if self.crossed:  # both parts are pieces of all open rows, which take their memory once

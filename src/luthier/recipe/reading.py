@@ -13,9 +13,9 @@ import polars as pl
 from luthier.assess import Costs
 from luthier.data import (
     Column,
+    Encoder,
     Facts,
     Source,
-    TableEncoder,
     Task,
     encode_target,
     facts_of,
@@ -29,12 +29,13 @@ from luthier.data.columns import picture_columns
 from luthier.data.copies import Copies, CopyRule, picture_copies, stored_grid
 from luthier.data.large import PLACE
 from luthier.data.near_rows import NearGrid
-from luthier.data.pictures import PictureStore, alike, common_shape, read_pictures
+from luthier.data.pictures import PictureStore, alike, common_shape, read_pictures, with_content_names
 from luthier.data.row_hashes import row_hashes
 from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import styles_of, values_as_known, with_any_target
 from luthier.errors import InputError, listed, nearest
 from luthier.messages import Message, joined
+from luthier.recipe.pictures_beside import pictures_beside
 from luthier.recipe.sample_weights import CountedRows, require_enough, require_weights, varied
 from luthier.recipe.sealed_source import read_test
 from luthier.recipe.time_order import require_order
@@ -60,7 +61,7 @@ class LoadedData:
     task: Task
     columns: tuple[Column, ...]
     weight: str = ""  # the column of sample weights, where rows count differently
-    pictures: PictureStore | None = None  # decoded, where pictures are learnt from
+    pictures: PictureStore | None = None  # decoded, where pictures alone are learnt from
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Facts] = field(default_factory=dict)  # of the cells as they came
     places: np.ndarray | None = None  # of the rows in the table [N]; None for pictures
@@ -68,7 +69,8 @@ class LoadedData:
     hashed: np.ndarray | None = None  # what `cell_hashes` gives, once the cells are gone
     test: Source | None = None  # rows that are sealed in place of a part of these
     heads: tuple[Task, ...] = ()  # all targets, where several share their networks: a row may lack some
-    encoder: TableEncoder | None = None  # of networks that were trained before, where these are delivered
+    beside: PictureStore | None = None  # decoded pictures that are learnt from beside other columns
+    encoder: Encoder | None = None  # of networks that were trained before, where these are delivered
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -149,21 +151,7 @@ class LoadedData:
 
 def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) -> LoadedData:
     """Read a source as a request says, and `heads`, several targets; InputError for what cannot be meant."""
-    if asked.warm_start:
-        read = read_as_before(source, asked)
-    else:
-        read = read_and_infer(
-            source,
-            target=asked.target,
-            task=asked.task,
-            order=asked.order,
-            columns=asked.columns,
-            side=asked.size or (BACKBONE_SIDE if asked.backbone else 0),
-            strict=asked.strict,
-            memory=asked.memory,
-            weight=asked.sample_weight,
-            heads=heads,
-        )
+    read = read_as_before(source, asked) if asked.warm_start else read_and_infer(source, asked, heads)
     for option, name in (("--group", asked.group), ("--time", asked.time), ("--sample-weight", asked.sample_weight)):
         if name and (name not in read.frame.columns or name == read.task.target):
             raise InputError(
@@ -208,8 +196,10 @@ def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) ->
             received=joined(column.sentence() for column in columns) or "a table with only the target",
             remedy="add columns, or keep a dropped one with --column NAME=category",
         )
-    styles = styles_of(columns, read.task)
-    return replace(read, columns=columns, test=read_test(asked, read.task.target, styles), counted=asked.sample_weight)
+    test = read_test(asked, read.task.target, styles_of(columns, read.task))
+    if test is not None and read.beside is not None and read.picture in test.frame.columns:
+        test = replace(test, frame=with_content_names(test.frame, read.picture))
+    return replace(read, columns=columns, test=test, counted=asked.sample_weight)
 
 
 def _positive(read: LoadedData, asked: RunRequest) -> Task:
@@ -239,27 +229,18 @@ def weights_of(frame: pl.DataFrame, name: str) -> np.ndarray | None:
     return frame[name].to_numpy() if name else None
 
 
-def read_and_infer(
-    source: Any,
-    *,
-    target: str | None,
-    task: str | None,
-    columns: Mapping[str, str],
-    side: int = 0,
-    strict: bool = False,
-    memory: int = 0,
-    weight: str = "",
-    order: str = "",
-    heads: Sequence[Task] = (),
-) -> LoadedData:
+def read_and_infer(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) -> LoadedData:
     """Read a source and infer what its columns and its target are. InputError for what cannot be used.
 
-    Of a table for which a run would need more than `memory` bytes a sample is read. Pictures are scaled to at
-    most `side` pixels (0: 64); with `strict` one that cannot be read is an error. Rows whose `weight` is 0 are set
-    aside before anything is looked at.
+    Of a table for which a run would need more memory than was asked for a sample is read. Rows whose weight is 0 are
+    set aside before anything is looked at. Pictures are learnt from beside other columns, but for those that say how
+    rows are split and counted, or lie beside; with a backbone alone.
     """
-    result = read_source(source, target=target, memory=memory, weight=weight)
-    name = target or result.target
+    weight, columns = asked.sample_weight, asked.columns
+    apart = None if asked.backbone else {asked.group, asked.sample_weight, *asked.beside}
+    side = asked.size or (BACKBONE_SIDE if asked.backbone else 0)
+    result = read_source(source, target=asked.target, memory=asked.memory, weight=weight)
+    name = asked.target or result.target
     if name is None:
         raise InputError(
             "the column to predict is not given",
@@ -273,20 +254,32 @@ def read_and_infer(
         )
     rows, decimal = CountedRows.of(result.frame, weight if weight != name else "", result.decimal), result.decimal
     require_enough(rows.frame.height, rows.weight, "have")
-    task_of = partial(infer_task, override=task, order=order, written=result.written, decimal=decimal)
+    task_of = partial(infer_task, override=asked.task, order=asked.order, written=result.written, decimal=decimal)
     inferred = heads[0] if heads else task_of(rows.frame[name], weights=rows.weights)
     frame, places = _usable(rows, heads or (inferred,))
-    if result.picture and columns.get(result.picture, "picture") == "picture":
+    pictured = bool(result.picture) and columns.get(result.picture, "picture") == "picture"
+    if pictured and apart is not None:
+        others = {column: kind for column, kind in columns.items() if column != result.picture}
+        known = infer_columns(frame.drop(result.picture), target=name, overrides=others, decimal=decimal)
+        pictured = not any(column.used and column.name not in apart for column in known)
+    if pictured:
         shape = common_shape(frame[result.picture].fill_null("").to_list(), side)
         dropped = rows.frame.height - frame.height
-        frame, store, notes = read_pictures(frame, result.picture, shape, strict=strict)
+        frame, store, notes = read_pictures(frame, result.picture, shape, strict=asked.strict)
         require_rows(frame)
         known = picture_columns(frame.columns, result.picture, name)
         weight = varied(frame, rows.weight)
         inferred = task_of(frame[name], weights=weights_of(frame, weight))
         return LoadedData(result, frame, dropped, inferred, known, weight, store, (*rows.notes, *notes))
-    facts = {column: facts_of(frame[column], decimal) for column in frame.columns if column not in (name, *columns)}
-    known = infer_columns(frame, target=name, overrides=columns, facts=facts, decimal=decimal)
+    beside = None
+    if result.picture and columns.get(result.picture, "picture") == "picture":
+        beside = pictures_beside(frame, result.picture, side, strict=asked.strict)
+        frame, result = beside.frame, replace(result, frame=with_content_names(result.frame, result.picture))
+        columns = {column: kind for column, kind in columns.items() if column != result.picture}
+    cells = frame if beside is None else frame.drop(result.picture)
+    facts = {column: facts_of(cells[column], decimal) for column in cells.columns if column not in (name, *columns)}
+    known = infer_columns(cells, target=name, overrides=columns, facts=facts, decimal=decimal)
+    known = known if beside is None else (*known, beside.column)
     return LoadedData(
         source=_with_values_on_disk(rows.on_disk(result), known, inferred),
         frame=with_values(frame, [column for column in known if column.name not in {task.target for task in heads}]),
@@ -294,7 +287,8 @@ def read_and_infer(
         task=inferred,
         columns=known,
         weight=rows.weight if result.whole else varied(frame, rows.weight),
-        notes=rows.notes,
+        beside=None if beside is None else beside.store,
+        notes=rows.notes if beside is None else (*rows.notes, *beside.notes),
         facts=facts,
         places=places,
         heads=tuple(heads),

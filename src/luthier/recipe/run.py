@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from luthier.assess import Register
 from luthier.data.large import memory_in_words
@@ -20,7 +20,7 @@ from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Recipe, recipe_from, write_recipe
 from luthier.recipe.interrupted import Interrupted
-from luthier.recipe.ledger import Ledger
+from luthier.recipe.ledger import Ledger, Record
 from luthier.recipe.memo import Memo
 from luthier.recipe.modality import modality_of
 from luthier.recipe.places import settle
@@ -36,7 +36,7 @@ from luthier.recipe.steps.plan_budget import THREADS, plan_budget
 from luthier.recipe.steps.run_baselines import Baselines, running_baselines
 from luthier.recipe.unsealed import require_estimate
 from luthier.recipe.warm_run import Earlier, earlier_run
-from luthier.records import noted
+from luthier.records import JsonObject, noted
 from luthier.request import RunRequest
 from luthier.saved import RunFolder, machine_facts, timestamp
 from luthier.storage import home_folder
@@ -44,7 +44,7 @@ from luthier.storage import home_folder
 if TYPE_CHECKING:
     from luthier.search.cluster import Cluster
 
-Listen = Callable[[dict[str, Any]], None]
+Listen = Callable[[Record], None]
 Tell = Callable[..., None]
 
 
@@ -62,7 +62,7 @@ class Run:
     tell: Tell
     interrupted: Interrupted
     until: int = 5
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: JsonObject = field(default_factory=dict)
     elsewhere: str = ""  # the device on which it is to go on, where that was said
     registered: bool = False  # whether it is kept which rows it reads and learns from
     cluster: Cluster | None = None  # where pieces of populations train at once
@@ -138,7 +138,7 @@ class Run:
         """Whether it goes on from what files hold: its own folder, an earlier run's, or a recipe with a plan."""
         return self.resumed or self.recipe.plan is not None or bool(self.asked.previous or self.asked.warm_start)
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> JsonObject:
         source, task = self.read.source, self.read.task
         return {
             "name": self.folder.path.name,

@@ -9,6 +9,7 @@ from typing import Any
 from luthier.engine import Member
 from luthier.messages import Message, restored, with_messages
 from luthier.recipe.candidate_schedules import schedule_named
+from luthier.records import JsonObject
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Setting:
     averaging: float = 0.0
     loss: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The setting as plain JSON values."""
         content = {**{one.name: getattr(self, one.name) for one in fields(self)}, "member": self.member.to_json()}
         return dict(with_messages(content))

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from luthier.data import TableEncoder
 from luthier.data.split import PARTS, Splits
 from luthier.errors import InputError
 from luthier.messages import Message
@@ -47,7 +46,6 @@ class SharedNetworks:
             folder.path.mkdir(parents=True, exist_ok=True)
             write_splits(folder.splits, splits_among(splits, self.read, own), own.frame.height)
         encoder, kinds = self.runner.problem.data.encoder, {column.name: column for column in self.read.columns}
-        assert isinstance(encoder, TableEncoder)
         columns = tuple(kinds.get(column.name, column) if column.used else column for column in own.columns)
         return replace(own, encoder=encoder, columns=columns)
 

@@ -138,7 +138,6 @@ def _range_tested(
             job.training,
             job.settings(RANGE_STEPS),
             seeds=[job.seed],
-            steps=RANGE_STEPS,
             low=LOWEST_RATE / 10,
             high=1.0,
             widenings=0,

@@ -103,7 +103,9 @@ def _dependence(scores: Scores) -> Iterator[str]:
         for place, row in enumerate(rows):
             message = tr("Prediction by the values of {column}", column=row.column)
             yield from plot(
-                f"dependence-{place}", figures.draw_dependence(row, shares=scores.confusion is not None), message
+                f"dependence-{place}",
+                figures.draw_dependence(row, shares=bool(scores.confusion or scores.labels)),
+                message,
             )
         yield "</div>"
 
@@ -132,10 +134,14 @@ def _worst(scores: Scores) -> Iterator[str]:
     labels = None if scores.confusion is None else scores.confusion.labels
     yield f"<h3>{tr('The worst test rows')}</h3><p class=small>{tr('Rows are numbered from 0, as in the table.')}</p>"
     yield from worst_pictures(scores)
-    names = [tr("row"), tr("true class" if labels else "true value"), tr("predicted")]
+    title = "true class" if labels else "true labels" if scores.labels else "true value"
+    names = [tr("row"), tr(title), tr("predicted")]
     cells: list[list[str]] = []
     for r in rows:
-        if labels:
+        if scores.labels:
+            given = ("; ".join(one) or tr("none") for one in (r.true_labels, r.predicted_labels))
+            cells.append([str(r.row), *given])
+        elif labels:
             classes = labels[int(r.true)], labels[int(r.predicted)]
             cells.append([str(r.row), *classes, f"{r.probability:.0%}"])
         else:

@@ -41,6 +41,7 @@ def _lines(run: Contents, scores: Scores) -> Iterator[str]:
     what = {
         "regression": Message("a value"),
         "binary": Message("one of two classes"),
+        "labels": Message("any number of {count} labels", count=len(task["classes"])),
         "multiclass": Message("one of {count} classes", count=len(task["classes"])),
     }
     known = {"target": _cell(facts["target"]), "classes": _named(task["classes"])}

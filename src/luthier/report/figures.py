@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import cycle
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -22,6 +22,7 @@ from luthier.assess import (
 )
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
 from luthier.messages import tr
+from luthier.recipe.decisions.data_need import MoreRowsEvidence
 from luthier.recipe.decisions.remedy import RemedyEvidence, remedy_name
 from luthier.records import Measure
 
@@ -272,15 +273,15 @@ def draw_ladder(rows: list[RungRow]) -> go.Figure:
     return figure.update_layout(height=90 + 36 * len(rows))
 
 
-def draw_more_rows(found: dict[str, Any]) -> go.Figure:
+def draw_more_rows(found: MoreRowsEvidence) -> go.Figure:
     """Losses of every seed over the number of training rows, the power law through them, twice as many rows."""
-    rows, law = found["rows"], found["law"]
+    rows, law = found.rows, found.law
     figure = empty_figure(tr("training rows"), tr("validation loss")).update_xaxes(type="log")
-    for size, values in zip(rows, found["losses"], strict=True):
+    for size, values in zip(rows, found.losses, strict=True):
         figure.add_scatter(x=[size] * len(values), y=values, mode="markers", marker={"color": BLUE}, showlegend=False)
-    last = rows[-1] * found["factor"]
+    last = rows[-1] * found.factor
     sizes = [rows[0] * (last / rows[0]) ** (i / 40) for i in range(41)]
-    curve = [law["floor"] + law["scale"] * n ** -law["exponent"] for n in sizes]
+    curve = [law.floor + law.scale * n**-law.exponent for n in sizes]
     figure.add_scatter(x=sizes, y=curve, mode="lines", name=tr("power law"), line={"color": ORANGE})
     mark = {"color": ORANGE, "size": 11, "symbol": "circle-open", "line": {"width": 2}}
     return figure.add_scatter(x=[last], y=[curve[-1]], mode="markers", marker=mark, name=tr("with twice as many rows"))

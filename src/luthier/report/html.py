@@ -16,6 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from luthier import storage
 from luthier.messages import language
+from luthier.records import JsonObject
 
 _STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 _SCRIPT = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
@@ -26,13 +27,13 @@ _CONFIG = {"displayModeBar": False, "responsive": True}
 _MARKUP = {escape(tag): tag for tag in ("<br>", "<extra></extra>")}  # what figures here are written with
 
 
-def harmless(figure: go.Figure) -> dict[str, Any]:
+def harmless(figure: go.Figure) -> JsonObject:
     """A figure as plain values in which names from the data are text: Plotly takes `<a href=...>` in any of them.
 
     >>> harmless(go.Figure(layout={"title": {"text": "<a href='x'>y</a><br>z"}}))["layout"]["title"]["text"]
     "&lt;a href='x'&gt;y&lt;/a&gt;<br>z"
     """
-    result: dict[str, Any] = _escaped(json.loads(figure.to_json()))
+    result: JsonObject = _escaped(json.loads(figure.to_json()))
     return result
 
 

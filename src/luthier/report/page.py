@@ -9,12 +9,13 @@ from typing import Any
 
 from luthier import storage
 from luthier.assess import Coverage, Reliability, Scores
-from luthier.citations import cited
+from luthier.citations import cited_in_words
 from luthier.drawing import RangeCurves, draw_range
 from luthier.errors import language_named
 from luthier.messages import Message, language, speaking, spoken, tr
 from luthier.recipe import checklist, evidence_of
 from luthier.recipe.decisions import wording_of
+from luthier.recipe.decisions.data_need import MoreRowsEvidence
 from luthier.recipe.decisions.experiment import AnswerEvidence, ExperimentEvidence
 from luthier.records import Wording, figure
 from luthier.report import figures
@@ -23,6 +24,7 @@ from luthier.report.answers import answers
 from luthier.report.contents import Contents, read_contents
 from luthier.report.experiment_figures import answer_rows, draw_intervals, effect_rows
 from luthier.report.html import plot, table, whole_page
+from luthier.report.label_table import label_table
 from luthier.report.picture_figures import augmented
 from luthier.report.quantile_table import quantile_table
 from luthier.report.real_world import real_world
@@ -140,6 +142,7 @@ def _judgement(run: Contents) -> Iterator[str]:
     if scores.predicted:
         yield f"<h3>{tr('Predicted and true values')}</h3>"
         yield from plot("predicted", figures.draw_predicted(scores.predicted), tr("Predicted and true values"))
+    yield from label_table(scores.labels)
     yield from _calibration(scores.calibration)
     yield from quantile_table(scores.quantiles)
     yield from error_analysis(scores)
@@ -261,11 +264,10 @@ def _experiment(run: Contents, step: int) -> Iterator[str]:
 
 def _more_rows(run: Contents) -> Iterator[str]:
     result = next((r for r in run.decisions(4) if r["code"] == "more-rows"), None)
-    if result is not None:
+    evidence = None if result is None else evidence_of(result)
+    if isinstance(evidence, MoreRowsEvidence):
         yield f"<h3>{tr('Would more rows help?')}</h3>"
-        yield from plot(
-            "rows", figures.draw_more_rows(evidence_of(result).to_json()), tr("Validation loss against training rows")
-        )
+        yield from plot("rows", figures.draw_more_rows(evidence), tr("Validation loss against training rows"))
 
 
 def _checklist(run: Contents) -> Iterator[str]:
@@ -275,7 +277,7 @@ def _checklist(run: Contents) -> Iterator[str]:
         message = one.said or ("" if one.status in ("done", "open") else tr(one.status))
         yield (
             f"<tr><td>{one.item.step}</td><td>{mark}</td><td>{escape(tr(one.item.what))}</td>"
-            f"<td>{escape(message)}</td><td class=small>{escape(cited(one.item.source))}</td></tr>"
+            f"<td>{escape(message)}</td><td class=small>{escape(cited_in_words(one.item.source))}</td></tr>"
         )
     yield "</table></section>"
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 import polars as pl
 
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.messages import tr
+from luthier.saved.search_schemas import BoxFacts, ShareFacts
 from luthier.search import Choice, Space
 
 MOST_CURVES = 150
@@ -117,7 +119,7 @@ class Nested(NamedTuple):
     boxes: list[tuple[float, float, float, float]]
 
 
-def nested_boxes(boxes: list[dict[str, Any]], space: Space) -> Nested | None:
+def nested_boxes(boxes: Sequence[BoxFacts], space: Space) -> Nested | None:
     """The boxes of a coarse-to-fine search along its first two numbers; None where there are none."""
     if not boxes:
         return None
@@ -172,7 +174,7 @@ def draw_rungs(trials: pl.DataFrame) -> go.Figure:
     return figure
 
 
-def draw_sensitivity(table: list[dict[str, Any]]) -> go.Figure:
+def draw_sensitivity(table: Sequence[ShareFacts]) -> go.Figure:
     """Shares of the variance with their intervals, largest on top."""
     rows = list(reversed(table))
     figure = empty_figure(tr("share of the variance"), "")

@@ -15,6 +15,7 @@ from luthier.report import search_figures as figures
 from luthier.report.html import plot, table, whole_page
 from luthier.report.terminal import setting_in_words
 from luthier.saved import RunFolder, open_run, read_study
+from luthier.saved.search_schemas import ChoiceOptions, NumberRange, StudyFacts
 from luthier.search import AFTERWARDS, Space, space_from, stage_in_words
 from luthier.untrusted import fitting_together
 
@@ -26,7 +27,7 @@ def write_search_report(run: Path) -> Path:
     return path
 
 
-def read_search(run: Path) -> dict[str, Any]:
+def read_search(run: Path) -> StudyFacts:
     """What a search found. InputError where it was stopped before it could say."""
     return read_study(run)[0]
 
@@ -34,8 +35,8 @@ def read_search(run: Path) -> dict[str, Any]:
 def build_search_report(run: Path) -> str:
     """The whole page as text."""
     facts = open_run(run).facts()
-    result, trials = read_study(run)
-    result = in_words(result)
+    stored, trials = read_study(run)
+    result: StudyFacts = in_words(stored)
     with fitting_together(run):
         space = space_from({**result["space"]["dimensions"], **result["space"]["fixed"]})
         body = "\n".join(
@@ -50,7 +51,7 @@ def build_search_report(run: Path) -> str:
     return whole_page(f"{facts['name']} · Luthier", body)
 
 
-def _verdict(facts: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
+def _verdict(facts: dict[str, Any], found: StudyFacts) -> Iterator[str]:
     arrow = f" → {escape(facts['target'])}" if facts.get("target") else ""
     yield f"<header><p class=eyebrow>{_said('Search: {source}', source=facts['source']['name'])}{arrow}</p>"
     best, measured, gain = found["best"], found["measured"], found["gain"]
@@ -88,7 +89,7 @@ def _verdict(facts: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
         yield "</ul>"
 
 
-def _refits(found: dict[str, Any]) -> Iterator[str]:
+def _refits(found: StudyFacts) -> Iterator[str]:
     if not found["refits"]:
         return
     template = (
@@ -108,7 +109,7 @@ def _refits(found: dict[str, Any]) -> Iterator[str]:
     yield "</section>"
 
 
-def _sensitivity(found: dict[str, Any]) -> Iterator[str]:
+def _sensitivity(found: StudyFacts) -> Iterator[str]:
     tables = {stage: rows for stage, rows in found["tables"].items() if rows}
     if not tables:
         return
@@ -120,7 +121,7 @@ def _sensitivity(found: dict[str, Any]) -> Iterator[str]:
     yield "</section>"
 
 
-def _trials(found: dict[str, Any], trials: pl.DataFrame, space: Space) -> Iterator[str]:
+def _trials(found: StudyFacts, trials: pl.DataFrame, space: Space) -> Iterator[str]:
     searched = trials.filter(~pl.col("stage").is_in(AFTERWARDS))
     if not searched.filter(pl.col("value").is_finite()).height:
         return
@@ -149,7 +150,7 @@ def _trials(found: dict[str, Any], trials: pl.DataFrame, space: Space) -> Iterat
     yield "</section>"
 
 
-def _facts(facts: dict[str, Any], found: dict[str, Any], trials: pl.DataFrame) -> Iterator[str]:
+def _facts(facts: dict[str, Any], found: StudyFacts, trials: pl.DataFrame) -> Iterator[str]:
     effort = found["effort"]
     counts = trials.group_by("status").len().sort("status")
     states = ", ".join(f"{row['len']} {tr(row['status'])}" for row in counts.iter_rows(named=True))
@@ -176,7 +177,7 @@ def _said(template: str, **values: Any) -> str:
     return escape(tr(template, **values))
 
 
-def _range(dimension: dict[str, Any]) -> tuple[str, str]:
+def _range(dimension: NumberRange | ChoiceOptions) -> tuple[str, str]:
     if "options" in dimension:
         return ", ".join(map(str, dimension["options"])), tr("choice")
     whole = tr(", whole numbers") if dimension["integer"] else ""

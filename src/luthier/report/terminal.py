@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from luthier.assess import JudgedBaseline, SeedScore
 from luthier.console import padded
@@ -13,6 +13,7 @@ from luthier.recipe import Record, follows
 from luthier.records import signed
 from luthier.report.contents import Contents, read_contents
 from luthier.request import NO_TEST
+from luthier.saved.search_schemas import StudyFacts
 
 STEPS = (
     "data",
@@ -62,7 +63,7 @@ def _unfinished(run: Contents) -> str:
     return tr(template, path=run.path)
 
 
-def search_lines(found: dict[str, Any]) -> list[str]:
+def search_lines(found: StudyFacts) -> list[str]:
     """A search's result in a few lines."""
     lines = ["", tr("{trials} trials, {cut} of them stopped early", trials=found["trials"], cut=found["cut"])]
     best, measured, gain = found["best"], found["measured"], found["gain"]
@@ -85,7 +86,7 @@ def search_lines(found: dict[str, Any]) -> list[str]:
     return lines + [in_a_line(finding["severity"], finding["sentence"]) for finding in serious]
 
 
-def setting_in_words(values: dict[str, Any]) -> str:
+def setting_in_words(values: Mapping[str, object]) -> str:
     """A setting on one line."""
     return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
 

@@ -27,7 +27,7 @@ from luthier.assess import (
     measure,
     told_apart,
 )
-from luthier.data import PictureEncoder, Source, Unread, encode_target, read_source, target_values, with_values
+from luthier.data import Source, Unread, encode_target, read_source, target_values, with_values
 from luthier.data.copies import CopyRule
 from luthier.data.split import group_numbers
 from luthier.data.task import is_known_class
@@ -44,6 +44,7 @@ from luthier.runs.belonging import require_metric
 from luthier.runs.check_history import in_lines, nothing_new, remember, since_earlier
 from luthier.runs.newer_rows import LAST, as_times, newer
 from luthier.saved import SEARCH, Model, RunFolder, open_one, read_checks, read_scores
+from luthier.saved.profiled import profiled_names
 
 ALIKE = 0.1  # of the rows may be the run's own before it is said
 COARSE = 0.98  # of the validation rows equal training rows: other rows may hold all of them
@@ -92,7 +93,7 @@ def check_run(
         {name: values for name, values in one.items() if name not in moved.names}
         for one in columns_of(model, inputs)[:2]
     )
-    labels = {PREDICTION: model.task.classes} if model.task.classes else None
+    labels = {PREDICTION: profiled_names(model.task)} if model.task.classes else None
     rows = drift(model.profile, by_name, coded, labels, weights, level=false_alarms / 2)
     columns = [row for row in rows if row.column != PREDICTION]
     prediction = next((row for row in rows if row.column == PREDICTION), None)
@@ -239,7 +240,7 @@ class _MovedByTime(NamedTuple):
 
 def _moved_by_time(model: Model, column: str) -> _MovedByTime:
     encoder = model.encoder
-    if isinstance(encoder, PictureEncoder) or column not in encoder.places():
+    if column not in encoder.places():
         return _MovedByTime()
     place = encoder.places()[column]
     numbers, codes = place.get("numbers", []), place.get("codes", [])
@@ -253,10 +254,10 @@ def _told_apart(
 ) -> ToldApart | None:
     """What trees make of training rows and new rows."""
     pair = moved.hidden(own.training.inputs), moved.hidden(rows)
-    if model.encoder.words or isinstance(model.encoder, PictureEncoder):
-        before, now = (np.concatenate([model.features(one), one.codes.numpy()], 1) for one in pair)
-    else:
+    if model.encoder.dense:
         before, now = (np.concatenate([one.numbers.numpy(), one.codes.numpy()], 1) for one in pair)
+    else:
+        before, now = (np.concatenate([model.features(one), one.codes.numpy()], 1) for one in pair)
     known = None if own.training.weights is None else own.training.weights.numpy()
     return told_apart(before, now, seed=0, weights=(known, weights))
 

@@ -16,7 +16,7 @@ from luthier.errors import InputError, LuthierError
 from luthier.messages import Message, tr
 from luthier.recipe import read_ledger, wording_of
 from luthier.recipe.unsealed import require_sealed
-from luthier.records import Measure, signed
+from luthier.records import JsonObject, Measure, signed
 from luthier.runs.belonging import require_metric
 from luthier.runs.result import Result
 from luthier.saved import RunFolder, open_fit, read_judged
@@ -94,7 +94,7 @@ class Comparison:
             lines += [f"    {padded(run.name, wide)}  {_cut(text)}" for run, text in zip(self.runs, row, strict=True)]
         return lines
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The comparison as plain values."""
         return {
             "metric": self.metric,
@@ -155,7 +155,7 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
         kindness = 0.0
     else:
         tables = [table.join(common, on="row", how="semi").sort("row") for table in tables]
-        y = tables[0]["true"].to_numpy()
+        y = _truth(tables[0], results[0])
         weights = tables[0]["weight"].to_numpy() if "weight" in tables[0].columns else None
         seen = [_seen(table, metric, result) for table, result in zip(tables, results, strict=True)]
         task = results[0].model.task
@@ -182,10 +182,11 @@ def _judged(run: Result) -> pl.DataFrame:
     if result is None:
         raise LuthierError(Message("no stored test predictions for run '{run}'", run=run.path), remedy=remedy)
     classes, told = len(run.model.task.classes), result.select(pl.col("^told_.*$"))
-    true = result["true"].to_numpy()
+    true, labels = _truth(result, run), run.model.task.traits.is_labels
     fits = told.width == max(1, classes) and bool(np.isfinite(true).all() and np.isfinite(told.to_numpy()).all())
     if fits and classes:
-        fits = bool(np.isin(true, np.arange(classes)).all())
+        fits = bool(np.isin(true, np.arange(2 if labels else classes)).all())
+        fits &= not labels or true.shape[1] == classes
     if fits and "weight" in result.columns:
         weights = result["weight"].to_numpy()
         fits = bool(np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0)
@@ -193,6 +194,12 @@ def _judged(run: Result) -> pl.DataFrame:
         message = Message("'{file}' does not hold predictions of the run's model", file=run.folder.judged)
         raise InputError(message, remedy=remedy)
     return result.with_columns(pl.col("true").cast(pl.Int64)) if classes else result
+
+
+def _truth(table: pl.DataFrame, run: Result) -> np.ndarray:
+    """The classes or values of stored rows [N], or their labels [N, K]."""
+    labels = run.model.task.traits.is_labels
+    return table.select(pl.col(r"^true_\d+$")).to_numpy() if labels else table["true"].to_numpy()
 
 
 def _common(facts: Sequence[dict[str, Any]], tables: Sequence[pl.DataFrame]) -> pl.DataFrame | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -115,21 +116,23 @@ def branch(
     output = OutputSection.of(None, **options)
     call = Call.begun(output, screen, clock)
     new_test = with_test_file({"test": new_test})["test"]
-    return branch_as_asked(previous, step, output, call, new_test=new_test, again=again, loss=loss, backbone=backbone)
+    return branch_as_asked(previous, step, output, call, WayBack(new_test, again, loss or {}, backbone))
 
 
-def branch_as_asked(
-    previous: str | Path,
-    step: int,
-    output: OutputSection,
-    call: Call,
-    *,
-    new_test: str | Path | None = None,
-    again: bool = False,
-    loss: Mapping[str, Any] | None = None,
-    backbone: str = "",
-) -> Result:
+@dataclass(frozen=True)
+class WayBack:
+    """What a branch does otherwise: a new test set, or the old one read `again`; what the `loss` says anew; and the
+    run's own `backbone`, named again."""
+
+    new_test: str | Path | None = None
+    again: bool = False
+    loss: Mapping[str, Any] = field(default_factory=dict)
+    backbone: str = ""
+
+
+def branch_as_asked(previous: str | Path, step: int, output: OutputSection, call: Call, changed: WayBack) -> Result:
     """The same for a request."""
+    new_test, again = changed.new_test, changed.again
     before = open_fit(previous).to_continue("branch")
     if new_test is not None and again:
         raise InputError("--new-test and --again exclude each other", remedy="leave out --again: new rows are unread")
@@ -138,9 +141,9 @@ def branch_as_asked(
         require_sealed(before)
     if new_test is None:
         require_unlearnt(before)
-    loss = _another_loss(kept, step, loss or {}, changed=new_test is not None)
+    loss = _another_loss(kept, step, changed.loss, changed=new_test is not None)
     check_way_back(before, step, new_test=str(new_test or ""), again=again)
-    allow_backbone(kept, backbone)
+    allow_backbone(kept, changed.backbone)
     if new_test is not None and name_of(new_test) == asked_of(before).test and openings(before):
         raise InputError(
             Message("'{new_test}' is not a new test set: the run has read it", new_test=new_test),

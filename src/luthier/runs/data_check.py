@@ -20,7 +20,7 @@ from luthier.recipe import first_width, input_count, read_as_asked
 from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.problem import embedding_width
 from luthier.recipe.reading import LoadedData
-from luthier.records import Finding
+from luthier.records import Finding, JsonObject
 from luthier.request import Config, DataConfig, RunRequest
 from luthier.request_types import DataOptions
 from luthier.rows import Inputs, Rows
@@ -51,7 +51,7 @@ class DataReport:
         """Whether nothing graver than a note was found."""
         return all(f.severity == "note" for f in self.findings) and all(passed for _, passed, _ in self.checks)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The checkup as plain JSON values."""
         return {
             "source": self.source,
@@ -121,7 +121,7 @@ def doctor(
     suspects: list[int] = []
     if none is not None:
         findings.append(none)
-    elif read.task.is_classes:
+    elif read.task.is_classes and not read.task.traits.is_labels:
         wrong, result = label_noise(torch.nn.Linear(1, 1), flat[0], loss, batch_size=BATCH)
         rows = parts.splits.training if read.places is None else read.places[parts.splits.training]
         suspects = [int(rows[int(picked[i])]) for i in result]
@@ -159,7 +159,8 @@ def _encoded(read: LoadedData, parts: Parts) -> tuple[Rows, Rows]:
 
 
 def _names(parts: Parts, training: Rows) -> list[str]:
-    names = list(parts.encoder.number_names)
+    pixels = flat(parts.training.inputs, 16).shape[1] - parts.training.numbers.shape[1]
+    names = [*(f"pixels {i}" for i in range(pixels)), *parts.encoder.number_names]
     return names + [f"missing {i}" for i in range(training.numbers.shape[1] - len(names))]
 
 
@@ -180,7 +181,7 @@ def _checks(spec: DenseSpec, training: Rows, loss: str, seed: int) -> list[tuple
         Message("overfitting one batch"): overfit_batch(spec, training, loss, seed=seeds[0], steps=OVERFIT_STEPS),
         Message("gradients compared with finite differences"): check_gradients(spec, training, loss, seed=seeds[0]),
     }
-    return [(name, bool(result["passed"]), result["sentence"]) for name, result in found.items()]
+    return [(name, bool(result["passed"]), str(result["sentence"])) for name, result in found.items()]
 
 
 def _column_in_words(column: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from luthier.errors import ConfigError
-from luthier.exporting.graph import exportable
+from luthier.exporting.exported_rows import exportable
 from luthier.exporting.quantised import Quantised, export_int8
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch

@@ -50,9 +50,9 @@ def fit(
     """Run the six steps of the recipe on a table and return the finished run.
 
     `source` is a path (CSV, Parquet, a folder of Parquet files) or an address (`https://`, `s3://`, `gs://`), a bundled
-    name (`digits`, `iris`, `wine`, `breast-cancer`, `diabetes`), a pandas, Polars or Arrow frame, or arrays `(X, y)`;
-    for pictures a folder with one sub-folder per class, a table with a column of paths, IDX files, or arrays X
-    [N, H, W] or [N, H, W, C]. `target` is the column to predict.
+    name (`digits`, `iris`, `wine`, `breast-cancer`, `diabetes`), a pandas, Polars or Arrow frame, a dict of columns or
+    a list of dicts, or arrays `(X, y)`; for pictures a folder with one sub-folder per class, a table with a column of
+    paths, IDX files, or arrays X [N, H, W] or [N, H, W, C]. `target` is the column to predict.
 
     `options` are the fields of `luthier.FitConfig`, whose page has each with its type, default and meaning: `budget`
     ("60s", "10m", "2h" or "5000steps"), `group`, `time`, `sample_weight`, `metric`, `device`, `seed` ... `config` is a
@@ -68,9 +68,19 @@ def fit(
     >>> result.model.task.target
     'species'
     """
+    _one_target(target)
     asked = FitConfig.of(config, target=target, **with_test_file(options))
     call = Call.begun(asked, screen, clock)
     return call.finish(_walk(source, asked, call))
+
+
+def _one_target(target: object) -> None:
+    if isinstance(target, (list, tuple)):
+        raise InputError(
+            "luthier.fit predicts one target",
+            received=", ".join(map(str, target)),
+            remedy="luthier.fit_several(source, targets)",
+        )
 
 
 def fit_as_asked(source: Any, config: FitConfig, call: Call) -> Result:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from luthier.data import TableEncoder
 from luthier.engine.devices import AUTO, resolve
 from luthier.errors import InputError, LuthierError, TerminatedError
 from luthier.messages import Message
@@ -27,12 +26,14 @@ NAMED = ("task", "order", "metric", "costs", "positive")
 
 
 def can_share(source: Any, names: Sequence[str], config: FitConfig, each: Sequence[tuple[LoadedData, Parts]]) -> bool:
-    """Whether networks of all targets are trained: of cells of a table in memory, where nobody asked for separate ones.
+    """Whether networks of all targets are trained: of cells of a table in memory, of one value each,
+    where nobody asked for separate ones.
 
     InputError for targets that cannot share them.
     """
-    dense = all(isinstance(parts.encoder, TableEncoder) and not parts.encoder.words for _, parts in each)
-    if config.separate or not dense or any(read.source.whole is not None for read, _ in each):
+    dense = all(parts.encoder.dense for _, parts in each)
+    labels = any(read.task.traits.is_labels for read, _ in each)
+    if config.separate or labels or not dense or any(read.source.whole is not None for read, _ in each):
         return False
     asked = _asked_of_all(source, names, config)
     tasks = [read.task for read, _ in each]

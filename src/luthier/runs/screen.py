@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from html import escape
 from importlib import import_module
 from typing import Any, Protocol
@@ -282,7 +283,7 @@ def quiet_screen(verbose: int) -> Screen:
     return choose_screen(verbose=verbose > 1) if verbose else LogScreen()
 
 
-def print_check(result: dict[str, Any], *, json: bool) -> None:
+def print_check(result: Mapping[str, Any], *, json: bool) -> None:
     """The outcome of `luthier check`."""
     if json:
         print(storage.json_text(result))

@@ -9,26 +9,28 @@ from rich.console import Console
 from luthier import storage
 from luthier.console import console
 from luthier.messages import Message, as_message, spoken, tr
+from luthier.recipe import Record
 from luthier.report.terminal import setting_in_words
 from luthier.runs.screen import SilentScreen, TextScreen
 from luthier.search import AFTERWARDS, Trial, VarianceShare
+from luthier.search.space import Values
 
 
 class SearchScreen(SilentScreen):
     """Where a search speaks; this one is silent."""
 
-    def journal(self, record: dict[str, Any]) -> None:
+    def journal(self, record: Record) -> None:
         """A record that entered the journal."""
 
 
 class JsonSearch(SearchScreen):
     """One JSON object a line: ledger and journal records, then the result."""
 
-    def record(self, record: dict[str, Any]) -> None:
+    def record(self, record: Record) -> None:
         """A ledger record."""
         print(storage.json_text(record), flush=True)
 
-    def journal(self, record: dict[str, Any]) -> None:
+    def journal(self, record: Record) -> None:
         """A journal record."""
         print(storage.json_text(record), flush=True)
 
@@ -45,9 +47,9 @@ class TextSearch(SearchScreen):
         self._console, self._verbose = console, verbose
         self._text = TextScreen(console)
         self._best: Trial | None = None
-        self._default: dict[str, Any] = {}
+        self._default: Values = {}
 
-    def record(self, record: dict[str, Any]) -> None:
+    def record(self, record: Record) -> None:
         """A ledger record: what was inferred about the data."""
         self._text.record(record)
 
@@ -105,7 +107,7 @@ class TextSearch(SearchScreen):
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _numbers(trial: Trial) -> dict[str, Any]:
+def _numbers(trial: Trial) -> dict[str, float]:
     return {"number": trial.number, "value": trial.value}
 
 

@@ -39,6 +39,7 @@ from luthier.search import (
     Space,
     Trial,
     TrialStore,
+    Watched,
     executor_for,
 )
 
@@ -47,7 +48,8 @@ MIRROR_EVERY = 30.0  # seconds between two copies into study.db, or fifty times 
 
 @dataclass(frozen=True)
 class Place:
-    """Where trials train, and where the study is shared.
+    """Where trials train, in how many bytes of `memory` together (0: what is allowed in all), and where the study is
+    shared.
 
     On an accelerator one worker trains them, in larger populations; `auto` is the processor, whose cores share them.
     """
@@ -57,6 +59,7 @@ class Place:
     storage: str | None
     study: str
     device: str = AUTO
+    memory: int = 0
 
     def __post_init__(self) -> None:
         given = {"on": self.on, "storage": self.storage or "", "study": self.study}
@@ -99,13 +102,9 @@ def run_search(
     place: Place,
     screen: SearchScreen,
     deliver: Callable[[Study], None] = lambda study: None,
-    memory: int = 0,
 ) -> Study:
-    """Run a search, keep it in its folder, `deliver` what came of it, and hand it back.
-
-    All networks that train at once take up to so many bytes of `memory` (0: what is allowed in all).
-    """
-    networks.memory = (memory or effort.memory or default_memory()) // (place.processes or cores())
+    """Run a search, keep it in its folder, `deliver` what came of it, and hand it back."""
+    networks.memory = (place.memory or effort.memory or default_memory()) // (place.processes or cores())
     networks.device = place.on_device
     if place.accelerated:
         networks.memory = min(networks.memory, free_memory(networks.device) or networks.memory)
@@ -134,8 +133,7 @@ def run_search(
                     executor,
                     journal,
                     store=store,
-                    tell=tell,
-                    interrupted=lambda: bool(interrupted),
+                    watched=Watched(tell, lambda: bool(interrupted)),
                 ).run()
             _warn_of_luck(outcome)
             study = Study(outcome, networks, path)

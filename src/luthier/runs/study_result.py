@@ -16,8 +16,11 @@ from luthier.errors import InputError
 from luthier.records import Finding
 from luthier.report import search_lines
 from luthier.report.search_figures import draw_progress, progress
+from luthier.saved.search_schemas import StudyFacts
 from luthier.search import AFTERWARDS, Networks, SearchOutcome
 from luthier.statistics.paired import Paired
+from luthier.storage import plain
+from luthier.untrusted import validated
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -86,7 +89,7 @@ class Study:
 
     def lines(self) -> list[str]:
         """The result in a few lines."""
-        return search_lines(self.outcome.to_json())
+        return search_lines(validated(StudyFacts, plain(self.outcome.to_json()), "the search"))
 
     def plot(self) -> go.Figure:
         """Each trial's loss in the order of asking, and the best so far."""

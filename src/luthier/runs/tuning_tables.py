@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,8 @@ def tune_table_as_asked(
     }
     try:
         kept = registered(config, keeps=keeps)
-        return _tune_table(asked, read, folder, space, effort, how, screen, resumed=False, registered=kept)
+        sitting = _Sitting(folder, screen, resumed=False, registered=kept)
+        return _tune_table(asked, read, sitting, space, effort, how)
     except InputError:
         if not (folder.path / "journal.jsonl").exists():
             shutil.rmtree(folder.path)  # nothing was trained: leave no empty run behind
@@ -161,7 +162,8 @@ def resume_search(
         space = _stored_space(facts["search"]["space"]) if facts["search"]["space"] else None
         options = {**facts["options"], "workers": min(facts["options"]["workers"] or cores(), cores())}
         kept, shown = is_registered(facts.get("registered", False), folder.path), screen or SearchScreen()
-        return _tune_table(asked, read, folder, space, effort, options, shown, resumed=True, registered=kept)
+        sitting = _Sitting(folder, shown, resumed=True, registered=kept)
+        return _tune_table(asked, read, sitting, space, effort, options)
 
 
 def _require_named(folder: RunFolder, option: str, named: str | None) -> None:
@@ -178,34 +180,36 @@ def _require_named(folder: RunFolder, option: str, named: str | None) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Sitting:
+    """Where a search is kept and speaks, and whether it was begun before."""
+
+    folder: RunFolder
+    screen: SearchScreen
+    resumed: bool
+    registered: bool
+
+
 def _tune_table(
-    asked: RunRequest,
-    read: LoadedData,
-    folder: RunFolder,
-    space: Space | None,
-    effort: Effort,
-    options: dict[str, Any],
-    screen: SearchScreen,
-    *,
-    resumed: bool,
-    registered: bool,
+    asked: RunRequest, read: LoadedData, sitting: _Sitting, space: Space | None, effort: Effort, options: dict[str, Any]
 ) -> Study:
+    folder, screen = sitting.folder, sitting.screen
     walk = Run(
         asked=asked,
         read=read,
         folder=folder,
         recipe=Recipe(asked=asked),
         budget_clock=BudgetClock(Budget(seconds=effort.seconds), WallClock()),
-        resumed=resumed,
+        resumed=sitting.resumed,
         listen=screen.record,
         tell=lambda name, /, **facts: None,
         interrupted=Interrupted(),
         facts={"kind": SEARCH, "options": options, "search": _said(space, effort)},
-        registered=registered,
+        registered=sitting.registered,
     )
     _, runner = walk.start()
     work = runner.problem
-    if work.medium != "table":
+    if not work.data.encoder.dense:
         raise InputError(
             Message("'{name}' holds {medium}", name=read.source.name, medium=work.medium),
             expected="a table; the search covers dense networks",
@@ -221,7 +225,9 @@ def _tune_table(
     effort = replace(effort, epochs=options["epochs"] or _epochs(len(training)))
     folder.update_facts(search=_said(space, effort))
     device = next((name for name in (options.get("device", AUTO), asked.device) if is_there(name)), AUTO)
-    place = Place(options["on"], options["workers"], options["storage"], options["study"] or folder.path.name, device)
+    memory = work.data.memory_beside(effort.memory or default_memory())
+    name = options["study"] or folder.path.name
+    place = Place(options["on"], options["workers"], options["storage"], name, device, memory)
     return run_search(
         networks,
         space,
@@ -230,7 +236,6 @@ def _tune_table(
         place,
         screen,
         lambda study: _deliver(study, work, folder, options["inputs"]),
-        work.data.memory_beside(effort.memory or default_memory()),
     )
 
 

@@ -32,10 +32,12 @@ class Blend:
         result = torch.stack([w * activate(one, self.kind) for one, w in zip(logits, self.weights, strict=True)]).sum(0)
         if not KINDS[self.kind].is_classes:
             return self.transform.answer(self.transform.bounded(result))
+        if KINDS[self.kind].is_labels:
+            return torch.sigmoid(_log_odds(result) / self.temperature)
         return torch.softmax(result.clamp_min(SMALLEST).log() / self.temperature, 1)
 
     def margins(self, logits: Sequence[Tensor]) -> Tensor:
-        """Log-odds of each class against all others [N, C], where probabilities saturate; or values as they are.
+        """Log-odds of each class against all others, or of each label [N, C], where probabilities saturate; or values.
 
         >>> blend = Blend("multiclass", (0.5, 0.5), 2.0)
         >>> logits = [torch.tensor([[1.0, 0.0, -1.0]]), torch.tensor([[0.0, 2.0, -1.0]])]
@@ -44,6 +46,12 @@ class Blend:
         """
         if not KINDS[self.kind].is_classes:
             return self(logits)
+        if KINDS[self.kind].is_labels:
+            yes, no = (
+                self._mixed([F.logsigmoid(sign * one.double()) for one in logits]) / self.temperature
+                for sign in (1, -1)
+            )
+            return yes - no
         logs = [
             torch.log_softmax(one.double(), 1)
             if KINDS[self.kind].loss == "softmax"
@@ -52,13 +60,21 @@ class Blend:
             else torch.cat([F.logsigmoid(-one.double()), F.logsigmoid(one.double())], 1)
             for one in logits
         ]
-        mean = torch.logsumexp(torch.stack([math.log(w) + one for one, w in zip(logs, self.weights, strict=True)]), 0)
-        result = mean / self.temperature
+        result = self._mixed(logs) / self.temperature
         whole = torch.logsumexp(result, 1, keepdim=True)
         others = whole + torch.log1p(-(result - whole).exp().clamp(max=0.75))  # at most a half but for the largest
         first = result.argmax(1, keepdim=True)
         rest = torch.logsumexp(result.scatter(1, first, -torch.inf), 1, keepdim=True)
         return result - others.scatter(1, first, rest)
+
+    def _mixed(self, logs: Sequence[Tensor]) -> Tensor:
+        """The logarithm of the weighted mean of networks' probabilities, from their logarithms."""
+        return torch.logsumexp(torch.stack([math.log(w) + one for one, w in zip(logs, self.weights, strict=True)]), 0)
+
+
+def _log_odds(p: Tensor) -> Tensor:
+    """Log-odds of probabilities."""
+    return p.clamp_min(SMALLEST).log() - (1 - p).clamp_min(SMALLEST).log()
 
 
 def read_as(task: Task, outputs: int) -> str:
@@ -86,4 +102,4 @@ def activate(logits: Tensor, kind: str | JointKind) -> Tensor:
     if family == "binary":
         p = torch.sigmoid(logits)
         return torch.cat([1 - p, p], -1)
-    return logits
+    return torch.sigmoid(logits) if family == "labels" else logits

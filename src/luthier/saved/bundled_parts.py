@@ -42,6 +42,8 @@ def contents_of(parts: Mapping[str, Any]) -> Bundle:
     if model.decision is not None:
         decision = {"matrix": model.decision.matrix.tolist(), "offset": model.decision.offset.tolist()}
         facts["decision"] = decision
+    if model.label_thresholds:
+        facts["label_thresholds"] = list(model.label_thresholds)
     if model.licences:
         facts["licences"] = [asdict(licence) for licence in model.licences]
     if model.familiarity is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from luthier.assess import Profile, partial_dependence
 from luthier.assess.attribution import integrated_gradients
-from luthier.data import Encoder, Prepare, Preprocess, TableEncoder
+from luthier.data import Preprocess, TableEncoder
 from luthier.data.encode import FIRST_LEVEL, UNKNOWN
 from luthier.errors import InputError, nearest
 from luthier.messages import Message
@@ -65,17 +65,13 @@ def explain_pictures(nets: Sequence[Net], blend: Blend, pictures: Tensor, told: 
 def explain_rows(
     nets: Sequence[Net],
     blend: Blend,
-    prepare: Prepare,
-    encoder: Encoder,
+    prepare: Preprocess,
+    encoder: TableEncoder,
     profile: Profile | None,
     rows: Inputs,
     told: Tensor,
 ) -> tuple[Tensor, ...]:
     """Answers [N], those of a typical row (medians and most frequent levels), and shares [N, columns]."""
-    if not isinstance(encoder, TableEncoder) or encoder.words or not isinstance(prepare, Preprocess):
-        raise InputError(
-            "models of text cannot be explained", expected="a model of a table without text, or of pictures"
-        )
     dense = [net for net in nets if isinstance(net, DenseNet)]
     if len(dense) < len(nets):
         raise InputError("only dense networks can be explained on tables")
@@ -146,7 +142,7 @@ def dependence_frame(
     )
 
 
-def settable(encoder: Encoder, profile: Profile | None, column: str) -> Settable:
+def settable(encoder: TableEncoder, profile: Profile | None, column: str) -> Settable:
     """The quantiles of a number, the two truths, or the most frequent levels of a category. InputError for others."""
     indices = encoder.places()
     if column not in indices:
@@ -154,7 +150,7 @@ def settable(encoder: Encoder, profile: Profile | None, column: str) -> Settable
         raise InputError(Message("the model does not use a column '{column}'", column=column), remedy=hint)
     numbers, coded = (indices[column].get(name, []) for name in ("numbers", "codes"))
     kind = next((one.kind for one in encoder.columns if one.name == column), "")
-    if not isinstance(encoder, TableEncoder) or profile is None or kind not in ("number", "boolean", "category"):
+    if profile is None or kind not in ("number", "boolean", "category"):
         raise InputError(
             Message("partial dependence is not defined for column '{column}'", column=column),
             expected="a number, boolean or category",
@@ -173,9 +169,9 @@ def settable(encoder: Encoder, profile: Profile | None, column: str) -> Settable
     return Settable(numbers[0], None, values, values)
 
 
-def typical_row(encoder: TableEncoder, profile: Profile) -> dict[str, Any]:
+def typical_row(encoder: TableEncoder, profile: Profile) -> dict[str, float | str | bool | None]:
     """A row as a caller would send it: the median of a number, the most frequent level, None for dates and text."""
-    indices, row = encoder.places(), dict[str, Any]()
+    indices, row = encoder.places(), dict[str, float | str | bool | None]()
     for column in encoder.columns:
         row[column.name] = None
         if column.kind == "number":

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from luthier.assess import (
+    Decision,
     Familiarity,
     Profile,
     RowIntervals,
@@ -25,7 +26,6 @@ from luthier.assess import (
 from luthier.data import (
     Encoder,
     Prepare,
-    TableEncoder,
     Task,
     Unread,
     decode_classes,
@@ -41,21 +41,14 @@ from luthier.rows import Inputs, arguments
 from luthier.saved.blend import Blend, activate, read_as
 from luthier.saved.bundle import read_bundle, write_bundle
 from luthier.saved.bundled_parts import contents_of
-from luthier.saved.explanation import (
-    PICTURES_AT_ONCE,
-    ROWS_AT_ONCE,
-    Explanation,
-    dependence_frame,
-    explain_pictures,
-    explain_rows,
-    settable,
-    typical_row,
-)
+from luthier.saved.explained_rows import medium_of
+from luthier.saved.explanation import Explanation, dependence_frame
 from luthier.saved.in_threads import in_threads
+from luthier.saved.other_answers import changes_for
 from luthier.saved.rebuilding import MismatchError, parts_of
 from luthier.saved.row_laws import interval_ends, quantile_values
 from luthier.saved.word_shares import WordShare, word_shares
-from luthier.task import ClassAnswer, answer_named, with_answer
+from luthier.task import ClassAnswer, LabelAnswer
 
 ROWS = 8192  # rows through the networks at once
 PIECE = 8192  # rows of a table that a thread computes at a time
@@ -69,10 +62,10 @@ class Model:
     Classes: probabilities are averaged, then tempered. Values: averaged, then brought back by `transform`. `half_width`
     is the 90 % conformal half width on the modelled scale; where there are `row_intervals`, each row has its own.
     Of two classes the second is predicted from probability `threshold` on (`positive_threshold` says it of the positive
-    one); of several the likeliest, or by a `decision`. A model of numbers gives the `answer` that the run's metric
-    asked for: with `residuals`, equally likely on the modelled scale, it can give others. Classes with at least the
-    probability `set_threshold` are in a row's 90 % set; `familiarity` detects rows unlike those of training.
-    `licences` are those of a backbone and of its weights.
+    one); of several the likeliest, or by a `decision`; of labels those that reach their `label_thresholds`. A model of
+    numbers gives the `answer` that the run's metric asked for: with `residuals`, equally likely on the modelled scale,
+    it can give others. Classes with at least the probability `set_threshold` are in a row's 90 % set; `familiarity`
+    detects rows unlike those of training. `licences` are those of a backbone and of its weights.
     """
 
     task: Task
@@ -86,6 +79,7 @@ class Model:
     threshold: float = 0.5
     set_threshold: float = 0.0
     decision: ClassAnswer | None = None
+    label_thresholds: tuple[float, ...] = ()
     answer: str = "mean"
     residuals: tuple[float, ...] = ()
     familiarity: Familiarity | None = None
@@ -96,11 +90,11 @@ class Model:
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, frame: Any) -> pl.Series:
-        """Classes, or values, for the rows of a table."""
+        """Classes, values, or lists of labels (text, `a;b`), for the rows of a table."""
         return self.predict_encoded(self.encode(frame))
 
     def predict_proba(self, frame: Any) -> pl.DataFrame:
-        """Probabilities for the rows of a table, one column a class."""
+        """Probabilities for the rows of a table, one column a class or label."""
         return self.proba_encoded(self.encode(frame))
 
     def predict_interval(self, frame: Any) -> pl.DataFrame:
@@ -111,17 +105,15 @@ class Model:
     @property
     def styles(self) -> dict[str, NumberStyle]:
         """How numbers are written in the columns of text that a table may have, and in its target."""
-        return styles_of(self.encoder.columns if isinstance(self.encoder, TableEncoder) else (), self.task)
+        return styles_of(self.encoder.columns, self.task)
 
     def encode(self, frame: Any, *, impute_missing_columns: bool = False, unread: Unread | None = None) -> Inputs:
         """The inputs of a table's rows, as they are encoded; cells that training did not know count in `unread`.
 
-        The table is whatever `luthier.fit` takes: a frame of pandas, Polars or Arrow, a path, an array.
+        The table is whatever `luthier.fit` takes: a frame of pandas, Polars or Arrow, a path, dicts, an array.
         """
         frame = frame if isinstance(frame, pl.DataFrame) else read_source(frame, styles=self.styles).frame
-        if isinstance(self.encoder, TableEncoder):
-            return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
-        return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns)
+        return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
 
     def predict_encoded(self, inputs: Inputs) -> pl.Series:
         """`predict` for encoded rows."""
@@ -138,12 +130,7 @@ class Model:
 
     def in_pieces(self, answer: Callable[..., np.ndarray], *rows: Inputs | Tensor) -> np.ndarray:
         """What `answer` gives of rows, of many of them a piece at a time, in threads."""
-        return in_threads(answer, *rows, at_once=PIECE) if self._of_numbers else answer(*rows)
-
-    @property
-    def _of_numbers(self) -> bool:
-        """Whether its rows are numbers and categories, without words and pixels."""
-        return isinstance(self.encoder, TableEncoder) and not self.encoder.texts
+        return in_threads(answer, *rows, at_once=PIECE) if self.encoder.dense else answer(*rows)
 
     def decoded(self, answers: np.ndarray) -> pl.Series:
         """Classes, or values, in the target's own type."""
@@ -155,41 +142,28 @@ class Model:
         return decode_classes(torch.from_numpy(self.classes_of(answers)), self.task)
 
     def classes_of(self, probabilities: np.ndarray) -> np.ndarray:
-        """Class numbers [N] of probabilities [N, C]."""
+        """Class numbers [N] of probabilities [N, C]; of labels 1 for those that a row has [N, C]."""
+        if self.task.traits.is_labels:
+            return LabelAnswer(np.array(self.label_thresholds)).seen(probabilities)
         if self.task.family == "binary":
             return np.asarray(probabilities[:, 1] >= self.threshold).astype(np.int64)
         return np.asarray(probabilities.argmax(1)) if self.decision is None else self.decision.classes(probabilities)
 
     def seen_by(self, metric: str, prediction: np.ndarray) -> np.ndarray:
         """Answers, values [N] or probabilities [N, C], as a metric is to see them: perhaps the classes decided for."""
-        return seen_by(metric, prediction, self.threshold, self.decision) if self.task.classes else prediction
+        return seen_by(metric, prediction, self.threshold, self.decides) if self.task.classes else prediction
+
+    @property
+    def decides(self) -> Decision | None:
+        """What is answered of probabilities, where that is not the likeliest class."""
+        return LabelAnswer(np.array(self.label_thresholds)) if self.label_thresholds else self.decision
 
     def answering(self, answer: str) -> Model:
         """The same model with another answer: mean, median, a quantile such as q0.9; of classes, `probability`.
 
         InputError for an answer that it cannot give.
         """
-        if self.task.is_classes:
-            if answer == "probability":
-                return replace(self, answer=answer)
-            raise InputError(
-                Message("--answer {answer}: the target has classes", answer=answer), expected="probability"
-            )
-        if answer == "probability":
-            raise InputError("--answer probability: the target is a number", expected="mean, median, or q0.9")
-        answer_named(answer)
-        if not self.residuals and answer != self.answer:
-            raise InputError(
-                Message("--answer {answer}: this model does not know how its errors are distributed", answer=answer),
-                remedy="fit it anew",
-            )
-        return replace(self, answer=answer, transform=with_answer(self.transform, np.array(self.residuals), answer))
-
-    def profiled_classes(self, inputs: Inputs) -> np.ndarray:
-        """Class numbers [N] as the training profile counts them: those delivered; of earlier versions the likeliest."""
-        probabilities = self.probabilities(inputs)
-        delivered = bool(self.task.positive) or self.threshold == 0.5
-        return self.classes_of(probabilities) if delivered else np.asarray(probabilities.argmax(1))
+        return replace(self, **changes_for(answer, self.task, self.answer, self.transform, self.residuals))
 
     @property
     def positive_threshold(self) -> float:
@@ -211,6 +185,8 @@ class Model:
 
     def inside_sets(self, probabilities: np.ndarray) -> np.ndarray:
         """Which classes are in the 90 % prediction sets of probabilities [N, C]."""
+        if self.task.traits.is_labels:
+            raise InputError("prediction sets are of one class a row", remedy="use predict_proba")
         return prediction_sets(probabilities, self.set_threshold, ordered=self.task.traits.is_ordered)
 
     def unlike_training(self, frame: Any) -> pl.Series:
@@ -263,7 +239,11 @@ class Model:
         """Class probabilities [N, C]."""
         if not self.task.is_classes:
             raise LuthierError("a regression has no probabilities", remedy="use predict or predict_interval")
-        return tempered(self.averaged(inputs), self.temperature)
+        return self.tempered(self.averaged(inputs))
+
+    def tempered(self, averaged: np.ndarray) -> np.ndarray:
+        """Probabilities [N, C] of the networks' mean."""
+        return tempered(averaged, self.temperature, each=self.task.traits.is_labels)
 
     def values(self, inputs: Inputs) -> np.ndarray:
         """Predicted values [N] on the target's own scale."""
@@ -276,7 +256,7 @@ class Model:
 
     @torch.no_grad()
     def _blocks(self, inputs: Inputs) -> Iterator[np.ndarray]:
-        at_once = ROWS_OF_TABLES if self._of_numbers else ROWS
+        at_once = ROWS_OF_TABLES if self.encoder.dense else ROWS
         for some in inputs.pieces(at_once):
             ready = self.preprocess.prepared(some)
             parts = [
@@ -308,17 +288,11 @@ class Model:
     def explain_encoded(self, inputs: Inputs, of: str | None = None) -> Explanation:
         """`explain` for encoded rows."""
         told = torch.from_numpy(self._explained(inputs, of))
-        pictures = "pixels" in inputs
-        pieces = []
-        for some in torch.split(torch.arange(len(told)), PICTURES_AT_ONCE if pictures else ROWS_AT_ONCE):
-            few, t = inputs.map(lambda value, some=some: value[some]), told[some]  # type: ignore[misc]
-            if pictures:
-                pieces.append(explain_pictures(self.nets, self.blend, few["pixels"], t))
-            else:
-                table = self.preprocess, self.encoder, self.profile
-                pieces.append(explain_rows(self.nets, self.blend, *table, few, t))
-        names = self.task.classes or (self.task.target,)
-        columns = () if pictures else tuple(self.encoder.places())
+        medium, pieces = medium_of(self.encoder), []
+        for some in torch.split(torch.arange(len(told)), medium.at_once):
+            few = inputs.map(lambda value, some=some: value[some])  # type: ignore[misc]
+            pieces.append(medium.explained(self, few, told[some]))
+        names, columns = self.task.classes or (self.task.target,), medium.columns(self.encoder)
         answer, typical, shares = (torch.cat(parts).double().numpy() for parts in zip(*pieces, strict=True))
         return Explanation(tuple(names[int(c)] for c in told), answer, typical, shares, columns)
 
@@ -327,7 +301,7 @@ class Model:
 
         InputError for a model without text, and for a class that the model does not know.
         """
-        if not isinstance(self.encoder, TableEncoder) or not self.encoder.texts:
+        if not self.encoder.texts:
             raise InputError("the model has no column of text", remedy="use explain, for columns or pixels")
         frame = frame if isinstance(frame, pl.DataFrame) else read_source(frame, styles=self.styles).frame
         told = torch.from_numpy(self._explained(self.encode(frame), of))
@@ -356,18 +330,16 @@ class Model:
 
     def dependence_encoded(self, inputs: Inputs, column: str) -> pl.DataFrame:
         """`dependence` for encoded rows."""
-        place = settable(self.encoder, self.profile, column)
+        place = medium_of(self.encoder).settable(self, column)
         answer = self.probabilities if self.task.is_classes else self.values
         return dependence_frame(answer, inputs, place, self.task.classes or (self.task.target,))
 
-    def typical_row(self) -> dict[str, Any]:
+    def typical_row(self) -> dict[str, float | str | bool | None]:
         """A typical row: medians and most frequent levels, None for text, dates and unknown values.
 
         Empty for a model of pictures.
         """
-        if not isinstance(self.encoder, TableEncoder):
-            return {}
-        return typical_row(self.encoder, self.profile or Profile(0))
+        return medium_of(self.encoder).typical_row(self)
 
     def _explained(self, inputs: Inputs, of: str | None) -> np.ndarray:
         if of is not None:
@@ -378,7 +350,8 @@ class Model:
             return np.full(inputs.rows, self.task.classes.index(of))
         if not self.task.is_classes:
             return np.zeros(inputs.rows, dtype=np.int64)
-        return self.classes_of(self.probabilities(inputs))
+        shares = self.probabilities(inputs)
+        return shares.argmax(1) if self.task.traits.is_labels else self.classes_of(shares)
 
     def save(self, path: Path) -> None:
         """Write the model as one file."""

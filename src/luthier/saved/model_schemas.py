@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from typing_extensions import TypedDict
 
+from luthier.data import ENCODERS
 from luthier.kinds import TaskKind
 from luthier.saved.network_schemas import DenseFacts, Name, PositiveNumber, Shape, Size, SpecFacts
 from luthier.schema_types import CLOSED, OPEN, Count, Number, Plain, Share, Text
@@ -169,10 +170,17 @@ def _parsers_there(encoder: Any) -> Any:
     return encoder
 
 
+def _known_kind(kind: str) -> str:
+    if kind not in ENCODERS:
+        raise ValueError(f"Input should be one of {', '.join(ENCODERS)}")
+    return kind
+
+
 class TableEncoderFacts(TypedDict):
-    """How a table's rows become numbers and codes."""
+    """How a table's rows become numbers and codes; of which kind the encoder is, where it is another than a table's."""
 
     __pydantic_config__ = CLOSED  # type: ignore[misc]
+    kind: NotRequired[Annotated[str, AfterValidator(_known_kind)]]
     columns: list[TableColumn]
     parsers: list[ParserFacts]
     vocabularies: dict[Text, Different]
@@ -190,10 +198,26 @@ class PictureEncoderFacts(TypedDict):
     shape: Shape
 
 
+class MixedEncoderFacts(TypedDict):
+    """How a table with a column of pictures is encoded."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    kind: Literal["mixed rows"]
+    table: Annotated[TableEncoderFacts, AfterValidator(_parsers_there)]
+    picture: PictureColumn
+    shape: Shape
+
+
+def _encoder_kind(value: Any) -> str:
+    kind = value.get("kind") if isinstance(value, dict) else None
+    return kind if kind in ("pictures", "mixed rows") else "table"
+
+
 EncoderFacts: Any = Annotated[
     Annotated[PictureEncoderFacts, Tag("pictures")]
+    | Annotated[MixedEncoderFacts, Tag("mixed rows")]
     | Annotated[TableEncoderFacts, AfterValidator(_parsers_there), Tag("table")],
-    Discriminator(lambda value: "pictures" if isinstance(value, dict) and value.get("kind") == "pictures" else "table"),
+    Discriminator(_encoder_kind),
 ]
 
 
@@ -209,6 +233,7 @@ class ModelTask(TypedDict):
     label_kind: Literal["text", "integer", "float", "boolean"]
     positive: NotRequired[Text]
     parser: NotRequired[ParserFacts | None]
+    separator: NotRequired[Literal["", ";", "|", ","]]
 
 
 class PreprocessFacts(TypedDict):
@@ -281,6 +306,7 @@ class ModelFacts(TypedDict):
     threshold: NotRequired[Annotated[float, Field(ge=0, le=1.001, allow_inf_nan=False)]]
     set_threshold: NotRequired[Number]
     decision: NotRequired[_Decision]
+    label_thresholds: NotRequired[Annotated[list[Share], Field(min_length=2, max_length=1000)]]
     answer: NotRequired[Name]
     dispersion: NotRequired[Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]]
     residuals: NotRequired[Annotated[list[Number], Field(min_length=1, max_length=1000)]]

@@ -110,6 +110,15 @@ class TextFacts(TypedDict):
     reads: NotRequired[Literal["both", "words", "vectors"]]
 
 
+class MixedFacts(TextFacts):
+    """A network for mixed rows: without text it has no pieces."""
+
+    kind: Literal["mixed"]  # type: ignore[misc]
+    pieces: Size
+    length: Size
+    picture: ConvFacts
+
+
 class BackboneFacts(TypedDict):
     """A network that has learnt elsewhere."""
 
@@ -125,13 +134,14 @@ class BackboneFacts(TypedDict):
 
 def _spec_kind(value: Any) -> str:
     kind = value.get("kind") if isinstance(value, dict) else None
-    return kind if kind in ("conv", "text", "backbone") else "dense"
+    return kind if kind in ("conv", "text", "mixed", "backbone") else "dense"
 
 
 SpecFacts: Any = Annotated[
     Annotated[DenseFacts, Tag("dense")]
     | Annotated[ConvFacts, Tag("conv")]
     | Annotated[TextFacts, Tag("text")]
+    | Annotated[MixedFacts, Tag("mixed")]
     | Annotated[BackboneFacts, Tag("backbone")],
     Discriminator(_spec_kind),
 ]

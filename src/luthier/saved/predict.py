@@ -13,15 +13,15 @@ from typing import IO
 import polars as pl
 
 from luthier import storage
-from luthier.data import PictureEncoder, TableEncoder, Unread, read_batches
+from luthier.data import Unread, read_batches
 from luthier.data.numerals import NumberStyle, in_marks_of
 from luthier.errors import InputError
 from luthier.messages import Message
+from luthier.saved.explained_rows import medium_of
 from luthier.saved.model import Model
 from luthier.saved.run_folder import finished_in, open_one, runs_in, unfinished_in_words
 
 ROWS = 65_536  # rows of a batch
-MOST_SHOWN = 5  # words of a row that spoke for its prediction
 FEW = 1024  # of a batch, where a row is a picture or a text
 
 
@@ -60,8 +60,8 @@ def predict_file(
 ) -> int:
     """Write every row of `source` with its prediction appended, as CSV; returns how many rows.
 
-    A classification also gets a probability for each class, a regression a 90 % interval, and the quantiles that its
-    run was asked for. With `sets` a
+    A classification also gets a probability for each class or label, a regression a 90 % interval, and the quantiles
+    that its run was asked for. With `sets` a
     column names the classes of which one is right in nine rows of ten; with `abstain` rows unlike the
     training rows get no prediction, and a column says which they are; with `explain` there is a typical row's
     answer, and what each column adds to it (see `Model.explain`), of text the words that matter most. `answer` asks
@@ -87,7 +87,7 @@ def predict_file(
     styles = {name: style for model in models.values() for name, style in model.styles.items()}
     commas = {name: NumberStyle() for name, style in styles.items() if style.decimal == ","}
     with _destination(output) as file:
-        few = any(isinstance(model.encoder, PictureEncoder) or model.encoder.words for model in models.values())
+        few = not all(model.encoder.dense for model in models.values())
         for batch in read_batches(source, min(rows, FEW) if few else rows, say, styles):
             result = in_marks_of(batch, commas, ",")  # beside commas and predictions numbers have points
             for target, model in models.items():
@@ -146,19 +146,14 @@ def predictions(
             columns += known.values()
     else:
         columns += [pl.Series(f"probability_{name}", answers[:, c]) for c, name in enumerate(model.task.classes)]
-    if sets and model.task.classes:
+    if sets and model.task.classes and not model.task.traits.is_labels:
         columns.append(model.sets_of(answers).alias("prediction_set"))
     if abstain:
         unlike = model.unlike_encoded(inputs)
         kept = columns[0].to_frame().with_columns(pl.when(unlike).then(None).otherwise(pl.first()).alias("prediction"))
         columns = [kept["prediction"], *columns[1:], unlike]
-    if explain and isinstance(model.encoder, TableEncoder) and model.encoder.texts:
-        whole = model.encoder.complete(frame, impute_missing_columns)
-        found = model.explain_words(whole.with_columns(model.encoder.texts_of(whole)))
-        columns.append(pl.Series("words", ["; ".join(map(str, row[:MOST_SHOWN])) for row in found], dtype=pl.String))
-    elif explain:
-        result = model.explain_encoded(inputs).to_frame()
-        columns += [result[name] for name in result.columns if name not in ("explained", "answer")]
+    if explain:
+        columns += medium_of(model.encoder).beside(model, frame, inputs, impute_missing_columns)
     return [column.alias(_free_name(column.name, frame.columns)) for column in columns]
 
 

@@ -19,17 +19,13 @@ from luthier.assess.drift import PREDICTION
 from luthier.assess.row_intervals import LEVELS
 from luthier.data import (
     Encoder,
-    PictureEncoder,
     Prepare,
     Preprocess,
-    TableEncoder,
     Task,
     encoder_from_json,
     preprocess_from,
 )
-from luthier.data.moments import FORMATS, ISO, moment_format
-from luthier.data.parsing import CellParser
-from luthier.data.preprocess import BINS, KNOTS
+from luthier.data.encoder_checks import check_parser
 from luthier.data.target_transform import TargetTransform
 from luthier.errors import InputError
 from luthier.nets import (
@@ -38,6 +34,8 @@ from luthier.nets import (
     DenseNet,
     DenseSpec,
     Licence,
+    MixedNet,
+    MixedSpec,
     Net,
     Spec,
     TextSpec,
@@ -46,13 +44,10 @@ from luthier.nets import (
 )
 from luthier.nets.conv import ConvNet
 from luthier.nets.text import TextNet
-from luthier.rows import Inputs
 from luthier.saved.bundle import Bundle
 from luthier.task import ClassAnswer, with_answer
 
 SCALARS = ("temperature", "half_width", "threshold", "set_threshold")
-READS = {"number": "number", "date": "moment", "category": "word", "boolean": "word", "text": "word"}
-FEATURES_OF_PICTURES = 64
 KINDS_OF_LABELS: Mapping[str, Any] = {"integer": int, "float": float, "text": str}
 
 
@@ -62,7 +57,7 @@ def parts_of(bundle: Bundle) -> dict[str, Any]:
     task = Task.from_json(facts["task"])
     _check_task(task)
     encoder = encoder_from_json(bundle.encoder)
-    _check_encoder(encoder)
+    encoder.check(_require)
     prepare = _prepared(facts["preprocess"], encoder, bundle.weights)
     nets = tuple(
         _net(spec_from_json(value), _named(bundle.weights, f"nets.{i}."), task, encoder, prepare)
@@ -115,7 +110,9 @@ def _answer(facts: Mapping[str, Any], task: Task) -> dict[str, Any]:
         square = len(matrix) == len(offset) == count and all(len(row) == count for row in matrix)
         _require(square, "a decision between as many classes as the task has")
         result["decision"] = ClassAnswer(np.array(matrix, dtype=float), np.array(offset, dtype=float))
-    return result
+    thresholds = tuple(facts.get("label_thresholds", ()))
+    _require(len(thresholds) == len(task.classes) * task.traits.is_labels, "a threshold for each label")
+    return {**result, "label_thresholds": thresholds}
 
 
 class MismatchError(InputError):
@@ -128,11 +125,14 @@ def _require(holds: bool, expected: str, received: str = "") -> None:
 
 
 def _check_task(task: Task) -> None:
-    fewest, most = {"regression": (0, 0), "binary": (2, 2), "multiclass": (2, 1_000_000)}[task.family]
+    fewest, most = {"regression": (0, 0), "binary": (2, 2), "multiclass": (2, 1_000_000), "labels": (2, 1000)}[
+        task.family
+    ]
     _require(fewest <= len(task.classes) <= most, f"classes of a {task.kind} task", f"{len(task.classes)} classes")
     _require(task.positive in ("", *task.classes), "a positive class that is one of the classes", task.positive)
+    _require(bool(task.separator) == task.traits.is_labels, "a separator of labels only")
     _require(not task.log_scale or task.kind == "regression", "a log scale in a regression only")
-    _check_parser(task.cells)
+    check_parser(task.cells, _require)
     if task.is_classes:
         try:
             labels = [KINDS_OF_LABELS.get(task.label_kind, str)(name) for name in task.classes]
@@ -142,50 +142,8 @@ def _check_task(task: Task) -> None:
         _require(fits, f"classes that are written as {task.label_kind}s")
 
 
-def _check_parser(parser: CellParser) -> None:
-    if parser.reads == "moment" and parser.pattern not in (ISO, *FORMATS):
-        _require(moment_format(parser.pattern), "the format of a date", parser.pattern)
-
-
-def _check_encoder(encoder: Encoder) -> None:
-    names = [column.name for column in encoder.columns]
-    _require(len(set(names)) == len(names), "columns of different names")
-    if isinstance(encoder, PictureEncoder):
-        used = [column.kind for column in encoder.columns if column.used]
-        _require(used == ["picture"], "one column of pictures")
-        _require(encoder.shape[0] in (1, 3), "pictures of 1 or 3 channels", str(encoder.shape[0]))
-        return
-    of_kind = {kind: [c.name for c in encoder.columns if c.kind == kind] for kind in READS}
-    for column in encoder.columns:
-        expected = READS.get(column.kind, "")
-        _require(column.used and column.cells.reads == expected, f"a parser of the kind of column '{column.name}'")
-        _check_parser(column.cells)
-    _require(set(encoder.vocabularies) == set(of_kind["category"]), "a vocabulary for each category")
-    _require(set(encoder.truths) <= set(of_kind["boolean"]), "words for no and yes of booleans only")
-    _require(
-        [list(words.names) for words in encoder.texts] == [of_kind["text"]] * bool(of_kind["text"]), "the text's words"
-    )
-    for vectors in encoder.vectors:
-        _require(
-            [list(vectors.names)] == [list(words.names) for words in encoder.texts], "vectors of the text's columns"
-        )
-    for words in encoder.texts:
-        size = words.known_pieces()
-        _require(size == words.pieces, f"a tokenizer of {words.pieces} pieces", f"{size} pieces")
-        rising = all(low < high for low, high in zip(words.pairs, words.pairs[1:], strict=False))
-        _require(rising and all(pair < size**2 for pair in words.pairs), "pairs of pieces in their order")
-
-
 def _prepared(config: Mapping[str, Any], encoder: Encoder, weights: Mapping[str, Tensor]) -> Prepare:
-    pictures = isinstance(encoder, PictureEncoder)
-    _require((config["method"] == "pixels") == pictures, "the preprocessing of the encoder's rows", config["method"])
-    if not pictures:
-        columns, knots = len(encoder.number_names), {"quantile": KNOTS, "piecewise": BINS + 1}.get(config["method"], 0)
-        _require(config["columns"] == columns, f"preprocessing of {columns} numbers", str(config["columns"]))
-        _require(config["flagged"] <= columns and config["knots"] == knots, f"at most {columns} flags, {knots} knots")
-        _require(config.get("words", encoder.words) == encoder.words, f"preprocessing of {encoder.words} ids of words")
-        width = encoder.vector_width
-        _require(config.get("vectors", 0) == width, f"preprocessing of vectors of {width} numbers")
+    encoder.check_preprocess(config, _require)
     with ShapesAlone(), torch.device("meta"):
         result = preprocess_from(config)
     _fill(result, _named(weights, "preprocess."), unbounded=("lowest", "highest"))
@@ -206,15 +164,23 @@ def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder,
         return _dense_net(spec, stored, encoder, numbers)
     if isinstance(spec, TextSpec):
         _check_levels(spec, encoder)
-        texts = [(words.pieces, words.length) for words in encoder.texts]
-        _require(texts == [(spec.pieces, spec.length)], "a network of the encoder's words")
-        _require(spec.pairs in (0, len(encoder.texts[0].pairs)) and spec.numbers == numbers, "its pairs and numbers")
+        texts = [(words.pieces, words.length, len(words.pairs)) for words in encoder.texts]
+        pieces, length, pairs = (texts or [(0, 0, 0)])[0]
+        _require((spec.pieces, spec.length) == (pieces, length), "a network of the encoder's words")
+        _require(spec.pairs in (0, pairs) and spec.numbers == numbers, "its pairs and numbers")
+        _require(
+            (spec.picture.inputs if isinstance(spec, MixedSpec) else ()) == encoder.shape,
+            f"a network of pictures of {encoder.shape}",
+        )
         _require(spec.vectors == encoder.vector_width, f"a network of vectors of {encoder.vector_width} numbers")
         with ShapesAlone(), torch.device("meta"):
-            net: Net = TextNet(spec)
+            net: Net = MixedNet(spec) if isinstance(spec, MixedSpec) else TextNet(spec)
     else:
-        shape = encoder.shape if isinstance(encoder, PictureEncoder) else ()
-        _require(spec.inputs == shape, f"a network of pictures of {shape}", str(spec.inputs))
+        _require(
+            encoder.medium == "pictures" and spec.inputs == encoder.shape,
+            f"a network of pictures of {encoder.shape}",
+            str(spec.inputs),
+        )
         net = _picture_net(spec, stored)
     _fill(net, stored)
     return net.eval()
@@ -222,7 +188,7 @@ def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder,
 
 def _dense_net(spec: DenseSpec, stored: Mapping[str, Tensor], encoder: Encoder, inputs: int) -> DenseNet:
     _check_levels(spec, encoder)
-    _require(isinstance(encoder, TableEncoder) and not encoder.words, "a dense network of a table without text")
+    _require(encoder.dense, "a dense network of a table without text")
     _require(spec.inputs == inputs, f"a network of {inputs} inputs", str(spec.inputs))
     _require(len(spec.embeddings) + len(spec.hidden) < 2 * len(stored), "as many layers as are stored")
     if (means := spec.target_encoding) is not None:
@@ -311,22 +277,14 @@ def _compare(expected: Mapping[str, Iterable[int]], stored: Mapping[str, Tensor]
         _require(asked == given, f"{name[:100]}: {asked}", given)
 
 
-def _one_row(encoder: Encoder) -> Inputs:
-    """A row of zeros, as the encoder gives rows."""
-    if isinstance(encoder, PictureEncoder):
-        return Inputs(pixels=torch.zeros(1, 1, 2, 2))
-    widths = {"numbers": len(encoder.number_names) + encoder.vector_width, "codes": len(encoder.category_names)}
-    return Inputs(**{name: torch.zeros(1, width) for name, width in {**widths, "tokens": encoder.words}.items()})
-
-
 def _profile(value: Mapping[str, Any], task: Task, encoder: Encoder) -> Profile | None:
     if not value:
         return None
     profile = Profile.from_json(value)
-    numbers, codes = encoder.described(_one_row(encoder))
+    numbers, codes = encoder.described(encoder.blank())
     sizes = dict(zip(encoder.category_names, encoder.category_sizes, strict=True))
     if task.classes:
-        sizes[PREDICTION] = len(task.classes)
+        sizes[PREDICTION] = len(task.classes) + task.traits.is_labels  # where it has none
     predicted = {PREDICTION} & {*profile.numbers, *profile.codes}  # a profile may be of the columns alone
     described = {*numbers, *(set() if task.classes else predicted)}
     _require(set(profile.numbers) == described == set(profile.missing), "a profile of the encoder's numbers")
@@ -344,18 +302,13 @@ def _familiarity(bundle: Bundle, encoder: Encoder, prepare: Prepare) -> Familiar
         return None
     _require(set(stored) == {"mean", "whitening"}, "the tensors of familiarity", ", ".join(stored)[:100])
     mean, whitening = (stored[name].numpy() for name in ("mean", "whitening"))
-    width = FEATURES_OF_PICTURES if isinstance(encoder, PictureEncoder) else _plain_width(prepare, encoder)
+    with torch.no_grad():
+        width = prepare.plain(encoder.blank()).shape[1]
     fits = mean.shape == (width,) and whitening.ndim == 2 and whitening.shape[0] == width
     _require(fits, f"familiarity of {width} features", f"{mean.shape} and {whitening.shape}")
     known = all(part.dtype == np.float64 and np.isfinite(part).all() for part in (mean, whitening))
     _require(known, "finite numbers in familiarity")
     return Familiarity(mean, whitening, bundle.model["familiar_within"])
-
-
-def _plain_width(prepare: Prepare, encoder: Encoder) -> int:
-    with torch.no_grad():
-        assert isinstance(prepare, Preprocess)
-        return prepare.plain(_one_row(encoder)).shape[1]
 
 
 def _named(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

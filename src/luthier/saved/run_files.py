@@ -63,10 +63,10 @@ def read_judged(folder: RunFolder) -> pl.DataFrame | None:
     return frame.with_columns(pl.col(told).fill_null(float("nan")), pl.col("true").fill_null(float("nan")))
 
 
-def read_study(path: Path) -> tuple[dict[str, Any], pl.DataFrame]:
+def read_study(path: Path) -> tuple[StudyFacts, pl.DataFrame]:
     """What a search found, and its trials. InputError where it was stopped before it could say."""
     try:
-        result: dict[str, Any] = read_json(path / "search.json", StudyFacts)
+        result: StudyFacts = read_json(path / "search.json", StudyFacts)
         return result, read_frame(path / "trials.parquet", TRIALS)
     except FileNotFoundError:
         remedy = Message("luthier resume {path}", path=path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, final
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -51,7 +51,10 @@ class _Effort(TypedDict):
 Value = bool | Whole | Number | Text
 
 
-class _NumberFacts(TypedDict):
+@final
+class NumberRange(TypedDict):
+    """A number that is searched."""
+
     __pydantic_config__ = CLOSED  # type: ignore[misc]
     low: Number
     high: Number
@@ -62,7 +65,10 @@ class _NumberFacts(TypedDict):
     when: dict[Text, list[Value]]
 
 
-class _ChoiceFacts(TypedDict):
+@final
+class ChoiceOptions(TypedDict):
+    """A choice that is searched."""
+
     __pydantic_config__ = CLOSED  # type: ignore[misc]
     options: Annotated[list[Value], Field(min_length=1)]
     default: Value | None
@@ -74,11 +80,13 @@ class SpaceFacts(TypedDict):
     """What was searched."""
 
     __pydantic_config__ = OPEN  # type: ignore[misc]
-    dimensions: dict[Text, _NumberFacts | _ChoiceFacts]
+    dimensions: dict[Text, NumberRange | ChoiceOptions]
     fixed: dict[Text, Value]
 
 
-class _ShareFacts(TypedDict):
+class ShareFacts(TypedDict):
+    """What a hyper-parameter explains of the trials."""
+
     __pydantic_config__ = OPEN  # type: ignore[misc]
     name: Text
     tier: Whole
@@ -87,7 +95,9 @@ class _ShareFacts(TypedDict):
     high: Number
 
 
-class _BoxFacts(TypedDict):
+class BoxFacts(TypedDict):
+    """The ranges of a stage of a search from coarse to fine."""
+
     __pydantic_config__ = OPEN  # type: ignore[misc]
     stage: Text
     box: dict[Text, tuple[Number, Number]]
@@ -107,7 +117,7 @@ class StudyFacts(TypedDict):
     score: Number | None
     gain: _Gain | None
     refits: dict[Text, Annotated[list[Number], Field(min_length=1)]]
-    tables: dict[Text, list[_ShareFacts]]
-    boxes: list[_BoxFacts]
+    tables: dict[Text, list[ShareFacts]]
+    boxes: list[BoxFacts]
     notes: list[Text]
     findings: list[_Finding]

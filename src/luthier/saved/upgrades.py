@@ -15,6 +15,7 @@ from torch import Tensor
 
 from luthier.data.levels import TruthWords
 from luthier.data.parsing import MOMENTS, NUMBERS, WORDS, CellParser
+from luthier.records import JsonObject
 
 _NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?", "#N/A")  # what readers took for missing until format 3
 _READ_AS: Mapping[str, CellParser] = {"number": NUMBERS, "date": MOMENTS}
@@ -34,7 +35,7 @@ def embeddings_first(specs: Sequence[Mapping[str, Any]], weights: Mapping[str, T
 def with_parsers(encoder: Mapping[str, Any]) -> dict[str, Any]:
     """An encoder of tables of format 1 or 2 as format 3 has it."""
     columns: list[dict[str, Any]] = []
-    parsers: list[dict[str, Any]] = []
+    parsers: list[JsonObject] = []
     for column in encoder["columns"]:
         levels = encoder["vocabularies"].get(column["name"], ())
         marks = tuple(mark for mark in _NULLS if mark not in levels)  # a level called NA was one

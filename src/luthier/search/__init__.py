@@ -17,7 +17,7 @@ from luthier.search.search_outcome import SearchOutcome
 from luthier.search.sensitivity import VarianceShare, sensitivity
 from luthier.search.space import Choice, Number, Space
 from luthier.search.stages import stage_in_words
-from luthier.search.study import Search
+from luthier.search.study import Search, Watched
 from luthier.search.training import TrialStore
 from luthier.search.trials import AFTERWARDS, FAILED, Trial
 
@@ -44,6 +44,7 @@ __all__ = [
     "Trial",
     "TrialStore",
     "VarianceShare",
+    "Watched",
     "cluster_at",
     "executor_for",
     "require_cluster",

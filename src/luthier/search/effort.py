@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 from luthier.errors import ConfigError
 from luthier.identity import identity
+from luthier.records import JsonObject
 from luthier.search.samplers import SAMPLERS, Sampler, sampler_named
 from luthier.search.stages import brackets
 
@@ -62,7 +62,7 @@ class Effort:
         if mistakes:
             raise ConfigError(mistakes)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Plain values; a sampler of one's own by its name and a text that another one's differs in."""
         return {field.name: getattr(self, field.name) for field in fields(self)} | {"sampler": identity(self.sampler)}
 

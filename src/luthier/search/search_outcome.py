@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from luthier.messages import with_messages
-from luthier.records import Finding
+from luthier.records import Finding, JsonObject
 from luthier.search.effort import Effort
 from luthier.search.sensitivity import VarianceShare, sensitivity
 from luthier.search.space import Space
@@ -27,7 +27,7 @@ class SearchOutcome:
     others: list[Trial] = field(default_factory=list)  # of other processes that share the study
     findings: list[Finding] = field(default_factory=list)
     tables: dict[str, list[VarianceShare]] = field(default_factory=dict)
-    boxes: list[dict[str, Any]] = field(default_factory=list)
+    boxes: list[JsonObject] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     best: Trial | None = None
     refits: dict[int, list[float]] = field(default_factory=dict)  # of the candidates, by trial number
@@ -86,10 +86,10 @@ class SearchOutcome:
             self.tables[stage] = sensitivity(trials, self.space, seed=self.effort.seed)
         return self.tables[stage]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """What was found, as plain values; the trials themselves stand in `frame`."""
         losses = [trial.value for trial in self.final]
-        content: dict[str, Any] = {
+        content: JsonObject = {
             "space": self.space.to_json(),
             "effort": self.effort.to_json(),
             "complete": self.complete,

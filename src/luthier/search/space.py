@@ -9,6 +9,7 @@ from typing import Any
 
 from luthier.errors import ConfigError, nearest
 from luthier.identity import identity
+from luthier.records import JsonObject
 from luthier.search.scales import UNIFORM, Scale, scale_named
 
 Value = bool | int | float | str
@@ -97,7 +98,7 @@ class Number:
         except ConfigError as error:
             return wrong + list(error.mistakes)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Plain values; a scale of one's own goes by its name."""
         return {
             "low": self.low,
@@ -160,7 +161,7 @@ class Choice:
             result.append(f"the default {self.default!r} is not one of {list(self.options)}")
         return result
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Plain values."""
         return {
             "options": list(self.options),
@@ -290,7 +291,7 @@ class Space:
         """A setting as text: equal settings have equal keys."""
         return repr(sorted((name, _rounded(value)) for name, value in values.items()))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Plain values."""
         return {
             "dimensions": {name: dimension.to_json() for name, dimension in self.dimensions.items()},

@@ -6,10 +6,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import NamedTuple
 
 from luthier.errors import LuthierError
 from luthier.messages import Message, restored, with_messages
+from luthier.records import JsonObject
 from luthier.search.effort import Effort
 from luthier.search.jobs import Executor
 from luthier.search.journal import Journal
@@ -30,6 +31,16 @@ FOR_REFITS = 0.2  # of the time
 BY_TOTAL = ("grid", "coarse-to-fine")  # samplers that share out the planned trials, so the plan must stay
 
 
+class Watched(NamedTuple):
+    """Who is told of a search's progress, and who can interrupt it."""
+
+    tell: Callable[..., None] = nobody
+    interrupted: Callable[[], bool] = lambda: False
+
+
+UNWATCHED = Watched()
+
+
 class Search:
     """One search, from the default setting to the refitted best. Everything goes through the journal."""
 
@@ -42,16 +53,15 @@ class Search:
         journal: Journal,
         *,
         store: TrialStore | None = None,
-        tell: Callable[..., None] = nobody,
-        interrupted: Callable[[], bool] = lambda: False,
-        now: Callable[[], float] = time.monotonic,
+        watched: Watched = UNWATCHED,
     ) -> None:
+        tell, interrupted = watched
         self.space, self.effort, self.journal, self.store = space, effort, journal, store
-        self.tell, self.interrupted, self._now = tell, interrupted, now
+        self.tell, self.interrupted = tell, interrupted
         self.training = Training(networks, effort, executor, journal, store, tell, interrupted, self._note)
         self.outcome = SearchOutcome(space, effort, self.training.trials)
         self._unseen = Unseen(sampler_named(effort.sampler))
-        self._began = now()
+        self._began = time.monotonic()
         self._bracket = self._searched = 0  # brackets begun, trials asked for by the search itself
 
     def run(self) -> SearchOutcome:
@@ -79,7 +89,7 @@ class Search:
             outcome.complete = True
         except StoppedError:
             outcome.best = best_of(outcome.searched)
-        outcome.seconds = self._now() - self._began + self.training.recalled
+        outcome.seconds = time.monotonic() - self._began + self.training.recalled
         outcome.trained_seconds = self.training.seconds
         if outcome.best is not None:
             outcome.findings += findings(outcome, outcome.best)
@@ -118,7 +128,7 @@ class Search:
         return enough or self._late() or self.interrupted()
 
     def _late(self) -> bool:
-        return self._now() >= self.until(final=False)
+        return time.monotonic() >= self.until(final=False)
 
     def until(self, *, final: bool) -> float:
         """When training must end; the search itself leaves some time for refitting."""
@@ -182,7 +192,7 @@ class Search:
     def _in_time(self, *, final: bool) -> float:
         """How many trainings there is time for, as long as those so far."""
         each = self.training.seconds / max(1, len(self.outcome.trials))
-        return max(0.0, self.until(final=final) - self._now()) / max(each, 1e-6)
+        return max(0.0, self.until(final=final) - time.monotonic()) / max(each, 1e-6)
 
     def _affordable(self) -> Refits:
         """How many refits there is time for, decided once, and when they must end."""
@@ -209,7 +219,7 @@ class Search:
         self._bracket += 1
         return replace(bracket, trials=min(bracket.trials, left))
 
-    def _ask(self, request: Request, stage: SearchStage) -> dict[str, Any]:
+    def _ask(self, request: Request, stage: SearchStage) -> JsonObject:
         """New trials from the sampler; the very first trial of a search is the default setting."""
         settings: list[Values] = []
         others = [] if self.store is None else self.store.others()
@@ -227,7 +237,7 @@ class Search:
             Trial(number, values, derive(self.effort.seed, "trial", number), stage.name)
             for number, values in zip(numbers, settings, strict=True)
         ]
-        asked: dict[str, Any] = {
+        asked: JsonObject = {
             "trials": [trial.to_json() for trial in trials],
             "used": max(used, 1),
             "notes": list(proposal.notes) if proposal else [],
@@ -242,7 +252,7 @@ class Search:
             return
         space = self.space.holding(stage.dimensions, trials[-1].values)
 
-        def table() -> list[dict[str, Any]]:
+        def table() -> list[JsonObject]:
             return [vars(share) for share in sensitivity(trials, space, seed=self.effort.seed)]
 
         result = self.journal.once("sensitivity", stage.name, table)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from luthier.records import JsonObject
 from luthier.search.effort import Effort
 from luthier.search.jobs import Executor, state_of
 from luthier.search.journal import Journal
@@ -163,7 +164,7 @@ class Training:
             return None
         if group not in self.layouts:
 
-            def chosen() -> dict[str, Any]:
+            def chosen() -> JsonObject:
                 layout, findings = self.networks.layout(trials)
                 return {"layout": layout, "sentences": [finding.sentence for finding in findings]}
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from luthier.records import JsonObject
 from luthier.search.space import Values
 
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
@@ -45,7 +46,7 @@ class Trial:
         """Whether it has a finite value."""
         return math.isfinite(self.value)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Plain values; what is not finite becomes None."""
         numbers = {name: _finite(getattr(self, name)) for name in ("value", "score", "train_loss")}
         return {**vars(self), **numbers, "curve": [(step, _finite(loss)) for step, loss in self.curve]}

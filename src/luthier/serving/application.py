@@ -45,7 +45,7 @@ def make_app(
     watch: bool = False,
     logged: bool = False,
 ) -> Any:
-    """The ASGI application of a model, computed by the `runtime` "torch" or "onnx".
+    """The ASGI application of a model, computed by the `runtime` "torch", "onnx", or "auto": what is faster.
 
     With a `token` all but /health asks for it as a bearer; `origins` are web pages that may call (CORS). Where it
     listens on a loopback `host`, it answers to loopback's names and to `names` alone. The model of a `path` is read

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from luthier.records import JsonObject
 from luthier.serving.limits import LONGEST_ROW, SMALL
 from luthier.serving.requests import SHOWN, RefusedError, shown
 
@@ -26,7 +27,7 @@ class _RepeatedKeyError(Exception):
     """An object of JSON that has a key twice."""
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> JsonObject:
     """An object by its keys and values. Of a key that comes twice most readers take the last value: here it is refused,
     as the caller may have meant the first."""
     result = dict(pairs)

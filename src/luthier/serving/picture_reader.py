@@ -89,14 +89,10 @@ class PictureReader:
         read = total = 0
         async for some in self._contents(kind, body, limits.rows):
             count = read + len(some)
-            at_hand = count <= PIECE and sum(map(len, some)) <= SMALL
-            unread = self._begin(some, AT_HAND_PIXELS) if at_hand else await self._run(count, 0, self._begin, some)
-            total += sum(unread.costs)
-            if total > limits.pixels:
-                raise RefusedError(413, f"a request may have at most {limits.pixels:,} pixels {COUNTED}")
-            async for group, (pixels, failed) in self._unpacked(count, some, unread):
-                pieces += [Pictures(some) for some in torch.split(pixels, PIECE)]
-                problems |= {read + group.start + place: why for place, why in failed.items()}
+            cost, unpacked, failed = await self.unpacked(count, some, limits, total)
+            total += cost
+            pieces += [Pictures(some) for pixels in unpacked for some in torch.split(pixels, PIECE)]
+            problems |= {read + place: why for place, why in failed.items()}
             read = count
             if len(body) > SMALL:
                 await rest()
@@ -107,6 +103,22 @@ class PictureReader:
             pictures = "picture" if len(problems) == 1 else "pictures"
             raise RefusedError(422, f"{len(problems)} {pictures} cannot be read", wrong)
         return pieces
+
+    async def unpacked(
+        self, count: int, some: Sequence[bytes], limits: Limits, spent: int
+    ) -> tuple[int, list[Tensor], dict[int, str]]:
+        """Some pictures of a request, of which `count` came so far: their cost in pixels, bytes [..., C, H, W], and why
+        some cannot be read. RefusedError where with those `spent` before they cost too much."""
+        at_hand = count <= PIECE and sum(map(len, some)) <= SMALL
+        unread = self._begin(some, AT_HAND_PIXELS) if at_hand else await self._run(count, 0, self._begin, some)
+        cost = sum(unread.costs)
+        if spent + cost > limits.pixels:
+            raise RefusedError(413, f"a request may have at most {limits.pixels:,} pixels {COUNTED}")
+        result, problems = list[Tensor](), dict[int, str]()
+        async for group, (pixels, failed) in self._unpacked(count, some, unread):
+            result.append(pixels)
+            problems |= {group.start + place: why for place, why in failed.items()}
+        return cost, result, problems
 
     async def _contents(self, kind: str, body: bytes, most: int) -> AsyncIterator[list[bytes]]:
         """The pictures of a body, some at a time: of a large body they are taken out of its text by one thread, and no

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from luthier.errors import ConfigError
-from luthier.exporting.to_onnx import in_runtime
+from luthier.exporting.runtime import in_runtime
+from luthier.records import JsonObject, JsonValue
 from luthier.rows import Inputs
 from luthier.saved import Model
 from luthier.serving.requests import Reader
@@ -22,7 +23,8 @@ def by_torch(model: Model) -> Compute:
     return model.probabilities if model.task.is_classes else model.values
 
 
-RUNTIMES: dict[str, Callable[[Model], Compute]] = {"torch": by_torch, "onnx": in_runtime}
+# "auto" begins with PyTorch; `faster_by_onnx` may follow.
+RUNTIMES: dict[str, Callable[[Model], Compute]] = {"auto": by_torch, "torch": by_torch, "onnx": in_runtime}
 
 
 class Answers:
@@ -33,10 +35,15 @@ class Answers:
 
     def __init__(self, model: Model, reader: Reader, runtime: str = "torch") -> None:
         if runtime not in RUNTIMES:
-            raise ConfigError([f"runtime must be {' or '.join(RUNTIMES)}, not '{runtime}'"])
+            raise ConfigError([f"runtime must be {', '.join(RUNTIMES)}, not '{runtime}'"])
         self.model, self._reader, self._compute = model, reader, RUNTIMES[runtime](model)
+        self.runtime = "onnx" if runtime == "onnx" else "torch"
 
-    def __call__(self, pieces: Sequence[Any]) -> list[dict[str, Any] | None]:
+    def compute_by(self, compute: Compute, runtime: str) -> None:
+        """Compute in another way from here on."""
+        self._compute, self.runtime = compute, runtime
+
+    def __call__(self, pieces: Sequence[Any]) -> list[JsonObject | None]:
         """The answers to the rows of all pieces, in order."""
         encoded = self._reader.encode(pieces)
         result = self._compute(encoded)
@@ -49,19 +56,22 @@ class Answers:
     @property
     def content(self) -> Mapping[str, Any]:
         """The answers as OpenAPI describes them."""
+        number: JsonObject
         number, classes = {"type": "number"}, list(self.model.task.classes)
-        one: dict[str, Any] = {"prediction": number, "low": number, "high": number}
+        one: dict[str, JsonValue] = {"prediction": number, "low": number, "high": number}
         if names := self.model.quantile_names:
-            levels = {"type": "object", "required": list(names), "properties": dict.fromkeys(names, number)}
+            levels: JsonObject = {"type": "object", "required": list(names), "properties": dict.fromkeys(names, number)}
             one["quantiles"] = levels
         if classes:
-            shares = {"type": "object", "required": classes, "properties": dict.fromkeys(classes, number)}
-            one = {"prediction": {"type": "string", "enum": classes}, "probabilities": shares}
+            shares: JsonObject = {"type": "object", "required": classes, "properties": dict.fromkeys(classes, number)}
+            name: JsonObject = {"type": "string", "enum": classes}
+            of_labels = self.model.task.traits.is_labels
+            one = {"prediction": {"type": "array", "items": name} if of_labels else name, "probabilities": shares}
         row = {"type": "object", "required": list(one), "properties": one}
         answers = {"predictions": {"type": "array", "items": row}}
         return {"application/json": {"schema": {"type": "object", "required": list(answers), "properties": answers}}}
 
-    def _values(self, values: np.ndarray, encoded: Inputs) -> tuple[list[dict[str, Any]], np.ndarray]:
+    def _values(self, values: np.ndarray, encoded: Inputs) -> tuple[list[JsonObject], np.ndarray]:
         """Answers of the values [N] of encoded rows, and all their numbers [N, 3]."""
         model = self.model
         known = [] if model.row_quantiles is None else [model.quantiles(values, encoded)]
@@ -72,12 +82,16 @@ class Answers:
             for value, low, high, *rest in numbers.tolist()
         ], numbers
 
-    def _classes(self, shares: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
+    def _classes(self, shares: np.ndarray) -> tuple[list[JsonObject], np.ndarray]:
         """Answers of probabilities [N, C], and all their numbers."""
         names = self.model.task.classes
         predicted = self.model.classes_of(shares).tolist()
         rows = shares.round(DIGITS).tolist()
+        if self.model.task.traits.is_labels:
+            predicted = [[name for name, taken in zip(names, row, strict=True) if taken] for row in predicted]
+        else:
+            predicted = [names[c] for c in predicted]
         return [
-            {"prediction": names[c], "probabilities": dict(zip(names, row, strict=True))}
-            for c, row in zip(predicted, rows, strict=True)
+            {"prediction": answer, "probabilities": dict(zip(names, row, strict=True))}
+            for answer, row in zip(predicted, rows, strict=True)
         ], shares

@@ -12,13 +12,14 @@ from typing import Any
 
 import polars as pl
 
-from luthier.data import TableEncoder, with_values
+from luthier.data import MixedEncoder, TableEncoder, with_values
 from luthier.data.columns import Column
 from luthier.data.csv_text import open_csv
 from luthier.data.dialect import Dialect
 from luthier.data.numerals import in_marks_of
 from luthier.data.values import styles_of
 from luthier.errors import InputError, in_a_line
+from luthier.records import JsonObject
 from luthier.rows import Inputs
 from luthier.serving.batching import Rest, in_slices, others_first
 from luthier.serving.bodies import csv_parts, json_items
@@ -37,6 +38,7 @@ EXPECTED = {
     "category": "text, a number, true, false or null",
     "date": "a date as text, or null",
     "text": "text or null",
+    "picture": "a picture as base64, or null",
 }
 TYPES: dict[str, list[str]] = {
     "number": ["number", "null"],
@@ -44,11 +46,20 @@ TYPES: dict[str, list[str]] = {
     "category": ["string", "number", "boolean", "null"],
     "date": ["string", "null"],
     "text": ["string", "null"],
+    "picture": ["string", "null"],
 }
-EXAMPLES: dict[str, Any] = {"number": 0.0, "boolean": True, "category": "unknown", "text": "some words"}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="  # a black one
+EXAMPLES: JsonObject = {
+    "number": 0.0,
+    "boolean": True,
+    "category": "unknown",
+    "text": "some words",
+    "picture": PIXEL,
+}
 EXAMPLE_DATE = datetime(2025, 1, 31, 12)
 LARGEST_NUMBER = 1.7e308  # of float64
 _ABSENT = object()
+RowEncoder = TableEncoder | MixedEncoder
 
 
 @dataclass(frozen=True)
@@ -67,11 +78,11 @@ class RequestRows:
 class RowReader:
     """Requests of a model of tables or text: {"rows": [{...}, ...]}, or CSV with a header."""
 
-    def __init__(self, encoder: TableEncoder, typical: Mapping[str, Any]) -> None:
+    def __init__(self, encoder: RowEncoder, typical: Mapping[str, Any]) -> None:
         self._encoder, self._typical = encoder, typical
         self._large = asyncio.Lock()  # large bodies are read one after another, small ones between their slices
-        self.quick = not encoder.words
-        self._few = FewRows(encoder) if self.quick else None
+        self.quick = encoder.medium == "table"  # so that each cell is encoded by itself
+        self._few = FewRows(encoder) if isinstance(encoder, TableEncoder) and self.quick else None
 
     @property
     def content(self) -> Mapping[str, Any]:
@@ -109,9 +120,9 @@ class RowReader:
         return self._few.encode((pieces[0] if len(pieces) == 1 else _together(pieces)).columns, rows)
 
 
-def schema(columns: Sequence[Column]) -> dict[str, Any]:
+def schema(columns: Sequence[Column]) -> JsonObject:
     """JSON Schema of {"rows": [...]}."""
-    row = {
+    row: JsonObject = {
         "type": "object",
         "additionalProperties": False,
         "required": [column.name for column in columns],
@@ -147,12 +158,12 @@ def _together(pieces: Sequence[RequestRows]) -> RequestRows:
     return RequestRows(columns, sum(map(len, pieces)), pieces[0].dtypes)
 
 
-def from_json(body: bytes, encoder: TableEncoder, most: int) -> Iterator[RequestRows]:
+def from_json(body: bytes, encoder: RowEncoder, most: int) -> Iterator[RequestRows]:
     """The rows of a JSON body in pieces. RefusedError with every field that is wrong, the first twenty."""
     columns = encoder.columns
     named = {column.name: column for column in columns}
     rows = json_items(body, "rows", EXAMPLE, max(LONGEST_ROW, CELL * len(columns)))
-    errors: list[dict[str, Any]] = []
+    errors: list[JsonObject] = []
     start, size = 0, _piece(columns)
     while piece := list(_some(rows, size)):
         limited(start + len(piece), most, "rows")
@@ -178,7 +189,7 @@ def _some(rows: Iterator[Any], most: int) -> Iterator[Any]:
             return
 
 
-def _wrong_in(rows: Sequence[Any], start: int, named: Mapping[str, Column]) -> Iterator[dict[str, Any]]:
+def _wrong_in(rows: Sequence[Any], start: int, named: Mapping[str, Column]) -> Iterator[JsonObject]:
     """What is wrong with rows, of which the first has the number `start`."""
     for place, row in enumerate(rows, start):
         if not isinstance(row, dict):
@@ -195,13 +206,13 @@ def _wrong_in(rows: Sequence[Any], start: int, named: Mapping[str, Column]) -> I
                 yield _error(place, name, EXPECTED[column.kind], shown(row[name]))
 
 
-def from_csv(body: bytes, encoder: TableEncoder, most: int) -> Iterator[RequestRows]:
+def from_csv(body: bytes, encoder: RowEncoder, most: int) -> Iterator[RequestRows]:
     """The rows of a CSV body with a header, in pieces, read as `luthier predict` reads a file.
 
     RefusedError where columns are missing, or cells cannot be read as the numbers and dates of training.
     """
     columns = encoder.columns
-    errors: list[dict[str, Any]] = []
+    errors: list[JsonObject] = []
     start, dialect = 0, None
     for part in csv_parts(body, len(columns), max(LONGEST_ROW, CELL * len(columns))):
         frame, dialect = _table(part, columns, dialect)
@@ -235,7 +246,7 @@ def _table(content: bytes, columns: Sequence[Column], known: Dialect | None) -> 
     return frame, table.dialect
 
 
-def _lost(cells: pl.Series, start: int, column: Column) -> list[dict[str, Any]]:
+def _lost(cells: pl.Series, start: int, column: Column) -> list[JsonObject]:
     """What of a column of text cannot be read as numbers or dates; the first row has the number `start`."""
     if column.kind not in ("number", "date") or column.cells.lenient:
         return []
@@ -254,9 +265,9 @@ def _typed(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
     return used.select([column.name for column in columns])
 
 
-def _undated(values: Mapping[str, list[Any]], start: int, columns: Sequence[Column]) -> list[dict[str, Any]]:
+def _undated(values: Mapping[str, list[Any]], start: int, columns: Sequence[Column]) -> list[JsonObject]:
     """The cells that should be dates as in training and are not."""
-    errors: list[dict[str, Any]] = []
+    errors: list[JsonObject] = []
     for column in columns:
         if column.kind == "date":
             cells, pattern = values[column.name], column.cells.pattern
@@ -276,7 +287,7 @@ def _is_plain_date(text: str, pattern: str) -> bool:
 
 def _piece(columns: Sequence[Column]) -> int:
     """How many rows make a piece."""
-    cells = sum(CELLS_OF_TEXT if column.kind == "text" else 1 for column in columns)
+    cells = sum(CELLS_OF_TEXT if column.kind in ("text", "picture") else 1 for column in columns)
     return min(PIECE, max(1, CELLS // max(1, cells)))
 
 
@@ -287,7 +298,7 @@ def _cut(rows: RequestRows, size: int) -> Iterator[RequestRows]:
         yield RequestRows(columns, min(size, len(rows) - start), rows.dtypes)
 
 
-def _error(row: int, field: str, expected: str, received: str) -> dict[str, Any]:
+def _error(row: int, field: str, expected: str, received: str) -> JsonObject:
     return {"row": row, "field": field, "expected": expected, "received": received}
 
 
@@ -323,7 +334,7 @@ def _is_whole(text: str) -> bool:
     return True
 
 
-def _plain(values: list[Any], column: Column, encoder: TableEncoder) -> list[Any]:
+def _plain(values: list[Any], column: Column, encoder: RowEncoder) -> list[Any]:
     """A column's cells, of one type: numbers, or text in which a typed cell has become the level that it means."""
     if column.kind == "number":
         return [None if v is None or v != v else float(v) for v in values]  # what is NaN is not itself

@@ -19,6 +19,7 @@ from luthier.optional import require
 from luthier.serving.access import Access
 from luthier.serving.batching import in_slices
 from luthier.serving.escaping import as_json
+from luthier.serving.faster import faster_by_onnx
 from luthier.serving.intake import Intake, RequestClock, clock
 from luthier.serving.limits import SHARED_COUNTS, SMALL, Limits
 from luthier.serving.reloading import Reloader
@@ -44,6 +45,7 @@ class Service:
     ) -> None:
         self.served, self.access, self._limits = served, access, limits
         self._path, self._watch = path, watch
+        self._faster: asyncio.Task[None] | None = None
         self._intake = Intake(limits.body)
         self._responses = require("starlette.responses", extra="serve", purpose=PURPOSE)
         self._requests = require("starlette.requests", extra="serve", purpose=PURPOSE)
@@ -65,9 +67,10 @@ class Service:
         sys.setswitchinterval(SWITCHED)
         with torch_settings(threads=1):  # one request is a few rows: threads would only wait for each other
             reloading = None if self._path is None else asyncio.create_task(self._reloader(self._path).run())
+            self._speed_up()
             yield
-            if reloading is not None:
-                reloading.cancel()
+            for task in filter(None, (reloading, self._faster)):
+                task.cancel()
         sys.setswitchinterval(switched)
         gc.unfreeze()
         self.served.batches.close()
@@ -75,8 +78,16 @@ class Service:
     def _reloader(self, path: Path) -> Reloader:
         def put(served: ServedModel) -> None:
             self.served = served
+            self._speed_up()
 
         return Reloader(path, self.served, put, watch=self._watch)
+
+    def _speed_up(self) -> None:
+        """Compute by what is faster, where the runtime was left open; of the newest model alone."""
+        if self._faster is not None:
+            self._faster.cancel()
+        if self.served.runtime == "auto":
+            self._faster = asyncio.create_task(faster_by_onnx(self.served.answers))
 
     async def predict(self, request: Any) -> Any:
         """Predictions for the rows, or pictures, of a body."""
@@ -95,13 +106,14 @@ class Service:
         return self.json(found)
 
     async def ready(self, _: Any) -> Any:
-        """Whether the model answers: 503 where it has no prediction for a typical row."""
+        """Whether the model answers, and by what; 503 where it has no prediction for a typical row."""
         try:
             well = await self.served.answers_a_typical_row()
         except Exception:
             log.exception("the model does not answer")
             well = False
-        return self.json({"status": "ready" if well else "not ready"}, 200 if well else 503)
+        said = {"status": "ready" if well else "not ready", "runtime": self.served.answers.runtime}
+        return self.json(said, 200 if well else 503)
 
     async def metrics(self, request: Any) -> Any:
         """Counts and times, for Prometheus."""

@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 
 from luthier.messages import tr
+from luthier.records import JsonObject
 
 SHARED = 0.25  # correlation of two variances over seeds whose differences share one reference
 
@@ -205,7 +205,7 @@ class Paired:
     def __str__(self) -> str:
         return f"{self.mean:+.4g} [{self.low:+.4g}, {self.high:+.4g}]"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Plain values."""
         return {**asdict(self), "clear": self.clear}
 

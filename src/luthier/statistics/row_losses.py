@@ -27,6 +27,9 @@ def row_losses(outputs: Tensor, targets: Tensor, kind: Yardstick, weights: Tenso
         return _of_all(outputs, targets, kind)
     if callable(kind):
         return kind(outputs, targets)
+    if KINDS[kind].is_labels:
+        own = torch.where(targets > 0, outputs, 1 - outputs)
+        return -own.clamp_min(1e-12).log().sum(-1)
     if not KINDS[kind].is_classes:
         known = loss_by_name(KINDS[kind].loss)
         return known.rows(outputs, targets.double())

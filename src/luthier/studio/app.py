@@ -13,11 +13,13 @@ from typing import Any
 import plotly.graph_objects as go
 
 from luthier.labs.pages import gallery_page, page_html, page_names
+from luthier.messages import Message, spoken, tr
 from luthier.optional import require
 from luthier.recipe import worded
 from luthier.server_address import LOOPBACK
 from luthier.studio import descent, network_pages, small
 from luthier.studio.live import Growth, curves, growth, runs_below, scatter
+from luthier.studio.spoken_pages import speak_to_browsers
 from luthier.studio.widgets import Page, SelectBox, Shown, Slider, Table, soft
 
 PAGES: dict[str, Page] = {page.name: page for page in (*small.PAGES, *descent.PAGES, *network_pages.PAGES)}
@@ -50,6 +52,7 @@ def make_app(runs: Sequence[Path], *, token: str = "", host: str = "127.0.0.1") 
         update_title="",
         assets_folder=str(Path(__file__).parent / "assets"),
     )
+    speak_to_browsers(app)
     _guard(app.server, token, host)
     app.layout = partial(_frame, dash)
     _serve_offline_pages(app.server)
@@ -73,14 +76,14 @@ def _guard(server: Any, token: str, host: str) -> None:
     def _check() -> Any:
         named = (flask.request.host or "").rsplit(":", 1)[0].strip("[]")
         if host in LOOPBACK and named not in LOOPBACK:
-            return flask.Response("the studio answers requests from this machine only", 403)
+            return flask.Response(tr("the studio answers requests from this machine only"), 403)
         if not token or hmac.compare_digest(flask.request.cookies.get(COOKIE, ""), token):
             return None
         if hmac.compare_digest(flask.request.args.get("token", ""), token):
             answer = flask.redirect(flask.request.path)
             answer.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
             return answer
-        return flask.Response("open the address printed by `luthier studio`; it ends with the token", 401)
+        return flask.Response(tr("open the address printed by `luthier studio`; it ends with the token"), 401)
 
 
 def _serve_offline_pages(server: Any) -> None:
@@ -90,18 +93,21 @@ def _serve_offline_pages(server: Any) -> None:
     @server.route("/pages/<name>.html")  # type: ignore[untyped-decorator]
     def _page(name: str) -> Any:
         if name not in ("index", *page_names()):
-            return flask.Response(f"there is no page '{name}'", 404)
+            return flask.Response(tr("there is no page '{name}'", name=name), 404)
         return gallery_page() if name == "index" else page_html(name)
 
 
 def _frame(dash: Any) -> Any:
     html, dcc = dash.html, dash.dcc
-    links = [dcc.Link("Runs", href="/"), *(dcc.Link(page.title, href=f"/lab/{page.name}") for page in PAGES.values())]
-    links.append(html.A("All lab pages", href="/pages/index.html"))
+    links = [
+        dcc.Link(tr("Runs"), href="/"),
+        *(dcc.Link(spoken(page.title), href=f"/lab/{page.name}") for page in PAGES.values()),
+    ]
+    links.append(html.A(tr("All lab pages"), href="/pages/index.html"))
     return html.Div(
         [
             dcc.Location(id="where"),
-            html.Header([html.Strong("Luthier studio"), html.Nav(links)]),
+            html.Header([html.Strong(tr("Luthier studio")), html.Nav(links)]),
             html.Main(id="content"),
         ]
     )
@@ -121,12 +127,12 @@ def _lab_page(dash: Any, page: Page) -> Any:
         for control in page.controls
     ]
     if page.play:
-        controls.append(html.Button("Run", id=f"{page.name}-run"))
+        controls.append(html.Button(tr("Run"), id=f"{page.name}-run"))
         controls.append(dcc.Interval(id=f"{page.name}-clock", interval=60, disabled=True))
     drawn = [
         html.Figure(
             [
-                html.Figcaption(words),
+                html.Figcaption(spoken(words)),
                 dcc.Graph(
                     id=f"{page.name}-figure-{k}", figure=figure, config={"displayModeBar": False, "responsive": True}
                 ),
@@ -135,11 +141,11 @@ def _lab_page(dash: Any, page: Page) -> Any:
         for k, (words, figure) in enumerate(shown.figures)
     ]
     return [
-        html.H1(page.title),
+        html.H1(spoken(page.title)),
         html.P(
             [
-                f"{page.claim}. ",
-                html.A("Predict first ▸", href=f"/pages/{OFFLINE.get(page.name, page.name)}.html"),
+                tr("{claim}. ", claim=Message(page.claim)),
+                html.A(tr("Predict first ▸"), href=f"/pages/{OFFLINE.get(page.name, page.name)}.html"),
             ]
         ),
         html.Div(
@@ -148,7 +154,7 @@ def _lab_page(dash: Any, page: Page) -> Any:
                 html.Div(
                     [
                         html.Dl(_numbers(dash, shown), id=f"{page.name}-numbers"),
-                        html.P(shown.problem, id=f"{page.name}-problem", className="warning", role="alert"),
+                        html.P(spoken(shown.problem), id=f"{page.name}-problem", className="warning", role="alert"),
                         *drawn,
                     ]
                 ),
@@ -162,10 +168,11 @@ def _control(dash: Any, page: Page, control: Slider | SelectBox | Table) -> Any:
     dcc, name = dash.dcc, _id(page, control.name)
     if isinstance(control, Table):
         return dcc.Upload(
-            dash.html.Button("Choose a file", type="button"), id=name, max_size=LARGEST_FILE, accept=".csv"
+            dash.html.Button(tr("Choose a file"), type="button"), id=name, max_size=LARGEST_FILE, accept=".csv"
         )
     if isinstance(control, SelectBox):
-        return dcc.Dropdown(list(control.options), control.value, id=name, clearable=False, searchable=False)
+        options = [{"label": spoken(one), "value": one} for one in control.options]
+        return dcc.Dropdown(options, control.value, id=name, clearable=False, searchable=False)
     marks = {v: f"{control.given(v):.3g}" for v in (control.low, control.high)}
     return dcc.Slider(
         control.low,
@@ -194,7 +201,7 @@ def _connect(dash: Any, app: Any, page: Page) -> None:
         }
         shown = page.compute(values)
         figures: list[Any] = [figure for _, figure in shown.figures] or [dash.no_update] * count
-        return [*figures, _numbers(dash, shown), shown.problem]
+        return [*figures, _numbers(dash, shown), spoken(shown.problem)]
 
     if page.play:
         slider = next(control for control in page.controls if control.name == page.play)
@@ -215,7 +222,9 @@ def _connect(dash: Any, app: Any, page: Page) -> None:
 
 
 def _label(control: Slider | SelectBox | Table) -> str:
-    return f"{control.label}, as a power of ten" if isinstance(control, Slider) and control.log else control.label
+    label = Message(control.label)
+    power = isinstance(control, Slider) and control.log
+    return tr("{label}, as a power of ten", label=label) if power else label.spoken()
 
 
 def _id(page: Page, control: str) -> str:
@@ -234,7 +243,7 @@ def _text(contents: str | None) -> str:
 
 def _numbers(dash: Any, shown: Shown) -> list[Any]:
     html = dash.html
-    return [html.Div([html.Dt(name), html.Dd(value)]) for name, value in shown.numbers]
+    return [html.Div([html.Dt(spoken(name)), html.Dd(spoken(value))]) for name, value in shown.numbers]
 
 
 def _runs_page(dash: Any, paths: list[Path]) -> Any:
@@ -242,9 +251,12 @@ def _runs_page(dash: Any, paths: list[Path]) -> Any:
     result = [str(path) for path in runs_below(paths)]
     named = ", ".join(map(str, paths))
     return [
-        html.H1("Runs"),
-        html.P(f"In {named}." if result else f"No run in {named} yet; start one with luthier fit.", id="runs-none"),
-        html.Label("run", htmlFor="run"),
+        html.H1(tr("Runs")),
+        html.P(
+            tr("In {named}." if result else "No run in {named} yet; start one with luthier fit.", named=named),
+            id="runs-none",
+        ),
+        html.Label(tr("run"), htmlFor="run"),
         dcc.Dropdown(result, result[0] if result else None, id="run", clearable=False),
         dcc.Interval(id="runs-clock", interval=EVERY),
         html.Dl(id="run-numbers"),
@@ -252,22 +264,22 @@ def _runs_page(dash: Any, paths: list[Path]) -> Any:
             [
                 html.Figure(
                     [
-                        html.Figcaption("Losses of the latest populations (dotted: training)"),
+                        html.Figcaption(tr("Losses of the latest populations (dotted: training)")),
                         dcc.Graph(id="run-curves", figure=soft(go.Figure()), config={"displayModeBar": False}),
                     ]
                 ),
                 html.Figure(
                     [
-                        html.Figcaption("The latest population of several networks; each dot is a network"),
+                        html.Figcaption(tr("The latest population of several networks; each dot is a network")),
                         dcc.Graph(id="run-scatter", figure=soft(go.Figure()), config={"displayModeBar": False}),
                     ]
                 ),
             ],
             id="run-figures",
         ),
-        html.H2("Findings"),
+        html.H2(tr("Findings")),
         html.Ul(id="run-findings"),
-        html.H2("Decisions"),
+        html.H2(tr("Decisions")),
         html.Div(html.Table(id="run-decisions"), className="scroll"),
     ]
 
@@ -295,7 +307,7 @@ def _follow_runs(dash: Any, app: Any, paths: list[Path]) -> None:
             curves(now.populations),
             scatter(several[-1:] or now.populations[-1:]),
             not now.populations,  # a transfer keeps no curves
-            [dash.html.Li(one.get("sentence") or one.get("title", "")) for one in now.of_kind("finding")],
+            [dash.html.Li(one.get("sentence") or one.get("title", "")) for one in map(worded, now.of_kind("finding"))],
             _decisions(dash, now),
             list(known),
         ]
@@ -308,7 +320,7 @@ def _facts(now: Growth) -> list[tuple[str, str]]:
         ("populations", str(len(now.populations))),
     ]
     judged = now.of_kind("judgement")
-    return [*facts, ("verdict", str(judged[-1].get("sentence", "")))] if judged else facts
+    return [*facts, ("verdict", str(worded(judged[-1]).get("sentence", "")))] if judged else facts
 
 
 def _decisions(dash: Any, now: Growth) -> list[Any]:
@@ -318,6 +330,6 @@ def _decisions(dash: Any, now: Growth) -> list[Any]:
         for one in map(worded, reversed(now.of_kind("decision")))
     ]
     return [
-        html.Thead(html.Tr([html.Th(name) for name in ("step", "question", "answer", "reason")])),
+        html.Thead(html.Tr([html.Th(tr(name)) for name in ("recipe step", "question", "answer", "reason")])),
         html.Tbody(rows),
     ]

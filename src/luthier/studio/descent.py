@@ -12,6 +12,7 @@ from luthier.engine import Settings
 from luthier.engine.range_test import range_test
 from luthier.labs.depth import digits_part
 from luthier.labs.landscapes import height, saddle, valley
+from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.studio.widgets import Page, SelectBox, Shown, Slider, Values, soft
 
@@ -76,7 +77,12 @@ def paths(values: Values) -> Shown:
             x=drawn[:, 0], y=drawn[:, 1], name=name, mode="lines+markers", line={"color": colour}, marker={"size": 3}
         )
         numbers.append(
-            (name, f"{float(level(drawn[-1])):.3g}" if len(way) > steps else f"diverged after {len(way)} steps")
+            (
+                name,
+                f"{float(level(drawn[-1])):.3g}"
+                if len(way) > steps
+                else Message("diverged after {count} steps", count=len(way)),
+            )
         )
     figure.update_xaxes(range=[-wide, wide]).update_yaxes(range=[-tall, tall])
     return Shown(
@@ -91,7 +97,7 @@ def finder(values: Values) -> Shown:
     part = training.rows(torch.arange(600))
     spec = DenseSpec(inputs=64, hidden=(int(values["units"]),), outputs=10)
     settings = Settings("softmax", values["rule"], int(values["batch"]), 40, 40)
-    test = range_test(spec, part, settings, seeds=[int(values["seed"])], steps=40)
+    test = range_test(spec, part, settings, seeds=[int(values["seed"])])
     figure = empty_figure("learning rate", "training loss").update_xaxes(type="log")
     figure.add_scatter(x=test.rates, y=test.losses, name="loss", line={"color": BLUE})
     figure.add_vline(x=test.pick, line={"color": ORANGE, "dash": "dot"})

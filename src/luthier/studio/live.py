@@ -15,6 +15,7 @@ from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
 from luthier.engine.checkpoint import read_tensors
 from luthier.engine.history import SCHEMA
 from luthier.errors import InputError, LuthierError
+from luthier.messages import tr
 from luthier.recipe import read_ledger
 from luthier.records import figure as figure_of
 from luthier.saved.run_files import HISTORY
@@ -105,7 +106,8 @@ def scatter(populations: Sequence[tuple[str, pl.DataFrame]]) -> go.Figure:
             .last()
         )
         message = [
-            f"{label or f'member {member}'}<br>step {step}, rate {figure_of(rate)}"
+            (label or tr("member {number}", number=member))
+            + tr("<br>step {step}, rate {rate}", step=step, rate=figure_of(rate))
             for member, label, step, rate in last.select("member", "label", "step", "learning_rate").iter_rows()
         ]
         figure.add_scatter(

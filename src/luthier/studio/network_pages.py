@@ -13,6 +13,7 @@ from sklearn import datasets
 
 from luthier.drawing import BLUE, GREY, ORANGE, empty_figure
 from luthier.engine import Member, Settings, train
+from luthier.messages import Message
 from luthier.nets import ACTIVATIONS, DenseSpec
 from luthier.rows import Inputs, Rows
 from luthier.studio.widgets import Page, SelectBox, Shown, Slider, Table, Values, soft
@@ -39,7 +40,10 @@ def first_weights(values: Values) -> Shown:
     for k in np.unique(np.linspace(0, depth - 1, min(SHOWN_LAYERS, depth)).round().astype(int)):
         sample = layers[k].flatten()[:: max(1, layers[k].numel() // 2000)]
         figure.add_violin(
-            y=sample.clamp(-1e6, 1e6).numpy(), name=f"layer {k + 1}", line={"color": BLUE}, showlegend=False
+            y=sample.clamp(-1e6, 1e6).numpy(),
+            name=Message("layer {number}", number=k + 1).spoken(),
+            line={"color": BLUE},
+            showlegend=False,
         )
     curve = empty_figure("layer", "deviation").update_yaxes(type="log")
     curve.add_scatter(
@@ -50,12 +54,12 @@ def first_weights(values: Values) -> Shown:
         if name in ("tanh", "sigmoid")
         else float((layers[-1] == 0).float().mean())
     )
-    message = "saturated" if name in ("tanh", "sigmoid") else "silent"
+    message = Message("saturated in the last" if name in ("tanh", "sigmoid") else "silent in the last")
     numbers = (
         ("standard deviation of the weights", f"{spread:.4f}"),
         ("first layer", f"{deviations[0]:.3g}"),
         ("last layer", f"{deviations[-1]:.3g}"),
-        (f"{message} in the last", f"{flat:.0%}"),
+        (message, f"{flat:.0%}"),
     )
     return Shown(
         (("Activations of some layers", soft(figure, 300)), ("Their standard deviation by layer", soft(curve, 260))),
@@ -83,17 +87,23 @@ def points(kind: str, noise: float, seed: int, content: str) -> tuple[np.ndarray
 
 def _own(content: str) -> tuple[np.ndarray, np.ndarray]:
     if not content:
-        raise ValueError("choose a CSV file: two columns of numbers, then a column of two classes")
+        raise ValueError(Message("choose a CSV file: two columns of numbers, then a column of two classes"))
     try:
         frame = pl.read_csv(StringIO(content), infer_schema_length=None, n_rows=MOST_ROWS).drop_nulls()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise ValueError(f"this is not a CSV file: {error}") from None
+        raise ValueError(Message("this is not a CSV file: {error}", error=str(error))) from None
     if frame.width < 3 or not all(kind.is_numeric() for kind in frame.dtypes[:2]):
-        raise ValueError(f"two columns of numbers and one of classes are needed, not {dict(frame.schema)}")
+        raise ValueError(
+            Message("two columns of numbers and one of classes are needed, not {found}", found=dict(frame.schema))
+        )
     labels = frame.to_series(2).cast(pl.String)
     kinds = labels.unique().sort()
     if len(kinds) != 2 or frame.height < 20:
-        raise ValueError(f"two classes and 20 rows are needed, not {len(kinds)} and {frame.height}")
+        raise ValueError(
+            Message(
+                "two classes and 20 rows are needed, not {classes} and {rows}", classes=len(kinds), rows=frame.height
+            )
+        )
     order = np.random.default_rng(0).permutation(frame.height)
     X = frame.select(pl.nth(0, 1).cast(pl.Float64)).to_numpy()
     return X[order], (labels == kinds[1]).cast(pl.Int64).to_numpy()[order]
@@ -104,7 +114,7 @@ def overfitting(values: Values) -> Shown:
     try:
         X, y = points(values["set"], values["noise"], int(values["seed"]), values["table"])
     except ValueError as error:
-        return Shown((), problem=str(error))
+        return Shown((), problem=error.args[0])
     rows = min(int(values["rows"]), len(X) * 2 // 3)
     inputs, targets = torch.tensor(X, dtype=torch.float32), torch.tensor(y, dtype=torch.float32)
     training, held_out = (Rows(Inputs(numbers=inputs[cut]), targets[cut]) for cut in (slice(rows), slice(rows, None)))
@@ -137,16 +147,19 @@ def overfitting(values: Values) -> Shown:
             x=those[:, 0],
             y=those[:, 1],
             mode="markers",
-            name=f"class {label}",
+            name=Message("class {label}", label=label).spoken(),
             marker={"color": colour, "size": 7, "line": {"color": GREY, "width": 1}},
         )
     parts = (("training", training), ("new points", held_out))
-    numbers = []
+    numbers: list[tuple[str, str]] = []
     for name, part in parts:
         logits = outcome.logits(part.numbers)[0, :, 0]
         right = float(((logits > 0).float() == part.targets).float().mean())
         loss = float(torch.nn.functional.binary_cross_entropy_with_logits(logits, part.targets))
-        numbers += [(f"right, {name}", f"{right:.1%}"), (f"loss, {name}", f"{loss:.3f}")]
+        numbers += [
+            (Message("right, {rows}", rows=Message(name)), f"{right:.1%}"),
+            (Message("loss, {rows}", rows=Message(name)), f"{loss:.3f}"),
+        ]
     weights = torch.cat([v.flatten() for v in outcome.state_dict().values() if v.ndim == 2])
     numbers += [
         ("norm of the weights", f"{float(weights.norm()):.1f}"),

@@ -8,6 +8,7 @@ from luthier.classic.ng import softmax
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.labs.neuron import learn
 from luthier.labs.softmax import START
+from luthier.messages import Message
 from luthier.optimise import Schedule
 from luthier.search.scales import scale_named
 from luthier.studio.widgets import Page, SelectBox, Shown, Slider, Values, soft
@@ -96,7 +97,10 @@ def scales(values: Values) -> Shown:
     figure.update_yaxes(visible=False)
     bars = empty_figure("power of ten", "share of trials")
     bars.add_bar(x=[f"10^{int(k)}" for k in kinds], y=counts / count, marker={"color": ORANGE}, showlegend=False)
-    numbers = tuple((f"10^{int(k)} to 10^{int(k) + 1}", f"{n / count:.0%}") for k, n in zip(kinds, counts, strict=True))
+    numbers = tuple(
+        (Message("10^{low} to 10^{high}", low=int(k), high=int(k) + 1), f"{n / count:.0%}")
+        for k, n in zip(kinds, counts, strict=True)
+    )
     return Shown((("Where trials fall", soft(figure, 220)), ("By power of ten", soft(bars, 260))), numbers)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from luthier.report.html import harmless
+from luthier.studio.spoken_pages import in_words
 
 Values = Mapping[str, Any]
 SOFT, GRID = "#8a9097", "rgba(128, 128, 128, 0.25)"  # readable on light and dark paper
@@ -99,4 +100,4 @@ def soft(figure: go.Figure, height: int = 340) -> go.Figure:
         uirevision="kept",
     )
     figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID).update_yaxes(gridcolor=GRID, zerolinecolor=GRID)
-    return go.Figure(harmless(figure))
+    return go.Figure(harmless(in_words(figure)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from luthier.task.best_answers import ANSWERS, answer_for, answer_named, baseline_loss, losses_asked
 from luthier.task.class_answers import ClassAnswer, fitted_classes, fitted_decision, likeliest, of_costs, of_cuts
 from luthier.task.cost_matrix import cheapest, costs_as_text, is_matrix, matrix_of
+from luthier.task.label_answers import LabelAnswer, fitted_labels
 from luthier.task.metrics_asked import asked_metrics, deciding_metric, reported_metrics, require_metrics
 from luthier.task.number_answers import answer_from, chosen_answer, law_around, residual_atoms, with_answer
 from luthier.task.quantile_levels import quantile_levels, require_numbers
@@ -12,6 +13,7 @@ from luthier.task.quantile_levels import quantile_levels, require_numbers
 __all__ = [
     "ANSWERS",
     "ClassAnswer",
+    "LabelAnswer",
     "answer_for",
     "answer_from",
     "answer_named",
@@ -23,6 +25,7 @@ __all__ = [
     "deciding_metric",
     "fitted_classes",
     "fitted_decision",
+    "fitted_labels",
     "is_matrix",
     "law_around",
     "likeliest",

@@ -36,6 +36,10 @@ class ClassAnswer:
         """Class numbers [N] of probabilities [N, C]."""
         return np.asarray((probabilities @ self.matrix + self.offset).argmax(1))
 
+    def seen(self, probabilities: np.ndarray) -> np.ndarray:
+        """1 for the class that is answered, 0 for others [N, C]."""
+        return np.asarray(np.eye(probabilities.shape[1])[self.classes(probabilities)])
+
     @property
     def threshold(self) -> float:
         """Of two classes: the second's probability from which on it is answered."""

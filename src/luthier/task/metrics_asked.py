@@ -11,6 +11,7 @@ from luthier.assess import PRIMARY
 from luthier.data import Task
 from luthier.data.task import target_values
 from luthier.errors import ConfigError, InputError, nearest
+from luthier.kinds import KINDS
 from luthier.messages import Message, joined
 from luthier.objective import METRICS, metric_named, metrics_of, spelled
 from luthier.objective.metrics import PREFIX
@@ -45,7 +46,7 @@ def reported_metrics(text: str, kind: str) -> list[str]:
     >>> reported_metrics("mape", "regression")
     ['mape', 'rmse', 'mae', 'r2']
     """
-    usual = [name for name in metrics_of(kind) if METRICS[name].usual]
+    usual = [name for name in metrics_of(kind) if METRICS[name].usual or KINDS[kind].is_labels]
     return list(dict.fromkeys((*asked_metrics(text), PRIMARY[kind], *usual)))
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from luthier.search import Choice, Number, Sampler, Space, Trial
 from luthier.search.samplers import Request, Unseen, sampler_named
+from luthier.search.space import Values
 
 SPACE = Space(
     {
@@ -20,7 +21,7 @@ SPACE = Space(
     {"fixed": 3},
 )
 SMALL = Space({"rule": Choice(("sgd", "adam")), "units": Number(1, 5, integer=True)})  # ten settings
-Objective = Callable[[dict[str, Any]], float]
+Objective = Callable[[Values], float]
 Build = Callable[[], Sampler]
 
 
@@ -49,9 +50,10 @@ def check_sampler(
         _ends(build())
 
 
-def distance(values: dict[str, Any]) -> float:
+def distance(values: Values) -> float:
     """Lowest at rate 0.02 and beta 0.9."""
-    return (math.log10(values["rate"]) + 1.7) ** 2 + (math.log10(1 - values["beta"]) + 1) ** 2
+    rate, beta = float(values["rate"]), float(values["beta"])
+    return (math.log10(rate) + 1.7) ** 2 + (math.log10(1 - beta) + 1) ** 2
 
 
 def searched(
@@ -78,9 +80,9 @@ def _builder(sampler: str | Sampler | Build) -> Build:
 def _inside(trials: list[Trial]) -> None:
     assert trials, "nothing is proposed"
     for trial in trials:
-        values: dict[str, Any] = trial.values
-        assert 1e-4 <= values["rate"] <= 1.0, values
-        assert 0.5 <= values["beta"] <= 0.999, values
+        values: Values = trial.values
+        assert 1e-4 <= float(values["rate"]) <= 1.0, values
+        assert 0.5 <= float(values["beta"]) <= 0.999, values
         assert isinstance(values["units"], int), values
         assert 1 <= values["units"] <= 40, values
         assert values["rule"] in ("sgd", "adam"), values
@@ -89,7 +91,7 @@ def _inside(trials: list[Trial]) -> None:
 
 
 def _ends(sampler: Sampler) -> None:
-    unseen, result = Unseen(sampler), list[dict[str, Any]]()
+    unseen, result = Unseen(sampler), list[Values]()
     told, asked = list[Trial](), 0
     for _ in range(12):
         proposal, used = unseen.ask(Request(SMALL, 3, asked, 36, told, 0), SMALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from luthier.data.pictures.content_names import with_content_names
 from luthier.data.pictures.decoding import (
     FORMATS,
     SUFFIXES,
@@ -54,4 +55,5 @@ __all__ = [
     "shape_of",
     "sketches",
     "store_of",
+    "with_content_names",
 ]

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from luthier.data.pictures.content_names import path_behind
 from luthier.data.pictures.idx import read_idx
 from luthier.errors import InputError, in_a_line
 from luthier.machine import cores
@@ -149,7 +150,9 @@ def _opened(reference: str | bytes) -> Any:
     setattr(images, "MAX_IMAGE_PIXELS", None)  # noqa: B010 (our own bound below gives an error, not a warning)
     try:
         with _explained():
-            picture = images.open(_Metered(reference) if isinstance(reference, bytes) else reference, formats=FORMATS)
+            picture = images.open(
+                _Metered(reference) if isinstance(reference, bytes) else path_behind(reference), formats=FORMATS
+            )
             frames = getattr(picture, "n_frames", 1)
     except images.UnidentifiedImageError:
         raise UnreadableError("not a picture") from None

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from luthier.data.columns import Column
+from luthier.data.encoder_checks import Require
+from luthier.data.picture_parts import parts_of_pictures
 from luthier.data.pictures.decoding import Shape, decode_block
 from luthier.data.pictures.store import PictureStore, store_of
 from luthier.data.sentences import SentenceVectors
+from luthier.data.unread import Unread
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest
 from luthier.messages import Message
+from luthier.records import JsonObject
 from luthier.rows import Inputs, Place
 
 NAMED = 5
@@ -32,15 +35,26 @@ class PictureEncoder:
     shape: Shape
     store: PictureStore | None = field(default=None, compare=False, repr=False)
 
-    number_names: tuple[str, ...] = ()
-    category_names: tuple[str, ...] = ()
-    category_sizes: tuple[int, ...] = ()
-    vocabularies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    truths: Mapping[str, str] = field(default_factory=dict)
-    words: int = 0
-    vector_width: int = 0
-    texts: tuple[Words, ...] = ()
-    vectors: tuple[SentenceVectors, ...] = ()
+    medium: ClassVar[str] = "pictures"
+    dense: ClassVar[bool] = False
+    number_names: ClassVar[tuple[str, ...]] = ()
+    category_names: ClassVar[tuple[str, ...]] = ()
+    category_sizes: ClassVar[tuple[int, ...]] = ()
+    words: ClassVar[int] = 0
+    vector_width: ClassVar[int] = 0
+    texts: ClassVar[tuple[Words, ...]] = ()
+    vectors: ClassVar[tuple[SentenceVectors, ...]] = ()
+
+    @staticmethod
+    def reads(columns: Sequence[Column]) -> bool:
+        """Tables with a column of pictures."""
+        return any(column.used and column.kind == "picture" for column in columns)
+
+    @classmethod
+    def learnt(cls, frame: pl.DataFrame, columns: Sequence[Column], **options: Any) -> PictureEncoder:
+        """Pictures as they were decoded; nothing is learnt from the rows."""
+        store: PictureStore = options["store"]
+        return cls(tuple(columns), store.shape, store)
 
     @property
     def column(self) -> str:
@@ -51,7 +65,9 @@ class PictureEncoder:
         """No columns of numbers or codes."""
         return {}
 
-    def encode(self, frame: pl.DataFrame, *, impute_missing_columns: bool = False) -> Inputs:
+    def encode(
+        self, frame: pl.DataFrame, *, impute_missing_columns: bool = False, unread: Unread | None = None
+    ) -> Inputs:
         """Pixels uint8 [N, C, H, W]. InputError for pictures that cannot be read."""
         if self.column not in frame.columns:
             raise InputError(
@@ -89,7 +105,30 @@ class PictureEncoder:
             result["sharpness"].append(edges)
         return {name: torch.cat(parts).double().numpy() if parts else np.zeros(0) for name, parts in result.items()}, {}
 
-    def to_json(self) -> dict[str, Any]:
+    def labels(self, inputs: Inputs) -> dict[str, np.ndarray]:
+        """Pictures fall into no groups."""
+        return {}
+
+    def blank(self) -> Inputs:
+        """A black picture of two pixels a side."""
+        return Inputs(pixels=torch.zeros(1, 1, 2, 2))
+
+    def preprocess(self, numbers: Tensor, method: str, measured: Tensor | None = None) -> Pixels:
+        """Pictures stay as they are."""
+        return Pixels()
+
+    def check(self, require: Require) -> None:
+        """Compare the columns and the shape with those of pictures."""
+        names = [column.name for column in self.columns]
+        require(len(set(names)) == len(names), "columns of different names")
+        require([c.kind for c in self.columns if c.used] == ["picture"], "one column of pictures")
+        require(self.shape[0] in (1, 3), "pictures of 1 or 3 channels", str(self.shape[0]))
+
+    def check_preprocess(self, config: Mapping[str, Any], require: Require) -> None:
+        """Pictures have one preprocessing."""
+        require(config["method"] == Pixels.method, "the preprocessing of the encoder's rows", config["method"])
+
+    def to_json(self) -> JsonObject:
         """The encoder as plain JSON values; decoded pictures stay behind."""
         return {"kind": "pictures", "columns": [c.to_json() for c in self.columns], "shape": list(self.shape)}
 
@@ -116,11 +155,7 @@ class Pixels(torch.nn.Module):
 
     def plain(self, inputs: Inputs) -> Tensor:
         """Each picture as 64 means of its parts [N, 64], between 0 and 1: what familiarity is told by."""
-        pieces = [
-            F.adaptive_avg_pool2d(some.float().mean(1), 8).flatten(1) / 255
-            for some in torch.split(inputs["pixels"], 1024)
-        ]
-        return torch.cat(pieces) if pieces else torch.zeros(0, 64)
+        return parts_of_pictures(inputs["pixels"])
 
     def config(self) -> dict[str, Any]:
         """Its name."""

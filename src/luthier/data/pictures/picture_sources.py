@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from luthier.data.pictures.content_names import NAMED as NAMED_BY_CONTENT
+from luthier.data.pictures.content_names import with_content_names
 from luthier.data.pictures.decoding import SUFFIXES, Shape, UnreadableError, is_packed, shape_of
 from luthier.data.pictures.folders import LABEL, PICTURE, class_folders
 from luthier.data.pictures.idx import read_idx
@@ -20,6 +22,7 @@ from luthier.messages import Message
 LARGEST, SMALLEST = 64, 8  # sides that pictures are scaled to, unless they are asked for
 SURVEYED = 400  # pictures whose size is looked at
 NAMED = 5  # unreadable pictures that are named
+HEADS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"GIF8")  # of the formats of pictures
 
 
 def is_idx(path: Path) -> bool:
@@ -83,15 +86,24 @@ def column_of_paths(frame: pl.DataFrame, folder: Path) -> tuple[str, pl.DataFram
     """The column of a table that holds paths of pictures, with the paths made whole; None where there is none."""
     for name in frame.columns:
         values = frame[name]
+        if values.dtype == pl.Binary and is_pictures(values.drop_nulls().head(100)):
+            return name, with_content_names(frame, name)
         if values.dtype != pl.String:
             continue
         known = values.drop_nulls()
         if len(known) and all(is_packed(str(value)) and ".npy#" in str(value) for value in known.head(100)):
             return name, frame
+        if len(known) and all(NAMED_BY_CONTENT.fullmatch(str(value)) for value in known.head(100)):
+            return name, frame
         if len(known) and all(str(value).lower().endswith(SUFFIXES) for value in known.head(100)):
             whole = [None if value is None else str(folder / value) for value in values]
             return name, frame.with_columns(pl.Series(name, whole, dtype=pl.String))
     return None
+
+
+def is_pictures(cells: pl.Series) -> bool:
+    """Whether cells are bytes that begin as files of pictures do."""
+    return len(cells) > 0 and all(bytes(cell).startswith(HEADS) for cell in cells)
 
 
 def common_shape(references: list[str], side: int = 0) -> Shape:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from luthier import storage
+from luthier.data.pictures.content_names import path_behind
 from luthier.data.pictures.decoding import Shape, decode_all, is_packed
 from luthier.data.pictures.sketches import sketches
 
@@ -105,7 +106,7 @@ def fingerprint(references: Sequence[str], shape: Shape = (0, 0, 0)) -> str:
     lines = [repr(shape)]
     for name in dict.fromkeys(r.rpartition("#")[0] if is_packed(r) else r for r in references):
         try:
-            known = os.stat(name)
+            known = os.stat(path_behind(name))
             lines.append(f"{name} {known.st_size} {known.st_mtime_ns}")
         except FileNotFoundError:
             lines.append(f"{name} missing")
@@ -117,7 +118,7 @@ def contents(references: Sequence[str]) -> str:
     sums = []
     for name in dict.fromkeys(r.rpartition("#")[0] if is_packed(r) else r for r in references):
         try:
-            with open(name, "rb") as file:
+            with open(path_behind(name), "rb") as file:
                 size, head = os.fstat(file.fileno()).st_size, file.read(END)
                 file.seek(max(0, size - END))
                 sums.append(f"{size} {hashlib.blake2b(head + file.read(END), digest_size=16).hexdigest()}")

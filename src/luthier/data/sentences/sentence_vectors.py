@@ -13,6 +13,7 @@ import polars as pl
 from luthier.data.sentences.text_sources import STATIC, source_named, source_of
 from luthier.errors import InputError
 from luthier.messages import Message
+from luthier.records import JsonObject
 
 MOST_APART = 4  # columns with a vector each; more are read as one text
 
@@ -77,7 +78,7 @@ class SentenceVectors:
         texts = [frame[name].cast(pl.String).fill_null("") for name in self.names]
         return texts if len(texts) <= MOST_APART else [_joined(texts)]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
         return {"names": list(self.names), "source": self.source, "digest": self.digest, "width": self.width}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from luthier.diagnosis.trace import Trace
-from luthier.records import Finding, Severity
+from luthier.records import Finding, JsonObject, Severity
 
 ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
 
@@ -23,7 +23,7 @@ class Check(NamedTuple):
     threshold: str
     source: str
     remedy: str
-    look: Callable[[Trace], tuple[str, dict[str, object]] | None]
+    look: Callable[[Trace], tuple[str, JsonObject] | None]
 
     def finding(self, trace: Trace) -> Finding | None:
         """What the rule says of a training."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from luthier.diagnosis.checks.base import Check
 from luthier.diagnosis.trace import Evaluated, Trace, difference
 from luthier.messages import Message, joined
+from luthier.records import JsonObject
 
 FEWEST = 6  # evaluations below which a curve says nothing
 SURE = 3.0  # standard errors
@@ -19,7 +18,7 @@ FLAT = 0.01  # of the loss of a constant prediction, over the last third
 HIGH = 0.7  # of the loss of a constant prediction: what a stalled network is stuck at
 USELESS = 0.97
 FALLING = 0.05  # of the loss, over the last fifth
-Found = tuple[str, dict[str, Any]] | None
+Found = tuple[str, JsonObject] | None
 
 
 def _known(trace: Trace) -> list[Evaluated]:
@@ -179,7 +178,7 @@ def _underfitting(trace: Trace) -> Found:
     return sentence, {"lowest": lowest, "trivial": trace.trivial, "threshold": USELESS}
 
 
-def gap_gate(trace: Trace) -> dict[str, Any] | None:
+def gap_gate(trace: Trace) -> JsonObject | None:
     """The gate of step 4: whether validation and training loss differ by more than the noise of both."""
     best = trace.best
     if best is None or best.validation is None:

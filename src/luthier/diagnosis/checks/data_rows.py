@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from luthier.data import LEAKING, share_explained
 from luthier.messages import Message
-from luthier.records import Finding
+from luthier.records import Finding, JsonObject
 from luthier.rows import Rows
 
 UNSCALED = 100.0  # times between the largest and the smallest deviation of features that are not 0 or 1
@@ -104,7 +104,7 @@ def _matrix(features: Tensor) -> np.ndarray:
     return np.asarray(features.flatten(1).double().numpy())
 
 
-def _finding(code: str, sentence: str, evidence: dict[str, Any], remedy: str, severity: str = "warning") -> Finding:
+def _finding(code: str, sentence: str, evidence: JsonObject, remedy: str, severity: str = "warning") -> Finding:
     return Finding(code, severity, sentence, evidence, remedy, _SOURCE[code])  # type: ignore[arg-type]
 
 
@@ -124,7 +124,7 @@ def _not_finite(X: np.ndarray, names: Sequence[str]) -> Finding | None:
         names=_listed(columns),
         rows=rows[0],
     )
-    evidence = {"rows": len(rows), "first": int(rows[0]), "features": columns[:20]}
+    evidence: JsonObject = {"rows": len(rows), "first": int(rows[0]), "features": columns[:20]}
     return _finding("inputs-not-finite", sentence, evidence, "fill or remove them before training", "error")
 
 
@@ -161,7 +161,7 @@ def _unscaled(X: np.ndarray, names: Sequence[str]) -> Finding | None:
         large=large,
         ratio=ratio,
     )
-    evidence = {
+    evidence: JsonObject = {
         "ratio": ratio,
         "largest standard deviation": large,
         "largest mean, in standard deviations": far,
@@ -176,7 +176,7 @@ def _identifier(values: np.ndarray, name: str) -> Finding | None:
     whole = np.all(values == np.round(values))
     if not whole or len(np.unique(values)) != len(values) or values.max() - values.min() > DENSE * len(values):
         return None
-    evidence = {"feature": name, "from": float(values.min()), "to": float(values.max())}
+    evidence: JsonObject = {"feature": name, "from": float(values.min()), "to": float(values.max())}
     return _finding("identifier-as-feature", Message("`{name}` numbers the rows", name=name), evidence, "leave it out")
 
 
@@ -185,7 +185,7 @@ def _leak(values: np.ndarray, y: np.ndarray, name: str) -> Finding | None:
     if explained is None or explained < LEAKING:
         return None
     sentence = Message("`{name}` alone predicts the target almost perfectly", name=name)
-    evidence = {"feature": name, "explained": round(explained, 5), "threshold": LEAKING}
+    evidence: JsonObject = {"feature": name, "explained": round(explained, 5), "threshold": LEAKING}
     return _finding("leaking-column", sentence, evidence, "remove it if it is known only after the target")
 
 
@@ -199,7 +199,7 @@ def _imbalance(y: np.ndarray) -> Finding | None:
         labels=labels[counts.argmin()],
         share=share,
     )
-    evidence = {"class": int(labels[counts.argmin()]), "share": float(share), "threshold": IMBALANCED}
+    evidence: JsonObject = {"class": int(labels[counts.argmin()]), "share": float(share), "threshold": IMBALANCED}
     return _finding(
         "class-imbalance", sentence, evidence, "weight the classes, and read the scores of each class", "note"
     )
@@ -212,7 +212,7 @@ def _shared(X: np.ndarray, V: np.ndarray) -> Finding | None:
     if again < SEVERAL or again <= SHARED * len(V) or again / len(V) <= 2 * coarse:
         return None
     sentence = Message("{again} of {count} validation rows are also training rows", again=again, count=len(V))
-    evidence = {"rows": again, "share": again / len(V), "threshold": SHARED}
+    evidence: JsonObject = {"rows": again, "share": again / len(V), "threshold": SHARED}
     return _finding("duplicates-across-splits", sentence, evidence, "keep copies in one part of the split")
 
 
@@ -228,7 +228,7 @@ def _drifted(X: np.ndarray, V: np.ndarray, names: Sequence[str]) -> Finding | No
         return None
     worst = sorted(result, key=lambda name: -result[name])
     sentence = Message("validation rows are unlike training rows in {names}", names=_listed(worst))
-    evidence = {"distances": {name: round(result[name], 3) for name in worst[:10]}, "threshold": DRIFTED}
+    evidence: JsonObject = {"distances": {name: round(result[name], 3) for name in worst[:10]}, "threshold": DRIFTED}
     return _finding("validation-drift", sentence, evidence, "split the rows at random, or explain why they differ")
 
 
@@ -247,5 +247,5 @@ def check_order(batches: Sequence[Tensor]) -> Finding | None:
         "the mean targets of the batches vary {between:.0f} times as much as after shuffling: the rows are sorted",
         between=between / expected,
     )
-    evidence = {"between": between, "expected": expected, "threshold": UNSHUFFLED}
+    evidence: JsonObject = {"between": between, "expected": expected, "threshold": UNSHUFFLED}
     return _finding("unshuffled-batches", sentence, evidence, "shuffle the rows before each epoch")

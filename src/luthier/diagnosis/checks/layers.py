@@ -9,6 +9,7 @@ import numpy as np
 from luthier.diagnosis.checks.base import Check
 from luthier.diagnosis.trace import Trace, WeightsSeen
 from luthier.messages import Message
+from luthier.records import JsonObject
 
 SATURATED = 0.5  # of a layer's values: a tanh layer drawn from N(0, 1) has 0.9 (S2-02), a Xavier one none (S2-04)
 DEAD = (
@@ -24,7 +25,7 @@ FADED = 1e-3  # N(0, 0.01) weights give 1e-6 in ten layers (S2-01)
 FAST, SLOW = 0.3, 1e-5  # of the weights' length in one step; a thousandth is the rule of thumb (CS231n)
 WRONG_SATURATED = 0.2
 WAITING, LONG_WAIT = 0.2, 1e-3  # of the time, and seconds a step: shorter ones are the loop itself
-Found = tuple[str, dict[str, Any]] | None
+Found = tuple[str, JsonObject] | None
 
 
 def _saturated(trace: Trace) -> Found:
@@ -154,7 +155,13 @@ def _not_finite(trace: Trace) -> Found:
     if trace.birth is None:
         return None
     birth = trace.birth
-    evidence = {"step": birth.step, "part": birth.part, "layer": birth.layer, "op": birth.op, "rows": birth.rows}
+    evidence: JsonObject = {
+        "step": birth.step,
+        "part": birth.part,
+        "layer": birth.layer,
+        "op": birth.op,
+        "rows": birth.rows,
+    }
     return birth.sentence(), evidence
 
 

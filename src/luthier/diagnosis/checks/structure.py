@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from luthier.diagnosis.checks.base import Check
 from luthier.diagnosis.trace import Trace
 from luthier.messages import Message
+from luthier.records import JsonObject
 
 TINY_BATCH = 8  # below it batch norm's error rises steeply (Wu and He 2018, figure 1)
 DRIFTED = 1.0  # moving standard deviations between a batch's mean and the moving mean, late in training
-Found = tuple[str, dict[str, Any]] | None
+Found = tuple[str, JsonObject] | None
 
 
 def _norms(trace: Trace) -> list[str]:

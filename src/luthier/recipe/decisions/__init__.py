@@ -28,7 +28,12 @@ from luthier.recipe.decisions.machinery_checks import GradientsEvidence, Overfit
 from luthier.recipe.decisions.quantile_choice import QuantileEvidence
 from luthier.recipe.decisions.remedy import NoRemedyEvidence, RemedyEvidence
 from luthier.recipe.decisions.row_parts import SplitEvidence, TextEvidence
-from luthier.recipe.decisions.starting_network import ConvnetEvidence, TextNetworkEvidence, WidthEvidence
+from luthier.recipe.decisions.starting_network import (
+    ConvnetEvidence,
+    MixedNetworkEvidence,
+    TextNetworkEvidence,
+    WidthEvidence,
+)
 from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
 from luthier.records import Option, Wording
 from luthier.schema_types import Plain
@@ -39,7 +44,7 @@ EVIDENCE: Mapping[str, type[Evidence[Any]]] = {
     for kind in (
         *(ColumnEvidence, TaskEvidence, PositiveEvidence, SplitEvidence, TextEvidence),
         *(LossEvidence, BaselinesEvidence),
-        *(WidthEvidence, ConvnetEvidence, TextNetworkEvidence, InputsEvidence),
+        *(WidthEvidence, ConvnetEvidence, MixedNetworkEvidence, TextNetworkEvidence, InputsEvidence),
         *(StartEvidence, OverfitEvidence, GradientsEvidence),
         *(RateEvidence, RemedyEvidence, NoRemedyEvidence, FittedEvidence, GapEvidence, MoreRowsEvidence),
         *(FirstSettingEvidence, ExperimentEvidence, AnswerEvidence, BagsEvidence),

@@ -44,7 +44,8 @@ class CalibrationEvidence(Evidence[float]):
 
 @dataclass(frozen=True)
 class PredictionEvidence(Evidence[str]):
-    """The metric, the answer that it asks for ("classes": another class than the likeliest), and its value with the
+    """The metric, the answer that it asks for ("classes": another class than the likeliest, "labels": other
+    thresholds than one half), and its value with the
     usual answer and with this one."""
 
     code: ClassVar[str] = "prediction"
@@ -62,6 +63,8 @@ class PredictionEvidence(Evidence[str]):
         first, second = tr("the mean"), _in_words(str(choice))
         if choice == "classes":
             first = tr("the likeliest class")
+        elif choice == "labels":
+            first = tr("the labels that are likelier than not")
         options = (
             Option(first, {self.metric: self.usual}, False),
             Option(second, {self.metric: self.value}, True),
@@ -80,6 +83,7 @@ def _in_words(answer: str) -> str:
         "mean of logarithms": tr("the mean of logarithms"),
         "middle of the shortest half": tr("the middle of the shortest half"),
         "least symmetric error": tr("the value of the least symmetric error"),
+        "labels": tr("the labels that reach thresholds of their own"),
         "classes": tr("the class that the metric is best served by"),
     }
     return known.get(answer, answer)

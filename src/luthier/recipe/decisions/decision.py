@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from luthier.messages import speaking, with_messages
-from luthier.records import Entry, Said, Wording
+from luthier.records import Entry, JsonObject, Said, Wording
 
 Choice = TypeVar("Choice")
 
@@ -34,9 +34,9 @@ class Evidence(Generic[Choice]):
         """The decision in words, in the language that is spoken now."""
         raise NotImplementedError
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The evidence as plain JSON values, with what its sentences are made of."""
-        content: dict[str, Any] = with_messages(asdict(self))
+        content: JsonObject = with_messages(asdict(self))
         return content
 
 

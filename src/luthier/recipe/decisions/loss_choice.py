@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from luthier.kinds import TaskKind
+from luthier.kinds import KINDS, TaskKind
 from luthier.messages import tr
 from luthier.objective import USUAL_LOSSES
 from luthier.recipe.decisions.decision import Evidence
@@ -37,7 +37,9 @@ class LossEvidence(Evidence[str]):
 
     def render(self, choice: str) -> Wording:
         """The loss and its reason."""
+        key = self.task if KINDS[self.task].is_labels else choice
         names = {
+            "labels": tr("binary cross-entropy of each label, summed"),
             "ordinal": tr("cross-entropy of cumulative logits"),
             "poisson": tr("Poisson deviance, of a mean behind a logarithm"),
             "fractional": tr("cross-entropy of shares, of a mean behind the logistic function"),
@@ -47,6 +49,7 @@ class LossEvidence(Evidence[str]):
             "softmax": tr("softmax cross-entropy"),
         }
         reason = {
+            "labels": tr("a row has any number of {classes} labels", classes=self.classes),
             "ordinal": tr("the target has {classes} ordered levels", classes=self.classes),
             "poisson": tr("the target is a count"),
             "fractional": tr("the target is a share between 0 and 1"),
@@ -54,7 +57,7 @@ class LossEvidence(Evidence[str]):
             "mse": tr("the target is a number"),
             "binary": tr("the target has two classes"),
             "softmax": tr("the target has {classes} classes", classes=self.classes),
-        }[choice]
+        }[key]
         if self.log_scale:
             reason += tr(", and the model predicts its logarithm, so that errors are relative")
         if self.asked:
@@ -62,4 +65,4 @@ class LossEvidence(Evidence[str]):
             by = tr("since {metric} decides, the experiments try {losses}", metric=tr(self.metric), losses=losses)
             inferred = tr("since the order was inferred, the experiments try {losses}", losses=losses)
             reason += tr("; ") + (by if self.metric else inferred)
-        return Wording(tr("loss"), names[choice], reason, override="--task")
+        return Wording(tr("loss"), names[key], reason, override="--task")

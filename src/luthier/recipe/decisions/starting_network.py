@@ -124,6 +124,38 @@ class ConvnetEvidence(Evidence[tuple[int, ...]]):
 
 
 @dataclass(frozen=True)
+class MixedNetworkEvidence(Evidence[tuple[int, ...]]):
+    """The sides of the pictures, in pixels, and what is beside them: numbers, pieces of words, numbers of sentence
+    vectors; the units in front of the output."""
+
+    code: ClassVar[str] = "first-mixed-network"
+    height: int
+    width: int
+    numbers: int
+    pieces: int
+    vectors: int
+    units: int
+
+    def decide(self) -> tuple[int, ...]:
+        """Filters of each stage of the ConvNet."""
+        return channels_for(self.height, self.width)
+
+    def render(self, choice: tuple[int, ...]) -> Wording:
+        """The parts."""
+        network = tr("a ConvNet of {filters} filters for the picture", filters=" - ".join(map(str, choice)))
+        if self.pieces:
+            network += tr("; a bag of words and pairs for the text")
+        if self.vectors:
+            network += tr("; beside it {count} numbers of pretrained sentence vectors", count=self.vectors)
+        network += tr("; with all other columns in front of {units} units", units=self.units)
+        return Wording(
+            tr("first architecture"),
+            network,
+            tr("each part becomes a few numbers, so that one layer can weigh them together; step 3 varies it"),
+        )
+
+
+@dataclass(frozen=True)
 class TextNetworkEvidence(Evidence[str]):
     """The width of the embeddings of words and pairs, and how many numbers of sentence vectors are beside them."""
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from luthier.recipe.modality.mixed_networks import MixedModality
 from luthier.recipe.modality.modality import Modality, WholeTraining
 from luthier.recipe.modality.picture_networks import PictureModality
 from luthier.recipe.modality.tables import TableModality
 from luthier.recipe.modality.texts import TextModality
 from luthier.recipe.problem import Problem
 
-MODALITIES: dict[str, Modality] = {"table": TableModality(), "pictures": PictureModality(), "text": TextModality()}
+MODALITIES: dict[str, Modality] = {
+    "table": TableModality(),
+    "pictures": PictureModality(),
+    "text": TextModality(),
+    "mixed rows": MixedModality(),
+}
 
-__all__ = ["MODALITIES", "Modality", "WholeTraining", "modality_of"]
+__all__ = ["MODALITIES", "Modality", "TableModality", "WholeTraining", "modality_of"]
 
 
 def modality_of(problem: Problem) -> Modality:

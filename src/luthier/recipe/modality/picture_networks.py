@@ -77,14 +77,13 @@ class PictureModality:
         """Small 3x3 convolutions with batch norm, pixels centred by the training pictures."""
         pixels = problem.data.training.inputs["pixels"]
         channels, height, width = pixels.shape[1:]
-        some = pixels[: min(LOOKED_AT, len(pixels))].float() / 255
-        mean, std = some.mean((0, 2, 3)), some.std((0, 2, 3), correction=0)
+        mean, std = centred(pixels)
         return ConvSpec(
             inputs=(channels, height, width),
             channels=channels_for(height, width),
             outputs=problem.outputs,
-            mean=tuple(round(float(x), 4) for x in mean),
-            std=tuple(round(max(float(x), 1e-3), 4) for x in std),
+            mean=mean,
+            std=std,
         )
 
     def choose_network(self, runner: Runner) -> Said[None]:
@@ -174,6 +173,13 @@ class PictureModality:
         if runner.problem.mixes:
             yield Question("mix-up", used, changed(now, mixup=0.0 if used else MIXUPS[1]), f"{MIXUPS[1]:g}")
         yield of_clipping(now)
+
+
+def centred(pixels: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel of the first pictures [N, C, H, W], as shares of the brightest."""
+    some = pixels[: min(LOOKED_AT, len(pixels))].float() / 255
+    mean, std = some.mean((0, 2, 3)), some.std((0, 2, 3), correction=0)
+    return tuple(round(float(x), 4) for x in mean), tuple(round(max(float(x), 1e-3), 4) for x in std)
 
 
 def filtered(spec: ConvSpec, times: float) -> ConvSpec:

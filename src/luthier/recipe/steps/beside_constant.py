@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from luthier.objective import USUAL_LOSSES
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.steps.scores import PartScores, Predictions, answered
-from luthier.records import Finding, Measure
+from luthier.records import Finding, JsonObject, Measure
 from luthier.rows import Rows
 from luthier.task import answer_for, answer_named, residual_atoms
 
@@ -70,6 +69,8 @@ def _constant(runner: Runner, metric: str) -> np.ndarray:
     training = problem.data.training
     y = own_scale(problem.task, training)
     weights = np.ones(len(y)) if training.weights is None else training.weights.numpy()
+    if problem.task.traits.is_labels:
+        return np.average(y, axis=0, weights=weights)[None]
     if problem.task.classes:
         counts = np.bincount(y, weights, minlength=len(problem.task.classes))
         return np.asarray(counts / counts.sum())[None]
@@ -79,10 +80,10 @@ def _constant(runner: Runner, metric: str) -> np.ndarray:
     return answer_named(answer)(residual_atoms(y, weights)[None])
 
 
-def _shuffled(runner: Runner, method: str) -> dict[str, Any]:
+def _shuffled(runner: Runner, method: str) -> JsonObject:
     """Whether networks trained on shuffled targets do as well; asked of tables alone, whose networks are quick."""
     problem = runner.problem
-    if problem.medium != "table":
+    if not problem.data.encoder.dense:
         return {"as good": None}
     _, training, validation = problem.prepared(method)
     sizes = problem.data.encoder.category_sizes
@@ -95,4 +96,4 @@ def _shuffled(runner: Runner, method: str) -> dict[str, Any]:
 
 def _of_classes(part: Rows, task: Task) -> Rows:
     """Targets of two classes as class numbers."""
-    return replace(part, targets=part.targets.long()) if task.classes else part
+    return replace(part, targets=part.targets.long()) if task.classes and not task.traits.is_labels else part

@@ -21,13 +21,13 @@ from luthier.assess import (
     set_threshold,
     smearing,
     spread_rows,
-    tempered,
 )
 from luthier.nets import Net, licences_of
 from luthier.recipe.problem import Problem
 from luthier.rows import Inputs, Rows
 from luthier.saved import Model
-from luthier.task import cheapest, chosen_answer, fitted_decision, is_matrix, residual_atoms, with_answer
+from luthier.saved.profiled import profiled_classes, profiled_names
+from luthier.task import cheapest, chosen_answer, fitted_decision, fitted_labels, is_matrix, residual_atoms, with_answer
 
 PROFILED = 10_000  # rows that stand for all training rows when new ones are compared with them
 
@@ -90,9 +90,13 @@ def calibrated(
         answer = chosen_answer(problem.metric, transform, averaged[:, 0], targets, counting)
         transform = with_answer(transform, atoms, answer)
         model = replace(model, transform=transform, half_width=width, answer=answer, residuals=tuple(atoms.tolist()))
+    elif task.traits.is_labels:
+        model = replace(model, temperature=fit_temperature(averaged, targets, counting))
+        answer_of = fitted_labels(problem.metric, targets, model.tempered(averaged), counting)
+        model = replace(model, label_thresholds=tuple(answer_of.thresholds.tolist()))
     else:
         model = replace(model, temperature=fit_temperature(averaged, targets, counting))
-        p = tempered(averaged, model.temperature)
+        p = model.tempered(averaged)
         model = replace(model, set_threshold=set_threshold(p, targets, NOMINAL, counting, units))
         model = replace(model, threshold=_threshold(problem, targets, p, counting))
         if task.family == "multiclass" and problem.asked.costs:
@@ -162,8 +166,8 @@ def columns_of(model: Model, inputs: Inputs) -> tuple[dict[str, np.ndarray], dic
     if not model.task.is_classes:
         by_name[PREDICTION] = model.values(inputs)
     else:
-        coded[PREDICTION] = model.profiled_classes(inputs)
-        sizes[PREDICTION] = len(model.task.classes)
+        coded[PREDICTION] = profiled_classes(model, inputs)
+        sizes[PREDICTION] = len(profiled_names(model.task))
     return by_name, coded, sizes
 
 

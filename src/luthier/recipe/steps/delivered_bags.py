@@ -10,6 +10,7 @@ from luthier.recipe.fold_bags import Bag, learnt_rows
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.recipe.steps.deliverable import Deliverable
+from luthier.records import JsonObject
 
 DELIVERED = "delivered"  # the name under which it is kept
 MOST_NETWORKS, MOST_STEPS = 64, 100_000_000
@@ -26,7 +27,7 @@ class DeliveredBag:
     steps: int
     rows: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The bag as plain JSON values."""
         return {**vars(self), "setting": self.setting.to_json()}
 
@@ -43,7 +44,7 @@ def keep_delivered(runner: Runner, choice: Deliverable, bags: Sequence[Bag]) -> 
     """Keep what is delivered and, of bags, their settings: networks of other kinds were stopped by validation rows."""
     weights = {(one.trained.name, one.member): one.weight for one in choice.components}
 
-    def described() -> dict[str, Any]:
+    def described() -> JsonObject:
         kept = [
             DeliveredBag(
                 bag.setting,

@@ -27,7 +27,6 @@ from luthier.assess import (
     worst_cases,
 )
 from luthier.assess.calibration import NOMINAL
-from luthier.data import TableEncoder
 from luthier.optional import has
 from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
@@ -58,11 +57,11 @@ def error_analysis(
     problem = runner.problem
     task, test, predicted = problem.task, judged.rows, judged.predicted
     y, weights = own_scale(task, test), None if test.weights is None else test.weights.numpy()
-    labels = _labels(runner, test)
+    labels = problem.data.encoder.labels(test.inputs)
     importance = _importance(runner, model)
     seen = model.seen_by(problem.metric, predicted)
     taken = model.classes_of(predicted) if task.classes else None
-    worst = worst_cases(y, predicted, task.family, judged.numbers, taken=taken)
+    worst = worst_cases(y, predicted, task.family, judged.numbers, taken=taken, names=task.classes)
     scores = replace(
         scores,
         importance=importance,
@@ -75,7 +74,7 @@ def error_analysis(
         return replace(scores, sets=sets)  # nothing of `unlike`: they are the training rows
     unlike = model.unlike_encoded(test.inputs).to_numpy()
     scores = replace(scores, unlike=UnlikeRows(int(unlike.sum()), float(unlike.mean())))
-    if task.classes:
+    if task.classes and not task.traits.is_labels:
         scores = replace(scores, sets=figures_of_sets(model.inside_sets(predicted), y, NOMINAL, weights))
         if problem.asked.costs and not is_matrix(problem.asked.costs) and model.threshold != 0.5:
             scores = replace(scores, cost=_cost(runner, model, judged, y))
@@ -139,8 +138,7 @@ def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[Depend
 
 def _why(model: Model, judged: JudgedRows, worst: list[WorstCase]) -> list[list[tuple[str, float]]]:
     """The three columns that add most to the answer of each of the worst rows, where Captum is there to tell."""
-    table = isinstance(model.encoder, TableEncoder) and not model.encoder.words
-    if not (worst and table and has("captum") and len(model.encoder.places()) <= MOST_COLUMNS):
+    if not (worst and model.encoder.dense and has("captum") and len(model.encoder.places()) <= MOST_COLUMNS):
         return []
     indices = {int(row): place for place, row in enumerate(judged.numbers)}
     rows = [indices[one.row] for one in worst]
@@ -149,22 +147,3 @@ def _why(model: Model, judged: JudgedRows, worst: list[WorstCase]) -> list[list[
         [(predictions.columns[int(k)], float(row[k])) for k in np.argsort(-np.abs(row))[:3]]
         for row in predictions.shares
     ]
-
-
-def _labels(runner: Runner, test: Rows) -> dict[str, np.ndarray]:
-    """Values of the columns with few of them, as text."""
-    encoder = runner.problem.data.encoder
-    result: dict[str, np.ndarray] = {}
-    if not isinstance(encoder, TableEncoder):
-        return result
-    for k, name in enumerate(encoder.category_names):
-        levels = np.array(encoder.levels(name), dtype=object)
-        result[name] = levels[test.codes[:, k].numpy()].astype(str)
-    booleans = {column.name for column in encoder.columns if column.kind == "boolean"}
-    for i, name in enumerate(encoder.number_names):
-        if name in booleans:
-            values = test.numbers[:, i].numpy()
-            no, yes = encoder.truth_names(name)
-            words = np.where(np.isnan(values), "(missing)", np.where(values > 0, yes, no))
-            result[name] = words.astype(str)
-    return result

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from luthier.assess import NOMINAL, Coverage, Reliability, SetFigures, figures_of_sets, reliability, tempered
+from luthier.assess import NOMINAL, Coverage, Reliability, SetFigures, figures_of_sets, reliability
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.problem import Problem
 from luthier.recipe.runner import Runner
@@ -30,7 +30,7 @@ from luthier.statistics.bags import greedy_weights
 class Estimate:
     """Predictions [N, C] or [N] of open rows: of the `part` "open", all of them, or "validation" where no folds were
     trained in time. `taken` [N] are the classes that
-    are decided for, of values nothing."""
+    are decided for, [N, C] of labels, of values nothing."""
 
     part: str
     rows: Rows
@@ -54,12 +54,14 @@ def estimate(runner: Runner, model: Model, choice: Deliverable, bags: Sequence[B
         outputs = _by_other_folds(problem, choice, bags, folds) if choice.kind == "bags" else choice.held_out.numpy()
     fitted = _calibrated_by_other_folds(problem, model, outputs, rows, folds, part)
     prediction = np.empty(outputs.shape if model.task.classes else len(outputs))
-    taken, inside = np.zeros(len(rows), dtype=int), np.zeros(outputs.shape, dtype=bool)
+    taken = np.zeros(outputs.shape if model.task.traits.is_labels else len(rows), dtype=int)
+    inside = np.zeros(outputs.shape, dtype=bool)
     for fold, one in enumerate(fitted):
         own = folds == fold
         prediction[own] = answer_of(one, outputs[own])
         taken[own] = one.classes_of(prediction[own]) if model.task.classes else 0
-        inside[own] = _inside(one, outputs[own], prediction[own], rows, own)
+        if not model.task.traits.is_labels:
+            inside[own] = _inside(one, outputs[own], prediction[own], rows, own)
     return Estimate(part, rows, numbers, prediction, taken, *_figures(model, outputs, prediction, inside, rows))
 
 
@@ -67,7 +69,7 @@ def answer_of(model: Model, outputs: np.ndarray) -> np.ndarray:
     """What a model answers where its networks' mean output is this [N, C]."""
     if not model.task.is_classes:
         return np.asarray(model.transform.answer(model.transform.bounded(outputs[:, 0])))
-    return tempered(outputs, model.temperature)
+    return model.tempered(outputs)
 
 
 def _by_other_folds(problem: Problem, choice: Deliverable, bags: Sequence[Bag], folds: np.ndarray) -> np.ndarray:
@@ -117,4 +119,5 @@ def _figures(
         return Coverage(NOMINAL, covered, half_width=model.half_width), None
     after, before = (reliability(p, y, weights) for p in (prediction, outputs))
     calibration = replace(after, before=before.ece, temperature=model.temperature)
-    return calibration, figures_of_sets(inside, y, NOMINAL, weights)
+    of_labels = model.task.traits.is_labels
+    return calibration, None if of_labels else figures_of_sets(inside, y, NOMINAL, weights)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from luthier.engine import ModuleSpec, Settings, confirm, range_test
 from luthier.nets import Spec
@@ -12,7 +11,7 @@ from luthier.recipe.decisions.learning_rate import RULE_WORDS, RateEvidence, Sho
 from luthier.recipe.modality import modality_of
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
-from luthier.records import Said
+from luthier.records import JsonObject, Said
 from luthier.seeds import derive
 
 DEFAULT_RATES = {"sgd": 0.1, "adam": 3e-3}  # where the time for a range test is missing
@@ -49,7 +48,7 @@ def _range_test(
     network: Spec | None = None,
     batch_size: int | None = None,
     loss: str = "",
-) -> dict[str, Any]:
+) -> JsonObject:
     problem = runner.problem
     _, training, _ = problem.prepared(method)
     spec = network or modality_of(problem).bare_network(problem, method, runner.plan.width)
@@ -65,7 +64,7 @@ def _range_test(
     )
     seeds = [derive(problem.seed, "range", k) for k in range(runner.plan.range_seeds)]
     runner.tell("range", rule=rule)
-    tested = range_test(spec, training, settings, seeds=seeds, steps=steps)
+    tested = range_test(spec, training, settings, seeds=seeds)
     confirmed = confirm(tested.pick, spec, training, settings, seeds=seeds, steps=steps)
     measured = [entry for entry in confirmed if entry["loss"] is not None]
     best = min(measured, key=lambda entry: entry["loss"] or 0.0) if measured else confirmed[0]

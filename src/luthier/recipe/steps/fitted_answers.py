@@ -9,7 +9,7 @@ import numpy as np
 from luthier.assess import best_threshold, seen_by
 from luthier.data import Task
 from luthier.data.target_transform import TargetTransform
-from luthier.task import answer_from, chosen_answer, fitted_decision
+from luthier.task import answer_from, chosen_answer, fitted_decision, fitted_labels
 
 Answer = Callable[[np.ndarray], np.ndarray]  # outputs [N, C] to what the metric sees of them
 
@@ -27,6 +27,8 @@ def fit_answer(
         known = transform, outputs[:, 0], targets
         way_back = answer_from(*known, chosen_answer(metric, *known, weights), weights)
         return lambda some: np.asarray(way_back.answer(some[:, 0]))
+    if task.traits.is_labels:
+        return fitted_labels(metric, targets, outputs, weights).seen
     if task.family == "binary":
         threshold = best_threshold(metric, targets, outputs, weights, task=task)
         return lambda some: seen_by(metric, some, threshold)

@@ -21,7 +21,6 @@ from luthier.assess import (
     reliability,
     score,
     seen_before,
-    tempered,
 )
 from luthier.assess.baseline_process import of_quantile
 from luthier.assess.row_intervals import interval_figures
@@ -111,7 +110,7 @@ def _judged(runner: Runner, so_far: SoFar, setting: Setting) -> Said[Verdict]:
     history = history_at_opening(runner)
     test = yield from open_test(problem.data.sealed, purpose="to evaluate the frozen model, once")
     predictions = predict_part(model, test)
-    decides = model.threshold, model.decision
+    decides = model.threshold, model.decides
     deliverable = Predictions(_on_validation(runner, model, choice), predictions, *decides)
     singles = {  # networks of folds have learnt from validation rows: what others said of these stands in
         label: Predictions(
@@ -183,7 +182,7 @@ def _estimated(
     problem, judged = runner.problem, estimate(runner, model, choice, bags)
     ours = judged.prediction
     taken = judged.taken if problem.task.classes else None
-    deliverable = Predictions(ours[-len(problem.data.validation) :], ours, model.threshold, model.decision, taken)
+    deliverable = Predictions(ours[-len(problem.data.validation) :], ours, model.threshold, model.decides, taken)
     kind = problem.task.kind
     bags = [bag for bag in bags if judged.part == "open" and choice.has(bag)]
     alone = {bag.setting.label: answer_of(model, bag.outputs(kind).numpy()) for bag in bags}
@@ -257,7 +256,7 @@ def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> S
     if is_matrix(problem.asked.costs):
         yield from _explain_costs(runner, model, choice)
         return
-    if model.answer != "mean" or model.decision is not None:
+    if model.answer != "mean" or model.decision is not None or any(at != 0.5 for at in model.label_thresholds):
         yield from _explain_answer(runner, model, choice)
     if problem.asked.costs:
         yield from _explain_threshold(runner, model, choice)
@@ -270,11 +269,14 @@ def _explain_answer(runner: Runner, model: Model, choice: Deliverable) -> Said[N
     problem = runner.problem
     y, w, metric = own_scale(problem.task, problem.data.validation), weights_of(problem, folded=False), problem.metric
     usual = model.answering("mean") if model.residuals else replace(model, decision=None)
+    answer = model.answer if model.residuals else "classes"
+    if model.label_thresholds:
+        usual, answer = replace(model, label_thresholds=(0.5,) * len(model.label_thresholds)), "labels"
     values = [
         finite(score(metric, y, one.seen_by(metric, _on_validation(runner, one, choice)), w, task=problem.task))
         for one in (usual, model)
     ]
-    yield from decided(5, PredictionEvidence(metric, model.answer if model.residuals else "classes", *values))
+    yield from decided(5, PredictionEvidence(metric, answer, *values))
 
 
 def _explain_costs(runner: Runner, model: Model, choice: Deliverable) -> Said[None]:
@@ -331,9 +333,7 @@ def _on_validation(runner: Runner, model: Model, choice: Deliverable) -> np.ndar
     if choice.held_out is None:
         return predict_part(model, problem.data.validation)
     outputs = choice.held_out[-len(problem.data.validation) :].numpy()
-    if not model.task.is_classes:
-        return model.transform.answer(model.transform.bounded(outputs[:, 0]))
-    return tempered(outputs, model.temperature)
+    return answer_of(model, outputs)
 
 
 def _calibration(model: Model, test: Rows, told: np.ndarray) -> Reliability | Coverage:

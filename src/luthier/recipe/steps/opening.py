@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from luthier.assess import SealHistory
 from luthier.recipe.known_rows import keep_reading
 from luthier.recipe.runner import Runner
+from luthier.records import JsonObject
 
 
 def history_at_opening(runner: Runner) -> SealHistory:
@@ -15,7 +15,7 @@ def history_at_opening(runner: Runner) -> SealHistory:
     this reading."""
     record, before = runner.problem.data.record, int(runner.folder.facts().get("opened_before", 0))
 
-    def counted() -> dict[str, Any]:
+    def counted() -> JsonObject:
         history = runner.register.history(record, own=1)
         return replace(history, readings=max(history.readings, 1 + before)).to_json()
 

@@ -8,6 +8,8 @@ from functools import cached_property, partial
 
 import torch
 
+from luthier.assess import dependence, importance
+from luthier.assess.importance import REPEATS
 from luthier.engine import step_time
 from luthier.engine.devices import CPU
 from luthier.machine import threads
@@ -19,12 +21,15 @@ from luthier.recipe.plan import FINAL_SEEDS, FINISH_LONGER, Design, Plan, Traini
 from luthier.recipe.rounds import Means, can_be_crossed, design_of
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.recipe.steps.error_analysis import DEPENDENCES, MOST_COLUMNS
 from luthier.records import Entry, Said
 from luthier.seeds import derive
 
 THREADS = 1  # the second core belongs to the baselines' process; see docs/decisions/0002
 TIMED_MEMBERS, TIMED_BYTES = 32, 2**28  # networks that are timed, and what these may weigh
 EVALUATIONS = 4  # of the test part that the end takes: by several networks, and their mean
+LOOKED_AT, DEPENDENCE_VALUES = 10, 10  # networks that the end looks into, and values that it sets a column to
+MOST_FOR_LOOKS = 0.25  # of a budget, with all that the end takes
 THREADS_GAIN = {1: 1.0, 2: 1.4}  # by which blocks of a stack in threads are faster
 Timer = Callable[..., tuple[float, float]]
 
@@ -104,6 +109,15 @@ class _Timed:
         return self.taken[0]
 
     @property
+    def looks(self) -> float:
+        """Seconds in which the end asks a few networks for the answers that each column changes."""
+        used = sum(column.used for column in self.runner.problem.data.columns)
+        rows = REPEATS * importance.MOST_ROWS * (used if used <= MOST_COLUMNS else 0)
+        rows += min(used, DEPENDENCES) * DEPENDENCE_VALUES * dependence.MOST_ROWS
+        evaluated = self.members * len(self.runner.problem.data.validation)
+        return self.taken[1] * LOOKED_AT * rows / max(1, evaluated)
+
+    @property
     def unit(self) -> float:
         """Seconds that a unit of work takes in all threads."""
         modality = modality_of(self.runner.problem)
@@ -123,6 +137,8 @@ def _plan(runner: Runner, timer: Timer) -> Plan:
         unit, finish = timed[device].unit, finish_seconds(budget.seconds)
         if modality_of(problem).need_all_cores:
             finish += EVALUATIONS * timed[device].taken[1]
+        else:
+            finish += min(timed[device].looks, max(0.0, MOST_FOR_LOOKS * budget.seconds - finish))
         left = max(0.1, runner.budget_clock.left() - finish)
         step = timed[device].step * FINAL_SEEDS / timed[device].members
         plan = plan_without_design(size, TrainingBudget(left, None, finish, used), step).on(device)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from luthier.assess.row_intervals import with_prediction
-from luthier.data import Encoder, TableEncoder
+from luthier.data import Encoder
 from luthier.engine import Member, Schedule, Settings, train
 from luthier.engine.outcome import Outcome
 from luthier.nets import DenseNet, DenseSpec
@@ -61,7 +61,7 @@ class Residuals:
         residuals = model.transform.residuals(targets, averaged[:, 0])
         weights, units = weights_of(problem, folded), units_of(problem, folded)
         plain = cls(residuals, weights, units, folded, model.encoder)
-        if not isinstance(model.encoder, TableEncoder) or model.encoder.words:
+        if not model.encoder.dense:
             return plain
         part = problem.open_rows(method) if folded else problem.prepared(method)[2]
         steps = steps_of(len(part), part.numbers.shape[1], runner.budget_clock.budget)

@@ -11,6 +11,7 @@ import torch
 
 from luthier.assess import BaselineRun, measure
 from luthier.assess.baseline_process import of_quantile
+from luthier.assess.baselines import ValueBaselines
 from luthier.data import Task
 from luthier.messages import Message
 from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
@@ -147,11 +148,9 @@ def running_baselines(runner: Runner) -> Iterator[Any]:
     data, encoder = problem.data, problem.data.encoder
     words = (encoder.words, sum(text.length for text in encoder.texts), encoder.vector_width)
     BaselineRun.clear(runner.folder.path)
-    loss = baseline_loss(problem.metric)
-    place = runner.folder.path
-    run = BaselineRun(
-        data.training, data.validation, data.task, encoder.category_sizes, words, place, loss, problem.quantiles
-    )
+    values = ValueBaselines(baseline_loss(problem.metric), problem.quantiles)
+    place, sizes = runner.folder.path, encoder.category_sizes
+    run = BaselineRun(data.training, data.validation, data.task, sizes, words, place, values)
     try:
         yield Baselines(runner, run)
     finally:

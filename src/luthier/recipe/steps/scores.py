@@ -15,6 +15,7 @@ from luthier.assess import (
     Decision,
     Headline,
     JudgedBaseline,
+    LabelScore,
     PredictedPoints,
     Scores,
     SeedScore,
@@ -22,6 +23,7 @@ from luthier.assess import (
     TrialFacts,
     Units,
     best_threshold,
+    label_scores,
     measure,
     of_second,
     paired_difference,
@@ -40,7 +42,17 @@ from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.records import Measure
 from luthier.rows import Rows
-from luthier.task import answer_for, answer_from, cheapest, chosen_answer, fitted_decision, is_matrix, reported_metrics
+from luthier.task import (
+    LabelAnswer,
+    answer_for,
+    answer_from,
+    cheapest,
+    chosen_answer,
+    fitted_decision,
+    fitted_labels,
+    is_matrix,
+    reported_metrics,
+)
 from luthier.untrusted import read_json
 
 ESTIMATED = Message("estimated by rows that also chose it; nothing is sealed")
@@ -61,7 +73,7 @@ class Predictions:
     def seen_by(self, metric: str) -> Predictions:
         """The same as a metric is to see them: the classes that are decided for, where it looks at these."""
         if self.taken is not None and metric_named(metric).of_classes:
-            chosen = np.eye(self.test.shape[1])[self.taken]
+            chosen = self.taken if self.taken.ndim == 2 else np.eye(self.test.shape[1])[self.taken]
             return Predictions(chosen[-len(self.validation) :], chosen)
         way = self.threshold, self.decision
         return Predictions(seen_by(metric, self.validation, *way), seen_by(metric, self.test, *way))
@@ -142,7 +154,7 @@ def scores_of(
         for label, result in ((label, predicted.seen_by(metric)) for label, predicted in seeds)
     ]
     names = reported_metrics(problem.asked.metric, task.kind)
-    absent = absent_classes(task, testing.y)
+    absent, one_of = absent_classes(task, testing.y), bool(task.classes) and not task.traits.is_labels
     return Scores(
         metric=metric,
         positive=task.positive_name,
@@ -154,16 +166,25 @@ def scores_of(
         failed_baselines=dict(failed),
         absent=absent,
         sentence=_sentence(headline, rows, absent, WHERE.get(part, ESTIMATED)),
-        confusion=_confusion(testing, deliverable.seen_by("accuracy").test) if task.classes else None,
+        confusion=_confusion(testing, deliverable.seen_by("accuracy").test) if one_of else None,
+        labels=_by_label(testing, deliverable) if task.traits.is_labels else [],
         predicted=None if task.is_classes else _points(testing.y, deliverable.test),
         range_tests=_range_tests(runner),
         trials=_trials(runner),
     )
 
 
+def _by_label(testing: PartScores, deliverable: Predictions) -> list[LabelScore]:
+    decision = deliverable.decision
+    assert isinstance(decision, LabelAnswer)
+    taken = deliverable.seen_by("hamming loss").test
+    return label_scores(testing.task.classes, testing.y, taken, testing.weights, decision.thresholds)
+
+
 def absent_classes(task: Task, y: np.ndarray) -> list[str]:
     """The classes that no row of the test set has: no score says anything about them."""
-    return [name for label, name in enumerate(task.classes) if not (y == label).any()]
+    there = np.flatnonzero(y.any(0)) if task.traits.is_labels else np.unique(y)
+    return [name for place, name in enumerate(task.classes) if place not in there]
 
 
 def answered(runner: Runner, validating: PartScores, predicted: Predictions) -> Predictions:
@@ -172,6 +193,8 @@ def answered(runner: Runner, validating: PartScores, predicted: Predictions) -> 
     y, p, weights = validating.y, predicted.validation, validating.weights
     if problem.task.family == "binary":
         return replace(predicted, threshold=threshold_of(runner, validating, p))
+    if problem.task.traits.is_labels:
+        return replace(predicted, decision=fitted_labels(problem.metric, y, p, weights))
     if problem.task.classes and problem.asked.costs:
         return replace(predicted, decision=cheapest(problem.asked.costs, problem.task.classes))
     if problem.task.classes:

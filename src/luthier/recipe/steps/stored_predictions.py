@@ -15,11 +15,15 @@ from luthier.rows import Rows
 
 
 def write_stored_predictions(path: Path, test: Rows, rows: np.ndarray, predicted: np.ndarray, task: Task) -> None:
-    """Columns `row`, `true` (a class's number, or a value), `told_0`, ... (probabilities, or the value), `weight`."""
-    predictions = predicted.reshape(len(predicted), -1)
-    columns = {"row": rows, "true": own_scale(task, test)} | {
-        f"told_{k}": predictions[:, k] for k in range(predictions.shape[1])
-    }
+    """Columns `row`, `true` (a class's number, or a value), `told_0`, ... (probabilities, or the value), `weight`.
+
+    Of labels `true` is how many a row has, and `true_0`, ... are 1 for those."""
+    predictions, true = predicted.reshape(len(predicted), -1), own_scale(task, test)
+    truths = {"true": true}
+    if task.traits.is_labels:
+        truths = {"true": true.sum(1), **{f"true_{k}": one for k, one in enumerate(true.T)}}
+    told = {f"told_{k}": one for k, one in enumerate(predictions.T)}
+    columns = {"row": rows, **truths, **told}
     if test.weights is not None:
         columns["weight"] = test.weights.numpy()
     buffer = BytesIO()

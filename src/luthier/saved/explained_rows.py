@@ -1,0 +1,147 @@
+"""How a model explains its predictions, an object for each modality. N rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import polars as pl
+from torch import Tensor
+
+from luthier.assess import Profile
+from luthier.data import Encoder, TableEncoder, texts_of
+from luthier.errors import InputError
+from luthier.messages import Message
+from luthier.nets import Net
+from luthier.rows import Inputs
+from luthier.saved.blend import Blend
+from luthier.saved.explanation import (
+    PICTURES_AT_ONCE,
+    ROWS_AT_ONCE,
+    Settable,
+    explain_pictures,
+    explain_rows,
+    settable,
+    typical_row,
+)
+
+MOST_SHOWN = 5  # words of a row that spoke for its prediction
+
+
+class ExplainedModel(Protocol):
+    """What is asked of a model here; its encoder and its preprocessing are of the modality."""
+
+    @property
+    def encoder(self) -> Any: ...
+    @property
+    def preprocess(self) -> Any: ...
+    @property
+    def nets(self) -> tuple[Net, ...]: ...
+    @property
+    def blend(self) -> Blend: ...
+    @property
+    def profile(self) -> Profile | None: ...
+    def explain_encoded(self, inputs: Inputs) -> Any: ...
+    def explain_words(self, frame: Any) -> list[list[Any]]: ...
+
+
+class OtherRows:
+    """Rows of any modality: whole columns can be permuted, single predictions are not explained."""
+
+    at_once = ROWS_AT_ONCE
+
+    def columns(self, encoder: Encoder) -> tuple[str, ...]:
+        """The names of an explanation's shares; empty for those of pixels."""
+        return tuple(encoder.places())
+
+    def explained(self, model: ExplainedModel, rows: Inputs, told: Tensor) -> tuple[Tensor, ...]:
+        """Answers [N] of the classes `told`, or of the value, those of typical rows, and the shares between."""
+        raise InputError(
+            Message("models of {medium} cannot be explained", medium=Message(model.encoder.medium)),
+            expected="a model of a table without text, or of pictures",
+        )
+
+    def beside(
+        self, model: ExplainedModel, frame: pl.DataFrame, inputs: Inputs, impute_missing_columns: bool
+    ) -> Sequence[pl.Series]:
+        """The columns of an explanation that stand beside predictions."""
+        result = model.explain_encoded(inputs).to_frame()
+        return [result[name] for name in result.columns if name not in ("explained", "answer")]
+
+    def settable(self, model: ExplainedModel, column: str) -> Settable:
+        """Where a column lies, and values to set it to. InputError for one that cannot be set."""
+        return settable(model.encoder, model.profile, column)
+
+    def typical_row(self, model: ExplainedModel) -> dict[str, Any]:
+        """A row as a caller would send it."""
+        return typical_row(model.encoder, model.profile or Profile(0))
+
+
+class CellRows(OtherRows):
+    """Numbers and categories: what each column adds to a typical row's answer."""
+
+    def explained(self, model: ExplainedModel, rows: Inputs, told: Tensor) -> tuple[Tensor, ...]:
+        """By integrated gradients [N, columns]."""
+        return explain_rows(model.nets, model.blend, model.preprocess, model.encoder, model.profile, rows, told)
+
+
+class TextRows(OtherRows):
+    """Text, perhaps beside other cells: the words that matter most."""
+
+    def beside(
+        self, model: ExplainedModel, frame: pl.DataFrame, inputs: Inputs, impute_missing_columns: bool
+    ) -> Sequence[pl.Series]:
+        """One column of words."""
+        encoder: TableEncoder = model.encoder
+        whole = encoder.complete(frame, impute_missing_columns)
+        found = model.explain_words(whole.with_columns(texts_of(whole, encoder.columns)))
+        return [pl.Series("words", ["; ".join(map(str, row[:MOST_SHOWN])) for row in found], dtype=pl.String)]
+
+
+class MixedRows(OtherRows):
+    """Cells beside a picture."""
+
+    def settable(self, model: ExplainedModel, column: str) -> Settable:
+        """As a table's."""
+        if column == model.encoder.picture.name:
+            raise InputError(
+                Message("partial dependence is not defined for column '{column}'", column=column),
+                expected="a number, boolean or category",
+                received="picture",
+            )
+        return settable(model.encoder.table, model.profile, column)
+
+    def typical_row(self, model: ExplainedModel) -> dict[str, Any]:
+        """A table's, without a picture."""
+        return {**typical_row(model.encoder.table, model.profile or Profile(0)), model.encoder.picture.name: None}
+
+
+class PictureRows(OtherRows):
+    """Pictures: what each pixel adds to the answer for a flat picture."""
+
+    at_once = PICTURES_AT_ONCE
+
+    def columns(self, encoder: Encoder) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def explained(self, model: ExplainedModel, rows: Inputs, told: Tensor) -> tuple[Tensor, ...]:
+        """By integrated gradients [N, H, W]."""
+        return explain_pictures(model.nets, model.blend, rows["pixels"], told)
+
+    def typical_row(self, model: ExplainedModel) -> dict[str, Any]:
+        """None: no picture is typical."""
+        return {}
+
+
+MEDIA: dict[str, OtherRows] = {
+    "table": CellRows(),
+    "text": TextRows(),
+    "pictures": PictureRows(),
+    "mixed rows": MixedRows(),
+}
+
+
+def medium_of(encoder: Encoder) -> OtherRows:
+    """How a model of such rows explains its predictions; rows that are numbers and categories as a table does."""
+    return MEDIA.get(encoder.medium) or (CellRows() if encoder.dense else OtherRows())
