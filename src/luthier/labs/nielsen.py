@@ -71,13 +71,9 @@ def first_weights(bench: Bench) -> None:
             why=why,
         )
         ahead, left = (float((better[:, k] - large_[:, k]).mean()) for k in (0, -1))
-<<<<<<< HEAD
-        lead = f"{ahead:.2f} points, then {left:.2f}"
-        bench.holds(f"at the end most of the lead is gone, {hidden} hidden", left < ahead / 2, lead, why=why)
-=======
         lead = Message("{ahead:.2f} points, then {left:.2f}", ahead=ahead, left=left)
-        bench.holds("at the end most of the lead is gone", left < ahead / 2, lead, why=why)
->>>>>>> main
+        gone = Message("at the end most of the lead is gone, {hidden} hidden", hidden=hidden)
+        bench.holds(gone, left < ahead / 2, lead, why=why)
         if data.is_mnist and not bench.quick:
             for curve, printed, name in zip(curves, PRINTED[hidden], ("large", "better"), strict=True):
                 bench.number(
