@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 import luthier
 from luthier.errors import InputError
-from luthier.nets import DenseSpec
 
 ROWS, LEVELS = 120, 4
 
@@ -86,7 +85,6 @@ def test_a_rate_is_found_and_searched(data: tuple[dict[str, np.ndarray], np.ndar
     ("module", "change", "said"),
     [
         (lambda: nn.Linear(3, 2), {}, r"takes = \('numbers', 'codes'\)"),
-        (lambda: DenseSpec(3, (2,), 2), {}, "several inputs"),
         (Mixed, {"codes": np.zeros((5, 1), dtype=int)}, r"5 of X\['codes'\]"),
         (Mixed, {"numbers": np.full((ROWS, 3), np.nan)}, r"X\['numbers'\] of data has values that are not finite"),
         (Mixed, {"codes": np.zeros(ROWS, dtype=int)}, r"X\['codes'\] of shape \[N, ...\]"),

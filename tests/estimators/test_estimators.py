@@ -180,23 +180,25 @@ def test_a_row_is_predicted_alike_by_itself_and_among_others() -> None:
 
 
 def test_groups_learn_together_or_validate_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[np.ndarray, np.ndarray]] = []
+    seen: list[tuple[Any, np.ndarray, np.ndarray, np.ndarray]] = []
     real = LuthierClassifier._parts
 
-    def watched(*args: Any) -> tuple[np.ndarray, np.ndarray]:
-        seen.append(real(*args))
-        return seen[-1]
+    def watched(self: Any, rows: Any, classes: Any, rng: Any) -> tuple[np.ndarray, np.ndarray]:
+        parts = real(self, rows, classes, rng)
+        seen.append((rows.groups, classes, *parts))
+        return parts
 
     monkeypatch.setattr(LuthierClassifier, "_parts", watched)
     rng = np.random.default_rng(0)
     groups, X = rng.integers(0, 40, 300), rng.normal(size=(300, 2))
     y = np.where(X[:, 0] > 1.9, "rare", "usual")
     LuthierClassifier(max_epochs=1, seeds=1).fit(X, y, groups=groups)
-    training, validation = seen[0]
-    assert not set(groups[training]) & set(groups[validation])
+    own, classes, training, validation = seen[0]  # rows come in the order of their values
+    assert sorted(own) == sorted(groups)
+    assert not set(own[training]) & set(own[validation])
     assert sorted([*training, *validation]) == list(range(300))
     assert 0.1 < len(validation) / 300 < 0.3
-    assert set(y[training]) == {"rare", "usual"}
+    assert len(set(classes[training])) == 2
     with pytest.raises(ValueError, match="groups has 299 values"):
         LuthierClassifier().fit(X, y, groups=groups[1:])
 

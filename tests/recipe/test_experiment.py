@@ -100,7 +100,9 @@ def test_every_choice_follows_from_its_evidence_and_has_words(result: luthier.Re
 def test_the_deliverable_is_whole_bags_that_together_learnt_from_every_open_row(result: luthier.Result) -> None:
     (bags,) = decisions(result.ledger, "bags")
     model = luthier.load(result.path)
-    assert len(model.nets) == 5 * bags["choice"]
+    bags_used, rest = divmod(len(model.nets), 5)
+    assert rest == 0
+    assert 1 <= bags_used <= bags["choice"]  # at most so many: a round may take again what was taken
     assert sum(model.weights) == pytest.approx(1)
 
 

@@ -229,7 +229,7 @@ def test_the_metric_decides_what_is_delivered_and_where_the_line_is(tmp_path: Pa
 
 @pytest.mark.parametrize(
     "options",
-    [{"metric": 3}, {"group": 5}, {"seed": "x"}, {"columns": {"a": 1}}, {"columns": "a=number"}, {"target": ["y"]}],
+    [{"metric": 3}, {"group": 5}, {"seed": "x"}, {"columns": {"a": 1}}, {"columns": "a=number"}, {"target": {"a": 1}}],
 )
 def test_options_of_another_type_are_refused_in_words_of_ours(options: dict[str, Any]) -> None:
     frame = pl.DataFrame({"a": range(60), "y": [0, 1, 1] * 20})

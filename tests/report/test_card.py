@@ -47,6 +47,7 @@ def test_every_kind_of_target_has_a_card(run: luthier.Result, tmp_path: Path, ki
     facts["task"]["kind"] = kind
     (copy / "run.json").write_text(json.dumps(facts))
     said = {"regression": "a value", "binary": "one of two classes", "multiclass": "one of 2 classes"}
+    said["labels"] = "any number of 2 labels"
     assert f"predicts `{AWKWARD_IN_A_CELL}`, {said[KINDS[kind].family]}" in model_card(copy)
 
 

@@ -15,6 +15,7 @@ import pytest
 from tests.browsing import drawn, elsewhere
 
 import luthier
+from luthier.assess.judgement import Confusion
 from luthier.recipe.steps.error_analysis import _changed_most
 from luthier.report import figures
 from luthier.runs.screen import SilentScreen
@@ -181,7 +182,7 @@ def test_it_prints(browser: Any, wine: luthier.Result) -> None:
 def test_of_very_many_classes_those_with_the_most_mistakes_are_drawn() -> None:
     matrix = np.diag(np.full(200, 6))
     matrix[150, 20], matrix[20, 150] = 2, 4  # class 150: 2 of 8 rows are taken for class 20
-    confusion = {"matrix": matrix.tolist(), "labels": [f"c{place}" for place in range(200)]}
+    confusion = Confusion(matrix=matrix.tolist(), labels=[f"c{place}" for place in range(200)])
     shown = figures.draw_confusion(confusion).data[0]
     assert np.shape(shown.z) == (60, 60)
     assert {"c20", "c150"} <= set(shown.x)

@@ -187,7 +187,7 @@ def _suited_to(
 ) -> tuple[Rows, Rows | None, str | Loss | Criterion, torch.dtype]:
     """Both parts as a network takes them, the loss that is meant, and the type that the network computes in."""
     dtype = torch.float32 if isinstance(spec, DenseSpec) else spec.dtype
-    kinds = dict.fromkeys(part.inputs, dtype)
+    kinds = numbers_in(dtype, part.inputs)
     if isinstance(spec, DenseSpec) or spec.chain is not None:
         chosen = loss_for(part.targets, loss, flat=True)
     else:
@@ -258,6 +258,11 @@ def _layout_of(checkpoint: Path | None, *, in_pieces: bool) -> str | None:
     return next((str(saved.facts["layout"]) for saved in result if saved is not None), None)
 
 
+def numbers_in(dtype: torch.dtype, inputs: Inputs) -> dict[str, torch.dtype]:
+    """The types of a dense network's inputs: numbers in its own, even where they came whole; the others as they are."""
+    return {name: dtype if name == "numbers" else value.dtype for name, value in inputs.items()}
+
+
 def suited(part: Rows, kinds: Mapping[str, torch.dtype], loss: str | Loss | Criterion, dtype: torch.dtype) -> Rows:
     """A part as networks of this type and a loss take it, its inputs of these kinds."""
     return cast(replace(part, inputs=part.inputs.cast(kinds), targets=targets_for(loss, part.targets)), dtype)
@@ -304,7 +309,7 @@ def known_spec(spec: DenseSpec | DeferredSpec, part: Rows, loss: AnyLoss | None 
     outputs = spec.outputs or outputs_for(known, part.targets)
     if shared := shared_outputs(known, outputs):
         spec = replace(spec, options={"constant_outputs": shared, **spec.options})
-    return spec.known(inputs=part.inputs.only.flatten(1).shape[1], outputs=outputs)
+    return spec.known(inputs=part.numbers.flatten(1).shape[1], outputs=outputs)
 
 
 def _check_settings(given: Mapping[str, Any]) -> None:
@@ -387,7 +392,7 @@ def _flattened(spec: DenseSpec | ModuleSpec, part: Rows) -> Rows:
     dense = isinstance(spec, DenseSpec) or spec.layout == "stacked"
     if not dense:
         return part
-    features = part.inputs.only.flatten(1)
+    features = (part.numbers if isinstance(spec, DenseSpec) else part.inputs.only).flatten(1)
     wanted = spec.inputs if isinstance(spec, DenseSpec) else spec.chain.spec.inputs if spec.chain else 0
     if features.shape[1] != wanted:
         raise InputError(
@@ -395,4 +400,7 @@ def _flattened(spec: DenseSpec | ModuleSpec, part: Rows) -> Rows:
             expected=f"rows of {wanted} numbers, as many as the network has inputs",
             received=f"rows of {features.shape[1]}",
         )
-    return replace(part, inputs=Inputs(numbers=features if features.is_floating_point() else features.float()))
+    numbers = features if features.is_floating_point() else features.float()
+    if isinstance(spec, DenseSpec):
+        return part.with_inputs(numbers=numbers)
+    return replace(part, inputs=Inputs(numbers=numbers))

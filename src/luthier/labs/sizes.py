@@ -176,13 +176,13 @@ def _law(bench: Bench, data: Digits, reach: list[int], nets: np.ndarray, machine
         slope = float(np.polyfit(rows, np.log(100 - machines["auto"][far]), 1)[0])
         bench.number("exponent of the SVM's", -0.31, slope, 0.06)
     law = fit_power_law([reach[k] for k in far[:-1]], [float(100 - nets[k].mean()) for k in far[:-1]])
-    told, came = law.at(reach[far[-1]]), float(100 - nets[far[-1]].mean())
+    predicted, came = law.at(reach[far[-1]]), float(100 - nets[far[-1]].mean())
     bench.note(
         Message(
-            "the law of the smaller sizes predicts {told:.1f} % errors at {reach:,}; "
+            "the law of the smaller sizes predicts {predicted:.1f} % errors at {reach:,}; "
             "{came:.1f} % were measured: it does not predict the errors that more data "
             "cannot remove",
-            told=told,
+            predicted=predicted,
             reach=reach[far[-1]],
             came=came,
         )

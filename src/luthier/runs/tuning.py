@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import nn
 from typing_extensions import Unpack
 
 from luthier.engine import part_of
-from luthier.engine.api import alike, known_spec, suited
+from luthier.engine.api import alike, known_spec, numbers_in, suited
 from luthier.errors import InputError
 from luthier.machine import torch_settings
 from luthier.messages import Message
@@ -22,7 +21,7 @@ from luthier.nets.spec import DeferredSpec
 from luthier.objective import AnyLoss, has_gaps, loss_for
 from luthier.request import Config, SearchConfig
 from luthier.request_types import SearchConfigOptions
-from luthier.rows import Inputs, Rows
+from luthier.rows import Rows
 from luthier.runs.search_screen import SearchScreen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
@@ -96,7 +95,7 @@ def tune(
     if isinstance(build, DenseSpec | DeferredSpec):
         searched = space_from(space, taken=REGISTRY)
         chosen = loss_for(training.targets, loss, flat=True)
-        kinds = dict.fromkeys(training.inputs, torch.float32)
+        kinds = numbers_in(torch.float32, training.inputs)
         training, held_out = (suited(part, kinds, chosen, torch.float32) for part in (training, held_out))
         networks = DenseNetworks(
             _flat(training), _flat(held_out), chosen, known_spec(build, training, chosen), seed=seed
@@ -158,7 +157,7 @@ def _parts(training: Rows, validation: Rows | None, seed: int) -> tuple[Rows, Ro
 
 
 def _flat(part: Rows) -> Rows:
-    return replace(part, inputs=Inputs(numbers=part.inputs.only.flatten(1)))
+    return part.with_inputs(numbers=part.numbers.flatten(1))
 
 
 def _fingerprint(*parts: Rows) -> str:
