@@ -27,10 +27,11 @@ def test_with_little_memory_the_numbers_are_the_same(tmp_path: Path) -> None:
     assert decided["little"] == decided["plenty"]
     assert runs["little"].scores["headline"] == runs["plenty"].scores["headline"]
     curves = [run.history.sort("population", "step", "member") for run in runs.values()]
-    # Products of other sizes round otherwise, and a rounding may leave a question open that is then asked again.
-    both = set.intersection(*(set(curve["population"]) for curve in curves))
-    assert len(both) >= 5
-    assert_frame_equal(*(c.filter(pl.col("population").is_in(both)) for c in curves), rel_tol=1e-4, abs_tol=1e-5)
+    # Products of other sizes round otherwise, and of settings that are as good, later rounds may then draw others.
+    first = pl.col("population").str.contains("^train-(reference|screen)")
+    left, right = (curve.filter(first) for curve in curves)
+    assert left.height >= 40
+    assert_frame_equal(left, right, rel_tol=1e-4, abs_tol=1e-5)
     again = luthier.rerun(runs["little"].path / "recipe.toml", run=tmp_path / "again", screen=SilentScreen())
     assert again is not None
     assert again.scores["headline"] == runs["little"].scores["headline"]
