@@ -88,7 +88,7 @@ def test_a_parquet_file_whose_pages_hold_more_than_its_rows(page: bytes, tmp_pat
 
 
 def test_a_column_of_lists() -> None:
-    assert "column 'a' holds list" in message(read_source, pl.DataFrame({"a": [[1], [2]], "b": [1, 2]}))
+    assert "column 'a' holds list" in message(read_source, pl.DataFrame({"a": [[0.5], [2.5]], "b": [1, 2]}))
 
 
 def test_an_unknown_target_offers_the_nearest_name() -> None:

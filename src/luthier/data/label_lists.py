@@ -23,12 +23,18 @@ _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
 
 def without_lists(frame: pl.DataFrame) -> pl.DataFrame:
-    """A frame whose lists of text or numbers are text, as in a CSV. InputError for a separator inside of a label.
+    """A frame whose lists of text or whole numbers are text, as in a CSV; lists of other numbers are not labels.
+
+    InputError for a separator inside of a label.
 
     >>> without_lists(pl.DataFrame({"tags": [["a", "b"], [], None]}))["tags"].to_list()
     ['a;b', '[]', None]
     """
-    lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List) and not kind.inner.is_nested()]
+    lists = [
+        name
+        for name, kind in frame.schema.items()
+        if isinstance(kind, pl.List) and not (kind.inner.is_nested() or kind.inner.is_float())
+    ]
     return frame.with_columns(_as_text(frame[name]) for name in lists) if lists else frame
 
 

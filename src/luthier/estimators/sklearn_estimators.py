@@ -271,7 +271,7 @@ class LuthierClassifier(ClassifierMixin, _Luthier):  # type: ignore[misc]
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
-    >>> LuthierClassifier(max_epochs=20).fit(X, y).score(X, y) > 0.9
+    >>> LuthierClassifier(max_epochs=50).fit(X, y).score(X, y) > 0.9
     True
     """
 
