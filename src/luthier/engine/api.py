@@ -19,7 +19,7 @@ from luthier.engine.checkpoint import FileCheckpoint
 from luthier.engine.devices import AUTO, CPU
 from luthier.engine.distributed import run_distributed
 from luthier.engine.layouts import choose
-from luthier.engine.loaders import loss_taken, part_of, types_taken
+from luthier.engine.loaders import loss_taken, numbers_in, part_of, types_taken
 from luthier.engine.member import Member
 from luthier.engine.member_shares import train_shares
 from luthier.engine.module_spec import ModuleSpec
@@ -258,11 +258,6 @@ def _layout_of(checkpoint: Path | None, *, in_pieces: bool) -> str | None:
     return next((str(saved.facts["layout"]) for saved in result if saved is not None), None)
 
 
-def numbers_in(dtype: torch.dtype, inputs: Inputs) -> dict[str, torch.dtype]:
-    """The types of a dense network's inputs: numbers in its own, even where they came whole; the others as they are."""
-    return {name: dtype if name == "numbers" else value.dtype for name, value in inputs.items()}
-
-
 def suited(part: Rows, kinds: Mapping[str, torch.dtype], loss: str | Loss | Criterion, dtype: torch.dtype) -> Rows:
     """A part as networks of this type and a loss take it, its inputs of these kinds."""
     return cast(replace(part, inputs=part.inputs.cast(kinds), targets=targets_for(loss, part.targets)), dtype)
@@ -401,6 +396,5 @@ def _flattened(spec: DenseSpec | ModuleSpec, part: Rows) -> Rows:
             received=f"rows of {features.shape[1]}",
         )
     numbers = features if features.is_floating_point() else features.float()
-    if isinstance(spec, DenseSpec):
-        return part.with_inputs(numbers=numbers)
-    return replace(part, inputs=Inputs(numbers=numbers))
+    own = part.inputs if isinstance(spec, DenseSpec) else Inputs()
+    return replace(part, inputs=own.replaced(numbers=numbers))

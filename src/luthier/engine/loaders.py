@@ -272,6 +272,11 @@ def types_taken(module: nn.Module, inputs: Inputs, dtype: torch.dtype) -> dict[s
     return {name: dtype if value.is_floating_point() else value.dtype for name, value in inputs.items()}
 
 
+def numbers_in(dtype: torch.dtype, inputs: Inputs) -> dict[str, torch.dtype]:
+    """The types of a dense network's inputs: numbers in its own, even where they came whole; the others as they are."""
+    return {name: dtype if name == "numbers" else value.dtype for name, value in inputs.items()}
+
+
 def answer_of(module: nn.Module, x: Any) -> Any:
     """What a module answers: called with what it takes of several inputs, or with x as it is."""
     return module(*arguments(module, x)) if isinstance(x, Inputs) else module(x)

@@ -12,7 +12,8 @@ from torch import nn
 from typing_extensions import Unpack
 
 from luthier.engine import part_of
-from luthier.engine.api import alike, known_spec, numbers_in, suited
+from luthier.engine.api import alike, known_spec, suited
+from luthier.engine.loaders import numbers_in
 from luthier.errors import InputError
 from luthier.machine import torch_settings
 from luthier.messages import Message
