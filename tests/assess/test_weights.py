@@ -43,6 +43,7 @@ WEIGHTS = COPIES / COPIES.mean()  # mean 1, as a run scales them
 Y = {2: RNG.integers(0, 2, N), 3: RNG.integers(0, 3, N)}
 P = {k: RNG.dirichlet(np.ones(k), N) for k in (2, 3)}
 VALUES, GUESSES = RNG.normal(size=N), RNG.normal(size=N)
+HAS, SHARES = RNG.integers(0, 2, (N, 4)), RNG.random((N, 4))  # labels of rows
 
 
 def close(weighed: Any, doubled: Any) -> None:
@@ -72,6 +73,8 @@ def test_score(name: str) -> None:
         if "regression" in kinds
         else [(Y[k], P[k]) for k in (2, 3) if k == 2 or len(kinds) > 1]
     )
+    if "labels" in kinds:
+        cases = [*(cases if len(kinds) > 1 else []), (HAS, SHARES)]
     for y, prediction in cases:
         close(score(name, y, prediction, WEIGHTS), score(name, y[TWICE], prediction[TWICE]))
         weighed, doubled = (
