@@ -17,6 +17,7 @@ from luthier.messages import Message
 from luthier.nets import Augment
 from luthier.optimise import Schedule
 from luthier.rows import Rows
+from luthier.statistics.paired import of_mean
 
 AFFINE = (("rotation", 10.0), ("shift", 0.04), ("skew", 10.0))
 ELASTIC = (("elastic", 1.0), *AFFINE)
@@ -87,8 +88,7 @@ def expansion(bench: Bench) -> None:
         for name, chosen in (("none", ()), ("affine", AFFINE), ("elastic", ELASTIC))
     }
     message = ", ".join(
-        f"{name} {values.mean():.2f} ± {1.96 * values.std(ddof=1) / len(values) ** 0.5:.2f} %"
-        for name, values in result.items()
+        f"{name} {values.mean():.2f} ± {of_mean(values).half_width():.2f} %" for name, values in result.items()
     )
     bench.holds("changed pictures help", result["affine"].mean() > result["none"].mean(), message)
     bench.holds(

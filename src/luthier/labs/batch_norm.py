@@ -19,6 +19,7 @@ from luthier.nets.dense import DenseNet
 from luthier.objective import LOSSES
 from luthier.optimise import RULES
 from luthier.rows import Rows
+from luthier.statistics.paired import of_mean
 
 BATCH, UNITS = 64, 6
 
@@ -288,7 +289,7 @@ def regulariser(bench: Bench) -> None:
             Message(
                 "by {narrower:.2f} ± {narrower_2:.2f}",
                 narrower=narrower[size].mean(),
-                narrower_2=1.96 * narrower[size].std(ddof=1) / len(narrower[size]) ** 0.5,
+                narrower_2=of_mean(narrower[size]).half_width(),
             ),
         )
     means = [float(row.mean()) for row in narrower.values()]

@@ -16,6 +16,7 @@ from luthier.labs.mnist import digits, members, some
 from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs, Rows
+from luthier.statistics.paired import of_mean
 
 BATCH = 32
 
@@ -194,14 +195,14 @@ def with_penalty(bench: Bench) -> None:
         _, held_out, result = _learnt(bench, (p,), seeds, l2)
         hits = (result[p].logits(held_out.numbers).argmax(-1) == held_out.targets).double().mean(1)
         kinds[name] = 100 * hits.numpy()
-    message = ", ".join(
-        f"{name} {row.mean():.1f} ± {row.std(ddof=1) / len(row) ** 0.5:.1f} %" for name, row in kinds.items()
-    )
+    message = ", ".join(f"{name} {row.mean():.1f} ± {of_mean(row).half_width():.1f} %" for name, row in kinds.items())
     bench.holds("dropout beats neither", kinds["dropout"].mean() > kinds["neither"].mean(), message)
     gap = kinds["both"] - kinds["dropout"]
     error = gap.std(ddof=1) / len(gap) ** 0.5
     bench.holds(
-        "and L2 with dropout does no harm", gap.mean() > -2 * error - 0.2, f"{gap.mean():+.2f} ± {1.96 * error:.2f}"
+        "and L2 with dropout does no harm",
+        gap.mean() > -2 * error - 0.2,
+        f"{gap.mean():+.2f} ± {of_mean(gap).half_width():.2f}",
     )
     if data.is_mnist:
         bench.note("the literature's 98.4 and 98.7 % are of 60,000 pictures and larger networks")

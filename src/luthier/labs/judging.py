@@ -16,6 +16,7 @@ from luthier.labs.lab import Bench, Lab
 from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.search.sensitivity import variance_shares
+from luthier.statistics.paired import of_mean
 
 WIDTHS, BATCHES = (8, 32, 128), (16, 64)
 
@@ -135,7 +136,7 @@ def optimism(bench: Bench) -> None:
     drop = 100 * np.array(drops)
     bench.holds(
         "the best on validation rows is less good on test rows",
-        bool(drop.mean() > 1.96 * drop.std() / len(drop) ** 0.5 and drop.mean() > 0.5),
+        bool(drop.mean() > of_mean(drop).half_width() and drop.mean() > 0.5),
         Message("{drop:.1f} points less, best of {count} on 100 rows", drop=drop.mean(), count=count),
     )
     curve = 100 * np.array(bests).mean(0)

@@ -6,7 +6,6 @@ verdict follows from both.
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import time
@@ -23,6 +22,7 @@ import plotly.graph_objects as go
 from luthier.citations import cited
 from luthier.messages import Message, as_message, joined
 from luthier.records import JsonObject
+from luthier.statistics.paired import of_mean
 
 HOLDS, FAILS = "reproduced", "not reproduced"
 ANOTHER = "another number"
@@ -105,7 +105,7 @@ class Bench:
         assert (between is None) == (not why), "a miss that is explained is held to a range"
         values = np.atleast_1d(np.asarray(measured, dtype=float))
         mean = float(values.mean())
-        half = 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+        half = of_mean(values).half_width() if len(values) > 1 else 0.0
         close = abs(mean - expected) <= within
         explained = not close and between is not None and between[0] <= mean <= between[1]
         verdict = HOLDS if close else FAILS if not explained else REFUTED if refuted else ANOTHER

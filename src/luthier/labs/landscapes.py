@@ -10,6 +10,7 @@ from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.labs.lab import Bench, Lab
 from luthier.messages import Message
 from luthier.optimise import Schedule
+from luthier.statistics.paired import of_mean
 
 START = (-7.0, 2.0)
 COLOURS = (BLUE, ORANGE, GREEN, GREY, "#CC79A7", "#56B4E9", "#E69F00")
@@ -256,7 +257,7 @@ def decay(bench: Bench) -> None:
                 heights.append(float(x[0] ** 2 / 2))
             row.append(float(np.mean(heights[-200:])))
     gain = np.array(ends["constant"]) - np.array(ends["decayed"])
-    half = 1.96 * gain.std(ddof=1) / np.sqrt(len(gain))
+    half = of_mean(gain).half_width()
     bench.holds(
         "near the minimum a decaying rate ends lower",
         bool(gain.mean() > half),

@@ -26,6 +26,7 @@ from luthier.labs.lab import DOCUMENT, ORIGINAL, Bench, Lab
 from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs, Rows
+from luthier.statistics.paired import of_mean
 
 BATCH, FIRST = 10, 1000
 MISSING = "MNIST is not here (LUTHIER_DATA), so scikit-learn's digits take its place"
@@ -128,7 +129,7 @@ def costs(bench: Bench) -> None:
     bench.holds(
         "the difference between the costs is smaller than the spread over seeds",
         abs(gap.mean()) < max(0.6, 3 * error),
-        Message("{gap:+.2f} ± {error:.2f} points", gap=gap.mean(), error=1.96 * error),
+        Message("{gap:+.2f} ± {error:.2f} points", gap=gap.mean(), error=of_mean(gap).half_width()),
     )
 
 

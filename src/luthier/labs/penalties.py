@@ -16,6 +16,7 @@ from luthier.labs.mnist import BATCH, Digits, digits, learn, members, some
 from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs, Rows
+from luthier.statistics.paired import of_mean
 
 KINDS = {"none": GREY, "L2": BLUE, "L1": ORANGE}
 ROWS = 100
@@ -242,7 +243,7 @@ def steadier(bench: Bench) -> None:
     bench.holds(
         "penalising biases too changes little",
         abs(gap.mean()) < max(0.5, 2 * error),
-        Message("{gap:+.2f} ± {error:.2f} points", gap=gap.mean(), error=1.96 * error),
+        Message("{gap:+.2f} ± {error:.2f} points", gap=gap.mean(), error=of_mean(gap).half_width()),
     )
     spread = right[:2].std(1, ddof=1)
     bench.holds(

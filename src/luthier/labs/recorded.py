@@ -1,8 +1,9 @@
 """What every lab came to when it was last run in full: kept beside the labs, and compared with each new run.
 
 A number may differ from the recorded one by its tolerance. Rounding is another on another machine, and over a
-training it grows until the network is another draw; so a mean over seeds may lie three half-widths of its interval
-away, and no number has to lie nearer than the claim itself asks for. A claim without a number is held to its verdict.
+training it grows until the network is another draw; so a mean over seeds may lie two half-widths of its interval
+away, 1.4 of which are the luck of two draws, and no number has to lie nearer than the claim itself asks for. A claim
+without a number is held to its verdict.
 
 python -m luthier.labs.recorded [NAME ...]     runs labs in full, all of them or those named, and records them anew
 """
@@ -10,6 +11,7 @@ python -m luthier.labs.recorded [NAME ...]     runs labs in full, all of them or
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +30,7 @@ from luthier.labs.lab import Lab, LabOutcome, MeasuredFigure, mnist_is_there, ru
 from luthier.machine import processor
 
 FILE = Path(__file__).with_name("recorded.jsonl")
-HALF_WIDTHS = 3
+HALF_WIDTHS = 2
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class RecordedFigure:
 
 @dataclass(frozen=True)
 class RecordedLab:
-    """A lab's last full run: when, where, with which versions, how long, and every figure."""
+    """A lab's last full run: when, where, with which versions, its seconds of a processor, and every figure."""
 
     lab: str
     date: str
@@ -144,11 +146,19 @@ def _main(names: Sequence[str]) -> Iterator[str]:
     if not mnist_is_there():
         yield "labs are recorded where MNIST is: set LUTHIER_DATA to a folder with mnist/"
         return
+    torch.set_num_threads(1)  # as `make labs` runs them
     for lab in map(lab_named, names or all_labs()):
+        began = _processor_seconds()
         outcome = run_lab(lab, quick=False)
+        outcome = replace(outcome, seconds=_processor_seconds() - began)  # neighbours do not lengthen these
         differences = recorded()[lab.name].differences(outcome) if lab.name in recorded() else []
         yield f"{lab.name}: {outcome.seconds:.0f} s" + "".join(f"\n  {line}" for line in differences)
         record([outcome])
+
+
+def _processor_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
 
 
 if __name__ == "__main__":

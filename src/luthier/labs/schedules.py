@@ -15,6 +15,7 @@ from luthier.messages import Message
 from luthier.nets import DenseSpec
 from luthier.optimise import Schedule
 from luthier.rows import Inputs, Rows
+from luthier.statistics.paired import of_mean
 
 STEPS = 40
 
@@ -112,7 +113,7 @@ def trainings(bench: Bench) -> None:
     }
     bench.holds(
         "a decaying rate fits the training set better than a constant one that is too large",
-        all(gain.mean() > 1.96 * gain.std(ddof=1) / len(gain) ** 0.5 for gain in gains.values()),
+        all(gain.mean() > of_mean(gain).half_width() for gain in gains.values()),
         ", ".join(f"{name} {row.mean():.2g}" for name, row in ends.items()),
     )
     figure = empty_figure("epoch", "training loss").update_yaxes(type="log")

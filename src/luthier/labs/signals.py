@@ -17,6 +17,7 @@ from luthier.nets import AugmentSignals
 from luthier.optimise import Schedule
 from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
+from luthier.statistics.paired import of_mean
 
 LENGTH, TRAINED, HEARD, BATCH = 128, 48, 400, 16
 TONES = ((4, 4), (4, 8), (8, 4), (8, 8))  # periods of the first half and of the second, by class
@@ -92,7 +93,7 @@ def changes(bench: Bench) -> None:
 def _above(found: Mapping[str, np.ndarray], one: str, other: str) -> tuple[bool, str]:
     """Whether one lies above another over seeds, with the gain."""
     gain = found[one] - found[other]
-    half = 1.96 * gain.std(ddof=1) / len(gain) ** 0.5
+    half = of_mean(gain).half_width()
     return bool(
         gain.mean() > half
     ), f"{one} {found[one].mean():.1f} %, gain over {other} {gain.mean():.1f} ± {half:.1f}"
