@@ -1,4 +1,4 @@
-"""For the site: a page that exists in both languages names the other one, and a Chinese page says that it is Chinese."""
+"""For the site: a page of both languages names the other one, and a Chinese page says that it is Chinese."""
 
 from __future__ import annotations
 

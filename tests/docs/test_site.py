@@ -121,5 +121,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     english, chinese = (
         (tmp_path / "site" / "how-to" / name / "index.html").read_text() for name in ("monitor", "monitor.zh")
     )
-    assert '<html lang="en"' in english and '<a href="../monitor.zh/">中文</a>' in english
-    assert '<html lang="zh"' in chinese and '<a href="../monitor/">English</a>' in chinese
+    assert '<html lang="en"' in english
+    assert '<a href="../monitor.zh/">中文</a>' in english
+    assert '<html lang="zh"' in chinese
+    assert '<a href="../monitor/">English</a>' in chinese
