@@ -55,6 +55,14 @@ def test_other_batches_get_as_many_epochs() -> None:
     assert Stage(steps=100).for_batches(16, 32).steps == 200
 
 
+@given(st.floats(0, 200), st.integers(1, 5000), st.sampled_from([None, 8]))
+def test_evaluations_take_a_fifth_of_a_training_or_are_three(cost: float, steps: int, points: int | None) -> None:
+    plan = plan_without_design(PlanSize(4000, 64), TrainingBudget(60.0, None), 1e-3)
+    every = plan.model_copy(update={"evaluation_steps": cost}).evaluate_every(steps, points)
+    assert cost / (every + cost) <= 0.2 + 1e-9 or every == max(1, steps // 3)
+    assert every == plan.evaluate_every(steps, points) or every <= 4 * cost + 1  # cheap ones come as often as before
+
+
 def test_a_script_survives_toml(tmp_path: Path) -> None:
     plan = plan_without_design(PlanSize(1000, 64), TrainingBudget(60.0, None), 1e-3)
     plan = plan.designed(Design(epochs=20, shapes=4, settings=8, second=2, folds=1))
