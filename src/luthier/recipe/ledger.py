@@ -16,7 +16,7 @@ from typing import Any
 from luthier import storage
 from luthier.errors import InputError
 from luthier.messages import Message, with_messages
-from luthier.recipe.decisions import evidence_of
+from luthier.recipe.decisions import evidence_of, worded
 from luthier.recipe.decisions.earlier import upgraded, upgraded_plan
 from luthier.recipe.plan import Plan
 from luthier.records import Entry, Result, Said
@@ -29,8 +29,8 @@ Record = dict[str, Any]
 class Ledger:
     """The growing record of a run.
 
-    `listen` is called with every record, old or new, in order. `recorded` are the records of an
-    earlier sitting.
+    `listen` is called with every record, old or new, in order, in the words of the language that is spoken.
+    `recorded` are the records of an earlier sitting.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Ledger:
             storage.append_line(self.path, storage.json_text(record), synced=entry.synced)
         self.records.append(record)
         if self._listen is not None:
-            self._listen(record)
+            self._listen({**record, **entry.words.to_json()} if entry.words else worded(record))
         return record
 
     def write(self, said: Said[Result]) -> Result:
