@@ -2,7 +2,7 @@
 
 The clock is asked once, by timing a few steps. From then on the numbers of a run follow from its
 plan and its seed alone, so the plan is written into the ledger before it is followed, and
-`recipe.toml` carries it for whoever wants the same run again.
+`recipe.toml` carries it for whoever wants the same run again, both with its version.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from math import ceil
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from luthier.assess.versioned import VERSION, Version
 
 Method = Literal["standardise", "robust", "quantile", "piecewise", "periodic", "common", "pixels"]
 
@@ -73,6 +75,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    version: Version = VERSION  # an earlier plan has none
     medium: str = Field(default="table", max_length=100)
     batch_size: int = Field(ge=1, le=10_000_000)
     epoch_steps: int = Field(ge=1, le=1_000_000_000)
