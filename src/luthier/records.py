@@ -176,12 +176,14 @@ class Wording:
 class Entry:
     """A line for the ledger: its kind ("decision", "finding", "note", "cut", "round" ...) and what it says.
 
-    An entry that is not `synced` may wait for the next one that is before it is safe on the disk.
+    An entry that is not `synced` may wait for the next one that is before it is safe on the disk. `words` are a
+    decision's in the language that is spoken, for who listens.
     """
 
     kind: str
     content: Mapping[str, Any]
     synced: bool = True
+    words: Wording | None = None
 
 
 # What work says while it goes on, entry by entry, and at last what it came to. It goes on once an entry is written.

@@ -118,3 +118,10 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     for name in ("luthier.runs.fitting.fit", "luthier.saved.model.Model.explain", "luthier.search.Number"):
         assert f'id="{name}"' in built, name
     assert "https://fonts" not in built
+    english, chinese = (
+        (tmp_path / "site" / "how-to" / name / "index.html").read_text() for name in ("monitor", "monitor.zh")
+    )
+    assert '<html lang="en"' in english
+    assert '<a href="../monitor.zh/">中文</a>' in english
+    assert '<html lang="zh"' in chinese
+    assert '<a href="../monitor/">English</a>' in chinese

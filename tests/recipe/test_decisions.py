@@ -17,7 +17,7 @@ from luthier.data import Facts, read_source
 from luthier.data.task import PositiveFacts
 from luthier.errors import InputError
 from luthier.kinds import TargetFacts
-from luthier.messages import Message
+from luthier.messages import Message, language, speaking
 from luthier.recipe import checklist, follows, read_ledger, wording_of
 from luthier.recipe.decisions import EVIDENCE, evidence_of
 from luthier.recipe.decisions.backbone_use import (
@@ -60,7 +60,7 @@ from luthier.recipe.decisions.starting_network import (
 )
 from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
 from luthier.recipe.ledger import Ledger
-from luthier.records import Entry, noted
+from luthier.records import Entry, Wording, noted
 from luthier.report import ledger_lines, model_card, write_report
 from luthier.runs.screen import SilentScreen
 from luthier.statistics.paired import Gain
@@ -372,3 +372,25 @@ def test_a_run_of_an_earlier_version_is_not_continued(earlier: Path, tmp_path: P
             luthier.resume(earlier, screen=SilentScreen())
     finally:
         (earlier / "run.json").write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize(("lang", "renderings"), [("en", 1), ("zh", 2)])
+def test_a_decision_is_put_into_words_once_a_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lang: str, renderings: int
+) -> None:
+    """Its words in the file are English; who listens has those of the language that is spoken, and makes none."""
+    rendered, heard = list[str](), list[dict[str, Any]]()
+    really = type(REMEDY).render
+
+    def render(evidence: RemedyEvidence, choice: int | None) -> Wording:
+        rendered.append(language())
+        return really(evidence, choice)
+
+    monkeypatch.setattr(type(REMEDY), "render", render)
+    with speaking(lang):
+        Ledger(tmp_path / "ledger", listen=heard.append).write(decided(3, REMEDY))
+        assert len(rendered) == renderings
+        (stored,) = read_ledger(tmp_path / "ledger")
+        assert heard[0]["reason"] == wording_of(stored).reason
+    with speaking("en"):
+        assert stored["reason"] == wording_of(stored).reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,13 @@ from luthier.engine import Member
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
 from luthier.recipe import Budget, Recipe, read_recipe, write_recipe
+from luthier.recipe.config import recipe_from
+from luthier.recipe.ledger import Ledger, read_ledger
 from luthier.recipe.modality import MODALITIES
 from luthier.recipe.plan import SEEDS_SHARE, WARM_WAYS, Design, PlanSize, Stage, TrainingBudget, plan_without_design
 from luthier.recipe.rounds import LEANER, LEVELS, RESERVED, Level, Means
 from luthier.recipe.setting import Setting
+from luthier.records import Entry
 from luthier.request import RunRequest
 
 
@@ -51,12 +55,50 @@ def test_other_batches_get_as_many_epochs() -> None:
     assert Stage(steps=100).for_batches(16, 32).steps == 200
 
 
+@given(st.floats(0, 200), st.integers(1, 5000), st.sampled_from([None, 8]))
+def test_evaluations_take_a_fifth_of_a_training_or_are_three(cost: float, steps: int, points: int | None) -> None:
+    plan = plan_without_design(PlanSize(4000, 64), TrainingBudget(60.0, None), 1e-3)
+    every = plan.model_copy(update={"evaluation_steps": cost}).evaluate_every(steps, points)
+    assert cost / (every + cost) <= 0.2 + 1e-9 or every == max(1, steps // 3)
+    assert every == plan.evaluate_every(steps, points) or every <= 4 * cost + 1  # cheap ones come as often as before
+
+
 def test_a_script_survives_toml(tmp_path: Path) -> None:
     plan = plan_without_design(PlanSize(1000, 64), TrainingBudget(60.0, None), 1e-3)
     plan = plan.designed(Design(epochs=20, shapes=4, settings=8, second=2, folds=1))
     recipe = Recipe(asked=RunRequest(source="x.csv", target="ü", columns={"a b": "text"}), plan=plan)
     write_recipe(tmp_path / "recipe.toml", recipe)
     assert read_recipe(tmp_path / "recipe.toml") == recipe
+
+
+def written_plan(path: Path, version: dict[str, int]) -> Entry:
+    """A ledger's plan, with another version, or none."""
+    plan = plan_without_design(PlanSize(1000, 64), TrainingBudget(60.0, None), 1e-3)
+    entry = Entry("plan", {"step": 0, "plan": plan.model_dump(mode="json"), "sentence": "plan"})
+    Ledger(path).add(entry)
+    (record,) = read_ledger(path)
+    assert record["plan"]["version"] == 1
+    stored = {name: value for name, value in record["plan"].items() if name != "version"}
+    path.write_text(json.dumps({**record, "plan": {**version, **stored}}) + "\n")
+    return entry
+
+
+def test_a_plan_without_a_version_is_read_and_followed(tmp_path: Path) -> None:
+    entry = written_plan(tmp_path / "ledger.jsonl", {})
+    assert "version" not in (tmp_path / "ledger.jsonl").read_text()
+    Ledger.resume(tmp_path / "ledger.jsonl").add(entry)  # the same plan: the run continues
+    recipe = recipe_from(RunRequest(source="x.csv", target="y"), read_ledger(tmp_path / "ledger.jsonl"))
+    assert recipe.plan == plan_without_design(PlanSize(1000, 64), TrainingBudget(60.0, None), 1e-3)
+    unversioned = recipe.to_toml().replace("version = 1\n", "")
+    assert unversioned != recipe.to_toml()
+    (tmp_path / "recipe.toml").write_text(unversioned)
+    assert read_recipe(tmp_path / "recipe.toml") == recipe
+
+
+def test_a_plan_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    written_plan(tmp_path / "ledger.jsonl", {"version": 2})
+    with pytest.raises(InputError, match="version 1 or older: it was written by a newer version of Luthier"):
+        read_ledger(tmp_path / "ledger.jsonl")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("60s", 60), ("1.5m", 90), ("2h", 7200)])

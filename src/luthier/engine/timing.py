@@ -10,7 +10,8 @@ from statistics import median
 import torch
 
 from luthier.engine.devices import CPU, wait
-from luthier.engine.feed import batches_for, prepared
+from luthier.engine.evaluating import held_out_rows, measured
+from luthier.engine.feed import batches_for
 from luthier.engine.member import Member
 from luthier.engine.population import Population
 from luthier.engine.settings import Settings
@@ -37,10 +38,9 @@ def step_time(
         loss=loss, rule=rule, batch_size=batch_size, steps=WARM_UP + TIMED, evaluate_every=1, device=device
     )
     population = Population.of(members, settings, len(training))
-    held_out, taken = prepared(population, validation), _steps(population, training)
-    began = time.perf_counter()
-    population.outputs(held_out)
-    wait(device)
+    held_out, taken = held_out_rows(population, training, validation, None), _steps(population, training)
+    losses, began = population.losses(), time.perf_counter()
+    measured(population, held_out, losses)
     return taken, time.perf_counter() - began
 
 

@@ -131,7 +131,6 @@ def checklist(
     """
     result = list(records)
     plans = [record["plan"] for record in result if record["kind"] == "plan"]
-    plans = [plan.get("narrow", plan) for plan in plans]  # earlier runs had two
     medium = str(plans[-1].get("medium", "table")) if plans else "table"
     back = {AFTER_TEST: _after_test(result, scores), AFTER_USE: _after_use(drift)}
     return [back.get(item) or _ticked(item, result, drift, medium) for item in ITEMS]

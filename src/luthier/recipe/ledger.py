@@ -16,11 +16,12 @@ from typing import Any
 from luthier import storage
 from luthier.errors import InputError
 from luthier.messages import Message, with_messages
-from luthier.recipe.decisions import evidence_of
-from luthier.recipe.decisions.earlier import upgraded
+from luthier.recipe.decisions import evidence_of, worded
+from luthier.recipe.decisions.earlier import upgraded, upgraded_plan
+from luthier.recipe.plan import Plan
 from luthier.records import Entry, Result, Said
 from luthier.saved.ledger_schemas import LedgerRecord
-from luthier.untrusted import read_records
+from luthier.untrusted import read_records, validated
 
 Record = dict[str, Any]
 
@@ -28,8 +29,8 @@ Record = dict[str, Any]
 class Ledger:
     """The growing record of a run.
 
-    `listen` is called with every record, old or new, in order. `recorded` are the records of an
-    earlier sitting.
+    `listen` is called with every record, old or new, in order, in the words of the language that is spoken.
+    `recorded` are the records of an earlier sitting.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Ledger:
             storage.append_line(self.path, storage.json_text(record), synced=entry.synced)
         self.records.append(record)
         if self._listen is not None:
-            self._listen(record)
+            self._listen({**record, **entry.words.to_json()} if entry.words else worded(record))
         return record
 
     def write(self, said: Said[Result]) -> Result:
@@ -126,7 +127,11 @@ def _read(path: Path) -> tuple[list[Record], int]:
 
 
 def _checked(record: Record, path: Path, place: int) -> Record:
-    """A record whose evidence is what its code asks for; a decision of an earlier version gets a code."""
+    """A record whose evidence, or plan, is what it must be; one of an earlier version as today's have it."""
+    if record["kind"] == "plan":
+        if "version" not in record["plan"]:
+            return {**record, "plan": upgraded_plan(record["plan"])}
+        validated(Plan, record["plan"], f"the ledger '{path}', line {place},")
     if record["kind"] != "decision":
         return record
     record = record if "code" in record else upgraded(record)

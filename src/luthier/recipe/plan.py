@@ -2,15 +2,18 @@
 
 The clock is asked once, by timing a few steps. From then on the numbers of a run follow from its
 plan and its seed alone, so the plan is written into the ledger before it is followed, and
-`recipe.toml` carries it for whoever wants the same run again.
+`recipe.toml` carries it for whoever wants the same run again, both with its version.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from luthier.assess.versioned import VERSION, Version
 
 Method = Literal["standardise", "robust", "quantile", "piecewise", "periodic", "common", "pixels"]
 
@@ -27,6 +30,8 @@ SMALL = 60_000  # rows of training and validation together, up to which every on
 ENOUGH_EPOCHS = 10
 MOST_EPOCHS, MOST_STEPS = 60, 4000
 WIDEST = 512
+EVALUATING = 0.2  # largest share of a training that evaluations may take
+FEWEST_EVALUATIONS = 3  # of a training, which stops by them, whatever they take
 WARM_WAYS = 8  # in which a warm start goes on: as they were, three rates or anew, from new rows or all
 MOST_CODED = 200  # columns of numbers that are coded one by one
 CODED, ENCODINGS = 16, 2  # inputs that a number has in the widest encoding, and how many such encodings may be held
@@ -70,6 +75,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    version: Version = VERSION  # an earlier plan has none
     medium: str = Field(default="table", max_length=100)
     batch_size: int = Field(ge=1, le=10_000_000)
     epoch_steps: int = Field(ge=1, le=1_000_000_000)
@@ -85,6 +91,7 @@ class Plan(BaseModel):
     finish_seconds: float = 0.0
     sampled: bool = False  # whether the final networks learn from more rows than decide
     device: str = Field(default="cpu", pattern=r"^(cpu|mps|cuda:\d{1,3})$")
+    evaluation_steps: float = Field(default=0.0, ge=0, le=10**6)  # that an evaluation takes as long as; 0: not timed
 
     @property
     def total_steps(self) -> int:
@@ -98,9 +105,12 @@ class Plan(BaseModel):
         """The stages' shares of the time."""
         return SAMPLED_SHARES if self.sampled else SHARES
 
-    def evaluate_every(self, steps: int) -> int:
-        """Steps between two evaluations: an epoch, or at least thirty evaluations in a stage."""
-        return max(1, min(max(self.epoch_steps, 20), max(1, steps // 30)))
+    def evaluate_every(self, steps: int, points: int | None = None) -> int:
+        """Steps between two evaluations: an epoch, with at least thirty evaluations in a stage, or for so many `points`
+        of a curve; but so seldom that evaluations take at most a fifth of the time, where three of them can."""
+        wanted = min(max(self.epoch_steps, 20), steps // 30) if points is None else steps // points
+        affordable = ceil(self.evaluation_steps * (1 - EVALUATING) / EVALUATING)
+        return max(1, wanted, min(affordable, steps // FEWEST_EVALUATIONS))
 
     def designed(self, design: Design) -> Plan:
         """The same plan with designed experiments, which may deliver forty networks to look into."""

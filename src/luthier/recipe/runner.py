@@ -218,7 +218,7 @@ class Runner:
     def _settings(self, training: TrainingPlan, members: Sequence[Member]) -> Settings:
         steps = training.planned.steps
         complete = training.complete
-        every = max(1, steps // CURVE_POINTS) if complete else self.plan.evaluate_every(steps)
+        every = self.plan.evaluate_every(steps, CURVE_POINTS if complete else None)
         settings = Settings(
             loss=training.loss or self.problem.loss,
             rule=training.rule,

@@ -1,6 +1,6 @@
 """What a person (or a machine) sees while a run goes on.
 
-The recipe speaks through two calls: `record` for what enters the ledger, `event` for progress. A
+The recipe speaks through two calls: `record` for what enters the ledger, in words, `event` for progress. A
 screen only shows; it never changes a number.
 """
 
@@ -20,7 +20,8 @@ from luthier import storage
 from luthier.console import console
 from luthier.data.columns import USED
 from luthier.messages import Message, spoken, tr
-from luthier.recipe import Record, worded, wording_of
+from luthier.recipe import Record
+from luthier.records import Wording
 
 LOG = logging.getLogger("luthier")
 MANY_COLUMNS, FEW_ALIKE = 16, 3
@@ -38,7 +39,7 @@ class Screen(Protocol):
     """Where a run speaks."""
 
     def record(self, record: Record) -> None:
-        """A line that entered the ledger."""
+        """A line that entered the ledger, its sentences and the words of a decision in the language that is spoken."""
 
     def event(self, name: str, /, **facts: Any) -> None:
         """Progress: `begin`, `population`, `evaluation`, `range`, `done`."""
@@ -65,7 +66,7 @@ class JsonScreen(SilentScreen):
 
     def record(self, record: Record) -> None:
         """The record as it stands in the ledger; a decision with its words."""
-        print(storage.json_text(worded(record)), flush=True)
+        print(storage.json_text(record), flush=True)
 
     def event(self, name: str, /, **facts: Any) -> None:
         """Only the result and the plan that was asked for are for machines."""
@@ -147,15 +148,14 @@ class TextScreen:
         many = len(columns) > MANY_COLUMNS
         dropped: dict[tuple[str, str], list[Record]] = {}  # by kind and reason
         for record in columns:
-            words = wording_of(record)
             if not many:
-                self._say(f"  {words.sentence()}")
+                self._say(f"  {_sentence(record)}")
             elif record["choice"] not in USED:
-                dropped.setdefault((words.chosen, words.reason), []).append(record)
+                dropped.setdefault((record["chosen"], record["reason"]), []).append(record)
         for (chosen, reason), alike in dropped.items():
             if len(alike) <= FEW_ALIKE:
                 for record in alike:
-                    self._say(f"  {wording_of(record).sentence()}")
+                    self._say(f"  {_sentence(record)}")
             else:
                 first, last = (f"`{alike[place]['of']}`" for place in (0, -1))
                 values = {"count": len(alike), "first": first, "last": last, "chosen": chosen, "reason": reason}
@@ -295,15 +295,15 @@ def print_check(result: Mapping[str, Any], *, json: bool) -> None:
 def _sentence(record: Record) -> str:
     kind = record["kind"]
     if kind == "decision":
-        return wording_of(record).sentence()
-    words = worded(record)
+        words = {name: record[name] for name in ("topic", "chosen", "reason", "override")}
+        return Wording(**words).sentence()
     if kind == "finding":
-        remedy = tr(" Try: {remedy}.", remedy=words["remedy"]) if words["remedy"] else ""
-        sentence = tr("{severity}: {sentence}.", severity=tr(words["severity"]), sentence=words["sentence"])
+        remedy = tr(" Try: {remedy}.", remedy=record["remedy"]) if record["remedy"] else ""
+        sentence = tr("{severity}: {sentence}.", severity=tr(record["severity"]), sentence=record["sentence"])
         return sentence + remedy
     if kind == "cut":
-        values = {"work": words["work"], "step": words["step"], "reason": spoken(words["reason"])}
+        values = {"work": record["work"], "step": record["step"], "reason": spoken(record["reason"])}
         return tr("stopped early: {work} at step {step}; {reason}", **values)
     if kind == "opening":
-        return tr("the sealed test set is opened {purpose}", purpose=spoken(words["purpose"]))
-    return str(words.get("sentence", ""))
+        return tr("the sealed test set is opened {purpose}", purpose=spoken(record["purpose"]))
+    return str(record.get("sentence", ""))

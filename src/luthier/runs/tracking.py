@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from luthier.errors import ConfigError, InputError, in_a_line
 from luthier.messages import Message
 from luthier.optional import require
-from luthier.recipe import Record, wording_of
+from luthier.recipe import Record
 from luthier.runs.screen import Screen
 from luthier.runs.search_screen import SearchScreen
 from luthier.search import AFTERWARDS, FAILED, Trial
@@ -217,8 +217,7 @@ class Follower:
 
     def _tell(self, record: Record) -> None:
         if record["kind"] == "decision" and record["code"] != "column":
-            words = wording_of(record)
-            self._tracker.record(f"decision/{words.topic}", words.chosen, words.reason)
+            self._tracker.record(f"decision/{record['topic']}", record["chosen"], record["reason"])
         elif record["kind"] == "finding":
             self._tracker.record(f"finding/{record['code']}", record["severity"], record["sentence"])
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Generic, TypeVar
 
-from luthier.messages import speaking, with_messages
+from luthier.messages import language, speaking, with_messages
 from luthier.records import Entry, JsonObject, Said, Wording
 
 Choice = TypeVar("Choice")
@@ -46,11 +46,13 @@ def decided(step: int, evidence: Evidence[Choice], *, synced: bool = True) -> Sa
     Words in English stand beside them, for people and programs that read the file; nothing here reads those.
     """
     choice = evidence.decide()
-    with speaking("en"):
-        words = evidence.render(choice)
-    stored = {"step": step, "code": evidence.code, "of": evidence.of, "choice": choice}
-    english = {"topic": words.topic, "chosen": words.chosen, "reason": words.reason}
-    yield Entry("decision", {**stored, "evidence": evidence.to_json(), **english}, synced)
+    words = english = evidence.render(choice)
+    if language() != "en":
+        with speaking("en"):
+            english = evidence.render(choice)
+    stored = {"step": step, "code": evidence.code, "of": evidence.of, "choice": choice, "evidence": evidence.to_json()}
+    said = {"topic": english.topic, "chosen": english.chosen, "reason": english.reason}
+    yield Entry("decision", {**stored, **said}, synced, words)
     return choice
 
 

@@ -1,4 +1,6 @@
-"""Decisions of earlier versions, which stored sentences: with codes, so that their runs can be shown and compared."""
+"""Plans without a version as today's have them, and decisions that were stored as sentences with codes: so that runs of
+earlier versions can be shown and compared.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +36,11 @@ _CODES = {  # by the topic that was written
 }
 _YES = ("training-fitted", "gap-closed", "more-rows")
 _COLUMN, _TEXT = "column `", "words of `"
+
+
+def upgraded_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """A plan that was written without a version; the first runs had a narrow and a wide one."""
+    return {"version": 1, **plan.get("narrow", plan)}
 
 
 def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:

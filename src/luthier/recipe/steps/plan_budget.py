@@ -109,6 +109,11 @@ class _Timed:
         return self.taken[0]
 
     @property
+    def evaluation_steps(self) -> float:
+        """How many steps take as long as an evaluation."""
+        return min(1e6, self.taken[1] / max(self.step, 1e-9))
+
+    @property
     def looks(self) -> float:
         """Seconds in which the end asks a few networks for the answers that each column changes."""
         used = sum(column.used for column in self.runner.problem.data.columns)
@@ -142,6 +147,7 @@ def _plan(runner: Runner, timer: Timer) -> Plan:
         left = max(0.1, runner.budget_clock.left() - finish)
         step = timed[device].step * FINAL_SEEDS / timed[device].members
         plan = plan_without_design(size, TrainingBudget(left, None, finish, used), step).on(device)
+        plan = plan.model_copy(update={"evaluation_steps": round(timed[device].evaluation_steps, 3)})
     plan = plan.model_copy(update={"medium": problem.medium})
     return plan if problem.asked.warm_start or problem.asked.backbone else plan.designed(_design(runner, plan, unit))
 
