@@ -109,7 +109,7 @@ def doctor(
     parts = parts_of(read, asked)
     training, validation = _encoded(read, parts)
     loss, spec = USUAL_LOSSES[read.task.kind], _spec(read, parts, training)
-    weights = None if parts.training.weights is None else parts.training.weights.numpy()
+    weights = parts.training.weights_array
     findings = check_table(parts.frames["training"], read.columns, read.task, weights)
     named = {finding.code for finding in findings}
     findings += [f for f in check_rows(training, validation, _names(parts, training)) if f.code not in named]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from luthier.assess import BaselineRun, measure
+from luthier.assess import BaselineRun, Scoring, measure
 from luthier.assess.baseline_process import of_quantile
 from luthier.assess.baselines import ValueBaselines
 from luthier.data import Task
@@ -61,13 +61,9 @@ class Baselines:
         self.validation = result
         targets = own_scale(runner.problem.task, runner.problem.data.validation)
         metric = runner.problem.metric
-        weights = (
-            None if runner.problem.data.validation.weights is None else runner.problem.data.validation.weights.numpy()
-        )
+        scoring = Scoring.of(runner.problem.data.validation, runner.problem.task)
         scores = {
-            name: measure(
-                metric, targets, result[name], seed=runner.problem.seed, weights=weights, task=runner.problem.task
-            )
+            name: measure(metric, targets, result[name], scoring, seed=runner.problem.seed)
             for name in run.names
             if name in result and not of_quantile(name)
         }
