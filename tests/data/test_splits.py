@@ -96,8 +96,8 @@ def test_rows_of_one_time_stay_together() -> None:
         for rows in parts_of(split_rows(frame, SplitRule(time="when"), task=infer_task(frame["y"]), seed=0))
     ]
     assert parts == [{1, 2, 3}, {4}, {5}]
+    coarse = frame.with_columns(when=pl.col("when") // 3)
     with pytest.raises(InputError, match="2 different values"):
-        coarse = frame.with_columns(when=pl.col("when") // 3)
         split_rows(coarse, SplitRule(time="when"), task=infer_task(frame["y"]), seed=0)
 
 

@@ -31,8 +31,8 @@ class SplitRule:
     """How rows are shared out: the share that is the test part, and what decides which rows are.
 
     With `group`, rows with the same value of that column stay on one side; with `time` the latest rows by that column
-    are the test part, those before them validation, and text is read by the format `dates` where it is given. Where none
-    is `sealed` what would be so is validated on, and the others are for training.
+    are the test part, those before them validation, and text is read by the format `dates` where it is given. Where
+    none is `sealed` what would be so is validated on, and the others are for training.
     """
 
     test: float = TEST
