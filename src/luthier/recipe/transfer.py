@@ -41,7 +41,7 @@ from luthier.nets.blocks import (
     with_new_head,
 )
 from luthier.objective import LOSSES, AnyLoss, loss_by_name, loss_for, outputs_for
-from luthier.recipe.heads import ROWS, Heads, heads_of, heads_on, score_of
+from luthier.recipe.feature_heads import ROWS, FeatureHeads, heads_of, heads_on, score_of
 from luthier.recipe.unfreezing import Depth, UnfreezingJob, best_way, depths
 from luthier.rows import Rows
 from luthier.seeds import derive
@@ -265,7 +265,7 @@ class _Start:
     net: nn.Module
     head: str
     blocks: list[str]
-    heads: Heads
+    heads: FeatureHeads
 
     @property
     def states(self) -> list[dict[str, Tensor]]:
@@ -352,7 +352,9 @@ def _untrained(net: nn.Module, seed: int) -> nn.Module:
     return fresh.eval()
 
 
-def _advice(job: UnfreezingJob, heads: Heads, untrained: Heads, blocks: int, measured: int) -> dict[str, Any]:
+def _advice(
+    job: UnfreezingJob, heads: FeatureHeads, untrained: FeatureHeads, blocks: int, measured: int
+) -> dict[str, Any]:
     """The rule of thumb by the amount of data and the likeness of the tasks (CS231n), beside what was measured."""
     groups = len(torch.unique(job.training.targets)) if not job.training.targets.is_floating_point() else 1
     few = len(job.training) < FEW * groups

@@ -22,13 +22,13 @@ from luthier.nets.weights import load_weights, read_weights
 from luthier.recipe.decisions.backbone_use import (
     AveragesEvidence,
     BackboneEvidence,
+    CutHead,
     Depth,
     EndEvidence,
-    Head,
     UnfrozenEvidence,
 )
 from luthier.recipe.decisions.decision import decided
-from luthier.recipe.heads import ROWS
+from luthier.recipe.feature_heads import ROWS
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.setting import Setting
 from luthier.recipe.so_far import SoFar
@@ -136,7 +136,7 @@ def _epochs(runner: Runner, backbone: torch.nn.Module, pictures: Tensor) -> int:
 
 
 def _say_what_was_measured(facts: dict[str, Any]) -> Said[None]:
-    heads = tuple(Head(one["block"], one["loss"], one["score"], Gain(**one["gain"])) for one in facts["cut"])
+    heads = tuple(CutHead(one["block"], one["loss"], one["score"], Gain(**one["gain"])) for one in facts["cut"])
     yield from decided(3, EndEvidence(heads))
     if facts["statistics_gain"]:
         yield from decided(3, AveragesEvidence(Gain(**facts["statistics_gain"])))
