@@ -16,13 +16,14 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NotRequired
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from typing_extensions import TypedDict
 
 from luthier.engine import part_of
 from luthier.engine.api import alike, suited
@@ -45,13 +46,54 @@ from luthier.recipe.feature_heads import ROWS, FeatureHeads, heads_of, heads_on,
 from luthier.recipe.unfreezing import Depth, UnfreezingJob, best_way, depths
 from luthier.rows import Rows
 from luthier.seeds import derive
-from luthier.statistics.paired import SeedSpread, paired
+from luthier.statistics.paired import Gain, SeedSpread, paired
 
 OWN, ANEW = "their own moving averages", "the moving averages of the new rows"
 TOP_RATE = 3e-3  # of a head once blocks below it learn: its own rate was for features of deviation 1
 MOST_CUTS = 8  # blocks whose activations are tried
 FEW = 100  # rows a class below which rows are called few
 SIMILAR = 0.5  # of the loss on features of the untrained module, below which the tasks are called similar
+
+
+class StoredGain(TypedDict):
+    """A paired gain in validation loss (see `statistics.paired.Gain`)."""
+
+    gain: float | None
+    half_width: float | None
+    pairs: int
+    clear: bool
+
+
+class CutOption(TypedDict):
+    """What heads on an earlier block measured."""
+
+    block: str
+    loss: float
+    score: float
+    gain: StoredGain
+
+
+class DepthOption(TypedDict):
+    """What a number of unfrozen blocks measured; see `Transferred`."""
+
+    unfrozen: int
+    blocks: list[str]
+    rates: list[float]
+    loss: float
+    score: float
+    norms: NotRequired[str]
+    gain: NotRequired[StoredGain]
+    whole: NotRequired[bool]
+
+
+class Advice(TypedDict):
+    """What rules of thumb would have said."""
+
+    few: bool
+    similar: bool
+    ratio: float
+    blocks: int
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -70,12 +112,12 @@ class Transferred:
 
     module: nn.Module
     taken: int
-    options: tuple[dict[str, Any], ...]
+    options: tuple[DepthOption, ...]
     statistics: str
-    statistics_gain: dict[str, Any] | None
-    cut: tuple[dict[str, Any], ...]
+    statistics_gain: StoredGain | None
+    cut: tuple[CutOption, ...]
     ends_at: str
-    advice: dict[str, Any]
+    advice: Advice
 
     @property
     def unfrozen(self) -> int:
@@ -160,7 +202,7 @@ def transfer(
         anew = reestimate_norms(net, torch.split(training.inputs.only, ROWS))
         others = heads_of(job, anew, head)
         gain = paired(heads.rows, others.rows, 1, spread)
-        gain_anew = asdict(gain)
+        gain_anew = _stored(gain)
         if gain.lowers:
             heads, net, statistics = others, anew, ANEW
     whole = _Start(net, head, blocks, heads)
@@ -187,6 +229,10 @@ def transfer(
     options = tuple(one.option for one in tried)
     module = module.requires_grad_(True).eval()
     return Transferred(module, tried.index(taken), options, statistics, gain_anew, cut, ends_at, advice)
+
+
+def _stored(gain: Gain) -> StoredGain:
+    return {"gain": gain.gain, "half_width": gain.half_width, "pairs": gain.pairs, "clear": gain.clear}
 
 
 def _check(**given: Any) -> None:
@@ -246,7 +292,7 @@ def _outputs_for(loss: str, *targets: Tensor) -> int:
 class _Tried:
     """An option that was tried and what it measured; states of a network over seeds, and validation losses [S, N]."""
 
-    option: dict[str, Any]
+    option: DepthOption
     net: nn.Module
     states: Sequence[dict[str, Tensor]]
     rows: np.ndarray
@@ -255,7 +301,7 @@ class _Tried:
     def gains(self) -> int:
         """1 where it clearly gained over what stood before it, -1 where it clearly lost, 0 where that is noise."""
         gain = self.option.get("gain")
-        return 0 if gain is None or not gain["clear"] else 1 if gain["gain"] > 0 else -1
+        return 0 if gain is None or not gain["clear"] else 1 if (gain["gain"] or 0) > 0 else -1
 
 
 @dataclass(frozen=True)
@@ -276,7 +322,7 @@ class _Start:
     def standing(self) -> _Tried:
         """Heads alone, the first option."""
         heads = self.heads
-        option = {
+        option: DepthOption = {
             "unfrozen": 0,
             "blocks": self.blocks[-1:],
             "rates": [heads.rate],
@@ -298,21 +344,21 @@ def _unfrozen(job: UnfreezingJob, start: _Start, depth: Depth, standing: _Tried,
     rows = loss_by_name(job.loss).rows(logits, job.validation.targets).double().numpy()
     spread.add([standing.rows - rows])
     score = float(np.mean([score_of(one, job.validation) for one in logits]))
-    option = {
+    option: DepthOption = {
         "unfrozen": count,
         "blocks": learning,
         "rates": list(rates),
         "loss": float(rows.mean()),
         "score": score,
         "norms": norms,
-        "gain": asdict(paired(standing.rows, rows, 1, spread)),
+        "gain": _stored(paired(standing.rows, rows, 1, spread)),
     }
     return _Tried(option, start.net, after, rows)
 
 
 def _cut(
     job: UnfreezingJob, whole: _Start, readable: Collection[str], spread: SeedSpread
-) -> tuple[_Start, tuple[dict[str, Any], ...]]:
+) -> tuple[_Start, tuple[CutOption, ...]]:
     """The network up to the block whose activations serve best, where one serves clearly better than the last.
 
     What the first blocks of a network say holds for other tasks too; what the last ones say is about its own.
@@ -328,7 +374,7 @@ def _cut(
     spread.add([heads.rows - one.rows for one in tried])
     gains = [paired(heads.rows, one.rows, len(tried), spread) for one in tried]
     options = tuple(
-        {"block": name, "loss": float(one.rows.mean()), "score": one.score, "gain": asdict(gain)}
+        CutOption(block=name, loss=float(one.rows.mean()), score=one.score, gain=_stored(gain))
         for name, one, gain in zip(offered, tried, gains, strict=True)
     )
     best = min(range(len(tried)), key=lambda k: float(tried[k].rows.mean()))
@@ -352,9 +398,7 @@ def _untrained(net: nn.Module, seed: int) -> nn.Module:
     return fresh.eval()
 
 
-def _advice(
-    job: UnfreezingJob, heads: FeatureHeads, untrained: FeatureHeads, blocks: int, measured: int
-) -> dict[str, Any]:
+def _advice(job: UnfreezingJob, heads: FeatureHeads, untrained: FeatureHeads, blocks: int, measured: int) -> Advice:
     """The rule of thumb by the amount of data and the likeness of the tasks (CS231n), beside what was measured."""
     groups = len(torch.unique(job.training.targets)) if not job.training.targets.is_floating_point() else 1
     few = len(job.training) < FEW * groups
