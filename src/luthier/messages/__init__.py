@@ -70,7 +70,7 @@ class Message(str):
         translated = catalogue(language()).get(self.template, self.template)
         return _filled(translated, {n: v.spoken() if isinstance(v, Message) else v for n, v in self.values.items()})
 
-    def as_data(self) -> dict[str, Any]:
+    def as_data(self) -> dict[str, object]:
         """Template and values as plain JSON; a message among the values likewise."""
         values = {name: v.as_data() if isinstance(v, Message) else v for name, v in self.values.items()}
         return {"template": self.template, "values": values}

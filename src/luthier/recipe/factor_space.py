@@ -84,7 +84,7 @@ def _switched(factor: Factor, coded: float) -> float:
     return factor.value(coded)
 
 
-def first_levels(choices: tuple[ShapeFactor, ...]) -> dict[str, Any]:
+def first_levels(choices: tuple[ShapeFactor, ...]) -> Shape:
     """The shape of each choice's first level."""
     return {choice.name: choice.levels[0] for choice in choices}
 
@@ -102,14 +102,11 @@ def losses_first(problem: Problem, now: Setting | None = None) -> tuple[ShapeFac
     return (ShapeFactor(LOSS, tuple(dict.fromkeys((*known, *problem.losses)))),) if problem.asks_losses else ()
 
 
-def trained_by(start: Member, values: Mapping[str, float]) -> dict[str, Any]:
-    """What the TRAINING_FACTORS change in a member that began as this one."""
+def trained_by(member: Member, start: Member, values: Mapping[str, float]) -> Member:
+    """A member with what the TRAINING_FACTORS change in how the first one trains."""
     kind = "constant" if values["decay"] <= 0 else "coslog4" if values["restarts"] > 0 else "cosine"
-    return {
-        "learning_rate": start.learning_rate * values["rate"],
-        "schedule": Schedule(kind),
-        "betas": (0.9, 1 - values["memory"]),
-    }
+    rate = start.learning_rate * values["rate"]
+    return replace(member, learning_rate=rate, schedule=Schedule(kind), betas=(0.9, 1 - values["memory"]))
 
 
 def first_training(start: Member) -> dict[str, float]:
@@ -123,15 +120,16 @@ def regularisers(problem: Problem) -> tuple[Factor, ...]:
     return (*REGULARISERS, *([SMOOTHING] if _counts_classes(problem) else []))
 
 
-def regularised(now: Member, values: Mapping[str, float], rows: int) -> dict[str, Any]:
-    """What rate and regularisers change in a member; l2 / rows is the penalty."""
-    return {
-        "learning_rate": now.learning_rate * values["rate"],
-        "l2": values["L2"] * rows,
-        "weight_decay": values["decoupled decay"],
-        "clip_norm": values["clipping"],
-        "label_smoothing": values.get(SMOOTHING.name, 0.0),
-    }
+def regularised(member: Member, now: Member, values: Mapping[str, float], rows: int) -> Member:
+    """A member with what rate and regularisers change in the one that trains now; l2 / rows is the penalty."""
+    return replace(
+        member,
+        learning_rate=now.learning_rate * values["rate"],
+        l2=values["L2"] * rows,
+        weight_decay=values["decoupled decay"],
+        clip_norm=values["clipping"],
+        label_smoothing=values.get(SMOOTHING.name, 0.0),
+    )
 
 
 def first_regularisers(now: Setting, rows: int) -> dict[str, float]:

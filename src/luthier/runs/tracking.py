@@ -281,7 +281,7 @@ class TrackedSearch(SearchScreen):
         self._screen.record(record)
         self._follower.record(record)
 
-    def journal(self, record: dict[str, Any]) -> None:
+    def journal(self, record: dict[str, object]) -> None:
         """A line that entered the journal; trials are told when they end."""
         self._screen.journal(record)
 

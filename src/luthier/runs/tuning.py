@@ -111,7 +111,7 @@ def tune(
     return run_search(networks, searched, effort, folder, place, screen or SearchScreen())
 
 
-def _folder(path: Path, space: Space, effort: Effort, asked: dict[str, Any]) -> RunFolder:
+def _folder(path: Path, space: Space, effort: Effort, asked: dict[str, object]) -> RunFolder:
     """The folder of a search on data in memory: a new one, or that of the same search, interrupted."""
     spent = {name: value for name, value in effort.to_json().items() if name not in HOW}
     wanted = {"space": space.to_json(), "effort": spent, **asked}

@@ -33,6 +33,7 @@ from luthier.recipe import (
     reread,
 )
 from luthier.recipe.reading import LoadedData
+from luthier.records import JsonObject
 from luthier.request import Config, DataConfig, RunRequest, TuneConfig, flag_of
 from luthier.request_types import TuneOptions
 from luthier.runs.calls import new_folder, registered
@@ -44,6 +45,7 @@ from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
 from luthier.saved import SEARCH, RunFolder, open_fit, open_one
 from luthier.search import REGISTRY, Choice, DenseNetworks, Effort, Number, Space, space_from
+from luthier.search.space import Dimension
 from luthier.task import costs_as_text
 from luthier.untrusted import fitting_together
 
@@ -191,7 +193,12 @@ class _Sitting:
 
 
 def _tune_table(
-    asked: RunRequest, read: LoadedData, sitting: _Sitting, space: Space | None, effort: Effort, options: dict[str, Any]
+    asked: RunRequest,
+    read: LoadedData,
+    sitting: _Sitting,
+    space: Space | None,
+    effort: Effort,
+    options: Mapping[str, Any],
 ) -> Study:
     folder, screen = sitting.folder, sitting.screen
     walk = Run(
@@ -204,7 +211,7 @@ def _tune_table(
         listen=screen.record,
         tell=lambda name, /, **facts: None,
         interrupted=Interrupted(),
-        facts={"kind": SEARCH, "options": options, "search": _said(space, effort)},
+        facts={"kind": SEARCH, "options": {**options}, "search": _said(space, effort)},
         registered=sitting.registered,
     )
     _, runner = walk.start()
@@ -252,7 +259,7 @@ def _deliver(study: Study, problem: Problem, folder: RunFolder, method: str) -> 
 
 def _usual(width: int, defaults: Mapping[str, Any]) -> Space:
     """The usual space of a table, its default at the first architecture's width or at a run's setting."""
-    described: dict[str, Any] = {}
+    described: dict[str, Dimension | None] = {}
     for name in TABLE_SPACE:
         usual, wanted = REGISTRY[name].usual, {"width": width, **defaults}.get(name)
         if wanted is not None and isinstance(usual, Choice):
@@ -302,7 +309,7 @@ def _epochs(rows: int) -> int:
     return max(10, min(60, round(1500 * 64 / rows)))
 
 
-def _said(space: Space | None, effort: Effort) -> dict[str, Any]:
+def _said(space: Space | None, effort: Effort) -> JsonObject:
     """A search as its run.json has it; the usual space is worked out later, from the table."""
     return {"space": None if space is None else space.to_json(), "effort": effort.to_json()}
 

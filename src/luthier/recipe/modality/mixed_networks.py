@@ -102,7 +102,7 @@ class MixedModality(TextModality):
         def build(shape: Shape, values: Mapping[str, float]) -> Setting:
             picture = filtered(spec.picture, float(shape["layers"]))
             changed = replace(spec, layers_of_units=shape["units"], picture=picture)
-            member = replace(start.member, spec=changed, **trained_by(start.member, values))
+            member = replace(trained_by(start.member, start.member, values), spec=changed)
             return replace(start, member=member, batch_size=shape["batch size"], length=shape.get(LENGTH, 1.0))
 
         values = first_training(start.member)
@@ -129,7 +129,7 @@ class MixedModality(TextModality):
                 weighted=bool(spec.pieces) and not shape["words alike"],
                 word_dropout=shape.get("dropout of words", 0.0),
             )
-            regular = replace(member, spec=changed, **regularised(member, values, rows))
+            regular = replace(regularised(member, member, values, rows), spec=changed)
             length = now.length * shape.get(LENGTH, 1.0)
             return replace(now, member=regular, length=length, averaging=values["averaging"])
 

@@ -117,7 +117,7 @@ class PictureModality:
 
         def build(shape: Shape, values: Mapping[str, float]) -> Setting:
             shaped = with_stages(filtered(spec, shape["units"]), shape["layers"])
-            member = replace(start.member, spec=shaped, **trained_by(start.member, values))
+            member = replace(trained_by(start.member, start.member, values), spec=shaped)
             return replace(start, member=member, batch_size=shape["batch size"], length=shape.get(LENGTH, 1.0))
 
         values = first_training(start.member)
@@ -136,7 +136,7 @@ class PictureModality:
 
         def build(shape: Shape, values: Mapping[str, float]) -> Setting:
             regular = replace(
-                member,
+                regularised(member, member, values, rows),
                 spec=replace(
                     spec,
                     augment=CHANGES[shape["augmentation"]],
@@ -144,7 +144,6 @@ class PictureModality:
                     batch_norm=shape["batch norm"],
                 ),
                 mixup=shape["mix-up"],
-                **regularised(member, values, rows),
             )
             length = now.length * shape.get(LENGTH, 1.0)
             return replace(now, member=regular, length=length, averaging=values["averaging"])

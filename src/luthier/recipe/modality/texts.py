@@ -111,7 +111,7 @@ class TextModality:
             read = reading(spec, shape["order"])
             width = max(1, round(spec.width * shape["width"]))
             changed = replace(read, width=width, layers_of_units=shape["units"])
-            member = replace(start.member, spec=changed, **trained_by(start.member, values))
+            member = replace(trained_by(start.member, start.member, values), spec=changed)
             return replace(start, member=member, batch_size=shape["batch size"], length=shape.get(LENGTH, 1.0))
 
         values = first_training(start.member)
@@ -138,7 +138,7 @@ class TextModality:
                 word_dropout=shape["dropout of words"],
                 layers_of_units=shape["architecture"],
             )
-            regular = replace(member, spec=changed, **regularised(member, values, rows))
+            regular = replace(regularised(member, member, values, rows), spec=changed)
             length = now.length * shape.get(LENGTH, 1.0)
             return replace(now, member=regular, length=length, averaging=values["averaging"])
 
