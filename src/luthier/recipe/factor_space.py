@@ -15,6 +15,7 @@ import numpy as np
 
 from luthier.engine import Member, Schedule
 from luthier.messages import Message
+from luthier.nets import Spec
 from luthier.objective import metric_named
 from luthier.recipe.fold_bags import learnt_rows
 from luthier.recipe.problem import Problem
@@ -22,6 +23,7 @@ from luthier.recipe.setting import Setting
 from luthier.statistics.designs import Factor, ShapeFactor
 
 Shape = Mapping[str, Any]
+InWords = Callable[[Setting], list[str]]  # a setting's network and how its inputs enter, in parts
 NEAR_THE_END = 0.95  # coded: beyond it a factor that has an "off" is off
 LENGTH = "length"  # of a shape's trainings: varied where they are whole, since short ones favour what is long
 LOSS = "loss"  # that networks learn by
@@ -54,7 +56,7 @@ class FactorSpace:
     factors: tuple[Factor, ...]
     first_values: Mapping[str, float]
     build: Callable[[Shape, Mapping[str, float]], Setting]
-    in_words: Callable[[Setting], list[str]]  # a setting's network and how its inputs enter, in parts
+    in_words: InWords
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,6 +75,38 @@ class FactorSpace:
         }
         result = self.build(shape, values)
         return replace(result, label=_listed([*self.in_words(result), *_training_in_words(result)]))
+
+
+def training_space(
+    start: Setting, choices: tuple[ShapeFactor, ...], network: Callable[[Shape], Spec], in_words: InWords
+) -> FactorSpace:
+    """Around a first setting: the networks of the choices' shapes, and how they train."""
+
+    def build(shape: Shape, values: Mapping[str, float]) -> Setting:
+        member = replace(trained_by(start.member, start.member, values), spec=network(shape))
+        return replace(start, member=member, batch_size=shape["batch size"], length=shape.get(LENGTH, 1.0))
+
+    values = first_training(start.member)
+    return FactorSpace(choices, first_levels(choices), TRAINING_FACTORS, values, build, in_words)
+
+
+def validation_space(
+    problem: Problem,
+    now: Setting,
+    choices: tuple[ShapeFactor, ...],
+    changed: Callable[[Shape], Member],
+    in_words: InWords,
+) -> FactorSpace:
+    """Around a setting: its member changed by the choices, and what regularises it."""
+    rows = learnt_rows(problem)
+
+    def build(shape: Shape, values: Mapping[str, float]) -> Setting:
+        length = now.length * shape.get(LENGTH, 1.0)
+        member = regularised(changed(shape), now.member, values, rows)
+        return replace(now, member=member, length=length, averaging=values["averaging"])
+
+    start, factors = first_regularisers(now, rows), (RATE_AGAIN, *regularisers(problem))
+    return FactorSpace(choices, first_levels(choices), factors, start, build, in_words)
 
 
 def _switched(factor: Factor, coded: float) -> float:
