@@ -23,7 +23,7 @@ from luthier.objective import AnyLoss, has_gaps, loss_for
 from luthier.request import Config, SearchConfig
 from luthier.request_types import SearchConfigOptions
 from luthier.rows import Rows
-from luthier.runs.search_screen import SearchScreen
+from luthier.runs.screen import SearchScreen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
 from luthier.saved import RunFolder, create_run, machine_facts, open_run, timestamp

@@ -40,7 +40,8 @@ from luthier.runs.calls import new_folder, registered
 from luthier.runs.own_rows import keep_source, keep_test, with_test_file
 from luthier.runs.relocating import name_of
 from luthier.runs.result import Result
-from luthier.runs.search_screen import SearchScreen, quiet_search_screen
+from luthier.runs.screen import SearchScreen
+from luthier.runs.search_screen import quiet_search_screen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
 from luthier.saved import SEARCH, RunFolder, open_fit, open_one
