@@ -32,7 +32,8 @@ from luthier.recipe.feature_heads import ROWS
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.setting import Setting
 from luthier.recipe.so_far import SoFar
-from luthier.recipe.transfer import Advice, CutOption, DepthOption, StoredGain, transfer
+from luthier.recipe.transfer import transfer
+from luthier.recipe.transferred import Advice, CutOption, DepthOption, StoredGain
 from luthier.records import Said, noted
 from luthier.saved import activate
 from luthier.statistics.paired import Gain
@@ -45,7 +46,7 @@ PASSES = 3.0  # what a step costs beside a pass without gradients
 DEPTHS, WAYS = 7, 3  # about how many trainings an epoch is multiplied by
 
 
-class BackboneFacts(TypedDict):
+class FittedBackbone(TypedDict):
     """What is remembered beside the weights of a fitted backbone: what each depth measured, and what was said."""
 
     unfrozen: int
@@ -71,7 +72,7 @@ def use_backbone(runner: Runner, so_far: SoFar) -> Said[SoFar]:
     spec = BackboneSpec(name, (channels, height, width), problem.outputs, side=side)
     file = asked.backbone_weights or Path(weights_of(name, "")).name  # a package lies elsewhere on other machines
     yield from decided(2, BackboneEvidence(name, side, file))
-    tensors, facts = runner.memo.recall("backbone", BackboneFacts) or _transferred(runner, spec)
+    tensors, facts = runner.memo.recall("backbone", FittedBackbone) or _transferred(runner, spec)
     for sentence in facts["said"]:
         yield noted(2, sentence)
     spec = replace(spec, cut=facts["ends_at"], width=facts["width"])
@@ -90,7 +91,7 @@ def weights_of(backbone: str, asked: str) -> str:
     return asked or (str(packaged_weights()) if backbone == LITE else "")
 
 
-def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor], BackboneFacts]:
+def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor], FittedBackbone]:
     problem = runner.problem
     _, training, validation = problem.prepared("pixels")
     backbone, message = shown(spec), list[str]()
@@ -116,7 +117,7 @@ def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor],
     )
     head = getattr(result.module, "head", None)
     width = head.in_features if isinstance(head, torch.nn.Linear) else 0
-    facts: BackboneFacts = {
+    facts: FittedBackbone = {
         "unfrozen": result.unfrozen,
         "ends_at": result.ends_at,
         "rates": result.options[result.taken]["rates"],
@@ -150,7 +151,7 @@ def _epochs(runner: Runner, backbone: torch.nn.Module, pictures: Tensor) -> int:
     return int(min(MOST_EPOCHS, SHARE * left / (epoch * DEPTHS * WAYS)))
 
 
-def _say_what_was_measured(facts: BackboneFacts) -> Said[None]:
+def _say_what_was_measured(facts: FittedBackbone) -> Said[None]:
     heads = tuple(CutHead(one["block"], one["loss"], one["score"], Gain(**one["gain"])) for one in facts["cut"])
     yield from decided(3, EndEvidence(heads))
     if facts["statistics_gain"]:
