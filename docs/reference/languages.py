@@ -10,7 +10,10 @@ from mkdocs.structure.pages import Page
 
 CHINESE = ".zh.md"
 _BLOCK = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
-_BREAK = re.compile(r"(?<=[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef])\n *(?=[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef])")
+_BREAK = re.compile(  # between Chinese characters, and behind their punctuation
+    r"(?<=[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef])\n *(?=[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef])"
+    r"|(?<=[\u3000-\u303f\uff00-\uffef])\n *(?=[`\[A-Za-z])"
+)
 
 
 def on_page_markdown(markdown: str, *, page: Page, files: Files, **_: Any) -> str:
