@@ -66,6 +66,7 @@ def parts(training: Rows) -> dict[str, Changes]:
         "SELU": {"activation": "selu"},
         "Mish": {"activation": "mish"},
         "parametric activations": {"parametric": True},
+        "four networks that share weights": {"ensemble": 4},
         "batch norm": {"batch_norm": True},
         "layer norm": {"layer_norm": True},
     }

@@ -36,6 +36,7 @@ from luthier.objective import TargetHead, loss_named, several, shared_outputs
 from luthier.recipe.first_setting import TableShape, first_network
 from luthier.rows import Inputs, Rows
 from luthier.saved import Model
+from luthier.seeds import torch_generator
 
 ROWS, NUMBERS, CLASSES = 90, 2, ("p", "q", "r")
 
@@ -79,12 +80,17 @@ SPECS = {
         target_encoding=TargetEncoding((0,), LEVELS, len(CLASSES)),
     ),
     "biases from data": spec(8, 8, activation="selu", residual=True, input_scale=True, biases_from_data=True),
+    "weights shared by three networks": spec(8, 8, activation="mish", ensemble=3, residual=True, input_scale=True),
+    "weights shared, normed": spec(
+        8, 8, layer_norm=True, ensemble=2, parametric=True, number_embedding=NumberEmbedding(NUMBERS, 3, 3)
+    ),
     "single neurons": spec(8, activation="leaky relu", neurons=((0, 1, "identity"),), initialiser="orthogonal"),
 }
 # fmt: on
 every_spec = pytest.mark.parametrize("shape", SPECS.values(), ids=SPECS)
 OF_HEADS = {name: shape for name, shape in SPECS.items() if shape.target_encoding is None}  # means are of one target
 every_spec_of_heads = pytest.mark.parametrize("shape", OF_HEADS.values(), ids=OF_HEADS)
+ORDER = torch.randperm(ROWS, generator=torch_generator(0, "order", 0))  # of the first batch: an ensemble goes by places
 
 
 def trained(shape: DenseSpec, steps: int = 20) -> tuple[torch.Tensor, Any]:
@@ -128,7 +134,7 @@ def test_heads_side_by_side_learn_what_autograd_learns(shape: DenseSpec) -> None
     for k in range(2):
         net = build(shape, seed=k).double()
         net.load_state_dict({**shape.fresh_parameters(k), **first_biases(members[k], part, HEADS)}, strict=False)
-        loss = HEADS.mean(net(part.numbers, part.codes).unsqueeze(0), SEVERAL, None).sum()
+        loss = HEADS.mean(net(part.numbers[ORDER], part.codes[ORDER]).unsqueeze(0), SEVERAL[ORDER], None).sum()
         gradients = torch.autograd.grad(loss, list(net.parameters()))
         learnt = views(shape, outcome.parameters[k : k + 1])
         for (name, value), gradient in zip(net.named_parameters(), gradients, strict=True):
@@ -182,6 +188,7 @@ def test_a_stack_learns_what_autograd_learns(shape: DenseSpec) -> None:
     part, learning, tables = (PART, shape, {}) if crossed is None else (
         crossed.training, crossed.members[0].dense, crossed.tables[0]
     )  # fmt: skip
+    part = part.rows(ORDER)
     for k in range(2):
         biases = first_biases(members[k], PART, "softmax")
         net = build(learning, seed=k).double()

@@ -46,3 +46,11 @@ def test_a_translated_page_says_the_same(page: Path) -> None:
     assert programs(page) == programs(english(page))
     assert numbers(page) == numbers(english(page))
     assert shape(page) == shape(english(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_of_a_translated_page_lead_to_chinese_pages(page: Path) -> None:
+    links = re.findall(r"\]\(([^):#]+\.md)", _BLOCK.sub("", page.read_text()))
+    led = [(page.parent / link).resolve() for link in links]
+    assert all(path.exists() for path in led), led
+    assert not [path for path in led if path != english(page) and path.with_suffix(".zh.md") in PAGES]

@@ -65,6 +65,11 @@ OPTIONS = {
     "embedded numbers alone": {"spec": {"number_embedding": NumberEmbedding(3, frequencies=4), "embeddings": ()}},
     "lines between quantiles": {"spec": {"number_embedding": PiecewiseEmbedding(((-1.0, 0.0, 0.5, 2.0),) * 2, 3)}},
     "parametric": {"spec": {"parametric": True, "activation": "mish", "residual": True}},
+    "weights shared by three": {"spec": {"hidden": (6, 6, 5), "ensemble": 3, "residual": True, "activation": "tanh"}},
+    "weights shared, norm, dropout": {
+        "spec": {"ensemble": 2, "layer_norm": True, "parametric": True},
+        "member": {"dropout": (0.2, 0.5), "rate_factors": (("ensemble", 0.3),)},
+    },
     "scaled inputs": {"spec": {"input_scale": True, "number_embedding": NumberEmbedding(2)}},
     "scaled inputs alone": {"spec": {"input_scale": True, "embeddings": ()}},
     "wide first layer": {"spec": {"hidden": (9,), "embeddings": ()}},
@@ -122,6 +127,8 @@ def by_autograd(shape: DenseSpec, row: torch.Tensor, part: Rows, rows: torch.Ten
         "scaled inputs",
         "scaled inputs alone",
         "no categories",
+        "weights shared by three",
+        "weights shared, norm, dropout",
     ],
 )
 def test_hand_written_backward_equals_autograd(option: str, loss: str) -> None:

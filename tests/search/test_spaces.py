@@ -200,6 +200,7 @@ def test_every_part_of_a_dense_network_is_in_the_registry_and_reaches_the_networ
     assert pieces.number_embedding == PiecewiseEmbedding(((0.0,) * 9,) * 2)
     assert pieces.parametric
     assert networks.spec({"biases_from_data": True}).biases_from_data
+    assert networks.spec({"ensemble": 4}).ensemble == 4
     coded = DenseNetworks(part, part, "softmax", DenseSpec(3, (4,), 2, embeddings=((3, 2), (40, 8))), numbers=2)
     assert coded.spec({"target_encoding": True}).target_encoding == TargetEncoding((1,), (40,), 2)
     assert set(RATES_OF.values()) == set(KINDS) - {"weights"}

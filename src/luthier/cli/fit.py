@@ -19,7 +19,7 @@ Examples:
   luthier fit houses.csv --target price --column zip=category --seed 1
   luthier fit houses.csv --target price --target rent
   luthier fit patients.csv --config request.toml
-  luthier fit houses.csv --target price --until 4, then luthier test runs/houses
+  luthier fit houses.csv --target price --until 4 && luthier test runs/houses
   luthier fit photos/ --budget 20m
   luthier fit houses.csv --target price --test houses-of-2025.csv
   luthier fit photos/train --test photos/test

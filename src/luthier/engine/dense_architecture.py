@@ -47,7 +47,8 @@ class DenseArchitecture:
         self.spec = spec
         self.has_bias_column = spec.biased(0)
         # Plain descent needs no stored gradients.
-        self.fuses = spec.plain_inputs and not (spec.normalised or spec.constant_outputs or spec.parametric)
+        more = spec.normalised or spec.constant_outputs or spec.parametric or spec.ensemble
+        self.fuses = spec.plain_inputs and not more
 
     def fresh(self, seeds: Sequence[int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Initial parameters [M, P] and buffers [M, Q]."""

@@ -78,7 +78,9 @@ def group_of(spec: DenseSpec) -> Tensor:
     """Which layer each number of a row [P] belongs to, by depth; what is learnt beside the inputs is the first's."""
     flat = torch.zeros(1, row_length(spec), dtype=torch.int64)
     for name, view in views(spec, flat).items():
-        view.fill_(int(name.split(".")[1]) if name.startswith(("layers.", "norms.", "activations.")) else 0)
+        view.fill_(
+            int(name.split(".")[1]) if name.startswith(("layers.", "norms.", "activations.", "ensemble.")) else 0
+        )
     return flat[0]
 
 

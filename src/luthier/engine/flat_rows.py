@@ -10,7 +10,16 @@ from torch import Tensor
 
 from luthier.errors import InputError
 
-KINDS = ("weights", "biases", "embeddings", "numbers", "scales", "norms", "activations")  # of numbers that learn
+KINDS = (
+    "weights",
+    "biases",
+    "embeddings",
+    "numbers",
+    "scales",
+    "norms",
+    "activations",
+    "ensemble",
+)  # of numbers that learn
 ALIGNED = 8  # bytes that every buffer starts at a multiple of
 
 

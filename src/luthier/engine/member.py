@@ -34,10 +34,10 @@ class Member:
 
     Numbers of one kind may have rates of their own too: `rate_factors` are pairs of a kind ("weights", "biases",
     "embeddings" of categories, "numbers": learned functions of them, "scales" of inputs, "norms", "activations": how
-    much of them is taken) and what multiplies the rate. A member that is `width_scaled` divides the rates of each
-    layer's weights by the root of its inputs, or by its inputs where steps grow with the gradient (SGD): one rate then
-    serves networks of all widths (the "NT" parametrisation of Holzmueller and others, 2024, in weights of the usual
-    scale).
+    much of them is taken, "ensemble": factors of networks that share weights) and what multiplies the rate. A member
+    that is `width_scaled` divides the rates of each layer's weights by the root of its inputs, or by its inputs where
+    steps grow with the gradient (SGD): one rate then serves networks of all widths (the "NT" parametrisation of
+    Holzmueller and others, 2024, in weights of the usual scale).
 
     With a `fold` it learns from the training rows of all other folds and is evaluated on those of this one, in
     one stack with the members of other folds (see `train`).

@@ -19,6 +19,7 @@ from luthier.engine.batches import Batch
 from luthier.engine.dense_rows import EVEN_ROWS, WIDE_WASTE, buffer_views, matrices, views
 from luthier.engine.learned_inputs import InputScale, LearnedInputs
 from luthier.engine.products import product, stays_small, take_product
+from luthier.engine.shared_weights import SharedWeights
 from luthier.engine.sharing import mean_of_rows
 from luthier.nets import NORM_EPSILON, NORM_MEMORY, DenseSpec
 from luthier.rows import Inputs
@@ -49,6 +50,8 @@ class Stack:
         self._p, self._g = views(spec, parameters), views(spec, self.gradients)
         self._scale = InputScale(spec, parameters, self.gradients) if spec.input_scale else None
         self._learned = LearnedInputs(spec, parameters, buffers, self.gradients) if spec.learned_width else None
+        self._ensemble = SharedWeights(spec, self._p, self._g) if spec.ensemble else None
+        self._reshapes = spec.parametric or spec.ensemble > 0  # what an activation gives is not what the layer hands on
         self._b = buffer_views(spec, buffers)
         self._activations = spec.functions
         # What every step asks for, made once: in a small network making a view costs as much as using it.
@@ -71,10 +74,21 @@ class Stack:
         return self._members
 
     def logits(self, inputs: Inputs) -> Tensor:
-        """Outputs [M, B, C] in evaluation mode: moving averages, no dropout."""
+        """Outputs [M, B, C] in evaluation mode: moving averages, no dropout, the mean of an ensemble's networks."""
+        if not self.spec.ensemble:
+            return self._logits(inputs, None)
+        result = self._logits(inputs, 0)
+        for k in range(1, self.spec.ensemble):
+            result += self._logits(inputs, k)
+        return result.div_(self.spec.ensemble)
+
+    def _logits(self, inputs: Inputs, which: int | None) -> Tensor:
+        """Those of the network `which` of an ensemble."""
         A: Tensor | None = None
         for i in range(len(self.spec.hidden)):
             Z = self._affine(i, A, inputs, self._product)
+            if which is not None:
+                Z = Z * self._p[f"ensemble.{i}.sums"][:, which].unsqueeze(1)
             if self.spec.batch_norm:
                 mean, variance = self._b[f"norms.{i}.mean"], self._b[f"norms.{i}.variance"]
                 Z = (Z - mean.unsqueeze(1)) * torch.rsqrt(variance + NORM_EPSILON).unsqueeze(1)
@@ -89,20 +103,24 @@ class Stack:
             if self.spec.skips(i):
                 assert below is not None
                 inner += below[:, :, : Z.shape[2]]
+            if which is not None:
+                inner *= self._p[f"ensemble.{i}.outputs"][:, which].unsqueeze(1)
             A[:, :, Z.shape[2] :] = 1
         return self._affine(len(self.spec.hidden), A, inputs, self._product)
 
     def forward(self, batch: Batch, masks: Masks) -> Tensor:
         """Logits [M, B, C] in training mode; what the backward pass needs is kept."""
         space = self._space(batch.rows)
-        below: Tensor | None = None
+        below, ensemble = None, self._ensemble
         last, plain = len(space.layers), not (self.spec.normalised or self.spec.residual)
         for i, layer in enumerate(space.layers):
             Z = self._affine(i, below, batch.inputs, space.times)
+            if ensemble is not None:
+                Z = ensemble.scaled_sums(i, Z)
             if self.spec.normalised:
                 Z = self._normalise(i, Z, layer)
             layer.Z, mask = Z, masks[i]
-            if mask is None and not self.spec.parametric and (plain or not self.spec.skips(i)):
+            if mask is None and not self._reshapes and (plain or not self.spec.skips(i)):
                 self._activations[i].into(Z, layer.out)
                 layer.A = layer.out
             else:
@@ -112,6 +130,8 @@ class Stack:
                 torch.mul(layer.A, 1 if mask is None else mask, out=layer.out)
                 if self.spec.skips(i):
                     layer.out.add_(space.layers[i - 1].out)
+            if ensemble is not None:
+                ensemble.scale_outputs(i, layer.out)
             below = layer.whole
         return self._affine(last, below, batch.inputs, space.times)
 
@@ -162,12 +182,16 @@ class Stack:
             dA = space.times(dZ, self._Win[i + 1])
             if passed is not None:
                 dA = dA + passed
+            if self._ensemble is not None:
+                dA = self._ensemble.through_outputs(i, dA)
             passed = dA.clone() if self.spec.skips(i) else None
             if mask is not None:
                 dA.mul_(mask)
             dZ = self._through(i, dA, layer)
             if self.spec.normalised:
                 dZ = self._normalise_backward(i, dZ, layer)
+            if self._ensemble is not None:
+                dZ = self._ensemble.through_sums(i, dZ)
             result.append((i, dZ))
         return result[::-1]
 

@@ -84,18 +84,27 @@ class PlainModel(nn.Module):
                 e = (x * self._of(f"{base}numbers.0.frequencies") + self._of(f"{base}numbers.0.phases")).cos()
             tables.append((torch.einsum("bfk,fwk->bfw", e, W) + b).flatten(1))
         a = torch.cat([*tables, features], 1)
+        if not spec.get("ensemble"):
+            return self._layers(base, spec, a, None)
+        return torch.stack([self._layers(base, spec, a, k) for k in range(spec["ensemble"])]).mean(0)
+
+    def _layers(self, base: str, spec: dict[str, Any], a: Tensor, which: int | None) -> Tensor:
+        """Logits of what enters the first layer; of networks that share their weights those of one."""
         for i, (units, name) in enumerate(zip(spec["hidden"], spec["activations"], strict=True)):
             z = a @ self._of(f"{base}layers.{i}.weight").T
+            z = z if spec["layer_norm"] else z + self._of(f"{base}layers.{i}.bias")
+            if which is not None:
+                z = z * self._of(f"{base}ensemble.{i}.sums")[which]
             if spec["layer_norm"]:
                 z = F.layer_norm(z, z.shape[1:], self._of(f"{base}norms.{i}.scale"), self._of(f"{base}norms.{i}.shift"))
-            else:
-                z = z + self._of(f"{base}layers.{i}.bias")
             out: Tensor = ACTIVATIONS[name](z)
             for _, unit, other in (neuron for neuron in spec["neurons"] if neuron[0] == i):
                 out[:, unit] = ACTIVATIONS[other](z[:, unit])
             if spec.get("parametric"):
                 out = torch.lerp(z, out, self._of(f"{base}activations.{i}.share"))
             a = out + a if spec["residual"] and i and spec["hidden"][i - 1] == units else out
+            if which is not None:
+                a = a * self._of(f"{base}ensemble.{i}.outputs")[which]
         last = len(spec["hidden"])
         return a @ self._of(f"{base}layers.{last}.weight").T + self._of(f"{base}layers.{last}.bias")
 

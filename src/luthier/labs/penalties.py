@@ -227,7 +227,7 @@ def steadier(bench: Bench) -> None:
     bench.holds(
         "a penalised network changes its answer less when the inputs change",
         bool(change[1].mean() < change[0].mean()),
-        Message("mean change {free:.4f}, with a penalty {held:.4f}", **_beside(*change)),
+        Message("mean change {free:.4f}, with a penalty {held:.4f}", **_beside(change[0], change[1])),
     )
     wrong = part.targets.clone()
     at = torch.rand(len(part), generator=generator) < 0.2

@@ -62,6 +62,7 @@ class DenseNet(nn.Module):
         self.register_buffer("edges", edges, persistent=False)
         self.register_buffer("varying", varying, persistent=False)
         self.activations: Any = nn.ModuleList(_modules("activations", parameters, buffers))
+        self.ensemble: Any = nn.ModuleList(_modules("ensemble", parameters, buffers))
         self.norms: Any = nn.ModuleList(_modules("norms", parameters, buffers))
 
     def forward(self, features: Features, codes: Codes | None = None) -> Outputs:
@@ -80,9 +81,19 @@ class DenseNet(nn.Module):
     def from_embedded(self, parts: Sequence[Embedded], features: Features) -> Outputs:
         """Logits [B, C] of what each of the `tables` has for a row's codes [B, w], and numbers [B, F]."""
         a = self._entering(parts, features)
+        if not self.spec.ensemble:
+            return self._logits(a, None)
+        if self.training:  # each row teaches one of the networks
+            return self._logits(a, torch.arange(len(a), device=a.device) % self.spec.ensemble)
+        several = [self._logits(a, torch.tensor(k, device=a.device)) for k in range(self.spec.ensemble)]
+        return torch.stack(several).mean(0)
+
+    def _logits(self, a: Hidden, which: Tensor | None) -> Outputs:
+        """Logits [B, C] of what enters the first layer, of an ensemble those of the network `which`, or of each row's
+        own [B]."""
         *hidden, last = self.layers  # a slice of them would be a module of its own
         for i, layer in enumerate(hidden):
-            a = self._activated(i, a, a @ layer.weight.T)
+            a = self._activated(i, a, a @ layer.weight.T, which)
         weight = last.weight if self.varying is None else last.weight * self.varying
         return torch.addmm(last.bias, a, weight.T)
 
@@ -90,12 +101,13 @@ class DenseNet(nn.Module):
     def write_biases(self, features: Features, codes: Codes, answer: Tensor, generator: torch.Generator) -> None:
         """First biases from rows: the last layer's are `answer` [C], and each hidden unit bends among the rows."""
         a = self._entering([table[codes[:, k]] for k, table in self.tables()], features)
+        which = torch.arange(len(a)) % self.spec.ensemble if self.spec.ensemble else None
         *hidden, last = self.layers
         for i, layer in enumerate(hidden):
             z = a @ layer.weight.T
             if not self.spec.normalised:
                 layer.bias.copy_(bending_biases(z, generator))
-            a = self._activated(i, a, z)
+            a = self._activated(i, a, z, which)
         last.bias.copy_(answer)
 
     def _entering(self, parts: Sequence[Embedded], features: Features) -> Embedded:
@@ -109,13 +121,17 @@ class DenseNet(nn.Module):
             a = a * self.scales[0].factor
         return a
 
-    def _activated(self, i: int, below: Embedded, z: Hidden) -> Hidden:
-        """What hidden layer i hands on, from what is below and the sums over it."""
-        z = self._normalised(i, z) if self.spec.normalised else z + self.layers[i].bias
+    def _activated(self, i: int, below: Embedded, z: Hidden, which: Tensor | None) -> Hidden:
+        """What hidden layer i hands on, from what is below and the sums over it; of an ensemble `which` networks'."""
+        z = z if self.spec.normalised else z + self.layers[i].bias
+        if which is not None:
+            z = z * self.ensemble[i].sums[which]
+        z = self._normalised(i, z) if self.spec.normalised else z
         out = self._functions[i].f(z)
         if self.spec.parametric:
             out = torch.lerp(z, out, self.activations[i].share)
-        return out + below if self.spec.skips(i) else out
+        out = out + below if self.spec.skips(i) else out
+        return out if which is None else out * self.ensemble[i].outputs[which]
 
     def _normalised(self, i: int, z: Hidden) -> Hidden:
         norm = self.norms[i]

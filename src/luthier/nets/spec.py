@@ -16,8 +16,10 @@ from luthier.nets.initialise import INITIALISERS, initial_parameters
 from luthier.nets.numbers import SCALE, AnyEmbedding, embedding_from_json
 from luthier.nets.target_means import TargetEncoding
 from luthier.records import JsonObject
+from luthier.seeds import torch_generator
 
 Shape = tuple[int, ...]
+FIRST_SUMS = "ensemble.0.sums"
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,16 @@ class DenseSpec:
     follow from the rows that are learnt from: the last layer's are the best constant answer, and each hidden unit bends
     among the rows (see `DenseNet.write_biases`).
 
+    With an `ensemble` of k it is k networks that share their weights (Wen, Tran and Ba 2020, "BatchEnsemble"): each has
+    factors of its own for a hidden unit's sum and for its output, so the matrices between hidden layers are W times a
+    matrix of rank one. In training the row at place b of a batch teaches the network b mod k, which costs no product
+    more; the answer is the mean of all k networks' logits, which takes k times as long. The factors of the first
+    layer's sums begin as random signs, all others as 1 (as in TabM, Gorishniy and others 2025).
+
     >>> DenseSpec(inputs=784, hidden=(30,), outputs=10).parameter_count()
     23860
+    >>> DenseSpec(inputs=784, hidden=(30,), outputs=10, ensemble=4).parameter_count()  # 2 x 4 x 30 more
+    24100
     """
 
     inputs: int
@@ -59,6 +69,7 @@ class DenseSpec:
     parametric: bool = False
     target_encoding: TargetEncoding | None = None
     biases_from_data: bool = False
+    ensemble: int = 0
 
     def __post_init__(self) -> None:
         mistakes = []
@@ -76,6 +87,12 @@ class DenseSpec:
             mistakes.append(f"there are {self.outputs} outputs; constant are to be {self.constant_outputs}")
         if self.batch_norm and self.layer_norm:
             mistakes.append("a layer can have batch norm or layer norm, not both")
+        if self.ensemble and (self.ensemble < 2 or not self.hidden or self.batch_norm):
+            mistakes.append(
+                "an ensemble in one network is of 2 networks or more, with hidden layers and without batch norm, whose "
+                f"means would mix them; not {self.ensemble} networks, hidden {self.hidden}"
+                + (", batch norm" if self.batch_norm else "")
+            )
         if not isinstance(self.activation, str) and len(self.activation) != len(self.hidden):
             mistakes.append(f"{len(self.activation)} activations for {len(self.hidden)} hidden layers")
         named = (self.activation,) if isinstance(self.activation, str) else self.activation
@@ -127,8 +144,13 @@ class DenseSpec:
             shapes, initialiser=self.initialiser, gains=self.gains, seed=seed, deviation=self.deviation
         )
         fresh[f"layers.{len(self.hidden)}.weight"][list(self.constant_outputs)] = 0
-        ones = (name for name in fresh if name == SCALE or name.startswith("activations."))
-        return {**fresh, **learned, **{name: torch.ones_like(fresh[name]) for name in ones}}
+        ones = (name for name in fresh if name == SCALE or name.startswith(("activations.", "ensemble.")))
+        result = {**fresh, **learned, **{name: torch.ones_like(fresh[name]) for name in ones}}
+        if self.ensemble:
+            signs = torch_generator(seed, "weights", FIRST_SUMS)
+            result[FIRST_SUMS] = 2.0 * torch.randint(2, (self.ensemble, self.hidden[0]), generator=signs) - 1.0
+            result[FIRST_SUMS] = result[FIRST_SUMS].double()
+        return result
 
     @property
     def layers(self) -> int:
@@ -199,6 +221,8 @@ class DenseSpec:
                 shapes[f"norms.{i}.shift"] = (units,)
             if self.parametric and i < len(self.hidden):
                 shapes[f"activations.{i}.share"] = (units,)
+            if self.ensemble and i < len(self.hidden):
+                shapes[f"ensemble.{i}.sums"] = shapes[f"ensemble.{i}.outputs"] = (self.ensemble, units)
         return shapes
 
     def buffer_shapes(self) -> dict[str, Shape]:
@@ -217,7 +241,7 @@ class DenseSpec:
         # Left out where there is none, as before there were any.
         later = (
             *("number_embedding", "input_scale", "constant_outputs", "parametric", "target_encoding"),
-            "biases_from_data",
+            *("biases_from_data", "ensemble"),
         )
         return {name: value for name, value in values.items() if name not in later or value}
 

@@ -91,7 +91,9 @@ def _of_spec(spec: DenseSpec) -> Summary:
             kind.append("plus its input")
         if hidden and spec.parametric:
             kind.append("a share of it")
-        learnt = units * spec.columns(i) + hidden * units * (2 * spec.normalised + spec.parametric)
+        if hidden and spec.ensemble:
+            kind.append(f"factors of {spec.ensemble} networks")
+        learnt = units * spec.columns(i) + hidden * units * (2 * spec.normalised + spec.parametric + 2 * spec.ensemble)
         rows.append(Row(f"layers.{i}", ", ".join(kind), (units,), learnt))
     return Summary((spec.inputs,) if not spec.embeddings else (spec.inputs + len(spec.embeddings),), tuple(rows))
 

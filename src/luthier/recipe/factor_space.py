@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from luthier.engine import Member, Schedule
-from luthier.messages import Message
+from luthier.messages import Message, joined
 from luthier.nets import Spec
 from luthier.objective import metric_named
 from luthier.recipe.fold_bags import learnt_rows
@@ -213,5 +213,4 @@ def _training_in_words(setting: Setting) -> list[str]:
 
 def _listed(parts: list[str]) -> Message:
     """A setting's parts in a row; each follows the language that is spoken."""
-    named = {f"part{k}": part for k, part in enumerate(parts)}
-    return Message(", ".join(f"{{{name}}}" for name in named), **named)
+    return joined(parts, "{first}, {rest}")

@@ -191,7 +191,7 @@ def _checks(spec: DenseSpec, training: Rows, loss: str, seed: int) -> list[tuple
         Message("overfitting one batch"): overfit_batch(spec, training, loss, seed=seeds[0], steps=OVERFIT_STEPS),
         Message("gradients compared with finite differences"): check_gradients(spec, training, loss, seed=seeds[0]),
     }
-    return [(name, bool(result["passed"]), str(result["sentence"])) for name, result in found.items()]
+    return [(name, bool(result["passed"]), cast(str, result["sentence"])) for name, result in found.items()]
 
 
 def _column_in_words(column: CheckedColumn) -> str:

@@ -68,6 +68,7 @@ class DenseFacts(TypedDict):
     parametric: NotRequired[bool]
     target_encoding: NotRequired[TargetEncodingFacts]
     biases_from_data: NotRequired[bool]
+    ensemble: NotRequired[Annotated[int, Field(ge=0, le=256)]]
 
 
 class ConvFacts(TypedDict):

@@ -322,6 +322,7 @@ class DenseNetworks(Networks):
             "residual",
             "input_scale",
             "parametric",
+            "ensemble",
             "biases_from_data",
         )
         changes: dict[str, Any] = {name: values[name] for name in named if name in values}

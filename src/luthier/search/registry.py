@@ -1,8 +1,7 @@
 """Every hyper-parameter that the engine knows: when to tune it, on which scale, from where to where, and why.
 
-The tiers are the order in which they are worth tuning: the learning rate first; then momentum,
-width and batch size; then depth and decay; Adam's own only when there are very many trials. How long to
-train comes last.
+The tiers are the order in which they are worth tuning: the learning rate first; then momentum, width and batch size;
+then depth and decay; Adam's own only when there are very many trials. How long to train comes last.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ TIERS = {
     4: "rarely tuned",
     5: "how long to train",
 }
-WITH_MANY = 4  # the tier that is opened only with many trials
-LENGTH = 5
+WITH_MANY, LENGTH = 4, 5  # the tier that is opened only with many trials, and that of how long to train
 _MOMENTUM_RULES = ("sgd", "nesterov", "nesterov-velocity", "muon")
 _MOMENTS = ("adam", "adam-uncorrected", "adamax", "nadam", "schedule-free", "muon")
 _ADAMS = (*_MOMENTS, "lion")
@@ -31,6 +29,7 @@ RATES_OF = {  # hyper-parameters that multiply the rate of one kind of numbers
     "scale_rate": "scales",
     "norm_rate": "norms",
     "activation_rate": "activations",
+    "ensemble_rate": "ensemble",
 }
 SCHEDULES_OF = {  # hyper-parameters that are the schedule of another one
     "dropout_schedule": "dropout",
@@ -252,6 +251,14 @@ _TABLE = (
         REALMLP,
     ),
     Hyper(
+        "ensemble",
+        4,
+        "architecture",
+        Choice((0, 2, 4, 8), default=0, when=_when("batch_norm", False)),
+        "networks that share weights but for factors (BatchEnsemble), each taught by its share of a batch; 0: none",
+        "Wen, Tran and Ba 2020",
+    ),
+    Hyper(
         "number_width",
         4,
         "architecture",
@@ -299,6 +306,7 @@ _TABLE = (
             ("number_rate", 1.0, "learned functions of numbers; 0.1 where rows are few"),
             ("scale_rate", 1.0, "the inputs' factors; 6 lets them choose early"),
             ("norm_rate", 1.0, "scales and shifts of batch or layer norm"),
+            ("ensemble_rate", 1.0, "factors of networks that share their weights"),
             ("activation_rate", 1.0, "how much of each unit's function is taken; 0.1 as in RealMLP"),
         )
     ),
@@ -390,10 +398,3 @@ _TABLE = (
     ),
 )
 REGISTRY: dict[str, Hyper] = {hyper.name: hyper for hyper in _TABLE}
-
-
-def tier_of(name: str, dimension: Dimension) -> int:
-    """When a dimension is tuned; one of the user's own, without a tier, comes with depth and decay."""
-    if dimension.tier is not None:
-        return dimension.tier
-    return REGISTRY[name].tier if name in REGISTRY else 3

@@ -15,9 +15,8 @@ import numpy as np
 
 from luthier.messages import Message
 from luthier.records import Finding
-from luthier.search.registry import tier_of
 from luthier.search.space import Space
-from luthier.search.stages import stage_in_words
+from luthier.search.stages import stage_in_words, tier_of
 from luthier.search.trials import Trial
 from luthier.seeds import derive, numpy_generator
 

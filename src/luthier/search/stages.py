@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from luthier.errors import ConfigError
 from luthier.messages import Message
-from luthier.search.registry import LENGTH, TIERS, WITH_MANY, tier_of
-from luthier.search.space import Space
+from luthier.search.registry import LENGTH, REGISTRY, TIERS, WITH_MANY
+from luthier.search.space import Dimension, Space
 
 MANY = 200  # trials from which Adam's own hyper-parameters are searched too
 FEWEST = 4  # trials that a stage is worth
@@ -25,6 +25,13 @@ class SearchStage:
     name: str
     dimensions: tuple[str, ...]
     weight: float
+
+
+def tier_of(name: str, dimension: Dimension) -> int:
+    """When a dimension is tuned; one of the user's own, without a tier, comes with depth and decay."""
+    if dimension.tier is not None:
+        return dimension.tier
+    return REGISTRY[name].tier if name in REGISTRY else 3
 
 
 def make_stages(space: Space, *, tiers: bool, trials: int | None) -> tuple[list[SearchStage], list[str]]:
