@@ -75,7 +75,7 @@ class Message(str):
         values = {n: v.spoken() if isinstance(v, Message) else v for n, v in self.values.items()}
         return _set_in_chinese(_pieces(translated, values)) if values else translated
 
-    def as_data(self) -> dict[str, Any]:
+    def as_data(self) -> dict[str, object]:
         """Template and values as plain JSON; a message among the values likewise."""
         values = {name: v.as_data() if isinstance(v, Message) else v for name, v in self.values.items()}
         return {"template": self.template, "values": values}
