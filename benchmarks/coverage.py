@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from benchmarks import claims
-from luthier.assess import Units, measure, paired_difference, score
+from luthier.assess import Scoring, Units, measure, paired_difference, score
 
 RESULTS = Path(__file__).parent / "results" / "coverage.jsonl"
 TRUTH_ROWS = 1_000_000
@@ -169,9 +169,10 @@ def truths(law: Law) -> dict[str, float]:
 def redraw(law: Law, seed: int) -> dict[str, tuple[float | None, float | None]]:
     """The intervals of one draw."""
     drawn, result = law.draw(np.random.default_rng(seed + 1), law.rows), {}
+    scoring = Scoring(units=drawn.units)
     for metric in law.metrics:
-        one = measure(metric, drawn.y, drawn.one, seed=seed, units=drawn.units)
-        gain = paired_difference(metric, drawn.y, drawn.one, drawn.other, seed=seed, units=drawn.units)
+        one = measure(metric, drawn.y, drawn.one, scoring, seed=seed)
+        gain = paired_difference(metric, drawn.y, drawn.one, drawn.other, scoring, seed=seed)
         result |= {metric: (one.low, one.high), f"gain in {metric}": (gain.low, gain.high)}
     return result
 

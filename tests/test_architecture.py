@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,13 @@ ROOMS = (
 )
 ORDER = {room: depth for depth, room in enumerate(ROOMS)}
 LIMIT = 400
+FLOORS = 6
+# Rooms that are higher, and why. A step of the recipe needs the runner, that the problem, that the data; a training the
+# loop, that its state, that the learners. The others are chains of small files of one concept each.
+TOWERS = {"recipe": 17, "engine": 16, "data": 9, "serving": 9, "search": 8, "objective": 7}
 
 
+@cache
 def modules() -> dict[str, Path]:
     result = {}
     for path in SOURCE.rglob("*.py"):
@@ -77,6 +83,7 @@ def modules() -> dict[str, Path]:
     return result
 
 
+@cache
 def imports(path: Path, module: str) -> set[str]:
     """The luthier modules that a file imports, as dotted names inside the package; also lazy ones."""
     known = modules()
@@ -136,6 +143,30 @@ def test_no_import_cycles() -> None:
 
     for module in sorted(graph):
         visit(module, ())
+
+
+def floors(room: str) -> tuple[int, list[str]]:
+    """How many modules of a room import one another in a row, at most, and one such row from the top down."""
+    own = {module: path for module, path in modules().items() if room_of(module) == room and module != room}
+    below = {module: {name for name in imports(path, module) if name in own} - {module} for module, path in own.items()}
+    for module in own:  # a package's own front door names what its parts offer
+        below[module] = {name for name in below[module] if not name.startswith(f"{module}.")}
+
+    @cache
+    def row(module: str) -> list[str]:
+        return [module, *max((row(name) for name in sorted(below[module])), key=len, default=[])]
+
+    longest = max((row(module) for module in sorted(own)), key=len, default=[])
+    return len(longest), longest
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_room_is_a_tower(room: str) -> None:
+    """Six floors of imports at most; rooms of TOWERS have those that are written there, which may only fall."""
+    count, row = floors(room)
+    allowed = TOWERS.get(room, FLOORS)
+    assert count <= allowed, " > ".join(row)
+    assert count == allowed or room not in TOWERS, f"{room} has {count} floors now: write that into TOWERS"
 
 
 @pytest.mark.parametrize("module", sorted(modules()))

@@ -16,7 +16,7 @@ from typer.main import get_command
 
 import luthier
 from luthier.cli import app, main
-from luthier.diagnosis import CHECKS
+from luthier.diagnosis import CHECKS, ROWS
 from luthier.errors import ConfigError, language_named
 from luthier.labs.exercises import EXERCISES, in_words
 from luthier.labs.gallery import all_labs
@@ -240,7 +240,9 @@ def test_help_in_chinese_fits_the_terminal(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_every_check_of_a_training_has_chinese_advice() -> None:
-    assert {check.remedy for check in CHECKS} - set(catalogue("zh")) == set()
+    said = {check.remedy for check in CHECKS}
+    said |= {getattr(text, "template", text) for check in (*CHECKS, *ROWS) for text in (check.claim, check.threshold)}
+    assert said - set(catalogue("zh")) == set()
 
 
 def test_every_lab_exercise_and_hyper_parameter_has_its_chinese() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import cycle
+from math import log10
 from typing import TYPE_CHECKING, NamedTuple
 
 from luthier.messages import tr
@@ -132,5 +133,6 @@ def draw_range(test: RangeCurves, used: float) -> go.Figure:
             mode="markers",
             marker={"size": 11, "color": GREY, "symbol": RANGE_MARKS.get(name, "circle")},
         )
-    figure.add_vline(x=used, line={"color": ORANGE, "dash": "dash"}, annotation_text=tr("used"))
+    figure.add_vline(x=used, line={"color": ORANGE, "dash": "dash"})
+    figure.add_annotation(x=log10(used), y=1, yref="paper", xanchor="left", showarrow=False, text=tr("used"))
     return figure

@@ -162,7 +162,9 @@ class Wording:
 
     def sentence(self) -> str:
         """The decision as one readable sentence."""
-        text = tr("{topic}: {chosen}; {reason}", topic=self.topic, chosen=self.chosen, reason=self.reason)
+        asked = self.topic.endswith(("?", "？"))
+        template = "{topic} {chosen}; {reason}" if asked else "{topic}: {chosen}; {reason}"
+        text = tr(template, topic=self.topic, chosen=self.chosen, reason=self.reason)
         return text + (tr("; override with {option}", option=self.override) if self.override else "")
 
     def to_json(self) -> JsonObject:

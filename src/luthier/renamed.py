@@ -30,7 +30,7 @@ def current_name(old: str, new: str, *, level: int = 3) -> str:
     return new
 
 
-def current_hyper_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
+def current_hyper_parameters(values: Mapping[str, Any]) -> dict[str, object]:
     """The same values under the names of today."""
     return {
         current_name(name, HYPER_PARAMETERS[name], level=4) if name in HYPER_PARAMETERS else name: value

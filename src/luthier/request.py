@@ -82,14 +82,14 @@ class Section(BaseModel):
         except ValidationError as error:
             raise ConfigError(mistakes_in(error, cls.model_fields)) from None
 
-    def given(self) -> dict[str, Any]:
+    def given(self) -> dict[str, object]:
         """The options that were said, also where they say the default."""
         return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
 
-    def in_sections(self) -> dict[str, Any]:
+    def in_sections(self) -> dict[str, dict[str, object]]:
         """Every option in the table of its section, as TOML has it."""
         values = self.model_dump(mode="json")
-        result: dict[str, dict[str, Any]] = {}
+        result: dict[str, dict[str, object]] = {}
         for name, value in values.items():
             if value is not None:
                 result.setdefault(section_of(type(self), name), {})[name] = value
@@ -373,9 +373,9 @@ def flag_of(name: str, field: FieldInfo) -> str:
     return option_of(field).flag or "--" + name.replace("_", "-")
 
 
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(values: Mapping[str, Any]) -> dict[str, object]:
     """Options may stand in tables of their sections, and under the names of earlier versions."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for name, value in values.items():
         in_table = name in (*SECTIONS, ORIGIN) and isinstance(value, Mapping)
         flat |= {OPTIONS.get(one, one): each for one, each in (value.items() if in_table else [(name, value)])}

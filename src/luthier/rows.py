@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -142,6 +143,11 @@ class Rows:
     def codes(self) -> Tensor:
         """Those of the inputs."""
         return self.inputs.codes
+
+    @property
+    def weights_array(self) -> np.ndarray | None:
+        """The weights [N] for NumPy, or None where all rows count alike."""
+        return None if self.weights is None else self.weights.numpy()
 
     @property
     def nbytes(self) -> int:

@@ -194,7 +194,7 @@ def fitting_together(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, object]:
     """The value of a TOML file, within bounds of size and depth. InputError for what is not TOML."""
     content = content_of(path, 1 << 20)
     if _toml_depth(content) > DEEPEST_TOML:

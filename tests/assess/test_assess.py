@@ -16,6 +16,7 @@ from sklearn import metrics as oracle
 import luthier
 from luthier.assess import (
     Profile,
+    Scoring,
     SealedTest,
     at_threshold,
     best_threshold,
@@ -202,7 +203,7 @@ def test_drift_sees_a_shift_and_names_the_column() -> None:
 def test_weights_are_as_good_as_copies(name: str, y: np.ndarray, prediction: np.ndarray) -> None:
     weights = rng.integers(1, 4, len(y))
     copied = np.repeat(np.arange(len(y)), weights)
-    weighed = measure(name, y, prediction, weights=weights.astype(float))
+    weighed = measure(name, y, prediction, Scoring(weights.astype(float)))
     assert weighed.value == pytest.approx(measure(name, y[copied], prediction[copied]).value, rel=1e-9)
     assert weighed.low is not None
     assert weighed.low < weighed.value < (weighed.high or 0.0)

@@ -22,7 +22,7 @@ from luthier.objective import loss_by_name
 from luthier.recipe.decisions import follows, wording_of
 from luthier.rows import Inputs, Rows
 from luthier.runs.screen import SilentScreen
-from luthier.saved import Model, predict_file
+from luthier.saved import AskedColumns, Model, predict_file
 from luthier.saved.predict import predictions
 from luthier.serving.served_model import ServedModel
 
@@ -118,7 +118,7 @@ def test_every_door_gives_the_same_quantiles(fitted: luthier.Result, tmp_path: P
     assert answer["quantiles"] == pytest.approx(found.row(7, named=True))
     described = served.answers.content["application/json"]["schema"]["properties"]["predictions"]["items"]
     assert set(described["properties"]["quantiles"]["required"]) == {"q0.1", "q0.5", "q0.9"}
-    asked = predictions(again, new, impute_missing_columns=False, answer="q0.9")
+    asked = predictions(again, new, AskedColumns(answer="q0.9"))
     assert asked[0].name == "prediction"
     np.testing.assert_allclose(asked[0].to_numpy(), found["q0.9"].to_numpy())
 

@@ -14,6 +14,7 @@ import torch
 from luthier.assess import (
     Costs,
     Profile,
+    Scoring,
     best_threshold,
     drift,
     figures_of_sets,
@@ -78,8 +79,8 @@ def test_score(name: str) -> None:
     for y, prediction in cases:
         close(score(name, y, prediction, WEIGHTS), score(name, y[TWICE], prediction[TWICE]))
         weighed, doubled = (
-            measure(name, y, prediction, weights=WEIGHTS),
-            measure(name, y[TWICE], prediction[TWICE], weights=np.ones(len(TWICE)), units=Units("rows", TWICE)),
+            measure(name, y, prediction, Scoring(WEIGHTS)),
+            measure(name, y[TWICE], prediction[TWICE], Scoring(np.ones(len(TWICE)), units=Units("rows", TWICE))),
         )
         assert weighed.low is not None
         close((weighed.low, weighed.high), (doubled.low, doubled.high))
@@ -147,7 +148,7 @@ def test_importance_counts_by_weight() -> None:
 
     groups = {"a": {"numbers": [0]}, "b": {"numbers": [1]}}
     weights = np.where(light, 1e-9, 1.0)
-    result = permutation_importance(predict, Inputs(numbers=X), y, "rmse", groups, weights=weights)
+    result = permutation_importance(predict, Inputs(numbers=X), y, "rmse", groups, Scoring(weights))
     assert [row.column for row in result] == ["a", "b"]
     assert result[1].drop < 1e-3 < result[0].drop
 

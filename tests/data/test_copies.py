@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from luthier.data import infer_columns, infer_task, split_rows
+from luthier.data import SplitRule, infer_columns, infer_task, split_rows
 from luthier.data.copies import Copies, CopyRule
 from luthier.data.pieces import Pieces
 from luthier.data.row_hashes import row_hashes
@@ -87,7 +87,7 @@ def test_a_table_is_coarse_only_where_its_columns_are(columns: int, coarse: bool
 def test_copies_across_groups_are_counted() -> None:
     frame = quarter(table()).with_columns(g=pl.Series([i // 5 for i in range(500)]))
     copies = CopyRule.of(frame, infer_columns(frame.drop("g"), target="y", overrides={})).copies(frame)
-    splits = split_rows(frame, task=infer_task(frame["y"]), seed=0, group="g", copies=copies)
+    splits = split_rows(frame, SplitRule(group="g"), task=infer_task(frame["y"]), seed=0, copies=copies)
     origin = np.r_[np.arange(400), np.arange(100)]
     opened = np.concatenate([splits.training, splits.validation])
     across = int(np.isin(origin[splits.test], origin[opened]).sum())
@@ -110,15 +110,15 @@ def test_what_is_known_is_not_tested() -> None:
     assert not known[splits.test].any()
     assert len(splits.test) == pytest.approx(100, abs=2)
     in_groups = frame["g"].to_numpy() < 30
-    splits = split_rows(frame, task=task, seed=1, group="g", known=in_groups)
+    splits = split_rows(frame, SplitRule(group="g"), task=task, seed=1, known=in_groups)
     assert not in_groups[splits.test].any()
     assert len(splits.test) == pytest.approx(100, abs=15)
     early = np.arange(500) < 450
-    splits = split_rows(frame, task=task, seed=1, time="t", known=early)
+    splits = split_rows(frame, SplitRule(time="t"), task=task, seed=1, known=early)
     assert splits.test.tolist() == list(range(450, 500))
-    for beside in ({}, {"group": "g"}, {"time": "t"}):
+    for rule in (SplitRule(), SplitRule(group="g"), SplitRule(time="t")):
         with pytest.raises(InputError, match="no row is left to test on"):
-            split_rows(frame, task=task, seed=1, known=np.ones(500, dtype=bool), **beside)  # type: ignore[arg-type]
+            split_rows(frame, rule, task=task, seed=1, known=np.ones(500, dtype=bool))
 
 
 def test_without_known_rows_in_the_test_part_the_split_is_the_same() -> None:

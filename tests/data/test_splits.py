@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from luthier.data import Splits, infer_task, split_rows
+from luthier.data import SplitRule, Splits, infer_task, split_rows
 from luthier.data.grouping import share_out
 from luthier.data.split import class_counts, fold_rows, group_numbers
 from luthier.data.times import time_format, times
@@ -51,7 +51,9 @@ def shuffled_times(form: str) -> tuple[pl.DataFrame, np.ndarray]:
 )
 def test_later_rows_are_later_in_time_not_in_the_alphabet(form: str) -> None:
     frame, order = shuffled_times(form)
-    training, validation, test = parts_of(split_rows(frame, task=infer_task(frame["y"]), seed=0, time="when"))
+    training, validation, test = parts_of(
+        split_rows(frame, SplitRule(time="when"), task=infer_task(frame["y"]), seed=0)
+    )
     assert order[training].max() < order[validation].min()
     assert order[validation].max() < order[test].min()
     assert len(test) == pytest.approx(140, abs=1)
@@ -61,18 +63,18 @@ def test_later_rows_are_later_in_time_not_in_the_alphabet(form: str) -> None:
 def test_text_that_is_no_known_date_is_refused(form: str) -> None:
     frame, _ = shuffled_times(form)
     with pytest.raises(InputError, match="not a date"):
-        split_rows(frame, task=infer_task(frame["y"]), seed=0, time="when")
+        split_rows(frame, SplitRule(time="when"), task=infer_task(frame["y"]), seed=0)
 
 
 def test_a_day_that_could_be_a_month_is_refused_unless_the_format_is_said() -> None:
     text = [f"{day:02d}/{month:02d}/2020" for month in range(1, 13) for day in range(1, 13)]
     frame = pl.DataFrame({"when": text, "y": ["a", "b"] * 72})
     with pytest.raises(InputError, match=r"%m/%d/%Y and as %d/%m/%Y") as caught:
-        split_rows(frame, task=infer_task(frame["y"]), seed=0, time="when")
+        split_rows(frame, SplitRule(time="when"), task=infer_task(frame["y"]), seed=0)
     assert "--column when=date:%m/%d/%Y or date:%d/%m/%Y" in str(caught.value)
     for dates, number in (("%d/%m/%Y", np.arange(144)), ("%m/%d/%Y", np.arange(144).reshape(12, 12).T.ravel())):
         training, validation, test = parts_of(
-            split_rows(frame, task=infer_task(frame["y"]), seed=0, time="when", dates=dates)
+            split_rows(frame, SplitRule(time="when", dates=dates), task=infer_task(frame["y"]), seed=0)
         )
         assert number[training].max() < number[validation].min() <= number[validation].max() < number[test].min()
 
@@ -91,11 +93,12 @@ def test_rows_of_one_time_stay_together() -> None:
     frame = pl.DataFrame({"when": sorted([1, 2, 3, 4, 5] * 40), "y": ["a", "b"] * 100})
     parts = [
         set(frame["when"][rows].to_list())
-        for rows in parts_of(split_rows(frame, task=infer_task(frame["y"]), seed=0, time="when"))
+        for rows in parts_of(split_rows(frame, SplitRule(time="when"), task=infer_task(frame["y"]), seed=0))
     ]
     assert parts == [{1, 2, 3}, {4}, {5}]
+    coarse = frame.with_columns(when=pl.col("when") // 3)
     with pytest.raises(InputError, match="2 different values"):
-        split_rows(frame.with_columns(when=pl.col("when") // 3), task=infer_task(frame["y"]), seed=0, time="when")
+        split_rows(coarse, SplitRule(time="when"), task=infer_task(frame["y"]), seed=0)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
@@ -175,7 +178,7 @@ def test_three_groups_are_split_and_the_shares_that_were_reached_are_said(seed: 
     g = np.random.default_rng(seed)
     who = np.repeat(["p", "q", "r"], g.permutation([int(g.integers(300, 500)), 60, int(g.integers(70, 100))]))
     frame = pl.DataFrame({"who": who, "x": np.arange(len(who)), "y": g.choice(["a", "b"], len(who))})
-    splits = split_rows(frame, task=infer_task(frame["y"]), seed=seed, group="who")
+    splits = split_rows(frame, SplitRule(group="who"), task=infer_task(frame["y"]), seed=seed)
     sides = [set(frame["who"][part].to_list()) for part in parts_of(splits)]
     assert sorted(len(side) for side in sides) == [1, 1, 1]
     sizes = [len(part) for part in parts_of(splits)]
@@ -188,7 +191,7 @@ def test_three_groups_are_split_and_the_shares_that_were_reached_are_said(seed: 
 def test_rows_without_a_group_are_their_own() -> None:
     labels = [None if i % 10 < 7 else f"s{i // 10}" for i in range(600)]
     frame = pl.DataFrame({"g": labels, "x": list(range(600)), "y": ["a", "b"] * 300})
-    splits = split_rows(frame, task=infer_task(frame["y"]), seed=0, group="g")
+    splits = split_rows(frame, SplitRule(group="g"), task=infer_task(frame["y"]), seed=0)
     assert [len(part) for part in parts_of(splits)] == pytest.approx([360, 120, 120], abs=18)
     assert "480 groups by `g`, each whole on one side, 420 of them rows without a group" in splits.notes
 
@@ -201,7 +204,7 @@ def test_a_class_that_a_part_lacks_is_named() -> None:
             "y": ["c" if i % 4 == 3 else "ab"[i % 4 % 2] for i in range(400)],
         }
     )
-    splits = split_rows(frame, task=infer_task(frame["y"]), seed=1, group="g")
+    splits = split_rows(frame, SplitRule(group="g"), task=infer_task(frame["y"]), seed=1)
     assert "c" in frame["y"][splits.training].to_list()
     for name, part in zip(("training", "validation", "test"), parts_of(splits), strict=True):
         absent = sorted({"a", "b", "c"} - set(frame["y"][part].to_list()))

@@ -15,6 +15,7 @@ from sklearn.preprocessing import QuantileTransformer, RobustScaler, StandardSca
 
 from luthier.data import (
     Preprocess,
+    SplitRule,
     TableEncoder,
     decode_classes,
     encode_target,
@@ -209,7 +210,7 @@ def grouped(rows: int = 400) -> pl.DataFrame:
 @pytest.mark.parametrize("seed", range(5))
 def test_no_group_lies_on_two_sides(seed: int) -> None:
     frame = grouped()
-    splits = split_rows(frame, task=infer_task(frame["y"]), seed=seed, group="patient")
+    splits = split_rows(frame, SplitRule(group="patient"), task=infer_task(frame["y"]), seed=seed)
     parts = [set(frame["patient"][rows].to_list()) for rows in (splits.training, splits.validation, splits.test)]
     assert not parts[0] & parts[1]
     assert not parts[0] & parts[2]
@@ -221,7 +222,7 @@ def test_no_group_lies_on_two_sides(seed: int) -> None:
 
 def test_no_part_sees_what_came_after_it() -> None:
     frame = grouped()
-    splits = split_rows(frame, task=infer_task(frame["y"]), seed=0, time="day")
+    splits = split_rows(frame, SplitRule(time="day"), task=infer_task(frame["y"]), seed=0)
     days = [frame["day"][rows] for rows in (splits.training, splits.validation, splits.test)]
     assert days[0].max() < days[1].min()
     assert days[1].max() < days[2].min()
@@ -232,9 +233,9 @@ def test_splits_that_cannot_be_are_said() -> None:
     frame = grouped().with_columns(pl.lit("one").alias("same"), pl.lit(None, dtype=pl.String).alias("never"))
     task = infer_task(frame["y"])
     with pytest.raises(InputError, match="different values"):
-        split_rows(frame, task=task, seed=0, group="same")
+        split_rows(frame, SplitRule(group="same"), task=task, seed=0)
     with pytest.raises(InputError, match="without a value"):
-        split_rows(frame, task=task, seed=0, time="never")
+        split_rows(frame, SplitRule(time="never"), task=task, seed=0)
 
 
 def test_robust_numbers_are_scikit_learns_softly_clipped() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,3 +126,4 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert '<a href="../monitor.zh/">中文</a>' in english
     assert '<html lang="zh"' in chinese
     assert '<a href="../monitor/">English</a>' in chinese
+    assert not re.search("[\u4e00-\u9fff，；。]\n[\u4e00-\u9fff]", chinese), "a blank between Chinese characters"

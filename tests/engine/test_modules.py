@@ -408,7 +408,7 @@ def test_what_is_counted_from_the_training_rows_is_there_before_the_first_step()
         luthier.train(lambda: Prototypes("mean"), (IMAGES, LABELS), learning_rate=0.1, epochs=1)
 
 
-def test_modules_with_memory_of_their_own_give_their_rows_the_same() -> None:
+def test_modules_with_memory_of_their_own_give_their_rows_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on devices whose kernels want tensors at even places; a convolution's filters, a norm's buffers, dropout."""
     net = nn.Sequential(
         nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Dropout(0.3), nn.Flatten(), nn.Linear(108, 2)
@@ -421,9 +421,9 @@ def test_modules_with_memory_of_their_own_give_their_rows_the_same() -> None:
     for apart in (False, True):
         parameters, buffers = kind.fresh([0, 1], torch.float32)
         state = TrainState(parameters, buffers, torch.zeros_like(parameters), {})
-        learner = LoopedLearner(
-            kind.spec, state, mask_seeds([0, 1]), torch.zeros(2, 0), loss_named("softmax"), apart=apart
-        )
+        monkeypatch.setattr("luthier.engine.module_learners.has_own_memory", lambda device, apart=apart: apart)
+        learner = LoopedLearner(kind.spec, state, mask_seeds([0, 1]), torch.zeros(2, 0), loss_named("softmax"))
+        assert bool(learner._apart) == apart
         for number in range(2):  # the second step sees what the first did to rows and buffers
             learner.gradients(batch, number)
             state.parameters.sub_(state.gradients)

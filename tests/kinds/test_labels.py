@@ -24,7 +24,7 @@ from luthier.exporting.to_torch import export_torch
 from luthier.messages import speaking
 from luthier.report.card import model_card
 from luthier.saved import Model
-from luthier.saved.predict import predict_file
+from luthier.saved.predict import AskedColumns, predict_file
 from luthier.task import fitted_labels
 from luthier.task.label_answers import best_f1_threshold
 
@@ -108,7 +108,7 @@ def test_a_server_answers_with_lists(fitted: luthier.Result, server: ThreadServe
 
 def test_predict_and_check_read_what_predict_writes(fitted: luthier.Result, tmp_path: Path) -> None:
     TABLE.with_columns(tags=pl.Series(CELLS)).head(60).write_parquet(tmp_path / "new.parquet")
-    predict_file(fitted.path, str(tmp_path / "new.parquet"), tmp_path / "out.csv", sets=True)
+    predict_file(fitted.path, str(tmp_path / "new.parquet"), tmp_path / "out.csv", AskedColumns(sets=True))
     written = pl.read_csv(tmp_path / "out.csv")
     assert written["prediction"].to_list() == fitted.model.predict(TABLE.head(60)).to_list()
     assert [name for name in written.columns if name.startswith("probability_")] == [f"probability_{n}" for n in NAMES]

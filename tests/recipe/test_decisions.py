@@ -23,9 +23,9 @@ from luthier.recipe.decisions import EVIDENCE, evidence_of
 from luthier.recipe.decisions.backbone_use import (
     AveragesEvidence,
     BackboneEvidence,
+    CutHead,
     Depth,
     EndEvidence,
-    Head,
     UnfrozenEvidence,
 )
 from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
@@ -140,9 +140,9 @@ CASES: list[tuple[Evidence[Any], Any, Evidence[Any] | None]] = [
     (LAW, True, replace(LAW, low=0.001)),
     (BackboneEvidence("resnet18", 64, "weights.pth"), "resnet18", BackboneEvidence("resnet34", 64)),
     (
-        EndEvidence((Head("layer2", 0.4, 0.9, CLEAR), Head("layer3", 0.5, 0.8, CLEAR))),
+        EndEvidence((CutHead("layer2", 0.4, 0.9, CLEAR), CutHead("layer3", 0.5, 0.8, CLEAR))),
         "layer2",
-        EndEvidence((Head("layer2", 0.4, 0.9, NOISE),)),
+        EndEvidence((CutHead("layer2", 0.4, 0.9, NOISE),)),
     ),
     (AveragesEvidence(CLEAR), True, AveragesEvidence(LOSS)),
     (UnfrozenEvidence(DEPTHS, "few rows", heads_alone=True), 1, UnfrozenEvidence(DEPTHS[:1], "few rows")),

@@ -186,7 +186,7 @@ def test_a_transfer_trains_where_it_is_asked_to(with_cuda: None, monkeypatch: py
         asked.append(settings.device)
         raise InputError("looked at")
 
-    monkeypatch.setattr("luthier.recipe.heads.train", look)
+    monkeypatch.setattr("luthier.recipe.feature_heads.train", look)
     net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 5))
     with pytest.raises(InputError, match="looked at"):
         luthier.transfer(net, ROWS_AND_CLASSES, validation=ROWS_AND_CLASSES, epochs=1, device="cuda")

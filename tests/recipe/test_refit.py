@@ -15,8 +15,7 @@ import luthier
 from luthier.assess import Register
 from luthier.assess.row_record import OPEN, SEALED, RowRecord
 from luthier.errors import InputError, LuthierError
-from luthier.runs.screen import SilentScreen
-from luthier.runs.search_screen import SearchScreen
+from luthier.runs.screen import SearchScreen, SilentScreen
 from luthier.saved import Model, RunFolder
 
 __all__ = ["home"]  # the register is on

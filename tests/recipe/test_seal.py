@@ -18,8 +18,7 @@ from luthier.errors import InputError
 from luthier.recipe import known_rows, read_as_asked
 from luthier.recipe.known_rows import record_in
 from luthier.recipe.run_data import asked_of
-from luthier.runs.screen import SilentScreen
-from luthier.runs.search_screen import SearchScreen
+from luthier.runs.screen import SearchScreen, SilentScreen
 from luthier.saved import RunFolder
 
 BUDGET = "60steps"

@@ -19,8 +19,7 @@ from luthier.recipe.parts import Parts, parts_of
 from luthier.recipe.run_data import asked_of
 from luthier.request import FitConfig, RunRequest
 from luthier.runs.own_rows import with_test_file
-from luthier.runs.screen import SilentScreen
-from luthier.runs.search_screen import SearchScreen
+from luthier.runs.screen import SearchScreen, SilentScreen
 from luthier.saved import RunFolder
 
 __all__ = ["home"]  # the register is on

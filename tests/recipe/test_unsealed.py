@@ -14,8 +14,7 @@ import luthier
 from luthier.assess.row_record import OPEN, SEALED
 from luthier.errors import InputError
 from luthier.report.card import model_card
-from luthier.runs.screen import SilentScreen
-from luthier.runs.search_screen import SearchScreen
+from luthier.runs.screen import SearchScreen, SilentScreen
 
 __all__ = ["home"]  # the register is on
 

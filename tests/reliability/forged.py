@@ -46,7 +46,7 @@ from luthier.runs import check_run, compare, read_test, resume
 from luthier.runs.multi_target import MultiTargetResult
 from luthier.runs.screen import SilentScreen
 from luthier.saved import SEARCH, SEVERAL, Model, open_run, runs_in
-from luthier.saved.predict import load_all, predictions
+from luthier.saved.predict import AskedColumns, load_all, predictions
 from luthier.studio.live import curves, growth, scatter
 
 PATIENCE = 10.0  # seconds of the processor that a forgery may take, however busy the machine is
@@ -208,8 +208,8 @@ def content_of(bundle: bytes, name: str) -> bytes:
 def use_bundle(path: Path, rows: pl.DataFrame) -> None:
     """What is done with a model."""
     model = Model.load(path)
-    predictions(model, rows, impute_missing_columns=True, sets=True, abstain=True)
-    predictions(model, rows.head(0), impute_missing_columns=True)
+    predictions(model, rows, AskedColumns(impute_missing_columns=True, sets=True, abstain=True))
+    predictions(model, rows.head(0), AskedColumns(impute_missing_columns=True))
     model.typical_row()
     for column in model.encoder.places():
         try:
@@ -294,7 +294,7 @@ def use_folder(folder: Path, honest: Path, rows: Path, draw: random.Random) -> C
     def predicted() -> None:
         frame = pl.read_csv(rows).head(5)
         for model in load_all(folder).values():
-            predictions(model, frame, impute_missing_columns=True, sets=True, abstain=True)
+            predictions(model, frame, AskedColumns(impute_missing_columns=True, sets=True, abstain=True))
 
     def repeated() -> None:
         read_recipe(folder / "recipe.toml")

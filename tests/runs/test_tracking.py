@@ -18,8 +18,7 @@ import pytest
 
 import luthier
 from luthier.errors import ConfigError, InputError
-from luthier.runs.screen import SilentScreen
-from luthier.runs.search_screen import SearchScreen
+from luthier.runs.screen import SearchScreen, SilentScreen
 from luthier.runs.tracking import Tracked, TrackedSearch, tracker_for
 
 

@@ -15,8 +15,7 @@ from luthier.errors import InputError
 from luthier.recipe import read_as_asked
 from luthier.recipe.prepare import parts_of
 from luthier.request import RunRequest
-from luthier.runs.screen import SilentScreen
-from luthier.runs.search_screen import SearchScreen
+from luthier.runs.screen import SearchScreen, SilentScreen
 from luthier.saved import open_run
 
 TINY: dict[str, Any] = {"trials": 2, "epochs": 1, "confirm": 1, "workers": 1, "tiers": False}

@@ -13,7 +13,7 @@ import pytest
 import luthier
 from luthier.errors import InputError
 from luthier.runs.screen import SilentScreen
-from luthier.saved import Model, predict_file
+from luthier.saved import AskedColumns, Model, predict_file
 from luthier.saved import model as model_module
 from luthier.saved.bundle import FORMAT, READABLE
 
@@ -134,7 +134,7 @@ def test_a_large_table_is_computed_once_in_pieces_and_to_the_same_bits(
     for threads in (1, 3):
         monkeypatch.setattr("luthier.saved.in_threads.threads", lambda threads=threads: threads)
         passed.clear()
-        predict_file(result.path, str(tmp_path / "rows.csv"), tmp_path / f"{threads}.csv", sets=True)
+        predict_file(result.path, str(tmp_path / "rows.csv"), tmp_path / f"{threads}.csv", AskedColumns(sets=True))
         assert sum(passed) == 1000 * len(model.nets)
         given = pl.read_csv(tmp_path / f"{threads}.csv")
         for name in whole.columns:

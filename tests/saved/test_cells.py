@@ -14,7 +14,7 @@ from luthier.data.encode import TableEncoder
 from luthier.data.numerals import NumberStyle
 from luthier.data.preprocess import Preprocess
 from luthier.nets import DenseSpec, build
-from luthier.saved import Model, predict_file
+from luthier.saved import AskedColumns, Model, predict_file
 from luthier.saved.model_schemas import _Style
 
 FORMULA = "=HYPERLINK(A1)"
@@ -44,7 +44,7 @@ def test_formulas_are_text(
     model: Path, safe_cells: bool | None, header: str, notes: list[str], prediction: str
 ) -> None:
     output = model.with_suffix(".csv")
-    predict_file(model, str(model.with_name("rows.csv")), output, safe_cells=safe_cells)
+    predict_file(model, str(model.with_name("rows.csv")), output, AskedColumns(safe_cells=safe_cells))
     written = pl.read_csv(output, infer_schema=False)
     assert written[header].to_list() == notes
     assert written["prediction"].to_list() == [prediction] * 3

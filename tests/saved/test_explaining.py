@@ -23,7 +23,7 @@ from luthier.errors import InputError, MissingExtraError
 from luthier.nets import DenseSpec, build
 from luthier.rows import Inputs
 from luthier.runs.screen import SilentScreen
-from luthier.saved import Model, predict_file
+from luthier.saved import AskedColumns, Model, predict_file
 
 pytest.importorskip("captum")
 
@@ -190,7 +190,7 @@ def test_what_was_planted_is_found_and_shown(run: luthier.Result, tmp_path: Path
     assert result["+ a"][1] - result["+ a"][0] == pytest.approx(6, abs=1)
     assert result["+ noise"].abs().max() < 0.7
     (tmp_path / "new.csv").write_text(frame.write_csv())
-    predict_file(run.path, str(tmp_path / "new.csv"), tmp_path / "out.csv", explain=True)
+    predict_file(run.path, str(tmp_path / "new.csv"), tmp_path / "out.csv", AskedColumns(explain=True))
     out = pl.read_csv(tmp_path / "out.csv")
     # Sums of float32 over two rows and over four: a few roundings of 1.2e-7 of the value apart.
     assert out["+ a"].to_numpy() == pytest.approx(result["+ a"].to_numpy()[:2], rel=1e-6, abs=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from luthier.statistics.designs import Factor, ShapeFactor, sobol_settings, spread_shapes
-from luthier.statistics.effects import REACH, Effects, ShapeEffects, shape_effects, shape_posterior_mean
+from luthier.statistics.effects import REACH, Effects, ShapeEffects
 
 NAMES = ("rate", "dropout", "l2", "smoothing", "clip", "ema")
 FACTORS = [Factor(name, -1.0, 1.0) for name in NAMES]
@@ -148,10 +148,10 @@ def test_effects_of_shapes_are_recovered_and_none_is_invented() -> None:
     found, clear = [], []
     for seed in range(60):
         noise = 0.05 * np.random.default_rng(seed).normal(size=8)
-        levels = {(one.name, one.level): one for one in shape_effects(CHOICES, shapes, worth - 1 + noise)}
+        levels = {(one.name, one.level): one for one in ShapeEffects.fit(CHOICES, shapes, worth - 1 + noise).effects()}
         found.append(levels["layers", 2].size)
         assert levels["layers", 1].size == pytest.approx(-levels["layers", 2].size)
-        clear += [abs(one.size) > 2 * one.error for one in shape_effects(CHOICES, shapes, noise - 1)]
+        clear += [abs(one.size) > 2 * one.error for one in ShapeEffects.fit(CHOICES, shapes, noise - 1).effects()]
     assert np.mean(found) == pytest.approx(-0.15, abs=0.03)  # shrunk by a seventh
     assert np.mean(clear) <= 0.08  # eight shapes: two errors are not 95 %, and 1 % of luck
 
@@ -161,6 +161,5 @@ def test_shapes_are_expected_where_their_levels_say() -> None:
     losses = np.array([-1 - 0.3 * (shape["layers"] == 2) for shape in shapes])
     fitted = ShapeEffects.fit(CHOICES, shapes, losses)
     np.testing.assert_allclose(fitted.mean(shapes), losses, atol=0.04)  # shrunk
-    np.testing.assert_allclose(shape_posterior_mean(CHOICES, shapes, losses), fitted.mean(shapes))
     lost = np.where(np.arange(8) == 3, np.inf, losses)
-    assert np.isfinite(shape_posterior_mean(CHOICES, shapes, lost)).all()
+    assert np.isfinite(ShapeEffects.fit(CHOICES, shapes, lost).mean(shapes)).all()

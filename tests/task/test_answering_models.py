@@ -13,7 +13,7 @@ import luthier
 from luthier.errors import InputError
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
-from luthier.saved import Model, predict_file
+from luthier.saved import AskedColumns, Model, predict_file
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(260, 2))
@@ -73,13 +73,15 @@ def test_predict_gives_other_answers(numbers: luthier.Result, classes: luthier.R
     TABLE.write_csv(tmp_path / "rows.csv")
     told = {}
     for answer in ("mean", "median", "q0.1", "q0.9"):
-        predict_file(numbers.folder.path, str(tmp_path / "rows.csv"), tmp_path / "out.csv", answer=answer)
+        predict_file(numbers.folder.path, str(tmp_path / "rows.csv"), tmp_path / "out.csv", AskedColumns(answer=answer))
         told[answer] = pl.read_csv(tmp_path / "out.csv")["prediction"].to_numpy()
     residuals = np.array(numbers.model.residuals)
     assert (told["q0.9"] > told["median"]).all()
     np.testing.assert_allclose(told["median"] - told["mean"], np.median(residuals), atol=1e-6)
     assert np.mean(numbers.model.residuals < told["q0.1"][0] - told["mean"][0]) == pytest.approx(0.1, abs=0.02)
-    predict_file(classes.folder.path, str(tmp_path / "rows.csv"), tmp_path / "out.csv", answer="probability")
+    predict_file(
+        classes.folder.path, str(tmp_path / "rows.csv"), tmp_path / "out.csv", AskedColumns(answer="probability")
+    )
     frame = pl.read_csv(tmp_path / "out.csv")
     likeliest = frame.select(pl.max_horizontal(f"probability_{k}" for k in (1, 2, 3))).to_series()
     np.testing.assert_allclose(frame["prediction"], likeliest)

@@ -11,7 +11,7 @@ import pytest
 from sklearn import metrics as sk
 
 import luthier
-from luthier.assess import measure, paired_difference, score
+from luthier.assess import Scoring, measure, paired_difference, score
 from luthier.data import Task
 from luthier.data.target_transform import TargetTransform
 from luthier.errors import ConfigError, InputError
@@ -42,7 +42,7 @@ def test_a_function_is_a_metric_with_an_interval() -> None:
     name = own_metric(waste, greater_is_better=False)
     assert FitConfig.of(metric=[name, "mae"]).metric == "own waste,mae"
     assert score(name, Y, GUESSES, WEIGHTS) == pytest.approx(waste(Y, GUESSES, WEIGHTS), rel=1e-12)
-    found = measure(name, Y, GUESSES, weights=WEIGHTS)
+    found = measure(name, Y, GUESSES, Scoring(WEIGHTS))
     assert found.low is not None
     assert found.low < found.value < found.high  # type: ignore[operator]
     assert paired_difference(name, Y, Y, GUESSES).value > 0  # less is better

@@ -25,7 +25,15 @@ from luthier.assess.dependence import partial_dependence
 from luthier.assess.distribution_shift import ToldApart, told_apart
 from luthier.assess.drift import PREDICTION, DriftRow, Profile, drift
 from luthier.assess.importance import ColumnImportance, permutation_importance
-from luthier.assess.intervals import PRIMARY, measure, optimism_of_best, paired_difference, score, within_noise
+from luthier.assess.intervals import (
+    PRIMARY,
+    Scoring,
+    measure,
+    optimism_of_best,
+    paired_difference,
+    score,
+    within_noise,
+)
 from luthier.assess.jackknife import Units
 from luthier.assess.judgement import (
     Comparison,
@@ -93,6 +101,7 @@ __all__ = [
     "RunCheck",
     "ScoreChange",
     "Scores",
+    "Scoring",
     "SealHistory",
     "SealedTest",
     "SeedScore",

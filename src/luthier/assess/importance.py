@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.assess.intervals import score
-from luthier.data import Task
+from luthier.assess.intervals import ALIKE, Scoring, score
 from luthier.objective import metric_named
 from luthier.rows import Inputs, Place
 from luthier.schema_types import Text, Undefined
@@ -38,16 +37,14 @@ def permutation_importance(
     y: np.ndarray,
     metric: str,
     groups: Mapping[str, Place],
+    scoring: Scoring = ALIKE,
     *,
     seed: int = 0,
-    repeats: int = REPEATS,
-    task: Task | None = None,
-    weights: np.ndarray | None = None,
 ) -> list[ColumnImportance]:
     """How much worse the metric gets when a column's values are shuffled among the rows (Breiman 2001).
 
-    `groups` says, for each column of the table, where it lies in the inputs: its places are shuffled together. Rows [N]
-    count by `weights`. Returns one row a column, the most important first, with the spread over repeats. A column that
+    `groups` says, for each column of the table, where it lies in the inputs: its places are shuffled together.
+    Returns one row a column, the most important first, with the spread over repeats. A column that
     others can stand in for looks less important than it is. Empty where the metric is not defined.
 
     >>> X = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
@@ -56,9 +53,10 @@ def permutation_importance(
     >>> [row.column for row in found], found[1].drop
     (['a', 'b'], 0.0)
     """
+    task = scoring.task
     rows = min(len(y), MOST_ROWS if task is None else max(FEWEST_ROWS, min(MOST_ROWS, OUTPUTS // task.outputs)))
     inputs = inputs.map(lambda value: value[:rows])
-    y, weights = y[:rows], None if weights is None else weights[:rows]
+    y, weights = y[:rows], None if scoring.weights is None else scoring.weights[:rows]
     sign = metric_named(metric).sign
     best = score(metric, y, predict(inputs), weights, task=task)
     if not np.isfinite(best):
@@ -66,7 +64,7 @@ def permutation_importance(
     result = []
     for name, place in groups.items():
         drops = []
-        for repeat in range(repeats):
+        for repeat in range(REPEATS):
             order = torch.from_numpy(numpy_generator(seed, "importance", name, repeat).permutation(rows))
             changed = inputs.replaced(**{key: shuffled(inputs[key], order, where) for key, where in place.items()})
             drops.append(sign * (best - score(metric, y, predict(changed), weights, task=task)))

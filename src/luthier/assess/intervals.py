@@ -7,6 +7,7 @@ A prediction is class probabilities [N, C], or values [N] on the target's own sc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -32,12 +33,31 @@ from luthier.messages import Message
 from luthier.objective import metric_named
 from luthier.objective.metrics import OWN
 from luthier.records import Measure
+from luthier.rows import Rows
 from luthier.seeds import numpy_generator
 
 RESAMPLES = 1000
 PRIMARY = {name: kind.metric for name, kind in KINDS.items()}
 SHARES = ("accuracy", "balanced accuracy")  # of rows that are right: these have intervals of their own
 PLAIN = Units()
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What a score depends on beside its metric: `weights` [N] by which rows count, the `task`, which names the
+    positive class of two, and the `units` that new data would bring anew."""
+
+    weights: np.ndarray | None = None
+    task: Task | None = None
+    units: Units = PLAIN
+
+    @classmethod
+    def of(cls, rows: Rows, task: Task, units: Units = PLAIN) -> Scoring:
+        """Of rows with their weights."""
+        return cls(rows.weights_array, task, units)
+
+
+ALIKE = Scoring()
 
 
 def score(
@@ -72,13 +92,11 @@ def measure(
     metric: str,
     y: np.ndarray,
     prediction: np.ndarray,
+    scoring: Scoring = ALIKE,
     *,
     seed: int = 0,
-    weights: np.ndarray | None = None,
-    task: Task | None = None,
-    units: Units = PLAIN,
 ) -> Measure:
-    """A score with its 95 % interval. Rows count by `weights` [N]; those of weight 0 are as good as not there.
+    """A score with its 95 % interval. Rows of weight 0 are as good as not there.
 
     Where the score is not defined its value is NaN, where the interval is not both ends are None; `note` says why.
 
@@ -87,6 +105,7 @@ def measure(
     >>> print(measure("auc", np.array([0, 0]), np.array([[0.9, 0.1], [0.2, 0.8]])))
     auc undefined: no row of class 1 (n=2)
     """
+    weights, task, units = scoring.weights, scoring.task, scoring.units
     if weights is not None:
         there = weights > 0
         y, prediction, weights, units = y[there], prediction[there], weights[there], units.kept(there)
@@ -199,18 +218,17 @@ def paired_difference(
     y: np.ndarray,
     one: np.ndarray,
     other: np.ndarray,
+    scoring: Scoring = ALIKE,
     *,
     seed: int = 0,
-    weights: np.ndarray | None = None,
     level: float = 0.95,
-    task: Task | None = None,
-    units: Units = PLAIN,
 ) -> Measure:
     """How much better `one` is than `other`, on the same rows: positive is better for every metric.
 
     The interval, of a `level` of confidence, leaves out the same units of both, so what they share cancels.
     """
     sign = metric_named(metric).sign
+    weights, task, units = scoring.weights, scoring.task, scoring.units
     if weights is not None:
         there = weights > 0
         y, one, other, weights, units = y[there], one[there], other[there], weights[there], units.kept(there)
@@ -255,10 +273,9 @@ def optimism_of_best(
     metric: str,
     y: np.ndarray,
     predictions: Sequence[np.ndarray],
+    scoring: Scoring = ALIKE,
     *,
     seed: int = 0,
-    weights: np.ndarray | None = None,
-    task: Task | None = None,
 ) -> float:
     """By how much the best of several scores on the same rows looks too good because it was picked by them.
 
@@ -273,7 +290,7 @@ def optimism_of_best(
     """
     if len(predictions) < 2:
         return 0.0
-    sign = metric_named(metric).sign
+    sign, weights, task = metric_named(metric).sign, scoring.weights, scoring.task
     w = np.ones(len(y)) if weights is None else weights / weights.mean()
     drawn = _resamples(len(y), seed) * w
     resampled = sign * np.stack([_scores(metric, y, one, drawn, task) for one in predictions])

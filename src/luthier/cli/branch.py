@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -48,7 +48,7 @@ def branch(
     backbone: Named = "",
     moved: Moved = None,
     *,
-    given: dict[str, Any],
+    given: dict[str, object],
     json: Json = False,
     verbose: Verbose = False,
     open_report: Open = False,

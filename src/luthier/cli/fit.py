@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -19,7 +19,7 @@ Examples:
   luthier fit houses.csv --target price --column zip=category --seed 1
   luthier fit houses.csv --target price --target rent
   luthier fit patients.csv --config request.toml
-  luthier fit houses.csv --target price --until 4, then luthier test runs/houses
+  luthier fit houses.csv --target price --until 4 && luthier test runs/houses
   luthier fit photos/ --budget 20m
   luthier fit houses.csv --target price --test houses-of-2025.csv
   luthier fit photos/train --test photos/test
@@ -53,7 +53,7 @@ def fit(
     ] = None,
     config: ConfigFile = None,
     *,
-    given: dict[str, Any],
+    given: dict[str, object],
     json: Json = False,
     verbose: Verbose = False,
     open_report: Open = False,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import typer
 
 from luthier.cli.fit import ConfigFile, Source
@@ -25,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 @takes(PlanConfig)
-def plan(source: Source = None, config: ConfigFile = None, *, given: dict[str, Any], json: Json = False) -> None:
+def plan(source: Source = None, config: ConfigFile = None, *, given: dict[str, object], json: Json = False) -> None:
     """Print how `luthier fit` would spend the budget, as a recipe that `luthier rerun` follows; nothing is kept."""
     from luthier.request import ShownSection
     from luthier.runs.calls import Call

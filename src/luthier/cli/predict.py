@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -62,16 +62,10 @@ def predict(
 ) -> None:
     """Append the prediction (and the classes' probabilities) to every row of a table."""
     from luthier.data import Unread
-    from luthier.saved import predict_file
+    from luthier.saved import AskedColumns, predict_file
 
     unread = Unread()
-    options: dict[str, Any] = {
-        "impute_missing_columns": impute_missing_columns,
-        "sets": sets,
-        "abstain": abstain,
-        "explain": explain,
-    }
-    options |= {"answer": answer}
+    asked = AskedColumns(impute_missing_columns, sets, abstain, explain, answer, safe_cells)
 
     def say(sentence: str) -> None:
         typer.echo(spoken(sentence), err=True)
@@ -79,7 +73,7 @@ def predict(
     try:
         with ends_with_its_reader() as standard_output:
             to = output or standard_output
-            rows = predict_file(run, source, to, unread=unread, say=say, safe_cells=safe_cells, **options)
+            rows = predict_file(run, source, to, asked, unread=unread, say=say)
     except BrokenPipeError:  # whoever read the rows has enough, as `| head` does
         raise typer.Exit from None
     for sentence in unread.sentences():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -27,7 +27,7 @@ def rerun(
     recipe: Annotated[Path, typer.Argument(help="The recipe.toml of a run, or what `luthier plan` printed.")],
     backbone: Named = "",
     *,
-    given: dict[str, Any],
+    given: dict[str, object],
     json: Json = False,
     verbose: Verbose = False,
     open_report: Open = False,

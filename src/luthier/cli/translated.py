@@ -32,6 +32,7 @@ def asked_language(arguments: Sequence[str]) -> str:
 def in_language(command: Any) -> Any:
     """A command with its help texts in the language of now, and those of its sub-commands."""
     command.help = spoken(command.help or "")
+    command.short_help = command.help.partition("\n\n")[0]
     command.epilog = _with_titles(command.epilog or "") or None
     for parameter in command.params:
         if getattr(parameter, "help", None):
@@ -100,7 +101,9 @@ def usage_in_words(problem: str) -> str:
 
 def _with_titles(text: str) -> str:
     for title in _TITLES:
-        text = re.sub(rf"^(\s*){title}", rf"\g<1>{tr(title)}", text, flags=re.M)
+        said = tr(title)
+        behind = " ?" if said.endswith("：") else ""  # which is as wide as a colon and a blank
+        text = re.sub(rf"^(\s*){title}{behind}", rf"\g<1>{said}", text, flags=re.M)
     for words in (_OWN_HELP, *_IN_USAGE):
         text = text.replace(words, tr(words))
     return text

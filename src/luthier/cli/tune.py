@@ -45,7 +45,7 @@ def tune(
     config: ConfigFile = None,
     space: Annotated[Path | None, typer.Option(help="TOML file with the search space.", show_default=False)] = None,
     *,
-    given: dict[str, Any],
+    given: dict[str, object],
     moved: Moved = None,
     listed: Annotated[
         bool, typer.Option("--list", help="Print every hyper-parameter with its tier, range and reason, and stop.")

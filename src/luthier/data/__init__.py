@@ -12,7 +12,7 @@ from luthier.data.pictures import FORMATS as PICTURE_FORMATS
 from luthier.data.pictures import PictureEncoder, Pixels
 from luthier.data.preprocess import Preprocess
 from luthier.data.sources import BUNDLED, Source, read_batches, read_source
-from luthier.data.split import Splits, require_rows, split_rows
+from luthier.data.split import SplitRule, Splits, require_rows, split_rows
 from luthier.data.table_checks import LEAKING, check_table, share_explained
 from luthier.data.target_transform import centre_of
 from luthier.data.task import Task, decode_classes, encode_target, infer_task, target_values
@@ -34,6 +34,7 @@ __all__ = [
     "Prepare",
     "Preprocess",
     "Source",
+    "SplitRule",
     "Splits",
     "TableEncoder",
     "Task",

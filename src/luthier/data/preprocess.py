@@ -226,7 +226,7 @@ class Preprocess(nn.Module):
         seen = F.embedding_bag(ids % SPREAD, drawn, mode="sum")
         return torch.cat([result, seen / (ids > 0).sum(1, keepdim=True).clamp_min(1).sqrt()], 1)
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> dict[str, object]:
         """What `from_config` needs besides the state dict."""
         names = ("method", "columns", "flagged", "knots", "vectors", "exact")
         return {name: getattr(self, name) for name in names}

@@ -27,6 +27,25 @@ NAMED = 5  # classes that a note lists
 
 
 @dataclass(frozen=True)
+class SplitRule:
+    """How rows are shared out: the share that is the test part, and what decides which rows are.
+
+    With `group`, rows with the same value of that column stay on one side; with `time` the latest rows by that column
+    are the test part, those before them validation, and text is read by the format `dates` where it is given. Where
+    none is `sealed` what would be so is validated on, and the others are for training.
+    """
+
+    test: float = TEST
+    group: str = ""
+    time: str = ""
+    dates: str = ""
+    sealed: bool = True
+
+
+AT_RANDOM = SplitRule()
+
+
+@dataclass(frozen=True)
 class Splits:
     """Row numbers of each part, sorted and disjoint; `notes` say what was special. Where rows of another file are
     the test part, `left_out` are the numbers of those that are not, and rows of the table that are among them are in no
@@ -51,39 +70,32 @@ class Splits:
 
 def split_rows(
     frame: pl.DataFrame,
+    rule: SplitRule = AT_RANDOM,
     *,
     task: Task,
     seed: int,
-    test: float = TEST,
-    group: str = "",
-    time: str = "",
-    dates: str = "",
     copies: Copies | None = None,
     known: np.ndarray | None = None,
-    sealed: bool = True,
 ) -> Splits:
-    """Split the rows of a table whose target has no missing values.
+    """Split the rows of a table whose target has no missing values, by a rule.
 
     `copies` of each other stay on one side (by default rows that are the same in every column but the target), unless
-    the table is coarse. With `group`, rows with the same value of that column stay on one side; with `time` the latest
-    rows by that column are the test part, those before them validation, and text is read by the format `dates` where it
-    is given. Rows that are `known` (bool [N]) are not tested, nor what stays on one side with them. A class of one row
-    is learnt from, of two rows one is sealed. Where none is `sealed` what would be so is validated on, and the others
-    are for training. Raises InputError for what cannot be split so.
+    the table is coarse. Rows that are `known` (bool [N]) are not tested, nor what stays on one side with them. A class
+    of one row is learnt from, of two rows one is sealed. Raises InputError for what cannot be split so.
     """
     require_rows(frame)
-    validation = (1 - test) * VALIDATION
-    shares = np.array([1 - validation - test, validation, test])
+    validation = (1 - rule.test) * VALIDATION
+    shares = np.array([1 - validation - rule.test, validation, rule.test])
     copies = copies or CopyRule.of(frame.drop(task.target)).copies(frame)
     known = np.zeros(frame.height, dtype=bool) if known is None else known
-    if time:
-        result = _by_time(frame[time], dates, shares, known)
-    elif group:
-        result = _by_group(frame, group, task, seed, shares, known)
+    if rule.time:
+        result = _by_time(frame[rule.time], rule.dates, shares, known)
+    elif rule.group:
+        result = _by_group(frame, rule.group, task, seed, shares, known)
     else:
         notes = [copies.in_words] if copies.in_words else []
         result = _shuffled(strata_of(frame[task.target], task), copies.together, seed, shares, notes, known)
-    if not sealed:
+    if not rule.sealed:
         opened = np.sort(np.concatenate([result.training, result.validation]))
         result = replace(result, training=opened, validation=result.test, test=result.test[:0])
     return _with_lacking(_with_copies_across(result, copies), frame[task.target], task)

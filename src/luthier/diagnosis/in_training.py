@@ -35,7 +35,7 @@ from luthier.engine.plain_loop import Loop, optimiser_for
 from luthier.errors import InputError
 from luthier.machine import torch_settings
 from luthier.objective import loss_by_name
-from luthier.records import Finding
+from luthier.records import Finding, JsonValue
 from luthier.rows import Rows
 from luthier.seeds import torch_generator
 
@@ -97,7 +97,7 @@ def diagnose(
         trace, targets = _train(*copies, loop, _WatchedRows(part, held_out, kept_back), steps, seed)
         if own and (finding := check_order(targets)) is not None:
             others.append(finding)
-        measured: dict[str, Any] = {}
+        measured: dict[str, JsonValue] = {}
         if controls and trace.birth is None and trace.loss:
             others += _controls(_copies(loop, module, optimiser), part, held_out, trace, batch_size, measured)
     features = part.numbers.double()
@@ -274,7 +274,7 @@ def _controls(
     held_out: Rows,
     trace: Trace,
     batch_size: int,
-    measured: dict[str, Any],
+    measured: dict[str, JsonValue],
 ) -> list[Finding]:
     module, optimiser = copies
     loss = trace.loss

@@ -113,7 +113,7 @@ class Trace:
     losses: list[float] = field(default_factory=list)
     gradient_norms: list[float] = field(default_factory=list)
     evaluations: list[Evaluated] = field(default_factory=list)
-    order: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    order: list[tuple[str, str, dict[str, float]]] = field(default_factory=list)
     birth: Birth | None = None
     waiting: float = 0.0
     working: float = 0.0

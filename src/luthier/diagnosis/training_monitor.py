@@ -352,7 +352,7 @@ class _Ops(TorchFunctionMode):
         self._watch = watch
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, object] | None = None
     ) -> Any:
         output = func(*args, **(kwargs or {}))
         self._watch.saw(func, output)
@@ -368,7 +368,7 @@ class _Locator(TorchFunctionMode):
         self.found: tuple[str, str, tuple[int, ...]] | None = None
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, object] | None = None
     ) -> Any:
         output = func(*args, **(kwargs or {}))
         if self.found is None and isinstance(output, Tensor) and output.is_floating_point():

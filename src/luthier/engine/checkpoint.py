@@ -64,7 +64,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     storage.write_bytes(path, save(content, metadata={"facts": json.dumps(facts)}), synced=synced)
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]] | None:
     """The tensors and facts of a file, or None where there is none."""
     from safetensors import SafetensorError, safe_open
 
@@ -75,8 +75,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         with safe_open(path, framework="pt") as file:
             facts = (file.metadata() or {})["facts"]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        known: dict[str, Any] = validated(
-            dict[str, Any], parse_json(facts.encode(), "its description", finite=False), "it"
+        known: dict[str, object] = validated(
+            dict[str, object], parse_json(facts.encode(), "its description", finite=False), "it"
         )
         return tensors, known
     except FileNotFoundError:

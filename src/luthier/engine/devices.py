@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from luthier.errors import InputError, LuthierError, in_a_line
+from luthier.messages import Message
 
 CPU = torch.device("cpu")
 AUTO = "auto"
@@ -57,8 +58,8 @@ def resolve(device: str | torch.device) -> torch.device:
         known = f"cuda:{torch.cuda.current_device()}"
     if known not in there:
         raise InputError(
-            f"the device '{name}' is not there",
-            expected=f"one of {', '.join([AUTO, *there])}",
+            Message("the device '{name}' is not there", name=name),
+            expected=Message("one of {names}", names=", ".join([AUTO, *there])),
             received=name,
             remedy="cpu works everywhere; auto takes an accelerator where it is faster",
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import inf
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -43,28 +45,50 @@ STEPS_GROW_WITH_GRADIENTS = ("sgd", "nesterov", "nesterov-velocity")
 REMEDY = "check it: luthier.testing.check_rule(rule)"
 
 
-def update_for(
-    architecture: Architecture,
-    members: Sequence[Member],
-    rule: AnyRule,
-    rows: Sequence[int],
-    dtype: torch.dtype,
-    device: torch.device = CPU,
-    *,
-    averages: bool = False,
-    followed: Followed | None = None,
-) -> Update:
-    """What happens to these members at a step, in this order; what none of them asks for is left out.
+@dataclass(frozen=True)
+class UpdatedMembers:
+    """Members that one rule updates: how their networks are laid out, and in which type and on which device.
 
     `rows` [M] are the training rows of each, over which its penalties are shared out. Where the state that they are in
-    holds `averages`, for others of the population, theirs are the weights themselves. What follows a schedule is handed
-    to `followed`.
+    holds `averages`, for others of the population, theirs are the weights themselves.
     """
+
+    architecture: Architecture
+    members: Sequence[Member]
+    rule: AnyRule
+    rows: Sequence[int]
+    dtype: torch.dtype
+    device: torch.device = CPU
+    averages: bool = False
+
+    def column(self, values: Sequence[float]) -> Tensor:
+        """A value of each member [M, 1]."""
+        return torch.tensor(values, dtype=self.dtype).unsqueeze(1).to(self.device)
+
+    def strengths(self, values: Sequence[float]) -> Tensor | None:
+        """Strengths [M, P] of a penalty: on weights, and on biases where a member asks for it; None where all are 0."""
+        if not any(values):
+            return None
+        mask = self.architecture.weight_mask
+        masks = [mask(self.dtype, biases=biases).to(self.device) for biases in (False, True)]
+        pairs = zip(values, self.members, strict=True)
+        return torch.stack([value * masks[member.penalise_biases] for value, member in pairs])
+
+    def shared_out(self, penalty: Callable[[Member], float]) -> list[float]:
+        """A penalty of each member, over its rows."""
+        return [penalty(member) / n for member, n in zip(self.members, self.rows, strict=True)]
+
+
+def update_for(of: UpdatedMembers, followed: Followed | None = None) -> Update:
+    """What happens to these members at a step, in this order; what none of them asks for is left out.
+
+    What follows a schedule is handed to `followed`.
+    """
+    architecture, members, rule, device = of.architecture, of.members, of.rule, of.device
     follow = _as_it_is if followed is None else followed.tensor
     groups, layers, parts = architecture.group_of(), members[0].spec.layers, list[Update]()
-    sizes = [member.l1 / n for member, n in zip(members, rows, strict=True)]
-    for penalty, name, values in ((l2, "l2", _l2(members, rows)), (l1, "l1", sizes)):
-        if (strength := _strengths(architecture, members, values, dtype, device)) is not None:
+    for penalty, name in ((l2, "l2"), (l1, "l1")):
+        if (strength := of.strengths(of.shared_out(attrgetter(name)))) is not None:
             parts.append(penalty(follow(name, strength)))
     if any(any(member.frozen_until) for member in members):
         until = torch.tensor([member.frozen_until or (0,) * layers for member in members])
@@ -72,19 +96,18 @@ def update_for(
     for by, name in ((clip_by_value, "clip_value"), (clip_by_norm, "clip_norm")):
         limits = [getattr(member, name) for member in members]
         if min(limits) != inf:
-            parts.append(clipped(by, _column(limits, dtype, device)))
+            parts.append(clipped(by, of.column(limits)))
     if (factors := _factors(architecture, members, rule)) is not None:
-        parts.append(with_factors(factors.to(dtype).to(device)))
-    decays = [member.weight_decay for member in members]
-    if (strength := _strengths(architecture, members, decays, dtype, device)) is not None:
+        parts.append(with_factors(factors.to(of.dtype).to(device)))
+    if (strength := of.strengths([member.weight_decay for member in members])) is not None:
         parts.append(decayed(follow("weight_decay", strength)))
-    parts += _moves(architecture, members, rule, dtype, device, follow)
+    parts += _moves(of, follow)
     own_average = isinstance(rule, str | Rule) and "average" in rule_named(rule).init(torch.zeros(1, 1))
     asked = any(member.ema_decay for member in members)
-    if asked or (averages and not own_average):
+    if asked or (of.averages and not own_average):
         if own_average:
             raise ConfigError([f"the rule '{name_of(rule)}' keeps an average of its own; leave ema_decay at 0"])
-        parts.append(averaged(follow("ema_decay", _column([member.ema_decay for member in members], dtype, device))))
+        parts.append(averaged(follow("ema_decay", of.column([member.ema_decay for member in members]))))
     return chain(*parts)
 
 
@@ -111,18 +134,12 @@ def _has_factors(member: Member) -> bool:
     return bool(member.layer_rates or member.rate_factors or member.width_scaled)
 
 
-def _moves(
-    architecture: Architecture,
-    members: Sequence[Member],
-    rule: AnyRule,
-    dtype: torch.dtype,
-    device: torch.device,
-    follow: Callable[[str, Tensor], Tensor],
-) -> list[Update]:
+def _moves(of: UpdatedMembers, follow: Callable[[str, Tensor], Tensor]) -> list[Update]:
     """What moves the parameters. ConfigError for an optimiser of PyTorch's where members are not looped."""
+    architecture, rule = of.architecture, of.rule
     if isinstance(rule, str | Rule):
         known = RULES[rule] if isinstance(rule, str) else _guarded(rule)
-        hyper = {name: follow(name, values) for name, values in _hyper(members, known, dtype, device).items()}
+        hyper = {name: follow(name, values) for name, values in _hyper(of, known).items()}
         first = [muon(architecture.hidden_matrices, hyper)] if known.orthogonalises else []
         return [*first, by_rule(known, hyper)]
     if not isinstance(architecture, Modules) or architecture.layout != "looped":
@@ -130,7 +147,7 @@ def _moves(
             f"{name_of(rule)} of torch.optim trains one network after another, which {architecture.layout} ones are not"
         )
         raise ConfigError([where], remedy='layout="looped" for a module, a rule by name, or a Rule')
-    if any(any(member.frozen_until) for member in members):
+    if any(any(member.frozen_until) for member in of.members):
         raise ConfigError(
             [f"{name_of(rule)} of torch.optim cannot begin with some layers later: frozen_until"],
             remedy="freeze them for good with requires_grad_(False), or choose a rule by name",
@@ -150,20 +167,11 @@ def _guarded(rule: Rule) -> Rule:
     return rule._replace(update=update)
 
 
-def plain_shrink(
-    architecture: Architecture,
-    members: Sequence[Member],
-    rule: AnyRule,
-    rows: Sequence[int],
-    dtype: torch.dtype,
-    device: torch.device = CPU,
-    *,
-    averages: bool = False,
-) -> tuple[bool, Tensor | None]:
+def plain_shrink(of: UpdatedMembers) -> tuple[bool, Tensor | None]:
     """Whether a step is plain descent, and the share [M, P] of the weights that it subtracts times the rate.
 
     What plain descent needs of a gradient is to be subtracted once, so that it need never be stored. It keeps no
-    `averages`.
+    averages.
     """
     more = [
         member.momentum
@@ -172,21 +180,17 @@ def plain_shrink(
         or any(member.frozen_until)
         or member.ema_decay
         or member.schedules
-        for member in members
+        for member in of.members
     ]
-    limits = [min(member.clip_norm, member.clip_value) for member in members]
-    if rule != "sgd" or averages or any(more) or min(limits) != inf or not architecture.fuses:
+    limits = [min(member.clip_norm, member.clip_value) for member in of.members]
+    if of.rule != "sgd" or of.averages or any(more) or min(limits) != inf or not of.architecture.fuses:
         return False, None
-    pairs = zip(_l2(members, rows), members, strict=True)
-    strengths = [strength + member.weight_decay for strength, member in pairs]
-    return True, _strengths(architecture, members, strengths, dtype, device)
+    pairs = zip(of.shared_out(attrgetter("l2")), of.members, strict=True)
+    return True, of.strengths([strength + member.weight_decay for strength, member in pairs])
 
 
-def _l2(members: Sequence[Member], rows: Sequence[int]) -> list[float]:
-    return [member.l2 / n for member, n in zip(members, rows, strict=True)]
-
-
-def _hyper(members: Sequence[Member], rule: Rule, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+def _hyper(of: UpdatedMembers, rule: Rule) -> dict[str, Tensor]:
+    members = of.members
     own = {
         name: [getattr(rule if getattr(member, name) is None else member, name) for member in members]
         for name in ("epsilon", "rho")
@@ -197,23 +201,4 @@ def _hyper(members: Sequence[Member], rule: Rule, dtype: torch.dtype, device: to
         "beta2": [member.betas[1] for member in members],
         **own,
     }
-    return {name: _column(value, dtype, device) for name, value in values.items()}
-
-
-def _column(values: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(values, dtype=dtype).unsqueeze(1).to(device)
-
-
-def _strengths(
-    architecture: Architecture,
-    members: Sequence[Member],
-    values: Sequence[float],
-    dtype: torch.dtype,
-    device: torch.device,
-) -> Tensor | None:
-    """Strengths [M, P] of a penalty: on weights, and on biases where a member asks for it; None where all are 0."""
-    if not any(values):
-        return None
-    masks = [architecture.weight_mask(dtype, biases=biases).to(device) for biases in (False, True)]
-    pairs = zip(values, members, strict=True)
-    return torch.stack([value * masks[member.penalise_biases] for value, member in pairs])
+    return {name: of.column(value) for name, value in values.items()}

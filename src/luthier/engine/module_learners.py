@@ -26,11 +26,15 @@ from luthier.objective import Criterion, Loss, smoothing_part
 from luthier.rows import arguments
 
 
+def has_own_memory(device: torch.device) -> bool:
+    """Elsewhere than on the processor kernels like tensors to begin at even places, and some need it."""
+    return device.type != "cpu"
+
+
 class LoopedLearner:
     """One member after another: each has a module whose parameters and gradients are views of its rows.
 
-    Elsewhere than on the processor modules have memory of their own (`apart`), which their rows are copied to and from:
-    kernels there like tensors to begin at even places, and some need it.
+    Where `has_own_memory` modules have memory of their own, which their rows are copied to and from.
     """
 
     def __init__(
@@ -43,16 +47,14 @@ class LoopedLearner:
         smoothing: Tensor | None = None,
         *,
         bf16: bool = False,
-        apart: bool | None = None,
     ) -> None:
         self.state, self.seeds, self.drops, self._loss, self.smoothing = state, seeds, drops, loss, smoothing
         self._smoothing_part = None if smoothing is None else smoothing_part(loss)
         self._spec, self._bf16, self._device = spec, bf16, state.parameters.device
-        apart = self._device.type != "cpu" if apart is None else apart
         views = (parameter_views(spec.shapes, state.parameters), parameter_views(spec.shapes, state.gradients))
         fixed = fixed_views(spec.fixed, state.buffers)
         bound = [_bound(spec, m, *views, fixed) for m in range(len(seeds))]
-        self._modules, self._apart = bound, [_Apart(module) for module in bound] if apart else []
+        self._modules, self._apart = bound, [_Apart(module) for module in bound] if has_own_memory(self._device) else []
         self._dropouts = [list(own_dropouts(module)) for module in self._modules]
         self._shares: list[list[float]] | None = None  # what each layer drops, read once
         self._factors = torch.ones(len(seeds))

@@ -21,7 +21,7 @@ from luthier.engine.graphs import STRETCH, StepGraphs
 from luthier.engine.loss_buffer import LossBuffer
 from luthier.engine.masks import mask_seeds
 from luthier.engine.member import Member
-from luthier.engine.member_update import Architecture, plain_shrink, update_for
+from luthier.engine.member_update import Architecture, UpdatedMembers, plain_shrink, update_for
 from luthier.engine.rates import Rates
 from luthier.engine.scheduled import Followed
 from luthier.engine.settings import Settings
@@ -143,7 +143,7 @@ class Population:
         parameters, buffers = (tensor.to(settings.device) for tensor in drawn)  # the same numbers on every device
         rows = [rows] * len(members) if isinstance(rows, int) else rows
         gradients = torch.zeros_like(parameters[: _block_size(kind, members, settings)])
-        update = update_for(kind, members, settings.rule, rows, exact(dtype), settings.device)
+        update = update_for(UpdatedMembers(kind, members, settings.rule, rows, exact(dtype), settings.device))
         state = TrainState(parameters, buffers, gradients, update.init(parameters.to(exact(dtype))))
         return cls(tuple(members), settings, rows, state, folds)
 
@@ -207,13 +207,13 @@ class Population:
         followed = Followed([member.schedules for member in members], settings.steps) if follows else None
         if followed is not None:
             _follow(followed, own, shared=learner is not own)
-        asked = (kind, members, settings.rule, self.rows[places], dtype, settings.device)
         averages = "average" in self.state.rule  # of some members, perhaps of other blocks
-        descends, shrink = plain_shrink(*asked, averages=averages)
+        of = UpdatedMembers(kind, members, settings.rule, self.rows[places], dtype, settings.device, averages)
+        descends, shrink = plain_shrink(of)
         nothing = torch.zeros(0, len(members), dtype=dtype, device=settings.device)
         folds = None if self.folds is None else self.folds[places].to(settings.device)
         fresh = partial(LossBuffer, loss, nothing)
-        update = update_for(*asked, averages=averages, followed=followed)
+        update = update_for(of, followed)
         block = Block(places, learner, update, fresh(), descends, shrink, folds, followed=followed)
         replays = settings.cuda_graphs and settings.device.type == "cuda" and settings.steps >= RECORDED_FROM
         if followed is not None or not (replays and isinstance(learner, DenseLearner)):

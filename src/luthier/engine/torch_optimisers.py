@@ -124,7 +124,7 @@ def _empty_state(make: OptimiserClass, shapes: Shapes, P: Flat) -> State:
     return result
 
 
-def _plain_options(optimiser: Optimizer) -> list[dict[str, Any]]:
+def _plain_options(optimiser: Optimizer) -> list[dict[str, object]]:
     return [{k: v for k, v in group.items() if isinstance(v, Number)} for group in optimiser.param_groups]
 
 

@@ -53,7 +53,7 @@ class ExportedRows(Protocol):
     def drawn(self, encoder: Any) -> Inputs:
         """Rows of every kind, to compare by."""
 
-    def facts(self, model: Model) -> dict[str, Any]:
+    def facts(self, model: Model) -> dict[str, object]:
         """What the program of PyTorch alone has to know of rows and networks."""
 
 
@@ -126,7 +126,7 @@ class ExportedCells:
         )[:, : len(encoder.category_names)]
         return Inputs(numbers=numbers, codes=codes)
 
-    def facts(self, model: Model) -> dict[str, Any]:
+    def facts(self, model: Model) -> dict[str, object]:
         """Its columns, and how the program reads them."""
         encoder: Any = model.encoder
         specs = [net.spec for net in model.nets if isinstance(net.spec, DenseSpec)]
@@ -173,7 +173,7 @@ class ExportedPictures:
         draw = torch.Generator().manual_seed(0)
         return Inputs(pixels=torch.randint(256, (DRAWN_PICTURES, *encoder.shape), generator=draw, dtype=torch.uint8))
 
-    def facts(self, model: Model) -> dict[str, Any]:
+    def facts(self, model: Model) -> dict[str, object]:
         """The size of pictures."""
         return {"shape": list(model.encoder.shape), "specs": [net.spec.to_json() for net in model.nets]}
 
@@ -205,7 +205,7 @@ def _input(column: str) -> str:
     return f"{column} (input)" if column in TAKEN else column
 
 
-def cells_facts(cells: CellParser) -> dict[str, Any]:
+def cells_facts(cells: CellParser) -> dict[str, object]:
     """How the exported program reads cells: the parser, with what follows from it worked out."""
     style, pattern = cells.style, cells.pattern
     plain = pattern.replace("%B", "%b").replace("%A", "%a")  # names of months and days may be short or long

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from luthier import storage
-from luthier.assess import paired_difference, within_noise
+from luthier.assess import Scoring, paired_difference, within_noise
 from luthier.exporting.exported_rows import PURPOSE, exportable
 from luthier.exporting.to_onnx import export_onnx
 from luthier.messages import Message
@@ -79,4 +79,6 @@ def export_int8(
         result = session.run(None, inputs)[0]
         told.append(model.seen_by(metric, result if model.task.classes else result[:, 0]))
     storage.write_bytes(Path(path), smaller)
-    return Quantised(len(content), len(smaller), paired_difference(metric, y, *told, weights=weights, task=model.task))
+    return Quantised(
+        len(content), len(smaller), paired_difference(metric, y, told[0], told[1], Scoring(weights, model.task))
+    )

@@ -9,7 +9,6 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -55,7 +54,7 @@ def export_torch(model: Model, folder: str | Path, check: pl.DataFrame) -> float
     for i, net in enumerate(model.nets):
         weights |= {f"nets.{i}.{name}": value for name, value in _folded(net).items()}
     transform = model.transform
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "loss": "labels" if model.task.traits.is_labels else KINDS[model.reading].loss,
         "target": model.task.target,
         "classes": list(model.task.classes),

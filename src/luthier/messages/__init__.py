@@ -8,6 +8,7 @@ of it, and where a translation is missing. Values go into braces, so that their 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,6 +20,9 @@ from typing import Any
 LANGUAGES = ("en", "zh")
 _NUMBERS = frozenset({int, float, bool, type(None)})
 KEPT = "messages"  # under which a record keeps what its sentences are made of
+_HAN, _LATIN = "[\u4e00-\u9fff]", "[A-Za-z0-9%]"
+_APART = re.compile(f"(?<={_HAN}) ?\0 ?(?={_LATIN})|(?<={_LATIN}) ?\0 ?(?={_HAN})")
+_TOGETHER = re.compile(f"(?<={_HAN}) ?\0 ?(?={_HAN})")
 _language: ContextVar[str] = ContextVar("language", default="en")
 
 
@@ -68,9 +72,10 @@ class Message(str):
         if language() == "en":
             return str(self)
         translated = catalogue(language()).get(self.template, self.template)
-        return _filled(translated, {n: v.spoken() if isinstance(v, Message) else v for n, v in self.values.items()})
+        values = {n: v.spoken() if isinstance(v, Message) else v for n, v in self.values.items()}
+        return _set_in_chinese(_pieces(translated, values)) if values else translated
 
-    def as_data(self) -> dict[str, Any]:
+    def as_data(self) -> dict[str, object]:
         """Template and values as plain JSON; a message among the values likewise."""
         values = {name: v.as_data() if isinstance(v, Message) else v for name, v in self.values.items()}
         return {"template": self.template, "values": values}
@@ -222,10 +227,24 @@ def _written(value: Any, spec: str, how: str) -> str:
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
     """A template with what was written for its braces; as it is where nothing was."""
-    if not values:
-        return template
-    parts = Formatter().parse(template)
-    return "".join(literal + ("" if name is None else values.get(name, "")) for literal, name, _, _ in parts)
+    return "".join(_pieces(template, values)) if values else template
+
+
+def _pieces(template: str, values: Mapping[str, str]) -> Iterator[str]:
+    """What a template writes out and what was written for its braces, in turn."""
+    for literal, name, _, _ in Formatter().parse(template):
+        yield literal
+        yield "" if name is None else values.get(name, "")
+
+
+def _set_in_chinese(pieces: Iterable[str]) -> str:
+    """Pieces in a row: where two meet, a blank parts Chinese from Latin letters and digits, not from Chinese.
+
+    >>> _set_in_chinese(["SVM", "在", "12", "行上"]), _set_in_chinese(["均值", " 在这些行上"])
+    ('SVM 在 12 行上', '均值在这些行上')
+    """
+    text = "\0".join(filter(None, pieces))
+    return _TOGETHER.sub("", _APART.sub(" ", text)).replace("\0", "")
 
 
 @cache

@@ -252,7 +252,7 @@ class DenseSpec:
         embeddings = tuple((int(levels), int(width)) for levels, width in value["embeddings"])
         activation = value["activation"]
         activation = activation if isinstance(activation, str) else tuple(activation)
-        own: dict[str, Any] = {
+        own: dict[str, object] = {
             "hidden": tuple(value["hidden"]),
             "embeddings": embeddings,
             "activation": activation,

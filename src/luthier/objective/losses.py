@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from luthier.errors import ConfigError
 from luthier.kinds import KINDS
-from luthier.objective.row_loss import Loss, one_a_column, weighted_mean
+from luthier.objective.row_loss import RAREST, Loss, one_a_column, weighted_mean
 from luthier.objective.targets import (
     check_classes,
     check_fractions,
@@ -36,7 +36,6 @@ from luthier.shapes import (
 )
 
 FEW_CLASSES, MANY_OUTPUTS = 64, 512  # where softmax goes along another axis
-RAREST = 1e-12  # a share from which a logarithm is taken
 SHARED_CLASSES = 16  # up to which a row's class is written out as shares: of more they take memory and save no time
 
 

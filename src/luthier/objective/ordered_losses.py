@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from luthier.errors import ConfigError
-from luthier.objective.losses import RAREST
-from luthier.objective.row_loss import Loss, all_but_the_first, weighted_mean, weighted_quantile
+from luthier.objective.row_loss import RAREST, Loss, all_but_the_first, weighted_mean, weighted_quantile
 from luthier.objective.targets import check_levels, check_one_value
 from luthier.shapes import Logits, RowLosses
 

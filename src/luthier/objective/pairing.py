@@ -35,7 +35,7 @@ class _Stretching(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._of = {id(tensor): tensor is targets for tensor in self._held}  # True: targets, False: outputs
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, object] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         known = [tensor for tensor in tree_leaves((args, kwargs)) if id(tensor) in self._of]

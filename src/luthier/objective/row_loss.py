@@ -18,6 +18,7 @@ from luthier.shapes import AnyTargets, Logits, PerMember, RowLosses, RowWeights
 
 COUPLED_ROWS = 256  # that are compared with each other at once outside of training
 ROUNDING = 1e-12  # of a sum of weights
+RAREST = 1e-12  # a share from which a logarithm is taken
 
 
 class TargetParts(NamedTuple):

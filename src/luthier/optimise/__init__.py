@@ -5,7 +5,6 @@ from __future__ import annotations
 from luthier.optimise.choosing import (
     AnyRule,
     OptimiserClass,
-    checked_rule,
     hyper_parameters_of,
     is_optimiser,
     rule_mistakes,
@@ -42,7 +41,6 @@ __all__ = [
     "averaged",
     "by_rule",
     "chain",
-    "checked_rule",
     "clip_by_norm",
     "clip_by_value",
     "clipped",

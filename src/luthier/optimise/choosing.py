@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from luthier.errors import ConfigError, nearest, users_code
+from luthier.errors import nearest, users_code
 from luthier.optimise.rules import RULES, Rule
 
 OptimiserClass = Callable[..., Optimizer]
@@ -88,11 +88,3 @@ def hyper_parameters_of(rule: AnyRule) -> set[str]:
     with users_code("the rule cannot make a step", remedy="check it: luthier.testing.check_rule(rule)"):
         known.update(P, torch.ones(1, 2), known.init(P), noted, 1)
     return noted.read & set(HYPER)
-
-
-def checked_rule(rule: Any) -> AnyRule:
-    """A rule as it is. ConfigError where it is not one."""
-    if mistakes := rule_mistakes(rule):
-        raise ConfigError(mistakes)
-    result: AnyRule = rule
-    return result

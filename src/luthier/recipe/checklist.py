@@ -174,9 +174,9 @@ def _ticked(item: Item, records: list[Mapping[str, Any]], drift: RunCheck | None
     if decisions[-1]["code"] in GATES and not decisions[-1]["choice"]:
         return Ticked(item, OPEN, words[-1].chosen)
     several = len(item.codes) + len(item.rungs) > 1
-    chosen = [f"{one.topic}: {one.chosen}" if several else one.chosen for one in words]
+    chosen = [tr("{topic}: {chosen}", topic=w.topic, chosen=w.chosen) if several else w.chosen for w in words]
     kept = [message for message, r in zip(chosen, decisions, strict=True) if r["choice"] not in (None, UNKNOWN)]
-    return Ticked(item, DONE, "; ".join(kept)) if kept else Ticked(item, TRIED)
+    return Ticked(item, DONE, tr("; ").join(kept)) if kept else Ticked(item, TRIED)
 
 
 def _is_on(item: Item, record: Mapping[str, Any]) -> bool:
@@ -196,6 +196,10 @@ def in_lines(ticked: Iterable[Ticked]) -> list[str]:
             step = one.item.step
             lines += ["", tr("Step {step}: {title}", step=step, title=tr(STEP_NAMES[step]))]
         mark = {DONE: "x", OPEN: " "}.get(one.status, "-")
-        tail = f": {one.said}" if one.said else f" ({tr(one.status)})" if one.status not in (OPEN, DONE) else ""
-        lines.append(f"  [{mark}] {tr(one.item.what)}{tail}")
+        line = what = tr(one.item.what)
+        if one.said:
+            line = tr("{what}: {said}", what=what, said=one.said)
+        elif one.status not in (OPEN, DONE):
+            line = tr("{what} ({status})", what=what, status=tr(one.status))
+        lines.append(f"  [{mark}] {line}")
     return lines[1:]

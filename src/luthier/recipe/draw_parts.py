@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import poisson
 
-from luthier.data import Splits, split_rows
+from luthier.data import SplitRule, Splits, split_rows
 from luthier.data.row_hashes import rows_are_told_apart
 from luthier.data.split import FEWEST
 from luthier.errors import InputError, listed
@@ -48,18 +48,14 @@ def drawn(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
 
 
 def _split(read: LoadedData, asked: RunRequest, *, known: np.ndarray | None = None) -> Splits:
-    return split_rows(
-        read.frame,
-        task=read.task,
-        seed=asked.seed,
+    rule = SplitRule(
         test=asked.test_share,
         group=asked.group,
         time=asked.time,
         dates=dates_of(asked),
-        copies=read.copies,
-        known=known,
         sealed=asked.seals and read.test is None,
     )
+    return split_rows(read.frame, rule, task=read.task, seed=asked.seed, copies=read.copies, known=known)
 
 
 def _beside_test(read: LoadedData, asked: RunRequest, line: Line) -> Splits:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from luthier.engine import Member, Schedule
-from luthier.messages import Message
+from luthier.messages import Message, joined
+from luthier.nets import Spec
 from luthier.objective import metric_named
 from luthier.recipe.fold_bags import learnt_rows
 from luthier.recipe.problem import Problem
@@ -22,6 +23,7 @@ from luthier.recipe.setting import Setting
 from luthier.statistics.designs import Factor, ShapeFactor
 
 Shape = Mapping[str, Any]
+InWords = Callable[[Setting], list[str]]  # a setting's network and how its inputs enter, in parts
 NEAR_THE_END = 0.95  # coded: beyond it a factor that has an "off" is off
 LENGTH = "length"  # of a shape's trainings: varied where they are whole, since short ones favour what is long
 LOSS = "loss"  # that networks learn by
@@ -54,7 +56,7 @@ class FactorSpace:
     factors: tuple[Factor, ...]
     first_values: Mapping[str, float]
     build: Callable[[Shape, Mapping[str, float]], Setting]
-    in_words: Callable[[Setting], list[str]]  # a setting's network and how its inputs enter, in parts
+    in_words: InWords
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,6 +77,38 @@ class FactorSpace:
         return replace(result, label=_listed([*self.in_words(result), *_training_in_words(result)]))
 
 
+def training_space(
+    start: Setting, choices: tuple[ShapeFactor, ...], network: Callable[[Shape], Spec], in_words: InWords
+) -> FactorSpace:
+    """Around a first setting: the networks of the choices' shapes, and how they train."""
+
+    def build(shape: Shape, values: Mapping[str, float]) -> Setting:
+        member = replace(trained_by(start.member, start.member, values), spec=network(shape))
+        return replace(start, member=member, batch_size=shape["batch size"], length=shape.get(LENGTH, 1.0))
+
+    values = first_training(start.member)
+    return FactorSpace(choices, first_levels(choices), TRAINING_FACTORS, values, build, in_words)
+
+
+def validation_space(
+    problem: Problem,
+    now: Setting,
+    choices: tuple[ShapeFactor, ...],
+    changed: Callable[[Shape], Member],
+    in_words: InWords,
+) -> FactorSpace:
+    """Around a setting: its member changed by the choices, and what regularises it."""
+    rows = learnt_rows(problem)
+
+    def build(shape: Shape, values: Mapping[str, float]) -> Setting:
+        length = now.length * shape.get(LENGTH, 1.0)
+        member = regularised(changed(shape), now.member, values, rows)
+        return replace(now, member=member, length=length, averaging=values["averaging"])
+
+    start, factors = first_regularisers(now, rows), (RATE_AGAIN, *regularisers(problem))
+    return FactorSpace(choices, first_levels(choices), factors, start, build, in_words)
+
+
 def _switched(factor: Factor, coded: float) -> float:
     """A factor's value; off at the end of its range that means nothing."""
     if factor.name in _OFF_BELOW and coded <= -NEAR_THE_END:
@@ -84,7 +118,7 @@ def _switched(factor: Factor, coded: float) -> float:
     return factor.value(coded)
 
 
-def first_levels(choices: tuple[ShapeFactor, ...]) -> dict[str, Any]:
+def first_levels(choices: tuple[ShapeFactor, ...]) -> Shape:
     """The shape of each choice's first level."""
     return {choice.name: choice.levels[0] for choice in choices}
 
@@ -102,14 +136,11 @@ def losses_first(problem: Problem, now: Setting | None = None) -> tuple[ShapeFac
     return (ShapeFactor(LOSS, tuple(dict.fromkeys((*known, *problem.losses)))),) if problem.asks_losses else ()
 
 
-def trained_by(start: Member, values: Mapping[str, float]) -> dict[str, Any]:
-    """What the TRAINING_FACTORS change in a member that began as this one."""
+def trained_by(member: Member, start: Member, values: Mapping[str, float]) -> Member:
+    """A member with what the TRAINING_FACTORS change in how the first one trains."""
     kind = "constant" if values["decay"] <= 0 else "coslog4" if values["restarts"] > 0 else "cosine"
-    return {
-        "learning_rate": start.learning_rate * values["rate"],
-        "schedule": Schedule(kind),
-        "betas": (0.9, 1 - values["memory"]),
-    }
+    rate = start.learning_rate * values["rate"]
+    return replace(member, learning_rate=rate, schedule=Schedule(kind), betas=(0.9, 1 - values["memory"]))
 
 
 def first_training(start: Member) -> dict[str, float]:
@@ -123,15 +154,16 @@ def regularisers(problem: Problem) -> tuple[Factor, ...]:
     return (*REGULARISERS, *([SMOOTHING] if _counts_classes(problem) else []))
 
 
-def regularised(now: Member, values: Mapping[str, float], rows: int) -> dict[str, Any]:
-    """What rate and regularisers change in a member; l2 / rows is the penalty."""
-    return {
-        "learning_rate": now.learning_rate * values["rate"],
-        "l2": values["L2"] * rows,
-        "weight_decay": values["decoupled decay"],
-        "clip_norm": values["clipping"],
-        "label_smoothing": values.get(SMOOTHING.name, 0.0),
-    }
+def regularised(member: Member, now: Member, values: Mapping[str, float], rows: int) -> Member:
+    """A member with what rate and regularisers change in the one that trains now; l2 / rows is the penalty."""
+    return replace(
+        member,
+        learning_rate=now.learning_rate * values["rate"],
+        l2=values["L2"] * rows,
+        weight_decay=values["decoupled decay"],
+        clip_norm=values["clipping"],
+        label_smoothing=values.get(SMOOTHING.name, 0.0),
+    )
 
 
 def first_regularisers(now: Setting, rows: int) -> dict[str, float]:
@@ -181,5 +213,4 @@ def _training_in_words(setting: Setting) -> list[str]:
 
 def _listed(parts: list[str]) -> Message:
     """A setting's parts in a row; each follows the language that is spoken."""
-    named = {f"part{k}": part for k, part in enumerate(parts)}
-    return Message(", ".join(f"{{{name}}}" for name in named), **named)
+    return joined(parts, "{first}, {rest}")

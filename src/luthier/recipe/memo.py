@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from torch import Tensor
 
@@ -17,7 +17,9 @@ from luthier import storage
 from luthier.engine import FileCheckpoint
 from luthier.engine.checkpoint import read_tensors, write_tensors
 from luthier.schema_types import Number, Plain
-from luthier.untrusted import read_json
+from luthier.untrusted import read_json, validated
+
+Facts = TypeVar("Facts")
 
 
 class Memo:
@@ -69,9 +71,11 @@ class Memo:
         (self.folder / f"{name}.partial").unlink(missing_ok=True)
         self._note_time()
 
-    def recall(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """A finished piece, or None."""
-        return read_tensors(self.folder / f"{name}.safetensors")
+    def recall(self, name: str, facts: type[Facts]) -> tuple[dict[str, Tensor], Facts] | None:
+        """A finished piece, its facts of the type that they must have, or None."""
+        path = self.folder / f"{name}.safetensors"
+        known = read_tensors(path)
+        return None if known is None else (known[0], cast("Facts", validated(facts, known[1], f"'{path}'")))
 
     def under_way(self, name: str) -> FileCheckpoint:
         """The saved state of training under way, for the training loop to load and save."""

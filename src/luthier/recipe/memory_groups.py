@@ -5,19 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from luthier import storage
+from luthier.records import JsonObject
 from luthier.saved.run_files import HISTORY
 from luthier.untrusted import read_frame
 
+
+class PieceFacts(TypedDict, total=False):
+    """What came of a population, or of a piece of it, beside its tensors: lists have a value for each member.
+
+    One that was cut before its first evaluation has `cut` alone. `known` are the members whose outputs are kept, where
+    not all are; a population of several pieces has the `cuts` of each, and what was `said` of why there are several.
+    """
+
+    statuses: list[str]
+    train_loss: list[float | None]
+    validation_loss: list[float | None]
+    validation_score: list[float | None]
+    best_step: list[int]
+    steps_done: int
+    cut: int | None
+    known: list[int] | None
+    findings: list[dict[str, object]]
+    said: str
+    cuts: dict[str, int | None]
+
+
+Kept = tuple[dict[str, Tensor], PieceFacts]  # tensors of a population, and what came of it
 KEPT = 8  # weights kept of each population: the best by validation loss
-BLANK: dict[str, Any] = {  # of a member whose turn was cut before its first evaluation
+BLANK: JsonObject = {  # of a member whose turn was cut before its first evaluation
     "statuses": "cut",
     "train_loss": None,
     "validation_loss": None,
@@ -64,11 +88,11 @@ def join_histories(folder: Path, name: str, labels: Sequence[str], sizes: Sequen
 
 
 def merged(
-    pieces: Sequence[tuple[dict[str, Tensor], dict[str, Any]]],
+    pieces: Sequence[Kept],
     sizes: Sequence[int],
     kept: int = KEPT,
     together: int = 1,
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+) -> Kept:
     """What groups of members came to in turns, as if they had trained together."""
     one = next((tensors["logits"] for tensors, _ in pieces if tensors), None)
     if one is None:
@@ -77,8 +101,9 @@ def merged(
     tensors, logits, known, first = dict[str, Tensor](), list[Tensor](), list[int](), 0
     for (result, facts), size in zip(pieces, sizes, strict=True):
         for key, values in lists.items():
-            values += facts.get(key, [BLANK[key]] * size if key in BLANK else [])
-        some = facts.get("known") or range(size if facts.get("known") is None else 0)
+            values += cast("list[Any]", facts.get(key, [BLANK[key]] * size if key in BLANK else []))
+        own = facts.get("known")
+        some = range(size) if own is None else own
         known += [first + member for member in some]
         logits.append(result.get("logits", one.new_full((len(some), *one.shape[1:]), float("nan"))))
         for key, tensor in result.items():
@@ -90,8 +115,9 @@ def merged(
     tensors = {key: tensor for key, tensor in tensors.items() if int(key.partition("/")[0]) in best}
     some_logits = [rows for rows in logits if len(rows)] or logits[:1]  # of a group of which nothing was kept: none
     all_logits, done = torch.cat(some_logits), max(facts.get("steps_done", 0) for _, facts in pieces)
+    result_of_all = cast("PieceFacts", {**lists, "steps_done": done})
     if len(known) == first:
-        return {**tensors, "logits": all_logits}, {**lists, "steps_done": done}
+        return {**tensors, "logits": all_logits}, result_of_all
     rows = [row for row, member in enumerate(known) if member in best]
     named = [known[row] for row in rows]
-    return {**tensors, "logits": all_logits[rows]}, {**lists, "steps_done": done, "known": named}
+    return {**tensors, "logits": all_logits[rows]}, {**result_of_all, "known": named}

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +16,9 @@ from torch import Tensor
 
 from luthier.engine import Checkpointer, Evaluation, FileCheckpoint, Member, Outcome, Settings, Stream, train
 from luthier.nets import DenseSpec
-from luthier.recipe.memory_groups import KEPT, best_places
+from luthier.recipe.memory_groups import KEPT, Kept, PieceFacts, best_places
 from luthier.recipe.plan import Stage
 from luthier.rows import Rows
-
-Kept = tuple[dict[str, Tensor], dict[str, Any]]  # tensors of a population, and what came of it
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class TrainedPiece:
     """What a piece came to: tensors and facts as they are kept, its curves as Parquet; an executor adds the seconds."""
 
     tensors: dict[str, Tensor]
-    facts: dict[str, Any]
+    facts: PieceFacts
     curves: bytes
     steps: int
     seconds: float = 0.0
@@ -128,7 +125,7 @@ def _packed(outcome: Outcome, training: TrainingPlan) -> Kept:
     tensors = {f"{i}/{name}": tensor for i in kept for name, tensor in outcome.state_dict(i).items()}
     known = sorted(kept) if training.complete and not training.outputs else None
     tensors["logits"] = torch.empty(0, 0, 1) if known == [] else _outputs(outcome, training, known)
-    facts = {
+    facts: PieceFacts = {
         "statuses": list(outcome.status),
         "train_loss": [float(x) for x in outcome.best_train_loss],
         "validation_loss": [float(x) for x in losses],

@@ -97,7 +97,7 @@ def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, secret: Secr
         yield from _say_what_is_read(words, parts.frames["validation"])
     for vectors in parts.encoder.vectors:
         yield noted(0, vectors.sentence())
-    weights = None if parts.training.weights is None else parts.training.weights.numpy()
+    weights = parts.training.weights_array
     if not read.heads:  # of several targets each one's own run looks
         for finding in check_table(parts.frames["training"], read.columns, read.task, weights):
             yield found(0, finding)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,8 +27,8 @@ from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Cut, Recipe
 from luthier.recipe.interrupted import Interrupted
 from luthier.recipe.memo import Memo
-from luthier.recipe.memory_groups import join_histories, merged, whole_sets
-from luthier.recipe.pieces_of_populations import Kept, Piece, PieceTrainer, TrainedPiece, TrainingPlan
+from luthier.recipe.memory_groups import Kept, PieceFacts, join_histories, merged, whole_sets
+from luthier.recipe.pieces_of_populations import Piece, PieceTrainer, TrainedPiece, TrainingPlan
 from luthier.recipe.plan import Plan
 from luthier.recipe.problem import Problem
 from luthier.records import Entry, Said, noted
@@ -199,13 +199,14 @@ class Runner:
 
     def run(self, name: str, members: Sequence[Member], training: TrainingPlan) -> Said[TrainedPopulation | None]:
         """Train a population, or recall it; None when it was cut before its first evaluation."""
-        recalled = self.memo.recall(name)
+        recalled = self.memo.recall(name, PieceFacts)
         if recalled is None:
             recalled = yield from self._train_in_memory_groups(name, members, training)
         tensors, facts = recalled
         if facts.get("said"):
             yield noted(STEPS[training.stage], facts["said"])
-        for label, step in facts.get("cuts", {name: facts.get("cut")}).items():
+        alone: dict[str, int | None] = {name: facts.get("cut")}
+        for label, step in facts.get("cuts", alone).items():
             if step is not None:
                 yield self.cut(label, step)
         if not tensors:
@@ -296,7 +297,7 @@ class Runner:
 
     def _trained(self, name: str, pieces: Sequence[Piece], trainer: PieceTrainer) -> list[Kept]:
         """What each piece came to, recalled or trained: one after another, or at once on a cluster."""
-        recalled = {piece.name: self.memo.recall(piece.name) for piece in pieces}
+        recalled = {piece.name: self.memo.recall(piece.name, PieceFacts) for piece in pieces}
         left = [piece for piece in pieces if recalled[piece.name] is None]
         if self.cluster is None or len(left) < 2:
             done = {piece.name: self._train(piece, trainer) for piece in left}
@@ -346,16 +347,21 @@ class Runner:
 
 
 def _unpack(
-    name: str, training: TrainingPlan, members: Sequence[Member], tensors: dict[str, Tensor], facts: dict[str, Any]
+    name: str, training: TrainingPlan, members: Sequence[Member], tensors: dict[str, Tensor], facts: PieceFacts
 ) -> TrainedPopulation:
     weights: dict[int, dict[str, Tensor]] = {}
+    known = facts.get("known")
     for key, tensor in tensors.items():
         member, _, parameter = key.partition("/")
         if parameter:
             weights.setdefault(int(member), {})[parameter] = tensor
     numbers = {
-        key: np.array([np.nan if value is None else value for value in facts[key]], dtype=float)
-        for key in ("train_loss", "validation_loss", "validation_score")
+        key: np.array([np.nan if value is None else value for value in values], dtype=float)
+        for key, values in (
+            ("train_loss", facts["train_loss"]),
+            ("validation_loss", facts["validation_loss"]),
+            ("validation_score", facts["validation_score"]),
+        )
     }
     return TrainedPopulation(
         name=name,
@@ -369,7 +375,7 @@ def _unpack(
         steps_done=facts["steps_done"],
         logits=tensors["logits"],
         weights=weights,
-        known=None if facts.get("known") is None else tuple(facts["known"]),
+        known=None if known is None else tuple(known),
         loss=training.loss,
         **numbers,
     )

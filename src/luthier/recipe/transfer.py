@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,62 +41,18 @@ from luthier.nets.blocks import (
     with_new_head,
 )
 from luthier.objective import LOSSES, AnyLoss, loss_by_name, loss_for, outputs_for
-from luthier.recipe.heads import ROWS, Heads, heads_of, heads_on, score_of
+from luthier.recipe.feature_heads import ROWS, FeatureHeads, heads_of, heads_on, score_of
+from luthier.recipe.transferred import Advice, CutOption, DepthOption, StoredGain, Transferred
 from luthier.recipe.unfreezing import Depth, UnfreezingJob, best_way, depths
 from luthier.rows import Rows
 from luthier.seeds import derive
-from luthier.statistics.paired import SeedSpread, paired
+from luthier.statistics.paired import Gain, SeedSpread, paired
 
 OWN, ANEW = "their own moving averages", "the moving averages of the new rows"
 TOP_RATE = 3e-3  # of a head once blocks below it learn: its own rate was for features of deviation 1
 MOST_CUTS = 8  # blocks whose activations are tried
 FEW = 100  # rows a class below which rows are called few
 SIMILAR = 0.5  # of the loss on features of the untrained module, below which the tasks are called similar
-
-
-@dataclass(frozen=True)
-class Transferred:
-    """The network, how many of its blocks below the head were unfrozen, and what each number of them measured.
-
-    `options` has for each: `unfrozen`, `blocks` (their names), `rates` (of the blocks that learn), what the
-    averages of batch `norms` in them do, `loss` over seeds and rows, `score` (the share that is right, or the root
-    mean squared error), and `gain` over the best option before it; `whole` marks the whole network, tried against one
-    that was cut. `taken` is the place of the one that was taken. `statistics` says which averages the
-    batch norms below have, `statistics_gain` what those of the new rows would gain or gained. `cut` holds what
-    heads on earlier blocks measured; the network `ends_at` one of them where that gained clearly. `advice` holds
-    what rules of thumb would have said: whether rows are few, whether the tasks are similar (by how much better the
-    features are than those of the same module untrained), and how many blocks that means.
-    """
-
-    module: nn.Module
-    taken: int
-    options: tuple[dict[str, Any], ...]
-    statistics: str
-    statistics_gain: dict[str, Any] | None
-    cut: tuple[dict[str, Any], ...]
-    ends_at: str
-    advice: dict[str, Any]
-
-    @property
-    def unfrozen(self) -> int:
-        """How many blocks below the head learnt."""
-        return int(self.options[self.taken]["unfrozen"])
-
-    def __str__(self) -> str:
-        lines = [f"{self.unfrozen} blocks unfrozen below the head; batch norm with {self.statistics}"]
-        lines += [
-            f"  head on block {one['block']}: loss {one['loss']:.4f}, score {one['score']:.4f}" for one in self.cut
-        ]
-        for option in self.options:
-            gain = option.get("gain")
-            message = f", gain {gain['gain']:+.4f} ± {gain['half_width']:.4f}" if gain else ""
-            message += f", batch norms {option['norms']}" if "norms" in option else ""
-            whole = ", of the whole network" if option.get("whole") else ""
-            lines.append(
-                f"  {option['unfrozen']} unfrozen{whole}: "
-                f"loss {option['loss']:.4f}, score {option['score']:.4f}{message}"
-            )
-        return "\n".join([*lines, f"  {self.advice['sentence']}"])
 
 
 @torch_settings()
@@ -160,7 +116,7 @@ def transfer(
         anew = reestimate_norms(net, torch.split(training.inputs.only, ROWS))
         others = heads_of(job, anew, head)
         gain = paired(heads.rows, others.rows, 1, spread)
-        gain_anew = asdict(gain)
+        gain_anew = _stored(gain)
         if gain.lowers:
             heads, net, statistics = others, anew, ANEW
     whole = _Start(net, head, blocks, heads)
@@ -187,6 +143,10 @@ def transfer(
     options = tuple(one.option for one in tried)
     module = module.requires_grad_(True).eval()
     return Transferred(module, tried.index(taken), options, statistics, gain_anew, cut, ends_at, advice)
+
+
+def _stored(gain: Gain) -> StoredGain:
+    return {"gain": gain.gain, "half_width": gain.half_width, "pairs": gain.pairs, "clear": gain.clear}
 
 
 def _check(**given: Any) -> None:
@@ -246,7 +206,7 @@ def _outputs_for(loss: str, *targets: Tensor) -> int:
 class _Tried:
     """An option that was tried and what it measured; states of a network over seeds, and validation losses [S, N]."""
 
-    option: dict[str, Any]
+    option: DepthOption
     net: nn.Module
     states: Sequence[dict[str, Tensor]]
     rows: np.ndarray
@@ -255,7 +215,7 @@ class _Tried:
     def gains(self) -> int:
         """1 where it clearly gained over what stood before it, -1 where it clearly lost, 0 where that is noise."""
         gain = self.option.get("gain")
-        return 0 if gain is None or not gain["clear"] else 1 if gain["gain"] > 0 else -1
+        return 0 if gain is None or not gain["clear"] else 1 if (gain["gain"] or 0) > 0 else -1
 
 
 @dataclass(frozen=True)
@@ -265,7 +225,7 @@ class _Start:
     net: nn.Module
     head: str
     blocks: list[str]
-    heads: Heads
+    heads: FeatureHeads
 
     @property
     def states(self) -> list[dict[str, Tensor]]:
@@ -276,7 +236,7 @@ class _Start:
     def standing(self) -> _Tried:
         """Heads alone, the first option."""
         heads = self.heads
-        option = {
+        option: DepthOption = {
             "unfrozen": 0,
             "blocks": self.blocks[-1:],
             "rates": [heads.rate],
@@ -298,21 +258,21 @@ def _unfrozen(job: UnfreezingJob, start: _Start, depth: Depth, standing: _Tried,
     rows = loss_by_name(job.loss).rows(logits, job.validation.targets).double().numpy()
     spread.add([standing.rows - rows])
     score = float(np.mean([score_of(one, job.validation) for one in logits]))
-    option = {
+    option: DepthOption = {
         "unfrozen": count,
         "blocks": learning,
         "rates": list(rates),
         "loss": float(rows.mean()),
         "score": score,
         "norms": norms,
-        "gain": asdict(paired(standing.rows, rows, 1, spread)),
+        "gain": _stored(paired(standing.rows, rows, 1, spread)),
     }
     return _Tried(option, start.net, after, rows)
 
 
 def _cut(
     job: UnfreezingJob, whole: _Start, readable: Collection[str], spread: SeedSpread
-) -> tuple[_Start, tuple[dict[str, Any], ...]]:
+) -> tuple[_Start, tuple[CutOption, ...]]:
     """The network up to the block whose activations serve best, where one serves clearly better than the last.
 
     What the first blocks of a network say holds for other tasks too; what the last ones say is about its own.
@@ -328,7 +288,7 @@ def _cut(
     spread.add([heads.rows - one.rows for one in tried])
     gains = [paired(heads.rows, one.rows, len(tried), spread) for one in tried]
     options = tuple(
-        {"block": name, "loss": float(one.rows.mean()), "score": one.score, "gain": asdict(gain)}
+        CutOption(block=name, loss=float(one.rows.mean()), score=one.score, gain=_stored(gain))
         for name, one, gain in zip(offered, tried, gains, strict=True)
     )
     best = min(range(len(tried)), key=lambda k: float(tried[k].rows.mean()))
@@ -352,7 +312,7 @@ def _untrained(net: nn.Module, seed: int) -> nn.Module:
     return fresh.eval()
 
 
-def _advice(job: UnfreezingJob, heads: Heads, untrained: Heads, blocks: int, measured: int) -> dict[str, Any]:
+def _advice(job: UnfreezingJob, heads: FeatureHeads, untrained: FeatureHeads, blocks: int, measured: int) -> Advice:
     """The rule of thumb by the amount of data and the likeness of the tasks (CS231n), beside what was measured."""
     groups = len(torch.unique(job.training.targets)) if not job.training.targets.is_floating_point() else 1
     few = len(job.training) < FEW * groups

@@ -47,7 +47,7 @@ def comparable(problem: Problem, outputs: Tensor, rows: Rows, folds: Tensor | No
     transform, result = problem.target, outputs.clone()
     numbers = np.arange(len(outputs)) % FOLDS if folds is None else folds.numpy()
     modelled = transform.modelled(rows.targets.double().numpy())
-    values, weights = outputs[:, 0].numpy(), None if rows.weights is None else rows.weights.numpy()
+    values, weights = outputs[:, 0].numpy(), rows.weights_array
     for fold in np.unique(numbers):
         rest, own = numbers != fold, numbers == fold
         some = None if weights is None else weights[rest]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from luthier import storage
-from luthier.messages import language
+from luthier.messages import language, tr
 from luthier.records import JsonObject
 
 _STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
@@ -67,6 +67,15 @@ def _library() -> str:
     packed = gzip.compress(get_plotlyjs().encode(), 6, mtime=0)
     digits = base64.b85encode(packed, pad=True).decode().replace("<", ",")
     return f'<script id=plotly type="text/plain" data-size="{len(packed)}">{digits}</script>\n'
+
+
+def named_values(values: Mapping[str, object]) -> str:
+    """Names in the reader's language, each with its value, on one line.
+
+    >>> named_values({"threads": 2, "device": "cpu"})
+    'threads 2, device cpu'
+    """
+    return tr(", ").join(f"{tr(name)} {value}" for name, value in values.items())
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -4,6 +4,10 @@
 const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~";
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--text").trim();
+// The figures' blues are hard to see on black: there each is a lighter one.
+const LIGHTER = [["#56B4E9", "#B9E2FA"], ["#0072B2", "#56B4E9"], ["rgba(0,114,178,", "rgba(86,180,233,"]];
+const tinted = (text) =>
+  dark.matches ? LIGHTER.reduce((result, [blue, lighter]) => result.replaceAll(blue, lighter), text) : text;
 const figures = [...document.querySelectorAll("figure[id^=figure-]")];
 
 // Five digits to the base of 85 are four bytes; the last may be padding.
@@ -31,13 +35,15 @@ async function load() {
 async function draw() {
   if (!figures.length) return;
   await load();
-  for (const place of figures) {
-    const content = JSON.parse(place.querySelector("script").textContent);
-    content.layout.font = { ...content.layout.font, color: ink() };
-    Plotly.newPlot(place, content.data, content.layout, JSON.parse(place.dataset.config));
-  }
-  const recolour = () => figures.forEach((place) => Plotly.relayout(place, { "font.color": ink() }));
-  dark.addEventListener("change", recolour);
+  const texts = figures.map((place) => place.querySelector("script").textContent);
+  const show = (plot) =>
+    figures.forEach((place, number) => {
+      const content = JSON.parse(tinted(texts[number]));
+      content.layout.font = { ...content.layout.font, color: ink() };
+      plot(place, content.data, content.layout, JSON.parse(place.dataset.config));
+    });
+  show(Plotly.newPlot);
+  dark.addEventListener("change", () => show(Plotly.react));
   window.addEventListener("beforeprint", () => figures.forEach((place) => Plotly.Plots.resize(place)));
 }
 

@@ -23,7 +23,7 @@ from luthier.report.analysis import error_analysis
 from luthier.report.answers import answers
 from luthier.report.contents import Contents, read_contents
 from luthier.report.experiment_figures import answer_rows, draw_intervals, effect_rows
-from luthier.report.html import plot, table, whole_page
+from luthier.report.html import named_values, plot, table, whole_page
 from luthier.report.label_table import label_table
 from luthier.report.picture_figures import augmented
 from luthier.report.quantile_table import quantile_table
@@ -206,7 +206,7 @@ def _step(run: Contents, step: int) -> Iterator[str]:
     yield "<dl>"
     for record, words in decisions:
         if record["code"] != "column":
-            yield f"<dt>{escape(words.topic)}</dt><dd><strong>{escape(words.chosen)}</strong>; "
+            yield f"<dt>{escape(words.topic)}</dt><dd><strong>{escape(words.chosen)}</strong>{tr('; ')}"
             yield f"{escape(words.reason)}{tr('.')}{_options(words)}</dd>"
     yield "</dl>"
     notes = [r for r in run.findings() if r.get("step") == step and r["severity"] == "note"]
@@ -363,6 +363,8 @@ def _refitted(kept: Mapping[str, Any]) -> str:
 def _facts(run: Contents) -> Iterator[str]:
     facts, openings = run.facts, [r for r in run.records if r["kind"] == "opening"]
     asked, read = facts["asked"], len(openings)
+    steps = asked["budget"].removesuffix("steps")
+    budget = asked["budget"] if steps == asked["budget"] else Message("{count} steps", count=steps)
     if run.scores and run.scores.openings is not None:
         read = run.scores.openings
     rows: list[tuple[str, ...]] = [
@@ -374,12 +376,12 @@ def _facts(run: Contents) -> Iterator[str]:
             ),
         ),
         (tr("fingerprint"), facts["source"]["fingerprint"][:16]),
-        (tr("budget"), tr("{budget}, used {seconds} s", budget=asked["budget"], seconds=facts.get("elapsed_s", "–"))),
+        (tr("budget"), tr("{budget}, used {seconds} s", budget=budget, seconds=facts.get("elapsed_s", "–"))),
         (tr("seed"), str(facts["seed"])),
         (tr("readings of the test set"), str(read)),
         *([("refitted.luthier", _refitted(facts["refitted"]))] if facts.get("refitted") else []),
-        (tr("versions"), ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
-        (tr("machine"), ", ".join(f"{name} {value}" for name, value in facts["machine"].items())),
+        (tr("versions"), named_values(facts["versions"])),
+        (tr("machine"), named_values(facts["machine"])),
         (tr("repeat exactly"), f"luthier rerun {run.path / 'recipe.toml'}"),
     ]
     yield f"<section><h2>{tr('The run')}</h2>"

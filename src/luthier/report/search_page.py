@@ -12,7 +12,7 @@ import polars as pl
 from luthier import storage
 from luthier.messages import Message, in_words, tr
 from luthier.report import search_figures as figures
-from luthier.report.html import plot, table, whole_page
+from luthier.report.html import named_values, plot, table, whole_page
 from luthier.report.terminal import setting_in_words
 from luthier.saved import RunFolder, open_run, read_study
 from luthier.saved.search_schemas import ChoiceOptions, NumberRange, StudyFacts
@@ -162,8 +162,8 @@ def _facts(facts: dict[str, Any], found: StudyFacts, trials: pl.DataFrame) -> It
         (tr("order"), tr("tier by tier") if effort["tiers"] else tr("all at once")),
         (tr("epochs of a trial"), str(effort["epochs"])),
         (tr("seed"), str(effort["seed"])),
-        (tr("versions"), ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
-        (tr("machine"), ", ".join(f"{name} {value}" for name, value in facts["machine"].items())),
+        (tr("versions"), named_values(facts["versions"])),
+        (tr("machine"), named_values(facts["machine"])),
     ]
     yield f"<section><h2>{_said('The search')}</h2>"
     yield from table(("", ""), rows)

@@ -138,12 +138,13 @@ def notebook_card(path: Path) -> str:
     """A small card for a notebook's cell: the verdict, the baselines, the next step."""
     run: Contents = read_contents(Path(path))
     rows = "".join(
-        f"<tr><td>{escape(row.name)}</td><td style='text-align:right'>{escape(row.test.figures)}</td>"
-        f"<td>{escape(row.verdict)}</td></tr>"
+        f"<tr><td>{escape(tr(row.name))}</td><td style='text-align:right'>{escape(row.test.figures)}</td>"
+        f"<td>{escape(tr(WORDS[row.verdict]))}</td></tr>"
         for row in (run.scores.baselines if run.scores else ())
     )
-    table = f"<table><tr><th>baseline</th><th>test</th><th>the network is</th></tr>{rows}</table>" if rows else ""
-    following = f"<p>Next: {escape(run.scores.next_step)}</p>" if run.scores else ""
+    heads = "".join(f"<th>{tr(head)}</th>" for head in ("baseline", "test", "the network is"))
+    table = f"<table><tr>{heads}</tr>{rows}</table>" if rows else ""
+    following = f"<p>{escape(tr('Next: {step}', step=run.scores.next_step))}</p>" if run.scores else ""
     return (
         "<div style='border:1px solid #8888;border-radius:6px;padding:.8em 1.2em;max-width:44em'>"
         f"<strong>{escape(run.headline)}</strong>{table}{following}"

@@ -37,7 +37,7 @@ def since_earlier(earlier: Sequence[PastCheck]) -> list[str]:
     last = earlier[-1]
     rows, when, level = last.rows, last.at[:10], tr(last.level)
     words = tr("the last check, of {rows} rows on {when}: {level}", rows=rows, when=when, level=level)
-    return [f"  {words}" if last.score is None else f"  {words}, {last.score}"]
+    return [f"  {words}" if last.score is None else tr("  {check}, {score}", check=words, score=last.score)]
 
 
 def in_lines(check: RunCheck, lines: list[str]) -> JsonObject:

@@ -21,6 +21,7 @@ from luthier.assess import (
     RunCheck,
     ScoreChange,
     Scores,
+    Scoring,
     ToldApart,
     Units,
     drift,
@@ -258,7 +259,7 @@ def _told_apart(
         before, now = (np.concatenate([one.numbers.numpy(), one.codes.numpy()], 1) for one in pair)
     else:
         before, now = (np.concatenate([model.features(one), one.codes.numpy()], 1) for one in pair)
-    known = None if own.training.weights is None else own.training.weights.numpy()
+    known = own.training.weights_array
     return told_apart(before, now, seed=0, weights=(known, weights))
 
 
@@ -308,14 +309,13 @@ def _score(
         return None, note
     index, some = np.flatnonzero(scored.to_numpy()), frame.filter(scored)
     rows = inputs.map(lambda value: value[index])
-    beside: Any = {"task": task, "units": units.kept(index)}
-    beside["weights"] = None if weights is None else weights[index]
+    scoring = Scoring(None if weights is None else weights[index], task, units.kept(index))
     if not task.is_classes:
         y, prediction = values.filter(scored).to_numpy(), model.values(rows)
     else:
         y = encode_target(some[task.target], task).numpy()
         prediction = model.seen_by(metric, model.probabilities(rows))
-    return measure(metric, y, prediction, **beside), note
+    return measure(metric, y, prediction, scoring), note
 
 
 def _units(frame: pl.DataFrame, asked: RunRequest, model: Model, rule: CopyRule | None) -> Units:

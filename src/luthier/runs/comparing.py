@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from luthier.assess import measure, optimism_of_best, paired_difference, within_noise
+from luthier.assess import Scoring, measure, optimism_of_best, paired_difference, within_noise
 from luthier.console import columns, padded
 from luthier.errors import InputError, LuthierError
 from luthier.messages import Message, tr
@@ -158,12 +158,11 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
         y = _truth(tables[0], results[0])
         weights = tables[0]["weight"].to_numpy() if "weight" in tables[0].columns else None
         seen = [_seen(table, metric, result) for table, result in zip(tables, results, strict=True)]
-        task = results[0].model.task
-        scores = [measure(metric, y, one, weights=weights, task=task) for one in seen]
+        scoring = Scoring(weights, results[0].model.task)
+        scores = [measure(metric, y, one, scoring) for one in seen]
         level = 1 - 0.05 / max(1, len(runs) - 1)
-        rows: Any = {"weights": weights, "task": task}
-        gains = [None, *(paired_difference(metric, y, one, seen[0], level=level, **rows) for one in seen[1:])]
-        kindness = optimism_of_best(metric, y, seen, **rows)
+        gains = [None, *(paired_difference(metric, y, one, seen[0], scoring, level=level) for one in seen[1:])]
+        kindness = optimism_of_best(metric, y, seen, scoring)
     names = [folder.path.name for folder in folders]
     if len(set(names)) < len(names):
         names = [str(folder.path) for folder in folders]

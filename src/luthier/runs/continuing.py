@@ -173,7 +173,7 @@ def branch_as_asked(previous: str | Path, step: int, output: OutputSection, call
     return call.finish(walk)
 
 
-def _another_loss(kept: RunRequest, step: int, loss: Mapping[str, Any], *, changed: bool) -> dict[str, Any]:
+def _another_loss(kept: RunRequest, step: int, loss: Mapping[str, Any], *, changed: bool) -> dict[str, object]:
     """What a run from step 1 says anew. InputError for what is of another step, and where nothing is another."""
     said = TaskSection.of(None, **loss).given()
     names = ", ".join(f"--{name}" for name in said)

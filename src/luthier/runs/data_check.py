@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import torch
 from typing_extensions import Unpack
@@ -33,6 +33,16 @@ ROWS = 5000  # that controls look at
 OVERFIT_STEPS = 300
 
 
+class CheckedColumn(TypedDict):
+    """A column: its kind and why, whether it is used, and how many of its cells are missing."""
+
+    name: str
+    kind: str
+    used: bool
+    missing: int
+    reason: str
+
+
 @dataclass(frozen=True)
 class DataReport:
     """The findings before any long training; `str()` prints them."""
@@ -40,7 +50,7 @@ class DataReport:
     source: str
     rows: int
     task: str
-    columns: tuple[dict[str, Any], ...]
+    columns: tuple[CheckedColumn, ...]
     findings: tuple[Finding, ...]
     checks: tuple[tuple[str, bool, str], ...]
     suspects: tuple[int, ...] = field(default=())
@@ -57,7 +67,7 @@ class DataReport:
             "source": self.source,
             "rows": self.rows,
             "task": self.task,
-            "columns": list(self.columns),
+            "columns": cast("list[JsonObject]", list(self.columns)),
             "findings": [finding.to_json() for finding in self.findings],
             "checks": [{"check": name, "passed": passed, "sentence": message} for name, passed, message in self.checks],
             "suspects": list(self.suspects),
@@ -109,7 +119,7 @@ def doctor(
     parts = parts_of(read, asked)
     training, validation = _encoded(read, parts)
     loss, spec = USUAL_LOSSES[read.task.kind], _spec(read, parts, training)
-    weights = None if parts.training.weights is None else parts.training.weights.numpy()
+    weights = parts.training.weights_array
     findings = check_table(parts.frames["training"], read.columns, read.task, weights)
     named = {finding.code for finding in findings}
     findings += [f for f in check_rows(training, validation, _names(parts, training)) if f.code not in named]
@@ -127,13 +137,13 @@ def doctor(
         suspects = [int(rows[int(picked[i])]) for i in result]
         findings += [] if wrong is None else [wrong]
     known = tuple(
-        {
-            "name": column.name,
-            "kind": column.kind,
-            "used": column.used,
-            "missing": int(read.frame[column.name].null_count()),
-            "reason": column.reason,
-        }
+        CheckedColumn(
+            name=column.name,
+            kind=column.kind,
+            used=column.used,
+            missing=int(read.frame[column.name].null_count()),
+            reason=column.reason,
+        )
         for column in read.columns
     )
     what = Message("{kind}, target `{target}`", kind=Message(read.task.kind), target=read.task.target)
@@ -181,10 +191,10 @@ def _checks(spec: DenseSpec, training: Rows, loss: str, seed: int) -> list[tuple
         Message("overfitting one batch"): overfit_batch(spec, training, loss, seed=seeds[0], steps=OVERFIT_STEPS),
         Message("gradients compared with finite differences"): check_gradients(spec, training, loss, seed=seeds[0]),
     }
-    return [(name, bool(result["passed"]), str(result["sentence"])) for name, result in found.items()]
+    return [(name, bool(result["passed"]), cast(str, result["sentence"])) for name, result in found.items()]
 
 
-def _column_in_words(column: dict[str, Any]) -> str:
+def _column_in_words(column: CheckedColumn) -> str:
     """A column that is not used, or has gaps."""
     what = Message(column["kind"])
     what = what if column["used"] else Message("{kind}, dropped", kind=what)

@@ -61,6 +61,6 @@ def export_run(run: str | Path, path: str | Path, *, kind: str, int8: bool = Fal
     rows = read.frame[parts.splits.validation]
     if int8:
         metric, y = deciding_metric(asked.metric, model.task.kind), own_scale(read.task, parts.validation)
-        weights = None if parts.validation.weights is None else parts.validation.weights.numpy()
+        weights = parts.validation.weights_array
         return Exported(len(rows), None, export_int8(model, path, rows, y, metric, weights))
     return Exported(len(rows), WRITERS[kind](model, path, rows))

@@ -23,7 +23,7 @@ from luthier.saved import RunFolder
 PICTURES = "test-pictures.npy"
 
 
-def with_test_file(options: Mapping[str, Any]) -> dict[str, Any]:
+def with_test_file(options: Mapping[str, Any]) -> dict[str, object]:
     """Options whose `test` names a file: rows in memory, or `-`, are written to one that lasts until the program ends;
     a run keeps them in its own folder."""
     test = options.get("test")

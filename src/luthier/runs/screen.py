@@ -61,6 +61,13 @@ class SilentScreen:
         """Nothing."""
 
 
+class SearchScreen(SilentScreen):
+    """Where a search speaks; this one is silent."""
+
+    def journal(self, record: Record) -> None:
+        """A record that entered the journal."""
+
+
 class JsonScreen(SilentScreen):
     """One JSON object a line on standard output: every ledger record, then the result."""
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from luthier import storage
-from luthier.assess import Reading, Register, SealHistory, measure, open_test, seen_before
+from luthier.assess import Reading, Register, Scoring, SealHistory, measure, open_test, seen_before
 from luthier.recipe import Ledger, openings, predict_part, read_ledger, reread
 from luthier.recipe.known_rows import keep_reading, record_in
 from luthier.recipe.parts import parts_of
@@ -60,13 +59,12 @@ def _read_again(folder: RunFolder) -> None:
     rows = ledger.write(open_test(sealed, purpose="read again: these rows are no longer unseen"))
     kind = model.task.kind
     y, prediction = own_scale(read.task, rows), predict_part(model, rows)
-    weights = None if rows.weights is None else rows.weights.numpy()
+    scoring = Scoring.of(rows, model.task, parts.units["test"])
     names = reported_metrics(asked.metric, kind)
 
     def measured(name: str) -> Measure:
         seen = model.seen_by(name, prediction)
-        beside: Any = {"seed": asked.seed, "weights": weights, "task": model.task, "units": parts.units["test"]}
-        return measure(name, y, seen, **beside)
+        return measure(name, y, seen, scoring, seed=asked.seed)
 
     headline = measured(deciding_metric(asked.metric, kind))
     reading = Reading(timestamp(), headline, [measured(name) for name in names])

@@ -11,16 +11,9 @@ from luthier.console import console
 from luthier.messages import Message, as_message, spoken, tr
 from luthier.recipe import Record
 from luthier.report.terminal import setting_in_words
-from luthier.runs.screen import SilentScreen, TextScreen
+from luthier.runs.screen import SearchScreen, TextScreen
 from luthier.search import AFTERWARDS, Trial, VarianceShare
 from luthier.search.space import Values
-
-
-class SearchScreen(SilentScreen):
-    """Where a search speaks; this one is silent."""
-
-    def journal(self, record: Record) -> None:
-        """A record that entered the journal."""
 
 
 class JsonSearch(SearchScreen):

@@ -25,7 +25,7 @@ from luthier.recipe import Budget, Interrupted
 from luthier.report import write_search_report
 from luthier.report.terminal import in_a_line
 from luthier.request import SearchConfig
-from luthier.runs.search_screen import SearchScreen
+from luthier.runs.screen import SearchScreen
 from luthier.runs.signals import ended_by_signals
 from luthier.runs.study_result import Study
 from luthier.saved import RunFolder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,7 @@ from luthier.report import search_lines
 from luthier.report.search_figures import draw_progress, progress
 from luthier.saved.search_schemas import StudyFacts
 from luthier.search import AFTERWARDS, Networks, SearchOutcome
+from luthier.search.space import Value
 from luthier.statistics.paired import Paired
 from luthier.storage import plain
 from luthier.untrusted import validated
@@ -40,7 +41,7 @@ class Study:
     folder: Path | None = None
 
     @property
-    def best(self) -> dict[str, Any]:
+    def best(self) -> dict[str, Value]:
         """The best setting."""
         return {} if self.outcome.best is None else dict(self.outcome.best.values)
 

@@ -20,8 +20,7 @@ from luthier.errors import ConfigError, InputError, in_a_line
 from luthier.messages import Message
 from luthier.optional import require
 from luthier.recipe import Record
-from luthier.runs.screen import Screen
-from luthier.runs.search_screen import SearchScreen
+from luthier.runs.screen import Screen, SearchScreen
 from luthier.search import AFTERWARDS, FAILED, Trial
 
 PURPOSE = "tracking a run"
@@ -281,7 +280,7 @@ class TrackedSearch(SearchScreen):
         self._screen.record(record)
         self._follower.record(record)
 
-    def journal(self, record: dict[str, Any]) -> None:
+    def journal(self, record: dict[str, object]) -> None:
         """A line that entered the journal; trials are told when they end."""
         self._screen.journal(record)
 

@@ -23,7 +23,7 @@ from luthier.objective import AnyLoss, has_gaps, loss_for
 from luthier.request import Config, SearchConfig
 from luthier.request_types import SearchConfigOptions
 from luthier.rows import Rows
-from luthier.runs.search_screen import SearchScreen
+from luthier.runs.screen import SearchScreen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
 from luthier.saved import RunFolder, create_run, machine_facts, open_run, timestamp
@@ -111,7 +111,7 @@ def tune(
     return run_search(networks, searched, effort, folder, place, screen or SearchScreen())
 
 
-def _folder(path: Path, space: Space, effort: Effort, asked: dict[str, Any]) -> RunFolder:
+def _folder(path: Path, space: Space, effort: Effort, asked: dict[str, object]) -> RunFolder:
     """The folder of a search on data in memory: a new one, or that of the same search, interrupted."""
     spent = {name: value for name, value in effort.to_json().items() if name not in HOW}
     wanted = {"space": space.to_json(), "effort": spent, **asked}

@@ -33,17 +33,20 @@ from luthier.recipe import (
     reread,
 )
 from luthier.recipe.reading import LoadedData
+from luthier.records import JsonObject
 from luthier.request import Config, DataConfig, RunRequest, TuneConfig, flag_of
 from luthier.request_types import TuneOptions
 from luthier.runs.calls import new_folder, registered
 from luthier.runs.own_rows import keep_source, keep_test, with_test_file
 from luthier.runs.relocating import name_of
 from luthier.runs.result import Result
-from luthier.runs.search_screen import SearchScreen, quiet_search_screen
+from luthier.runs.screen import SearchScreen
+from luthier.runs.search_screen import quiet_search_screen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
 from luthier.saved import SEARCH, RunFolder, open_fit, open_one
 from luthier.search import REGISTRY, Choice, DenseNetworks, Effort, Number, Space, space_from
+from luthier.search.space import Dimension
 from luthier.task import costs_as_text
 from luthier.untrusted import fitting_together
 
@@ -191,7 +194,12 @@ class _Sitting:
 
 
 def _tune_table(
-    asked: RunRequest, read: LoadedData, sitting: _Sitting, space: Space | None, effort: Effort, options: dict[str, Any]
+    asked: RunRequest,
+    read: LoadedData,
+    sitting: _Sitting,
+    space: Space | None,
+    effort: Effort,
+    options: Mapping[str, Any],
 ) -> Study:
     folder, screen = sitting.folder, sitting.screen
     walk = Run(
@@ -204,7 +212,7 @@ def _tune_table(
         listen=screen.record,
         tell=lambda name, /, **facts: None,
         interrupted=Interrupted(),
-        facts={"kind": SEARCH, "options": options, "search": _said(space, effort)},
+        facts={"kind": SEARCH, "options": {**options}, "search": _said(space, effort)},
         registered=sitting.registered,
     )
     _, runner = walk.start()
@@ -252,7 +260,7 @@ def _deliver(study: Study, problem: Problem, folder: RunFolder, method: str) -> 
 
 def _usual(width: int, defaults: Mapping[str, Any]) -> Space:
     """The usual space of a table, its default at the first architecture's width or at a run's setting."""
-    described: dict[str, Any] = {}
+    described: dict[str, Dimension | None] = {}
     for name in TABLE_SPACE:
         usual, wanted = REGISTRY[name].usual, {"width": width, **defaults}.get(name)
         if wanted is not None and isinstance(usual, Choice):
@@ -302,7 +310,7 @@ def _epochs(rows: int) -> int:
     return max(10, min(60, round(1500 * 64 / rows)))
 
 
-def _said(space: Space | None, effort: Effort) -> dict[str, Any]:
+def _said(space: Space | None, effort: Effort) -> JsonObject:
     """A search as its run.json has it; the usual space is worked out later, from the table."""
     return {"space": None if space is None else space.to_json(), "effort": effort.to_json()}
 

@@ -6,7 +6,7 @@ from luthier.saved.blend import Blend, activate
 from luthier.saved.bundle import Bundle, read_bundle, write_bundle
 from luthier.saved.explanation import Explanation
 from luthier.saved.model import Model
-from luthier.saved.predict import load, predict_file
+from luthier.saved.predict import AskedColumns, load, predict_file
 from luthier.saved.run_files import read_checks, read_drift, read_histories, read_judged, read_scores, read_study
 from luthier.saved.run_folder import (
     SEARCH,
@@ -25,6 +25,7 @@ from luthier.saved.run_folder import (
 __all__ = [
     "SEARCH",
     "SEVERAL",
+    "AskedColumns",
     "Blend",
     "Bundle",
     "Explanation",

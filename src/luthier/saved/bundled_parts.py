@@ -20,7 +20,7 @@ def contents_of(parts: Mapping[str, Any]) -> Bundle:
     weights = {f"preprocess.{name}": value for name, value in model.preprocess.state_dict().items()}
     for i, net in enumerate(model.nets):
         weights |= {f"nets.{i}.{name}": value for name, value in net.state_dict().items()}
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "task": model.task.to_json(),
         "preprocess": model.preprocess.config(),
         "specs": [net.spec.to_json() for net in model.nets],
@@ -56,9 +56,10 @@ def contents_of(parts: Mapping[str, Any]) -> Bundle:
         weights |= {f"row_intervals.{name}": value for name, value in of.net.state_dict().items()}
     if model.row_quantiles is not None:
         law = model.row_quantiles
-        facts["row_quantiles"] = {"levels": list(law.levels), "offsets": list(law.offsets), "scale": law.scale}
+        quantiles: dict[str, object] = {"levels": list(law.levels), "offsets": list(law.offsets), "scale": law.scale}
+        facts["row_quantiles"] = quantiles
         if law.net is not None:
-            facts["row_quantiles"]["spec"] = law.net.spec.to_json()
+            quantiles["spec"] = law.net.spec.to_json()
             weights |= {f"row_quantiles.{name}": value for name, value in law.net.state_dict().items()}
     profile = {} if model.profile is None else model.profile.to_json()
     return Bundle(facts, model.encoder.to_json(), profile, dict(model.metrics), weights)

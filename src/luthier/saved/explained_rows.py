@@ -72,7 +72,7 @@ class OtherRows:
         """Where a column lies, and values to set it to. InputError for one that cannot be set."""
         return settable(model.encoder, model.profile, column)
 
-    def typical_row(self, model: ExplainedModel) -> dict[str, Any]:
+    def typical_row(self, model: ExplainedModel) -> dict[str, float | str | bool | None]:
         """A row as a caller would send it."""
         return typical_row(model.encoder, model.profile or Profile(0))
 
@@ -111,7 +111,7 @@ class MixedRows(OtherRows):
             )
         return settable(model.encoder.table, model.profile, column)
 
-    def typical_row(self, model: ExplainedModel) -> dict[str, Any]:
+    def typical_row(self, model: ExplainedModel) -> dict[str, float | str | bool | None]:
         """A table's, without a picture."""
         return {**typical_row(model.encoder.table, model.profile or Profile(0)), model.encoder.picture.name: None}
 
@@ -129,7 +129,7 @@ class PictureRows(OtherRows):
         """By integrated gradients [N, H, W]."""
         return explain_pictures(model.nets, model.blend, rows["pixels"], told)
 
-    def typical_row(self, model: ExplainedModel) -> dict[str, Any]:
+    def typical_row(self, model: ExplainedModel) -> dict[str, float | str | bool | None]:
         """None: no picture is typical."""
         return {}
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -43,17 +44,35 @@ def load_all(path: str | Path) -> dict[str, Model]:
     return {model.task.target: model}
 
 
+@dataclass(frozen=True)
+class AskedColumns:
+    """What is appended to a row beside its prediction, and how.
+
+    With `sets` a column names the classes of which one is right in nine rows of ten; with `abstain` rows unlike the
+    training rows get no prediction, and a column says which they are; with `explain` there is a typical row's
+    answer, and what each column adds to it (see `Model.explain`), of text the words that matter most. `answer` asks
+    for another one than the run's metric did (see `Model.answering`).
+    Text that a spreadsheet takes for a formula gets an apostrophe before it: in the columns that are appended, with
+    `safe_cells` in all of them and in the names of columns, without (False) in none.
+    """
+
+    impute_missing_columns: bool = False
+    sets: bool = False
+    abstain: bool = False
+    explain: bool = False
+    answer: str = ""
+    safe_cells: bool | None = None
+
+
+USUAL = AskedColumns()
+
+
 def predict_file(
     run: str | Path,
     source: str,
     output: Path | IO[bytes] | None = None,
+    asked: AskedColumns = USUAL,
     *,
-    impute_missing_columns: bool = False,
-    sets: bool = False,
-    abstain: bool = False,
-    explain: bool = False,
-    answer: str = "",
-    safe_cells: bool | None = None,
     rows: int = ROWS,
     say: Callable[[str], None] = lambda _: None,
     unread: Unread | None = None,
@@ -61,14 +80,8 @@ def predict_file(
     """Write every row of `source` with its prediction appended, as CSV; returns how many rows.
 
     A classification also gets a probability for each class or label, a regression a 90 % interval, and the quantiles
-    that its run was asked for. With `sets` a
-    column names the classes of which one is right in nine rows of ten; with `abstain` rows unlike the
-    training rows get no prediction, and a column says which they are; with `explain` there is a typical row's
-    answer, and what each column adds to it (see `Model.explain`), of text the words that matter most. `answer` asks
-    for another one than the run's metric did (see `Model.answering`). The output appears under its name only when it
+    that its run was asked for; other columns where they are `asked` for. The output appears under its name only when it
     is whole. Cells that training did not know are counted in `unread`; how the rows are read goes to `say`.
-    Text that a spreadsheet takes for a formula gets an apostrophe before it: in the columns that are appended, with
-    `safe_cells` in all of them and in the names of columns, without (False) in none.
     """
     if isinstance(output, Path) and output.suffix.lower() not in ("", ".csv", ".txt"):
         raise InputError(
@@ -77,12 +90,11 @@ def predict_file(
             received=output.suffix,
         )
     models = {
-        target: model.answering(answer) if answer and answer not in model.quantile_names else model
+        target: model.answering(asked.answer) if asked.answer and asked.answer not in model.quantile_names else model
         for target, model in load_all(run).items()
     }
     if Path(run).is_dir() and (left := unfinished_in_words(run)):
         say(left)
-    options = {"impute_missing_columns": impute_missing_columns, "sets": sets, "abstain": abstain, "explain": explain}
     first, written = next(iter(models), ""), 0
     styles = {name: style for model in models.values() for name, style in model.styles.items()}
     commas = {name: NumberStyle() for name, style in styles.items() if style.decimal == ","}
@@ -92,11 +104,11 @@ def predict_file(
             result = in_marks_of(batch, commas, ",")  # beside commas and predictions numbers have points
             for target, model in models.items():
                 counted = unread if target == first else None
-                columns = predictions(model, batch, unread=counted, answer=answer, **options)
+                columns = predictions(model, batch, asked, unread=counted)
                 if len(models) > 1:
                     columns = [column.alias(f"{target}_{column.name}") for column in columns]
-                result = result.hstack(columns if safe_cells is False else as_cells(columns))
-            if safe_cells:
+                result = result.hstack(columns if asked.safe_cells is False else as_cells(columns))
+            if asked.safe_cells:
                 frame = pl.DataFrame(as_cells(result.get_columns()))
                 result = frame.rename(dict(zip(frame.columns, as_cells([pl.Series(frame.columns)])[0], strict=True)))
             file.write(result.write_csv(include_header=written == 0).encode())
@@ -121,19 +133,15 @@ def as_cells(columns: Sequence[pl.Series]) -> list[pl.Series]:
 def predictions(
     model: Model,
     frame: pl.DataFrame,
+    asked: AskedColumns = USUAL,
     *,
-    impute_missing_columns: bool,
-    sets: bool = False,
-    abstain: bool = False,
-    explain: bool = False,
-    answer: str = "",
     unread: Unread | None = None,
 ) -> list[pl.Series]:
     """The columns that are appended to a frame, under names that it does not use yet.
 
-    An `answer` that is one of the model's quantiles takes the place of its own.
+    An answer that is asked for and is one of the model's quantiles takes the place of its own.
     """
-    inputs = model.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
+    inputs = model.encode(frame, impute_missing_columns=asked.impute_missing_columns, unread=unread)
     answers = model.answers(inputs)
     columns = [model.decoded(answers).alias("prediction")]
     if not model.task.is_classes:
@@ -142,18 +150,18 @@ def predictions(
         if model.row_quantiles is not None:
             levels = model.quantiles(answers, inputs)
             known = {name: pl.Series(f"prediction_{name}", levels[:, q]) for q, name in enumerate(model.quantile_names)}
-            columns = [known[answer].alias("prediction") if answer in known else columns[0], *columns[1:]]
+            columns = [known[asked.answer].alias("prediction") if asked.answer in known else columns[0], *columns[1:]]
             columns += known.values()
     else:
         columns += [pl.Series(f"probability_{name}", answers[:, c]) for c, name in enumerate(model.task.classes)]
-    if sets and model.task.classes and not model.task.traits.is_labels:
+    if asked.sets and model.task.classes and not model.task.traits.is_labels:
         columns.append(model.sets_of(answers).alias("prediction_set"))
-    if abstain:
+    if asked.abstain:
         unlike = model.unlike_encoded(inputs)
         kept = columns[0].to_frame().with_columns(pl.when(unlike).then(None).otherwise(pl.first()).alias("prediction"))
         columns = [kept["prediction"], *columns[1:], unlike]
-    if explain:
-        columns += medium_of(model.encoder).beside(model, frame, inputs, impute_missing_columns)
+    if asked.explain:
+        columns += medium_of(model.encoder).beside(model, frame, inputs, asked.impute_missing_columns)
     return [column.alias(_free_name(column.name, frame.columns)) for column in columns]
 
 

@@ -32,9 +32,9 @@ def embeddings_first(specs: Sequence[Mapping[str, Any]], weights: Mapping[str, T
     return weights
 
 
-def with_parsers(encoder: Mapping[str, Any]) -> dict[str, Any]:
+def with_parsers(encoder: Mapping[str, Any]) -> dict[str, object]:
     """An encoder of tables of format 1 or 2 as format 3 has it."""
-    columns: list[dict[str, Any]] = []
+    columns: list[dict[str, object]] = []
     parsers: list[JsonObject] = []
     for column in encoder["columns"]:
         levels = encoder["vocabularies"].get(column["name"], ())

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 from luthier.errors import ConfigError
 from luthier.identity import identity
+from luthier.messages import Message
 from luthier.records import JsonObject
 from luthier.search.samplers import SAMPLERS, Sampler, sampler_named
 from luthier.search.stages import brackets
@@ -37,8 +38,10 @@ class Effort:
     memory: int = 0
 
     def __post_init__(self) -> None:
-        mistakes = [
-            f"{name} must be a whole number of at least {least}, not {value!r}"
+        mistakes: list[str] = [
+            Message(
+                "{name} must be a whole number of at least {least}, not {value!r}", name=name, least=least, value=value
+            )
             for name, value, least in (
                 ("trials", self.trials, 1),
                 ("epochs", self.epochs, 1),
@@ -51,7 +54,7 @@ class Effort:
             if value is not None and not (isinstance(value, int) and value >= least)
         ]
         if self.seconds is not None and not self.seconds > 0:
-            mistakes.append(f"the budget must be above 0 seconds, not {self.seconds:g}")
+            mistakes.append(Message("the budget must be above 0 seconds, not {seconds:g}", seconds=self.seconds))
         if self.trials is None and self.seconds is None:
             mistakes.append("give a number of trials or a time budget")
         if self.halving and self.sampler == "grid":

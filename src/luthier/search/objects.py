@@ -11,13 +11,13 @@ from luthier.errors import ConfigError
 from luthier.identity import name_of
 from luthier.optimise import RULES, Rule, hyper_parameters_of, is_optimiser, rule_mistakes, schedule_for
 from luthier.optimise.schedules import KINDS, CustomSchedule, Schedule
-from luthier.search.space import Choice, Number
+from luthier.search.space import Choice, Number, Value
 
-Objects = dict[str, dict[str, Any]]  # by hyper-parameter and name
+Objects = dict[str, dict[str, object]]  # by hyper-parameter and name
 _TAKEN = {"rule": RULES, "schedule": KINDS}
 
 
-def labelled(described: Mapping[str, Any]) -> tuple[dict[str, Any], Objects, list[str]]:
+def labelled(described: Mapping[str, Any]) -> tuple[dict[str, object], Objects, list[str]]:
     """A described space with names in place of objects, these by their names, and what is wrong with them.
 
     >>> labelled({"schedule": ["cosine", Schedule("restarts", period=50)]})[0]
@@ -62,7 +62,7 @@ def _without_objects(name: str, value: Any, objects: Objects, mistakes: list[str
     return value
 
 
-def _conditions(when: Mapping[str, Any], objects: Objects, mistakes: list[str]) -> dict[str, Any]:
+def _conditions(when: Mapping[str, Any], objects: Objects, mistakes: list[str]) -> dict[str, tuple[Value, ...]]:
     result = dict(when)
     for parent in _TAKEN:
         if parent in result:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from luthier.errors import InputError, in_a_line
 from luthier.optional import require
@@ -19,16 +19,19 @@ from luthier.search.optuna_file import close_storage, write_study_file
 from luthier.search.space import Choice, Space, Values
 from luthier.search.trials import AFTERWARDS, COMPLETE, PRUNED, Trial
 
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
 _SPACE, _RUNNER = "luthier space", "luthier run"
 _CONSTRAINTS = "constraints"  # Optuna's own name
 ATTEMPTS = 4  # to reach a storage
 
 
-def distributions(space: Space) -> dict[str, Any]:
+def distributions(space: Space) -> dict[str, BaseDistribution]:
     """Optuna's distribution of every dimension, in the hyper-parameter's own values."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    result: dict[str, Any] = {}
+    result: dict[str, BaseDistribution] = {}
     for name, dimension in space.dimensions.items():
         if isinstance(dimension, Choice):
             result[name] = CategoricalDistribution(dimension.options)
@@ -42,7 +45,11 @@ def distributions(space: Space) -> dict[str, Any]:
 
 
 def frozen(
-    trial: Trial, space: Space, known: dict[str, Any], runner: str = "", constraints: Sequence[float] = ()
+    trial: Trial,
+    space: Space,
+    known: Mapping[str, BaseDistribution],
+    runner: str = "",
+    constraints: Sequence[float] = (),
 ) -> Any:
     """A trial as Optuna's; one that is not done is running, and one with a constraint above 0 is never the best."""
     import optuna
@@ -69,7 +76,7 @@ def _holds(distribution: Any, value: Any) -> bool:
         return False
 
 
-def _attributes(trial: Trial, runner: str = "") -> dict[str, Any]:
+def _attributes(trial: Trial, runner: str = "") -> dict[str, object]:
     result = {"stage": trial.stage, "seed": str(trial.seed), "reason": trial.reason, "score": trial.score}
     result |= {_RUNNER: runner} if runner else {}
     return {name: value for name, value in result.items() if value == value and value != ""}
@@ -232,7 +239,7 @@ def _without_password(url: str) -> str:
     return f"{scheme}://{user.partition(':')[0]}@{tail}"
 
 
-def _in_short(space: dict[str, Any]) -> str:
+def _in_short(space: Mapping[str, Mapping[str, Mapping[str, object]]]) -> str:
     return ", ".join(
         f"{name} {d['options'] if 'options' in d else (d['low'], d['high'])}" for name, d in space["dimensions"].items()
     )

@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from luthier.errors import ConfigError, nearest, users_code
 from luthier.identity import name_of
@@ -19,6 +19,9 @@ from luthier.messages import Message
 from luthier.search.space import Choice, Space, Values
 from luthier.search.trials import Trial, best_first
 from luthier.seeds import derive, numpy_generator
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 Box = dict[str, tuple[float, float]]
 
@@ -247,7 +250,7 @@ class OptunaSampler:
         return self._study
 
     @staticmethod
-    def _distributions(space: Space) -> dict[str, Any]:
+    def _distributions(space: Space) -> dict[str, BaseDistribution]:
         from optuna.distributions import CategoricalDistribution, FloatDistribution
 
         return {
@@ -258,7 +261,7 @@ class OptunaSampler:
         }
 
     @staticmethod
-    def _shares(space: Space, trial: Trial) -> dict[str, Any]:
+    def _shares(space: Space, trial: Trial) -> dict[str, object]:
         shares = space.shares(trial.values)
         return {
             name: d.options.index(trial.values.get(name, d.middle())) if isinstance(d, Choice) else shares[name]

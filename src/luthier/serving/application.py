@@ -5,7 +5,7 @@ Starlette answers; FastAPI writes the description alone, as its own way with a r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ def make_app(
     return app
 
 
-def _pages(service: Service) -> dict[str, Any]:
+def _pages(service: Service) -> dict[str, Callable[[Any], Awaitable[Any]]]:
     """/docs, its script, and the description that it shows."""
     responses = require("starlette.responses", extra="serve", purpose=PURPOSE)
     access = service.access
@@ -113,7 +113,7 @@ def _title(served: ServedModel) -> str:
     return f"Luthier: {served.model.task.target}"
 
 
-def describe(service: Service, served: ServedModel) -> dict[str, Any]:
+def describe(service: Service, served: ServedModel) -> dict[str, object]:
     """What is taken and answered, as OpenAPI says it."""
     fastapi = require("fastapi", extra="serve", purpose=PURPOSE)
     security = require("fastapi.security", extra="serve", purpose=PURPOSE)
@@ -131,5 +131,5 @@ def describe(service: Service, served: ServedModel) -> dict[str, Any]:
     route("/health", service.health)
     route("/ready", service.ready, responses={503: {"description": "the model does not answer"}})
     route("/metrics", service.metrics, responses=refused, dependencies=asked)
-    result: dict[str, Any] = app.openapi()
+    result: dict[str, object] = app.openapi()
     return result

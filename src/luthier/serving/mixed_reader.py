@@ -52,7 +52,7 @@ class MixedReader:
     ) -> list[MixedPiece]:
         """The rows of a body in pieces. RefusedError as of a table, and with each picture that cannot be read."""
         result: list[MixedPiece] = []
-        wrong: list[dict[str, Any]] = []
+        wrong: list[dict[str, object]] = []
         start = spent = 0
         for piece in await self._rows.read_in_turns(kind, body, limits, rest):
             cells = piece.columns[self._name]
@@ -89,5 +89,5 @@ class MixedReader:
             wrong = self._error(row, shown(cell))
             raise RefusedError(422, f"the picture of row {row} is not base64", [wrong]) from None
 
-    def _error(self, row: int, received: str) -> dict[str, Any]:
+    def _error(self, row: int, received: str) -> dict[str, object]:
         return {"row": row, "field": self._name[:SHOWN], "expected": EXPECTED["picture"], "received": received}

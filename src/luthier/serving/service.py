@@ -100,7 +100,7 @@ class Service:
     async def health(self, request: Any) -> Any:
         """Whether the process lives, and what its model predicts."""
         task = self.served.model.task
-        found: dict[str, Any] = {"status": "ok"}
+        found: dict[str, object] = {"status": "ok"}
         if self.access.allowed(request):
             found |= {"target": task.target, "task": task.kind, "classes": list(task.classes)}
         return self.json(found)

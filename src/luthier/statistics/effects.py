@@ -178,31 +178,6 @@ class ShapeEffects:
         return tuple(result)
 
 
-def shape_effects(
-    choices: Sequence[ShapeFactor], shapes: Sequence[Mapping[str, Hashable]], responses: np.ndarray
-) -> tuple[LevelEffect, ...]:
-    """The effect of each level on the log losses [S] of shapes' first settings.
-
-    >>> shape_effects([ShapeFactor("layers", (1,))], [{"layers": 1}] * 4, np.zeros(4))
-    (LevelEffect(name='layers', level=1, size=0.0, error=0.0),)
-    """
-    return ShapeEffects.fit(choices, shapes, responses).effects()
-
-
-def shape_posterior_mean(
-    choices: Sequence[ShapeFactor],
-    shapes: Sequence[Mapping[str, Hashable]],
-    responses: np.ndarray,
-    asked: Sequence[Mapping[str, Hashable]] | None = None,
-) -> np.ndarray:
-    """Expected log losses [P] of shapes' first settings: those that were tried, or others that are asked about.
-
-    >>> shape_posterior_mean([ShapeFactor("layers", (1, 2))], [{"layers": 1}, {"layers": 2}], np.array([-1.0, -1.0]))
-    array([-1., -1.])
-    """
-    return ShapeEffects.fit(choices, shapes, responses).mean(shapes if asked is None else asked)
-
-
 def _columns(points: np.ndarray, names: Sequence[str], rate: str) -> np.ndarray:
     """The model's columns [P, D] of coded points: main effects, squares, products of the others with the rate."""
     points = np.asarray(points, float).reshape(-1, len(names))

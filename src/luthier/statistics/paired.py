@@ -9,7 +9,7 @@ comparison is drawn towards what the others showed, as much as those agree among
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -223,11 +223,3 @@ def by_seed(first: Sequence[float], second: Sequence[float]) -> Paired:
     known = of_mean(differences)
     half = known.half_width()
     return Paired(known.mean, known.mean - half, known.mean + half, n)
-
-
-def by_setting(losses: Sequence[float], settings: Sequence[Hashable]) -> dict[Hashable, list[float]]:
-    """Losses grouped by setting, settings in order of appearance, seeds within."""
-    groups: dict[Hashable, list[float]] = {}
-    for loss, setting in zip(losses, settings, strict=True):
-        groups.setdefault(setting, []).append(float(loss))
-    return groups

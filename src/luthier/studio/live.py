@@ -31,11 +31,11 @@ class Growth:
     """What a run's folder holds at this moment: ledger records, and each population's history, oldest first."""
 
     path: Path
-    records: tuple[dict[str, Any], ...]
+    records: tuple[dict[str, object], ...]
     populations: tuple[tuple[str, pl.DataFrame], ...]
     status: str
 
-    def of_kind(self, kind: str) -> list[dict[str, Any]]:
+    def of_kind(self, kind: str) -> list[dict[str, object]]:
         """Records of one kind."""
         return [record for record in self.records if record.get("kind") == kind]
 
@@ -63,7 +63,7 @@ def growth(path: Path) -> Growth:
             frame = pl.DataFrame([row[: len(SCHEMA)] for row in rows], schema=SCHEMA, orient="row")
             written.append((file.stat().st_mtime, file.stem, frame))
     populations = tuple((name, frame) for _, name, frame in sorted(written, key=lambda one: one[:2]) if len(frame))
-    records: list[dict[str, Any]] = []
+    records: list[dict[str, object]] = []
     with suppress(InputError):
         records = read_ledger(path / "ledger.jsonl")
     return Growth(path, tuple(records), populations, DONE if _finished(path) else UNDER_WAY)

@@ -83,7 +83,7 @@ class Page:
     compute: Callable[[Values], Shown]
     play: str = ""
 
-    def start(self) -> dict[str, Any]:
+    def start(self) -> dict[str, object]:
         """The values that the page opens with."""
         return {control.name: control.given(control.value) for control in self.controls}  # type: ignore[arg-type]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -92,7 +91,7 @@ def _state_has_a_row_a_member(rule: Rule, start: Tensor) -> None:
         assert isinstance(value, Tensor), f"the state '{name}' is not a tensor"
         assert value.shape[:1] == P.shape[:1], f"the state '{name}' has shape {list(value.shape)}, not a row a member"
         assert value.dtype == P.dtype, f"the state '{name}' is of type {value.dtype}, parameters of {P.dtype}"
-    before: dict[str, Any] = {name: value.data_ptr() for name, value in state.items()}
+    before: dict[str, object] = {name: value.data_ptr() for name, value in state.items()}
     hyper = _hyper()
     kept, tensors = {name: value.clone() for name, value in hyper.items()}, dict(state)
     result: object = rule.update(P, gradient(P, 1), state, hyper, 1)

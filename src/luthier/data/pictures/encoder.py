@@ -157,6 +157,6 @@ class Pixels(torch.nn.Module):
         """Each picture as 64 means of its parts [N, 64], between 0 and 1: what familiarity is told by."""
         return parts_of_pictures(inputs["pixels"])
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> dict[str, object]:
         """Its name."""
         return {"method": self.method}

@@ -203,7 +203,7 @@ CURVES = (
         "underfitting",
         "warning",
         "the training set is not fitted: the loss is that of a constant prediction",
-        f"training loss above {USELESS:.0%} of the loss of a constant prediction",
+        Message("training loss above {share:.0%} of the loss of a constant prediction", share=USELESS),
         "S4-21, S2-10",
         "work through step 3: learning rate, Adam, decay, restarts, then more units and layers",
         _underfitting,
@@ -212,8 +212,12 @@ CURVES = (
         "plateau",
         "warning",
         "the loss has stopped falling at a high value",
-        f"the last third less than {FLAT:.0%} below the one before, loss above {HIGH:.0%} of that of a constant "
-        "prediction",
+        Message(
+            "the last third less than {flat:.0%} below the one before, loss above {high:.0%} of that of a constant "
+            "prediction",
+            flat=FLAT,
+            high=HIGH,
+        ),
         "S1-40, S1-82",
         "another learning rate or Adam; check for saturated or dead units",
         _plateau,
@@ -222,7 +226,9 @@ CURVES = (
         "overfitting",
         "warning",
         "the validation loss rises while the training loss falls",
-        f"a rise of {RISEN:.0%} and of {SURE:g} standard errors over subsets of the rows",
+        Message(
+            "a rise of {risen:.0%} and of {sure:g} standard errors over subsets of the rows", risen=RISEN, sure=SURE
+        ),
         "S1-78, S1-80, S2-10",
         "keep the weights with the lowest validation loss; then dropout, L2, more rows",
         _overfitting,
@@ -231,8 +237,12 @@ CURVES = (
         "memorising",
         "warning",
         "training rows are memorised",
-        f"classes: 99.9 % right, {SHARP_GAP:.0%} more than in validation, beyond two standard errors; "
-        f"numbers: a training loss of {BY_HEART:g} of the validation loss",
+        Message(
+            "classes: 99.9 % right, {gap:.0%} more than in validation, beyond two standard errors; "
+            "numbers: a training loss of {share:g} of the validation loss",
+            gap=SHARP_GAP,
+            share=BY_HEART,
+        ),
         "S1-79, S1-84",
         "more rows, augmentation, dropout, L2, or a smaller network",
         _memorising,
@@ -241,7 +251,11 @@ CURVES = (
         "still-improving",
         "note",
         "training stopped too early",
-        f"the last loss is the lowest, {FALLING:.0%} and {SURE:g} standard errors below the start of the last fifth",
+        Message(
+            "the last loss is the lowest, {falling:.0%} and {sure:g} standard errors below the start of the last fifth",
+            falling=FALLING,
+            sure=SURE,
+        ),
         "S1-82",
         "train longer",
         _still_improving,
@@ -250,7 +264,7 @@ CURVES = (
         "both-saturate",
         "note",
         "both curves are flat: stop training; this is not overfitting",
-        f"less than {FLAT:.0%} of change in the last third, a gap of at most half the loss",
+        Message("less than {flat:.0%} of change in the last third, a gap of at most half the loss", flat=FLAT),
         "S1-83",
         "stop here; longer training will not help",
         _both_saturate,

@@ -35,19 +35,28 @@ class RowCheck(NamedTuple):
 
 
 ROWS = (
-    RowCheck("inputs-not-finite", "inputs are NaN or infinite", "any", "S4-40"),
-    RowCheck("constant-inputs", "features that never change", "any, except pixels of pictures", "S4-28"),
+    RowCheck("inputs-not-finite", "inputs are NaN or infinite", "one value", "S4-40"),
+    RowCheck("constant-inputs", "features that never change", "one, except pixels of pictures", "S4-28"),
     RowCheck(
         "unscaled-inputs",
         "features of very different scales, or far from 0",
-        f"standard deviations {UNSCALED:g} times apart, or a mean {OFF_CENTRE:g} standard deviations from 0",
+        Message(
+            "standard deviations {times:g} times apart, or a mean {far:g} standard deviations from 0",
+            times=UNSCALED,
+            far=OFF_CENTRE,
+        ),
         "S2-07, S4-28",
     ),
-    RowCheck("class-imbalance", "a rare class", f"{IMBALANCED:.0%} of the rows", "accuracy hides such a rare class"),
+    RowCheck(
+        "class-imbalance",
+        "a rare class",
+        Message("{share:.0%} of the rows", share=IMBALANCED),
+        "accuracy hides such a rare class",
+    ),
     RowCheck(
         "leaking-column",
         "a feature that alone predicts the target",
-        f"{LEAKING:.1%} of the target explained",
+        Message("{share:.1%} of the target explained", share=LEAKING),
         "real features do not explain the target fully",
     ),
     RowCheck(
@@ -59,19 +68,23 @@ ROWS = (
     RowCheck(
         "duplicates-across-splits",
         "validation rows that are also training rows",
-        f"{SHARED:.0%}, and {SEVERAL} rows",
+        Message("{share:.0%}, and {count} rows", share=SHARED, count=SEVERAL),
         "S1-81",
     ),
     RowCheck(
         "validation-drift",
         "validation rows unlike training rows",
-        f"Kolmogorov-Smirnov distance {DRIFTED:g} and p-value below {LEVEL:g} over all features",
+        Message(
+            "Kolmogorov-Smirnov distance {far:g} and p-value below {level:g} over all features",
+            far=DRIFTED,
+            level=LEVEL,
+        ),
         "S4-49",
     ),
     RowCheck(
         "unshuffled-batches",
         "batches of sorted rows",
-        f"variance of the batches' mean targets {UNSHUFFLED:g} times that of shuffled rows",
+        Message("variance of the batches' mean targets {times:g} times that of shuffled rows", times=UNSHUFFLED),
         "S2-12",
     ),
 )

@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from luthier import storage
-from luthier.recipe import read_ledger, wording_of
+from luthier.recipe import Record, read_ledger, wording_of
 
 _FILE = Path(__file__).parent / "play" / "wine_run.js"
 
 
-def recorded(run: Path) -> dict[str, Any]:
+def recorded(run: Path) -> dict[str, object]:
     """What the page shows of a run folder."""
     ledger = read_ledger(run / "ledger.jsonl")
     scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
@@ -39,7 +38,7 @@ def recorded(run: Path) -> dict[str, Any]:
     }
 
 
-def _decision(record: dict[str, Any]) -> dict[str, Any]:
+def _decision(record: Record) -> dict[str, object]:
     """Step, topic and choice, and options as [name, gain, half width] where gains were measured."""
     variants = record["evidence"].get("variants", ())
     gains = [[one["label"], one["gain"]["gain"], one["gain"]["half_width"]] for one in variants if one["gain"]]

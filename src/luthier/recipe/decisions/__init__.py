@@ -91,7 +91,7 @@ def _with_its_messages(value: Any, stored: Any) -> Any:
         return value
     kept = stored[KEPT] if isinstance(stored.get(KEPT), Mapping) else {}
     sentences = {name: one for name, one in restored(stored).items() if name in kept}
-    changed: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in sentences.items()}
+    changed: dict[str, object] = {n: tuple(v) if isinstance(v, list) else v for n, v in sentences.items()}
     for one in fields(value):
         if one.name in stored and one.name not in changed:
             changed[one.name] = _with_its_messages(getattr(value, one.name), stored[one.name])
@@ -132,7 +132,7 @@ def wording_of(record: Mapping[str, Any], lang: str = "") -> Wording:
             ) from error
 
 
-def worded(record: Mapping[str, Any], lang: str = "") -> dict[str, Any]:
+def worded(record: Mapping[str, Any], lang: str = "") -> dict[str, object]:
     """A ledger's record, its sentences in a language, or in the one that is spoken now; a decision with its words
     beside it: `topic`, `chosen`, `reason`, `options`, `override`."""
     if record["kind"] != "decision":

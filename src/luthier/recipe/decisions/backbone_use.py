@@ -32,7 +32,7 @@ class BackboneEvidence(Evidence[str]):
 
 
 @dataclass(frozen=True)
-class Head:
+class CutHead:
     """A head on the output of a block, and its gain over one on the whole backbone."""
 
     block: str
@@ -51,7 +51,7 @@ class EndEvidence(Evidence[str]):
     """Heads on earlier blocks."""
 
     code: ClassVar[str] = "backbone-end"
-    heads: tuple[Head, ...]
+    heads: tuple[CutHead, ...]
 
     def decide(self) -> str:
         """The block with the lowest loss where that clearly gains; else empty, the last layer."""
@@ -126,7 +126,7 @@ class UnfrozenEvidence(Evidence[int]):
         if self.heads_alone:
             reasons.append(tr("the time allows heads alone"))
         options = tuple(
-            Head("", one.loss, one.score, one.gain).option(self._name(one), one.unfrozen == choice)
+            CutHead("", one.loss, one.score, one.gain).option(self._name(one), one.unfrozen == choice)
             for one in self.depths
         )
         return Wording(tr("unfrozen blocks"), str(choice), "; ".join([*reasons, self.advice]), options)

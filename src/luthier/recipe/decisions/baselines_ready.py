@@ -42,11 +42,12 @@ class BaselinesEvidence(Evidence[tuple[str, ...]]):
         if self.few:
             reasons.append(tr("slow ones learnt from 3,000 to 20,000 of the pictures"))
         if self.missing:
-            reasons.append(tr("{names} not ready in time", names=", ".join(self.missing)))
+            reasons.append(tr("{names} not ready in time", names=tr(", ").join(map(tr, self.missing))))
         reasons += [tr("the weights do not count for {name}", name=name) for name in self.unweighed]
         return Wording(
             tr("baselines"),
-            ", ".join(f"{tr(one.name)} {figure(one.value)}" for one in self.scores if one.name in choice) or tr("none"),
+            tr(", ").join(f"{tr(one.name)} {figure(one.value)}" for one in self.scores if one.name in choice)
+            or tr("none"),
             tr("; ").join(reasons),
             tuple(
                 Option(tr(one.name), {tr(self.metric): one.value, tr("low"): one.low, tr("high"): one.high}, True)

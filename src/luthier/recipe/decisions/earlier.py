@@ -38,12 +38,12 @@ _YES = ("training-fitted", "gap-closed", "more-rows")
 _COLUMN, _TEXT = "column `", "words of `"
 
 
-def upgraded_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
+def upgraded_plan(plan: Mapping[str, Any]) -> dict[str, object]:
     """A plan that was written without a version; the first runs had a narrow and a wide one."""
     return {"version": 1, **plan.get("narrow", plan)}
 
 
-def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
+def upgraded(record: Mapping[str, Any]) -> dict[str, object]:
     """A decision's record of an earlier version with a code, its sentences beside it as `wording`.
 
     Remedies and the need for more rows get evidence too, from which figures are drawn.
@@ -84,7 +84,7 @@ def _named(topic: str, evidence: Mapping[str, Any]) -> tuple[str, str]:
     return _CODES.get(topic, topic), ""
 
 
-def _remedy(rung: str, record: Mapping[str, Any]) -> tuple[dict[str, Any], int | None]:
+def _remedy(rung: str, record: Mapping[str, Any]) -> tuple[dict[str, object], int | None]:
     options = list(record["options"])
     first = options[0]["evidence"] if options else {}
     compared = "gain" not in first and any("gain" in one["evidence"] for one in options)

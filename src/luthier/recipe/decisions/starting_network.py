@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from luthier.citations import cited
+from luthier.citations import cited_in_words
 from luthier.messages import tr
 from luthier.recipe.decisions.decision import Evidence
 from luthier.records import Option, Wording
@@ -96,7 +96,7 @@ class WidthEvidence(Evidence[int]):
 
 
 def _heuristic(name: str, units: float, source: str) -> Option:
-    return Option(name, {tr("units"): units, tr("source"): cited(source)})
+    return Option(name, {tr("units"): units, tr("source"): cited_in_words(source)})
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,7 @@ from luthier.messages import Message
 from luthier.nets import ConvSpec, MixedSpec, Spec
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.starting_network import MixedNetworkEvidence, channels_for
-from luthier.recipe.factor_space import (
-    LENGTH,
-    RATE_AGAIN,
-    TRAINING_FACTORS,
-    FactorSpace,
-    Shape,
-    batch_sizes,
-    first_levels,
-    first_regularisers,
-    first_training,
-    regularised,
-    regularisers,
-    trained_by,
-)
+from luthier.recipe.factor_space import FactorSpace, Shape, batch_sizes, training_space, validation_space
 from luthier.recipe.fold_bags import learnt_rows
 from luthier.recipe.modality.modality import WholeTraining
 from luthier.recipe.modality.picture_networks import CHANGES, MOVED, PictureModality, centred, filtered
@@ -99,19 +86,15 @@ class MixedModality(TextModality):
             batch_sizes(runner.problem, start.batch_size),
         )
 
-        def build(shape: Shape, values: Mapping[str, float]) -> Setting:
+        def network(shape: Shape) -> Spec:
             picture = filtered(spec.picture, float(shape["layers"]))
-            changed = replace(spec, layers_of_units=shape["units"], picture=picture)
-            member = replace(start.member, spec=changed, **trained_by(start.member, values))
-            return replace(start, member=member, batch_size=shape["batch size"], length=shape.get(LENGTH, 1.0))
+            return replace(spec, layers_of_units=shape["units"], picture=picture)
 
-        values = first_training(start.member)
-        return FactorSpace(choices, first_levels(choices), TRAINING_FACTORS, values, build, network_in_words)
+        return training_space(start, choices, network, network_in_words)
 
     def validation_space(self, runner: Runner, now: Setting) -> FactorSpace:
         """Changes of pictures, sentence vectors, weights of words, dropout; what regularises."""
-        problem, member, spec = runner.problem, now.member, now.member.mixed
-        rows = learnt_rows(problem)
+        spec = now.member.mixed
         choices = (
             ShapeFactor("augmentation", MOVES),
             ShapeFactor("dropout, last layer", DROPOUTS),
@@ -120,8 +103,8 @@ class MixedModality(TextModality):
             *([ShapeFactor("dropout of words", WORD_DROPOUTS)] if spec.pieces else []),
         )
 
-        def build(shape: Shape, values: Mapping[str, float]) -> Setting:
-            changed = replace(
+        def changed(shape: Shape) -> Member:
+            network = replace(
                 spec,
                 picture=replace(spec.picture, augment=CHANGES[shape["augmentation"]]),
                 dropout=shape["dropout, last layer"],
@@ -129,12 +112,9 @@ class MixedModality(TextModality):
                 weighted=bool(spec.pieces) and not shape["words alike"],
                 word_dropout=shape.get("dropout of words", 0.0),
             )
-            regular = replace(member, spec=changed, **regularised(member, values, rows))
-            length = now.length * shape.get(LENGTH, 1.0)
-            return replace(now, member=regular, length=length, averaging=values["averaging"])
+            return replace(now.member, spec=network)
 
-        start, factors = first_regularisers(now, rows), (RATE_AGAIN, *regularisers(problem))
-        return FactorSpace(choices, first_levels(choices), factors, start, build, network_in_words)
+        return validation_space(runner.problem, now, choices, changed, network_in_words)
 
     def questions(self, runner: Runner, now: Setting, rates: Mapping[str, float]) -> Iterator[Question]:
         """Six and more, by what the rows have."""

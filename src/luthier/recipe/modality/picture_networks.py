@@ -13,20 +13,7 @@ from luthier.nets import Augment, ConvSpec, Spec
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.input_encoding import InputsEvidence
 from luthier.recipe.decisions.starting_network import ConvnetEvidence, channels_for
-from luthier.recipe.factor_space import (
-    LENGTH,
-    RATE_AGAIN,
-    TRAINING_FACTORS,
-    FactorSpace,
-    Shape,
-    batch_sizes,
-    first_levels,
-    first_regularisers,
-    first_training,
-    regularised,
-    regularisers,
-    trained_by,
-)
+from luthier.recipe.factor_space import FactorSpace, Shape, batch_sizes, training_space, validation_space
 from luthier.recipe.fold_bags import learnt_rows
 from luthier.recipe.modality.modality import WholeTraining
 from luthier.recipe.plan import Method, PlanSize, first_batch
@@ -115,18 +102,14 @@ class PictureModality:
             batch_sizes(runner.problem, start.batch_size),
         )
 
-        def build(shape: Shape, values: Mapping[str, float]) -> Setting:
-            shaped = with_stages(filtered(spec, shape["units"]), shape["layers"])
-            member = replace(start.member, spec=shaped, **trained_by(start.member, values))
-            return replace(start, member=member, batch_size=shape["batch size"], length=shape.get(LENGTH, 1.0))
+        def network(shape: Shape) -> Spec:
+            return with_stages(filtered(spec, shape["units"]), shape["layers"])
 
-        values = first_training(start.member)
-        return FactorSpace(choices, first_levels(choices), TRAINING_FACTORS, values, build, network_in_words)
+        return training_space(start, choices, network, network_in_words)
 
     def validation_space(self, runner: Runner, now: Setting) -> FactorSpace:
         """Changes of pictures, mix-up, dropout, batch norm; what regularises."""
-        problem, member, spec = runner.problem, now.member, now.member.conv
-        rows = learnt_rows(problem)
+        problem, spec = runner.problem, now.member.conv
         choices = (
             ShapeFactor("augmentation", tuple(CHANGES)),
             ShapeFactor("dropout, last layer", DROPOUTS),
@@ -134,9 +117,9 @@ class PictureModality:
             ShapeFactor("batch norm", (True, False)),
         )
 
-        def build(shape: Shape, values: Mapping[str, float]) -> Setting:
-            regular = replace(
-                member,
+        def changed_member(shape: Shape) -> Member:
+            return replace(
+                now.member,
                 spec=replace(
                     spec,
                     augment=CHANGES[shape["augmentation"]],
@@ -144,13 +127,9 @@ class PictureModality:
                     batch_norm=shape["batch norm"],
                 ),
                 mixup=shape["mix-up"],
-                **regularised(member, values, rows),
             )
-            length = now.length * shape.get(LENGTH, 1.0)
-            return replace(now, member=regular, length=length, averaging=values["averaging"])
 
-        start, factors = first_regularisers(now, rows), (RATE_AGAIN, *regularisers(problem))
-        return FactorSpace(choices, first_levels(choices), factors, start, build, network_in_words)
+        return validation_space(problem, now, choices, changed_member, network_in_words)
 
     def questions(self, runner: Runner, now: Setting, rates: Mapping[str, float]) -> Iterator[Question]:
         """Fourteen."""

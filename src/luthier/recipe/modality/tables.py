@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 from luthier.engine import ModuleSpec
 from luthier.machine import default_memory
@@ -54,11 +53,7 @@ FEWEST_UNITS = 4
 CATEGORIES = "categories"  # how they enter
 PLENTY = 150.0  # seconds of training
 LAYER_COST = 40.0  # products that the calls around a layer's products cost beside them, a row and unit
-AUGMENTATIONS: dict[str, dict[str, Any]] = {
-    "none": {"noise": 0.0, "mixup": 0.0},
-    "noise": {"noise": 0.1, "mixup": 0.0},
-    "mix-up": {"noise": 0.0, "mixup": 0.2},
-}
+AUGMENTATIONS = {"none": (0.0, 0.0), "noise": (0.1, 0.0), "mix-up": (0.0, 0.2)}  # noise, and mix-up
 NORMS = {"none": (False, False), "batch norm": (True, False), "layer norm": (False, True)}
 
 
@@ -129,9 +124,8 @@ class TableModality:
             shaped = with_hidden(start, reshaped(start.member.spec.hidden, shape["units"], shape["layers"]))
             encoded = with_inputs(problem, shaped, inputs[shape["input encoding"]])
             member = replace(
-                encoded.member,
+                trained_by(encoded.member, start.member, values),
                 spec=replace(encoded.member.dense, activation=shape["activation"]),
-                **trained_by(start.member, values),
             )
             length, loss = shape.get(LENGTH, 1.0), shape.get(LOSS, "")
             sized = replace(encoded, member=member, batch_size=shape["batch size"], length=length)
@@ -168,8 +162,9 @@ class TableModality:
             hidden = reshaped(spec.hidden, shape["units"], shape["architecture"])
             shaped = with_inputs(problem, with_hidden(now, hidden), inputs[shape["input encoding"]])
             last, others = values["dropout, last layer"], values["dropout, other layers"]
+            noise, mixup = AUGMENTATIONS[shape["augmentation"]]
             changed_member = replace(
-                shaped.member,
+                regularised(shaped.member, member, values, rows),
                 spec=replace(
                     shaped.member.dense,
                     batch_norm=batch_norm,
@@ -177,8 +172,8 @@ class TableModality:
                     target_encoding=shape.get(CATEGORIES, spec.target_encoding),
                 ),
                 dropout=(others,) * (len(hidden) - 1) + (last,) if max(last, others) > 0 else (),
-                **regularised(member, values, rows),
-                **AUGMENTATIONS[shape["augmentation"]],
+                noise=noise,
+                mixup=mixup,
             )
             length = now.length * shape.get(LENGTH, 1.0)
             loss = shape.get(LOSS, now.loss)
@@ -223,7 +218,8 @@ def _of_validation(runner: Runner, now: Setting) -> Iterator[Question]:
     yield Question("batch norm", used, other)
     used = bool(member.noise or member.mixup)
     name = "none" if used else "noise" if spec.inputs else "mix-up"
-    yield Question("augmentation", used, changed(now, **AUGMENTATIONS[name]), "" if used else name)
+    noise, mixup = AUGMENTATIONS[name]
+    yield Question("augmentation", used, changed(now, noise=noise, mixup=mixup), "" if used else name)
     yield of_clipping(now)
     used = spec.initialiser == "he"
     other = changed(now, spec=replace(spec, initialiser="xavier" if used else "he"))

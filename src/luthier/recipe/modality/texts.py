@@ -10,20 +10,7 @@ from luthier.messages import Message
 from luthier.nets import Spec, TextSpec
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.starting_network import TextNetworkEvidence
-from luthier.recipe.factor_space import (
-    LENGTH,
-    RATE_AGAIN,
-    TRAINING_FACTORS,
-    FactorSpace,
-    Shape,
-    batch_sizes,
-    first_levels,
-    first_regularisers,
-    first_training,
-    regularised,
-    regularisers,
-    trained_by,
-)
+from luthier.recipe.factor_space import FactorSpace, Shape, batch_sizes, training_space, validation_space
 from luthier.recipe.fold_bags import learnt_rows
 from luthier.recipe.modality.modality import WholeTraining
 from luthier.recipe.plan import Method, PlanSize, first_batch
@@ -107,20 +94,15 @@ class TextModality:
             batch_sizes(runner.problem, start.batch_size),
         )
 
-        def build(shape: Shape, values: Mapping[str, float]) -> Setting:
-            read = reading(spec, shape["order"])
+        def network(shape: Shape) -> Spec:
             width = max(1, round(spec.width * shape["width"]))
-            changed = replace(read, width=width, layers_of_units=shape["units"])
-            member = replace(start.member, spec=changed, **trained_by(start.member, values))
-            return replace(start, member=member, batch_size=shape["batch size"], length=shape.get(LENGTH, 1.0))
+            return replace(reading(spec, shape["order"]), width=width, layers_of_units=shape["units"])
 
-        values = first_training(start.member)
-        return FactorSpace(choices, first_levels(choices), TRAINING_FACTORS, values, build, network_in_words)
+        return training_space(start, choices, network, network_in_words)
 
     def validation_space(self, runner: Runner, now: Setting) -> FactorSpace:
         """Sentence vectors, weights of words, dropout, units; what regularises."""
-        problem, member, spec = runner.problem, now.member, now.member.text
-        rows = learnt_rows(problem)
+        spec = now.member.text
         choices = (
             *([ShapeFactor("sentence vectors", ("both", "words", "vectors"))] if spec.vectors else []),
             *([ShapeFactor("words alike", (False, True))] if spec.reader == "bag" else []),
@@ -129,8 +111,8 @@ class TextModality:
             ShapeFactor("architecture", tuple(dict.fromkeys((spec.layers_of_units, (), (UNITS,))))),
         )
 
-        def build(shape: Shape, values: Mapping[str, float]) -> Setting:
-            changed = replace(
+        def changed(shape: Shape) -> Member:
+            network = replace(
                 spec,
                 reads=shape.get("sentence vectors", spec.reads),
                 weighted=spec.reader == "bag" and not shape["words alike"],
@@ -138,12 +120,9 @@ class TextModality:
                 word_dropout=shape["dropout of words"],
                 layers_of_units=shape["architecture"],
             )
-            regular = replace(member, spec=changed, **regularised(member, values, rows))
-            length = now.length * shape.get(LENGTH, 1.0)
-            return replace(now, member=regular, length=length, averaging=values["averaging"])
+            return replace(now.member, spec=network)
 
-        start, factors = first_regularisers(now, rows), (RATE_AGAIN, *regularisers(problem))
-        return FactorSpace(choices, first_levels(choices), factors, start, build, network_in_words)
+        return validation_space(runner.problem, now, choices, changed, network_in_words)
 
     def questions(self, runner: Runner, now: Setting, rates: Mapping[str, float]) -> Iterator[Question]:
         """Twelve, or those that the table and the adopted network leave."""

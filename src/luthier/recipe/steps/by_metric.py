@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from luthier.assess import Units, paired_difference, score
+from luthier.assess import Scoring, Units, paired_difference, score
 from luthier.data import Task
 from luthier.data.target_transform import TargetTransform
 from luthier.objective import metric_named
@@ -67,13 +67,5 @@ class ByMetric:
     def gain(self, one: np.ndarray, other: np.ndarray) -> Measure:
         """How much better one prediction is than another, above 0, with its interval by the jackknife over units."""
         problem = self.problem
-        return paired_difference(
-            self.metric,
-            self.y,
-            one,
-            other,
-            seed=problem.seed,
-            weights=self.weights,
-            task=problem.task,
-            units=self.units,
-        )
+        scoring = Scoring(self.weights, problem.task, self.units)
+        return paired_difference(self.metric, self.y, one, other, scoring, seed=problem.seed)

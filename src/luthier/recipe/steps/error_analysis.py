@@ -6,7 +6,6 @@ Importance is measured on validation rows; the rest on the test rows that step 5
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,6 +16,7 @@ from luthier.assess import (
     Dependence,
     DependenceRow,
     Scores,
+    Scoring,
     SetFigures,
     ThresholdCost,
     UnlikeRows,
@@ -56,7 +56,7 @@ def error_analysis(
     The figures of prediction `sets` are given where rows that were learnt from are judged out of fold."""
     problem = runner.problem
     task, test, predicted = problem.task, judged.rows, judged.predicted
-    y, weights = own_scale(task, test), None if test.weights is None else test.weights.numpy()
+    y, weights = own_scale(task, test), test.weights_array
     labels = problem.data.encoder.labels(test.inputs)
     importance = _importance(runner, model)
     seen = model.seen_by(problem.metric, predicted)
@@ -85,7 +85,7 @@ def _cost(runner: Runner, model: Model, judged: JudgedRows, y: np.ndarray) -> Th
     """What a row costs at the chosen threshold and at one half, and how rows are sorted at the chosen one."""
     costs, positive = Costs.parse(runner.problem.asked.costs), model.task.positive_index
     test, predicted = judged.rows, judged.predicted
-    weights = None if test.weights is None else test.weights.numpy()
+    weights = test.weights_array
     taken, truth, p = model.classes_of(predicted) == positive, y == positive, predicted[:, positive]
     return ThresholdCost(
         positive=model.task.positive_name,
@@ -110,8 +110,8 @@ def _importance(runner: Runner, model: Model) -> list[ColumnImportance]:
             return model.values(inputs)
         return model.seen_by(metric, model.probabilities(inputs))
 
-    counting: Any = {"task": model.task, "weights": None if validation.weights is None else validation.weights.numpy()}
-    return permutation_importance(predict, validation.inputs, y, metric, groups, seed=problem.seed, **counting)
+    scoring = Scoring.of(validation, model.task)
+    return permutation_importance(predict, validation.inputs, y, metric, groups, scoring, seed=problem.seed)
 
 
 def _changed_most(table: pl.DataFrame) -> pl.DataFrame:

@@ -113,7 +113,7 @@ def _figures(
     model: Model, outputs: np.ndarray, prediction: np.ndarray, inside: np.ndarray, rows: Rows
 ) -> tuple[Reliability | Coverage, SetFigures | None]:
     """How calibrated the predictions are, and of classes how their sets do."""
-    y, weights = rows.targets.numpy(), None if rows.weights is None else rows.weights.numpy()
+    y, weights = rows.targets.numpy(), rows.weights_array
     if not model.task.is_classes:
         covered = float(np.average(inside[:, 0], weights=weights))
         return Coverage(NOMINAL, covered, half_width=model.half_width), None

@@ -50,7 +50,7 @@ def quantile_scores(
     if model.row_quantiles is None:
         return []
     levels, y = model.row_quantiles.levels, own_scale(model.task, test)
-    weights = None if test.weights is None else test.weights.numpy()
+    weights = test.weights_array
     found = model.quantiles(answers, test.inputs)
     losses = pinball_of(found, y, levels, weights)
     result = []

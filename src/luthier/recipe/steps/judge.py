@@ -337,7 +337,7 @@ def _on_validation(runner: Runner, model: Model, choice: Deliverable) -> np.ndar
 
 
 def _calibration(model: Model, test: Rows, told: np.ndarray) -> Reliability | Coverage:
-    targets, weights = test.targets.numpy(), None if test.weights is None else test.weights.numpy()
+    targets, weights = test.targets.numpy(), test.weights_array
     if not model.task.is_classes:
         y, (low, high) = own_scale(model.task, test), model.intervals(told, test.inputs)
         coverage = interval_figures(y, low, high, weights)

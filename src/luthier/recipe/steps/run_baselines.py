@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NotRequired
 
 import numpy as np
 import torch
+from typing_extensions import TypedDict
 
-from luthier.assess import BaselineRun, measure
+from luthier.assess import BaselineRun, Scoring, measure
 from luthier.assess.baseline_process import of_quantile
 from luthier.assess.baselines import ValueBaselines
 from luthier.data import Task
@@ -27,6 +28,12 @@ FIRST_SLOT = 0.1  # of the budget, where they come before the training
 TEST_SECONDS = 10.0  # for predictions of the test rows by models that are fitted already,
 LATE_SECONDS = 2.0  # of which at most this many after the budget's end
 REFIT_SECONDS = 300.0  # where a resumed run must fit them again
+
+
+class BaselineFacts(TypedDict):
+    """What is remembered beside predictions: which baselines could not be fitted, and why."""
+
+    failed: NotRequired[dict[str, str]]
 
 
 class Baselines:
@@ -61,13 +68,9 @@ class Baselines:
         self.validation = result
         targets = own_scale(runner.problem.task, runner.problem.data.validation)
         metric = runner.problem.metric
-        weights = (
-            None if runner.problem.data.validation.weights is None else runner.problem.data.validation.weights.numpy()
-        )
+        scoring = Scoring.of(runner.problem.data.validation, runner.problem.task)
         scores = {
-            name: measure(
-                metric, targets, result[name], seed=runner.problem.seed, weights=weights, task=runner.problem.task
-            )
+            name: measure(metric, targets, result[name], scoring, seed=runner.problem.seed)
             for name in run.names
             if name in result and not of_quantile(name)
         }
@@ -92,7 +95,7 @@ class Baselines:
     def _recalled(self) -> tuple[dict[str, np.ndarray], dict[str, str]] | None:
         """What an earlier sitting's baselines said of the validation rows, and which failed; they are fitted anew
         meanwhile."""
-        recalled = self._runner.memo.recall("baselines")
+        recalled = self._runner.memo.recall("baselines", BaselineFacts)
         if recalled is None:
             return None
         self._refitted = True

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -18,10 +17,10 @@ from luthier.assess import (
     LabelScore,
     PredictedPoints,
     Scores,
+    Scoring,
     SeedScore,
     StoredRangeTest,
     TrialFacts,
-    Units,
     best_threshold,
     label_scores,
     measure,
@@ -83,38 +82,28 @@ class Predictions:
 class PartScores:
     """How predictions of one part are scored: by its targets, weights and units, and by the task's positive class."""
 
-    task: Task
     y: np.ndarray
-    weights: np.ndarray | None
-    units: Units
+    scoring: Scoring
     seed: int
 
     @classmethod
     def of(cls, runner: Runner, rows: Rows, part: str) -> PartScores:
         """Of the rows of a part."""
         problem = runner.problem
-        weights = None if rows.weights is None else rows.weights.numpy()
-        return cls(
-            problem.task,
-            own_scale(problem.task, rows),
-            weights,
-            problem.data.units[part],
-            problem.seed,
-        )
+        scoring = Scoring.of(rows, problem.task, problem.data.units[part])
+        return cls(own_scale(problem.task, rows), scoring, problem.seed)
 
     def score(self, metric: str, prediction: np.ndarray) -> float:
         """A score alone."""
-        return score(metric, self.y, prediction, self.weights, task=self.task)
+        return score(metric, self.y, prediction, self.scoring.weights, task=self.scoring.task)
 
     def measure(self, metric: str, prediction: np.ndarray) -> Measure:
         """A score with its interval."""
-        beside: Any = {"seed": self.seed, "weights": self.weights, "task": self.task, "units": self.units}
-        return measure(metric, self.y, prediction, **beside)
+        return measure(metric, self.y, prediction, self.scoring, seed=self.seed)
 
     def gain(self, metric: str, one: np.ndarray, other: np.ndarray) -> Measure:
         """How much better one prediction is than another."""
-        beside: Any = {"seed": self.seed, "weights": self.weights, "task": self.task, "units": self.units}
-        return paired_difference(metric, self.y, one, other, **beside)
+        return paired_difference(metric, self.y, one, other, self.scoring, seed=self.seed)
 
 
 def scores_of(
@@ -166,19 +155,19 @@ def scores_of(
         failed_baselines=dict(failed),
         absent=absent,
         sentence=_sentence(headline, rows, absent, WHERE.get(part, ESTIMATED)),
-        confusion=_confusion(testing, deliverable.seen_by("accuracy").test) if one_of else None,
-        labels=_by_label(testing, deliverable) if task.traits.is_labels else [],
+        confusion=_confusion(task.classes, testing, deliverable.seen_by("accuracy").test) if one_of else None,
+        labels=_by_label(task.classes, testing, deliverable) if task.traits.is_labels else [],
         predicted=None if task.is_classes else _points(testing.y, deliverable.test),
         range_tests=_range_tests(runner),
         trials=_trials(runner),
     )
 
 
-def _by_label(testing: PartScores, deliverable: Predictions) -> list[LabelScore]:
+def _by_label(classes: Sequence[str], testing: PartScores, deliverable: Predictions) -> list[LabelScore]:
     decision = deliverable.decision
     assert isinstance(decision, LabelAnswer)
     taken = deliverable.seen_by("hamming loss").test
-    return label_scores(testing.task.classes, testing.y, taken, testing.weights, decision.thresholds)
+    return label_scores(classes, testing.y, taken, testing.scoring.weights, decision.thresholds)
 
 
 def absent_classes(task: Task, y: np.ndarray) -> list[str]:
@@ -190,7 +179,7 @@ def absent_classes(task: Task, y: np.ndarray) -> list[str]:
 def answered(runner: Runner, validating: PartScores, predicted: Predictions) -> Predictions:
     """A baseline's predictions with the answer that the network gives too: by the same metric, on the same rows."""
     problem, metric = runner.problem, runner.problem.asked_metric
-    y, p, weights = validating.y, predicted.validation, validating.weights
+    y, p, weights = validating.y, predicted.validation, validating.scoring.weights
     if problem.task.family == "binary":
         return replace(predicted, threshold=threshold_of(runner, validating, p))
     if problem.task.traits.is_labels:
@@ -221,9 +210,9 @@ def threshold_of(runner: Runner, validating: PartScores, p: np.ndarray) -> float
     if is_matrix(asked.costs):
         return cheapest(asked.costs, task.classes).threshold
     if not asked.costs:
-        return best_threshold(problem.asked_metric, validating.y, p, validating.weights, task=task)
+        return best_threshold(problem.asked_metric, validating.y, p, validating.scoring.weights, task=task)
     positive = task.positive_index
-    result = Costs.parse(asked.costs).best(p[:, positive], validating.y == positive, validating.weights)
+    result = Costs.parse(asked.costs).best(p[:, positive], validating.y == positive, validating.scoring.weights)
     return of_second(result[0], positive)
 
 
@@ -270,9 +259,9 @@ def _listed(names: list[str]) -> str:
     return Message("{first} and {last}", first=most, last=some[-1]) if len(some) > 1 else joined(some)
 
 
-def _confusion(testing: PartScores, probabilities: np.ndarray) -> Confusion:
+def _confusion(labels: Sequence[str], testing: PartScores, probabilities: np.ndarray) -> Confusion:
     """How true and predicted classes meet: rows, or their weights, as in the scores beside it."""
-    labels, weights = testing.task.classes, testing.weights
+    weights = testing.scoring.weights
     matrix = np.zeros((len(labels), len(labels)), dtype=int if weights is None else float)
     np.add.at(matrix, (testing.y, probabilities.argmax(1)), 1 if weights is None else weights)
     return Confusion(list(labels), matrix.tolist(), weights is not None)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from luthier.engine import Member
 from luthier.messages import Message
@@ -22,17 +22,18 @@ from luthier.nets.weights import load_weights, read_weights
 from luthier.recipe.decisions.backbone_use import (
     AveragesEvidence,
     BackboneEvidence,
+    CutHead,
     Depth,
     EndEvidence,
-    Head,
     UnfrozenEvidence,
 )
 from luthier.recipe.decisions.decision import decided
-from luthier.recipe.heads import ROWS
+from luthier.recipe.feature_heads import ROWS
 from luthier.recipe.runner import Runner, TrainedPopulation
 from luthier.recipe.setting import Setting
 from luthier.recipe.so_far import SoFar
-from luthier.recipe.transfer import Transferred, transfer
+from luthier.recipe.transfer import transfer
+from luthier.recipe.transferred import Advice, CutOption, DepthOption, StoredGain
 from luthier.records import Said, noted
 from luthier.saved import activate
 from luthier.statistics.paired import Gain
@@ -45,6 +46,22 @@ PASSES = 3.0  # what a step costs beside a pass without gradients
 DEPTHS, WAYS = 7, 3  # about how many trainings an epoch is multiplied by
 
 
+class FittedBackbone(TypedDict):
+    """What is remembered beside the weights of a fitted backbone: what each depth measured, and what was said."""
+
+    unfrozen: int
+    ends_at: str
+    rates: list[float]
+    statistics: str
+    statistics_gain: StoredGain | None
+    advice: Advice
+    cut: list[CutOption]
+    options: list[DepthOption]
+    epochs: int
+    width: int
+    said: list[str]
+
+
 def use_backbone(runner: Runner, so_far: SoFar) -> Said[SoFar]:
     """Fit the backbone to the run's pictures, and say what was measured."""
     problem = runner.problem
@@ -55,7 +72,7 @@ def use_backbone(runner: Runner, so_far: SoFar) -> Said[SoFar]:
     spec = BackboneSpec(name, (channels, height, width), problem.outputs, side=side)
     file = asked.backbone_weights or Path(weights_of(name, "")).name  # a package lies elsewhere on other machines
     yield from decided(2, BackboneEvidence(name, side, file))
-    tensors, facts = runner.memo.recall("backbone") or _transferred(runner, spec)
+    tensors, facts = runner.memo.recall("backbone", FittedBackbone) or _transferred(runner, spec)
     for sentence in facts["said"]:
         yield noted(2, sentence)
     spec = replace(spec, cut=facts["ends_at"], width=facts["width"])
@@ -74,7 +91,7 @@ def weights_of(backbone: str, asked: str) -> str:
     return asked or (str(packaged_weights()) if backbone == LITE else "")
 
 
-def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor], FittedBackbone]:
     problem = runner.problem
     _, training, validation = problem.prepared("pixels")
     backbone, message = shown(spec), list[str]()
@@ -100,23 +117,22 @@ def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor],
     )
     head = getattr(result.module, "head", None)
     width = head.in_features if isinstance(head, torch.nn.Linear) else 0
-    facts = {**_facts(result), "epochs": epochs, "width": width, "said": message}
+    facts: FittedBackbone = {
+        "unfrozen": result.unfrozen,
+        "ends_at": result.ends_at,
+        "rates": result.options[result.taken]["rates"],
+        "statistics": result.statistics,
+        "statistics_gain": result.statistics_gain,
+        "advice": result.advice,
+        "cut": list(result.cut),
+        "options": list(result.options),
+        "epochs": epochs,
+        "width": width,
+        "said": message,
+    }
     tensors = {f"net.{name}": value.contiguous() for name, value in result.module.state_dict().items()}
     runner.memo.keep("backbone", tensors, facts)
     return tensors, facts
-
-
-def _facts(found: Transferred) -> dict[str, Any]:
-    return {
-        "unfrozen": found.unfrozen,
-        "ends_at": found.ends_at,
-        "rates": found.options[found.taken]["rates"],
-        "statistics": found.statistics,
-        "statistics_gain": found.statistics_gain,
-        "advice": dict(found.advice),
-        "cut": [dict(one) for one in found.cut],
-        "options": [dict(one) for one in found.options],
-    }
 
 
 @torch.no_grad()
@@ -135,8 +151,8 @@ def _epochs(runner: Runner, backbone: torch.nn.Module, pictures: Tensor) -> int:
     return int(min(MOST_EPOCHS, SHARE * left / (epoch * DEPTHS * WAYS)))
 
 
-def _say_what_was_measured(facts: dict[str, Any]) -> Said[None]:
-    heads = tuple(Head(one["block"], one["loss"], one["score"], Gain(**one["gain"])) for one in facts["cut"])
+def _say_what_was_measured(facts: FittedBackbone) -> Said[None]:
+    heads = tuple(CutHead(one["block"], one["loss"], one["score"], Gain(**one["gain"])) for one in facts["cut"])
     yield from decided(3, EndEvidence(heads))
     if facts["statistics_gain"]:
         yield from decided(3, AveragesEvidence(Gain(**facts["statistics_gain"])))
@@ -148,8 +164,8 @@ def _say_what_was_measured(facts: dict[str, Any]) -> Said[None]:
     yield from decided(4, UnfrozenEvidence(depths, advice, heads_alone=not facts["epochs"]))
 
 
-def _gain_of(option: dict[str, Any]) -> Gain | None:
-    return Gain(**option["gain"]) if option.get("gain") else None
+def _gain_of(option: DepthOption) -> Gain | None:
+    return Gain(**option["gain"]) if "gain" in option else None
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from luthier.assess import paired_difference
+from luthier.assess import Scoring, paired_difference
 from luthier.messages import Message
 from luthier.nets import DenseNet
 from luthier.recipe.decisions.decision import decided, finite
@@ -166,12 +166,12 @@ def forgotten(runner: Runner, model: Model, earlier: Earlier) -> Said[Measure | 
     if earlier.validation is None:
         return None
     part, task, metric = earlier.validation, problem.task, problem.metric
-    y, weights = own_scale(task, part), None if part.weights is None else part.weights.numpy()
+    y = own_scale(task, part)
     now, before = (
         one.values(part.inputs) if not task.is_classes else one.seen_by(metric, one.probabilities(part.inputs))
         for one in (model, earlier.model)
     )
-    change = paired_difference(metric, y, now, before, seed=problem.seed, weights=weights, task=task)
+    change = paired_difference(metric, y, now, before, Scoring.of(part, task), seed=problem.seed)
     if change.high is not None and change.high < 0:
         lost = f"{change.value:+.4g} [{change.low:+.4g}, {change.high:+.4g}]"
         finding = Finding(

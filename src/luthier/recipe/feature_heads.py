@@ -25,7 +25,7 @@ ROWS = 128
 
 
 @dataclass(frozen=True)
-class Heads:
+class FeatureHeads:
     """The best heads on some features: weights [S, C, D] and biases [S, C], and validation losses [S, N]."""
 
     weights: Tensor
@@ -41,12 +41,12 @@ class Heads:
         return state
 
 
-def heads_of(job: UnfreezingJob, net: nn.Module, name: str) -> Heads:
+def heads_of(job: UnfreezingJob, net: nn.Module, name: str) -> FeatureHeads:
     """Heads on what reaches the layer of that name in a frozen module."""
     return heads_on(job, *(_features(net, name, part.inputs.only) for part in (job.training, job.validation)))
 
 
-def heads_on(job: UnfreezingJob, below: Tensor, above: Tensor) -> Heads:
+def heads_on(job: UnfreezingJob, below: Tensor, above: Tensor) -> FeatureHeads:
     """Train heads of several rates and penalties, all at once, on features of training and validation rows [N, D]."""
     mean, std = below.mean(0), below.std(0, correction=0)
     std = std.clamp_min(LEAST_SPREAD * float(std.mean()) + 1e-12)  # what hardly varied here may vary elsewhere
@@ -71,7 +71,7 @@ def heads_on(job: UnfreezingJob, below: Tensor, above: Tensor) -> Heads:
     logits = torch.einsum("nd,scd->snc", above, weights) + biases.unsqueeze(1)
     rows = loss_by_name(job.loss).rows(logits, job.validation.targets).double().numpy()
     score = float(np.mean([score_of(one, job.validation) for one in logits]))
-    return Heads(weights, biases, rows, score, settings[best][0])
+    return FeatureHeads(weights, biases, rows, score, settings[best][0])
 
 
 @torch.no_grad()
