@@ -6,6 +6,7 @@ import secrets
 import socket
 
 from luthier.errors import InputError
+from luthier.messages import Message
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -33,7 +34,7 @@ def listen(host: str, port: int) -> tuple[socket.socket, str]:
     except OSError as error:
         result.close()
         raise InputError(
-            f"cannot listen on {host}:{port}",
+            Message("cannot listen on {host}:{port}", host=host, port=port),
             received=str(error),
             remedy="choose another port, or --port 0 for a free one",
         ) from None

@@ -11,6 +11,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from luthier.errors import ConfigError
+from luthier.messages import Message
 from luthier.request import Section, accepted, flag_of, option_of
 
 Moved = Annotated[
@@ -101,5 +102,5 @@ def parse_columns(texts: list[str]) -> dict[str, str]:
     """
     wrong = [text for text in texts if not text.rpartition("=")[0]]
     if wrong:
-        raise ConfigError([f"--column {text}: expected NAME=TYPE" for text in wrong])
+        raise ConfigError([Message("--column {text}: expected NAME=TYPE", text=text) for text in wrong])
     return {text.rpartition("=")[0]: text.rpartition("=")[2] for text in texts}

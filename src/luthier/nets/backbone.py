@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luthier.errors import ConfigError, InputError, nearest, users_code
-from luthier.messages import Message
+from luthier.messages import Message, joined
 from luthier.nets.blocks import Truncated, anatomy_of, with_new_head
 from luthier.nets.efficientnet import LITE, EfficientNetLite
 from luthier.nets.resnet import MEAN, STAGES, STD, resnet
@@ -169,8 +169,8 @@ def backbone_named(name: str) -> nn.Module:
     if name == LITE:
         return EfficientNetLite()
     if ":" not in name:
-        hint = nearest(name, OURS)
-        raise ConfigError([f"'{name}' is not a backbone: {', '.join(OURS)}, or module:callable; {hint}".rstrip("; ")])
+        said = Message("'{name}' is not a backbone: {names}, or module:callable", name=name, names=", ".join(OURS))
+        raise ConfigError([joined([said, nearest(name, OURS)])])
     if name not in _allowed and name not in os.environ.get("LUTHIER_BACKBONES", "").split(","):
         raise InputError(
             Message(

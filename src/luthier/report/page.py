@@ -206,8 +206,8 @@ def _step(run: Contents, step: int) -> Iterator[str]:
     yield "<dl>"
     for record, words in decisions:
         if record["code"] != "column":
-            yield f"<dt>{escape(words.topic)}</dt><dd><strong>{escape(words.chosen)}</strong>{tr('; ')}"
-            yield f"{escape(words.reason)}{tr('.')}{_options(words)}</dd>"
+            said = f"<strong>{escape(words.chosen)}</strong>{tr('; ')}{escape(words.reason)}{tr('.')}"
+            yield f"<dt>{escape(words.topic)}</dt><dd>{said}{_options(words)}</dd>"
     yield "</dl>"
     notes = [r for r in run.findings() if r.get("step") == step and r["severity"] == "note"]
     if notes:

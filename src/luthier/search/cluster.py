@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from luthier.errors import InputError, in_a_line
+from luthier.messages import Message
 from luthier.optional import require
 from luthier.search.jobs import ATTEMPTS, Stop, train_job
 from luthier.search.network_jobs import Job, Networks, TrainedJob
@@ -23,7 +24,9 @@ def require_cluster(on: str) -> None:
     """InputError where nothing can train `on` this: it is not `ray` or an address, nobody answers there, Ray is not
     installed."""
     if on != "ray" and ":" not in on:
-        raise InputError(f"cannot train on '{on}'", expected="local, ray, or the address of a Ray cluster")
+        raise InputError(
+            Message("cannot train on '{on}'", on=on), expected="local, ray, or the address of a Ray cluster"
+        )
     require("ray", extra="ray", purpose="training on a cluster")
     if on != "ray":
         try:
@@ -44,7 +47,7 @@ def cluster_at(on: str, folder: Path | None, workers: int | None) -> Cluster:
 
 def _out_of_reach(address: str, error: Exception) -> InputError:
     return InputError(
-        f"the Ray cluster at '{address}' cannot be reached",
+        Message("the Ray cluster at '{address}' cannot be reached", address=address),
         received=in_a_line(error)[:200],
         remedy="start one with `ray start --head`, or use --on ray for one on this machine",
     )

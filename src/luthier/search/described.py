@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from luthier.errors import ConfigError, InputError, nearest
+from luthier.messages import Message
 from luthier.nets import ACTIVATIONS, INITIALISERS
 from luthier.optimise import RULES
 from luthier.optimise.schedules import KINDS
@@ -118,12 +119,11 @@ def _with_conditions(
             when.setdefault(parent, (*wanted, *readers(name, objects.get(parent, {}))))
         elif REGISTRY[parent].usual.middle() not in wanted:
             standing = REGISTRY[parent].usual.middle()
+            template = "{name} is never used: it needs {parent} to be one of {names}, which is {standing!r} by default"
+            names = ", ".join(map(str, wanted))
             raise ConfigError(
-                [
-                    f"{name} is never used: it needs {parent} to be one of {', '.join(map(str, wanted))}, "
-                    f"which is {standing!r} by default"
-                ],
-                remedy=f'set {parent} = "{wanted[0]}" as well',
+                [Message(template, name=name, parent=parent, names=names, standing=standing)],
+                remedy=Message('set {parent} = "{first}" as well', parent=parent, first=wanted[0]),
             )
     return replace(dimension, when=when)
 
@@ -140,7 +140,7 @@ def _understood(name: str, value: Any) -> Dimension | Value:
         return _with_default(_from_table(value, usual), usual)
     if not isinstance(value, bool | int | float | str):
         raise ConfigError(
-            [f"expected a range, options, a table or one value, not {type(value).__name__}"],
+            [Message("expected a range, options, a table or one value, not {kind}", kind=type(value).__name__)],
         )
     return value
 
@@ -174,7 +174,7 @@ def _from_table(table: Mapping[str, Any], usual: Dimension | None) -> Dimension:
         raise ConfigError(mistakes)
     if options is not None:
         if not isinstance(options, list | tuple):
-            raise ConfigError([f"options must be a list, not {options!r}"])
+            raise ConfigError([Message("options must be a list, not {options!r}", options=options)])
         return Choice(tuple(options), **common)
     like = usual if isinstance(usual, Number) else None
     scale: str | Scale = table.get("scale", like.scale if like else "uniform")
@@ -218,5 +218,5 @@ def _read(path: Path) -> dict[str, Any]:
         return read_toml(path)
     except FileNotFoundError:
         raise InputError(
-            f"there is no file '{path}'", expected="a TOML file with an entry per hyper-parameter"
+            Message("there is no file '{path}'", path=path), expected="a TOML file with an entry per hyper-parameter"
         ) from None

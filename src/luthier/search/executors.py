@@ -21,6 +21,7 @@ import torch
 
 from luthier.errors import InputError, LuthierError, TerminatedError
 from luthier.machine import cores, torch_settings
+from luthier.messages import Message
 from luthier.search.jobs import ATTEMPTS, Executor, Stop, train_job
 from luthier.search.network_jobs import Job, Networks, TrainedJob
 
@@ -74,7 +75,7 @@ class Processes:
                 jobs = [job for job in jobs if job.name not in done]
                 if attempt == ATTEMPTS:
                     raise LuthierError(
-                        f"a worker process died before its networks were done, {ATTEMPTS} times",
+                        Message("a worker process died before its networks were done, {count} times", count=ATTEMPTS),
                         received=f"population {jobs[0].name}",
                         remedy="usually the memory ran out: use fewer workers, or smaller networks",
                     ) from error

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.errors import InputError, in_a_line
+from luthier.messages import Message
 from luthier.optional import require
 from luthier.search.optuna_file import close_storage, write_study_file
 from luthier.search.space import Choice, Space, Values
@@ -140,7 +141,7 @@ class SharedStudy:
     @staticmethod
     def _unreachable(url: str, error: Exception) -> InputError:
         return InputError(
-            f"the storage '{_without_password(url)}' cannot be reached",
+            Message("the storage '{url}' cannot be reached", url=_without_password(url)),
             expected="a URL of Optuna's, such as sqlite:///studies.db or postgresql+psycopg://user@host/studies",
             received=in_a_line(error)[:200],
             remedy="check address, name and password, and that the driver is installed (psycopg for PostgreSQL)",
@@ -153,7 +154,7 @@ class SharedStudy:
             self._study.set_user_attr(_SPACE, ours)
         elif theirs != ours:
             raise InputError(
-                f"the study '{name}' in that storage searches another space",
+                Message("the study '{name}' in that storage searches another space", name=name),
                 expected=_in_short(ours),
                 received="a study that was not made by Luthier" if theirs is None else _in_short(theirs),
                 remedy="give this search another name with --study, or use the space of that study",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from luthier.errors import ConfigError, nearest, users_code
 from luthier.identity import name_of
-from luthier.messages import Message
+from luthier.messages import Message, joined
 from luthier.search.space import Choice, Space, Values
 from luthier.search.trials import Trial, best_first
 from luthier.seeds import derive, numpy_generator
@@ -290,7 +290,14 @@ def sampler_named(sampler: str | Sampler) -> Sampler:
         return sampler
     if sampler not in SAMPLERS:
         raise ConfigError(
-            [f"'{sampler}' is not a sampler; {nearest(sampler, SAMPLERS) or 'one of ' + ', '.join(SAMPLERS)}"]
+            [
+                joined(
+                    [
+                        Message("'{sampler}' is not a sampler", sampler=sampler),
+                        nearest(sampler, SAMPLERS) or Message("one of {names}", names=", ".join(SAMPLERS)),
+                    ]
+                )
+            ]
         )
     if sampler in _OF_OPTUNA:
         from luthier.optional import require

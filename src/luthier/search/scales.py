@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from luthier.errors import ConfigError, nearest
+from luthier.messages import Message, joined
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,6 @@ def scale_named(scale: str | Scale) -> Scale:
     if isinstance(scale, Scale):
         return scale
     if scale not in SCALES:
-        hint = nearest(scale, SCALES)
-        raise ConfigError([f"'{scale}' is not a scale; {hint or 'one of ' + ', '.join(SCALES)}"])
+        hint = nearest(scale, SCALES) or Message("one of {names}", names=", ".join(SCALES))
+        raise ConfigError([joined([Message("'{scale}' is not a scale", scale=scale), hint])])
     return SCALES[scale]

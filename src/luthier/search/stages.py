@@ -117,7 +117,7 @@ def brackets(halving: str, together: int) -> list[Bracket]:
     [27, 14, 9]
     """
     if halving not in HALVINGS:
-        raise ConfigError([f"halving must be 'successive' or 'hyperband', not '{halving}'"])
+        raise ConfigError([Message("halving must be 'successive' or 'hyperband', not '{halving}'", halving=halving)])
     if not halving:
         return [Bracket(together)]
     rungs = ((1 / ETA**2, 1 / ETA), (1 / ETA, 1 / ETA))

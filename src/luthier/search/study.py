@@ -107,12 +107,12 @@ class Search:
         trials = self.outcome.trials
         if self._late():
             return LuthierError(
-                f"the time ran out before any of {len(trials)} trials was measured",
-                received=f"a budget of {self.effort.seconds:g} s",
+                Message("the time ran out before any of {count} trials was measured", count=len(trials)),
+                received=Message("a budget of {seconds:g} s", seconds=self.effort.seconds),
                 remedy="a larger budget, or fewer epochs of a trial",
             )
         return LuthierError(
-            f"none of {len(trials)} trials gave a finite loss",
+            Message("none of {count} trials gave a finite loss", count=len(trials)),
             received=trials[0].reason if trials else "no trial",
             remedy="lower the learning rates in the space; check the data for values that are not finite",
         )

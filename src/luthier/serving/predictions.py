@@ -9,6 +9,7 @@ import numpy as np
 
 from luthier.errors import ConfigError
 from luthier.exporting.runtime import in_runtime
+from luthier.messages import Message
 from luthier.records import JsonObject, JsonValue
 from luthier.rows import Inputs
 from luthier.saved import Model
@@ -35,7 +36,9 @@ class Answers:
 
     def __init__(self, model: Model, reader: Reader, runtime: str = "torch") -> None:
         if runtime not in RUNTIMES:
-            raise ConfigError([f"runtime must be {', '.join(RUNTIMES)}, not '{runtime}'"])
+            raise ConfigError(
+                [Message("runtime must be {names}, not '{runtime}'", names=", ".join(RUNTIMES), runtime=runtime)]
+            )
         self.model, self._reader, self._compute = model, reader, RUNTIMES[runtime](model)
         self.runtime = "onnx" if runtime == "onnx" else "torch"
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from luthier.errors import ConfigError
+from luthier.messages import Message
 
 KINDS = ("text", "json")
 PATH = 200  # characters of an address that are kept
@@ -42,7 +43,7 @@ class JsonLines(logging.Formatter):
 def log_on_stderr(kind: str) -> Iterator[None]:
     """Meanwhile what is logged goes to standard error, as sentences or as JSON. ConfigError for another kind."""
     if kind not in KINDS:
-        raise ConfigError([f"log must be {' or '.join(KINDS)}, not '{kind}'"])
+        raise ConfigError([Message("log must be {names}, not '{kind}'", names=" or ".join(KINDS), kind=kind)])
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if kind == "json" else logging.Formatter("%(message)s"))
     logger = logging.getLogger("luthier")

@@ -307,7 +307,8 @@ def _follow_runs(dash: Any, app: Any, paths: list[Path]) -> None:
             curves(now.populations),
             scatter(several[-1:] or now.populations[-1:]),
             not now.populations,  # a transfer keeps no curves
-            [dash.html.Li(one.get("sentence") or one.get("title", "")) for one in map(worded, now.of_kind("finding"))],
+            [dash.html.Li(one.get("sentence") or one.get("title", "")) for one in map(worded, now.of_kind("finding"))]
+            or dash.html.Li(tr("none")),
             _decisions(dash, now),
             list(known),
         ]

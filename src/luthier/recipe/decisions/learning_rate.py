@@ -79,5 +79,5 @@ class RateEvidence(Evidence[float]):
             tr("learning rate for {rule}", rule=tr(RULE_WORDS.get(self.rule, self.rule))),
             f"{choice:.3g}",
             reason,
-            tuple(Option(name, {tr("rate"): rate}) for name, rate in self.suggested.items()),
+            tuple(Option(tr(name), {tr("rate"): rate}) for name, rate in self.suggested.items()),
         )
