@@ -12,11 +12,11 @@ const START = [0.5, -0.8, 1.2, 0.4, -0.6, 0.9, 0.1, -0.3, 0.2, 0.7, -1.1, 0.8, 0
 const X = [0.6, 0.9], Y = [1];
 const WEIGHTS = ["w₁₁", "w₁₂", "w₂₁", "w₂₂", "w₃₁", "w₃₂"];
 const STEPS = [
-  ["1 Input: the activations of the first layer are the inputs.", "1 输入：第一层的激活就是输入。"],
+  ["1 Input: the activations of the first layer are the inputs.", "1 输入：第一层的激活值就是输入。"],
   ["2 Feed forward: z = w a + b and a = σ(z), layer by layer.", "2 前向传播：逐层计算 z = w a + b 与 a = σ(z)。"],
   ["3 Output error: δ = (a − y) σ′(z).", "3 输出误差：δ = (a − y) σ′(z)。"],
   ["4 Backpropagate: the errors of the hidden layer from that of the output.", "4 反向传播：由输出层的误差得到隐藏层的误差。"],
-  ["5 Output: gradients of biases are the errors, those of weights activation times error.", "5 输出：对偏置的梯度就是误差，对权重的梯度是激活乘误差。"],
+  ["5 Output: gradients of biases are the errors, those of weights activation times error.", "5 输出：对偏置的梯度就是误差，对权重的梯度是激活值乘误差。"],
 ];
 
 function passes(parameters, x, y) {

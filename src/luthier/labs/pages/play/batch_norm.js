@@ -50,11 +50,11 @@ function* view({ batch, mean, deviation, scale, shift, rate }) {
   const [m, s] = [meanOf(Array.from(out.values)), deviationOf(Array.from(out.values))].map((v) => written(Math.abs(v) < 1e-9 ? 0 : v));
   const message = [
     `Before: mean ${written(moments.mean[0])}, standard deviation ${written(Math.sqrt(moments.variance[0]))} in this batch of ${batch}. After: mean ${m}, standard deviation ${s}.`,
-    `之前：这一批（${batch} 行）的均值为 ${written(moments.mean[0])}，标准差为 ${written(Math.sqrt(moments.variance[0]))}。之后：均值 ${m}，标准差 ${s}。`,
+    `之前：这个批次（${batch} 行）的均值为 ${written(moments.mean[0])}，标准差为 ${written(Math.sqrt(moments.variance[0]))}。之后：均值 ${m}，标准差 ${s}。`,
   ];
   const [sizes, spread] = [[2, 4, 8, 16, 32, 64, 128], (rows) => deviationOf(Array.from({ length: 60 }, (_, k) => meanOf(Array.from(normalBatch(rows, mean, deviation, 100 + k).values))))];
   const before = {
-    title: ["Weighted inputs before and after", "批归一化之前与之后的加权输入"], lost: true, height: 240, x: { label: "z", low: -8, high: 8 }, y: { label: ["share", "占比"], low: 0 },
+    title: ["Weighted inputs before and after", "批归一化之前与之后的带权输入"], lost: true, height: 240, x: { label: "z", low: -8, high: 8 }, y: { label: ["share", "占比"], low: 0 },
     layers: [
       { kind: "bars", x, y: shares(many.values, -8, 8), colour: "orange", width: 0.95, name: ["before", "之前"] },
       { kind: "line", x, y: shares(wide.values, -8, 8), colour: "blue", name: ["after", "之后"], step: true },
@@ -62,8 +62,8 @@ function* view({ batch, mean, deviation, scale, shift, rate }) {
     ],
   };
   const noise = {
-    title: ["Noise of a batch's mean, by the size of the batch", "批均值的噪声随批大小的变化"], height: 210, x: { label: ["rows of a batch", "批的行数"], log: true, low: 2, high: 128, ticks: [2, 8, 32, 128] }, y: { label: ["standard deviation", "标准差"], low: 0 },
-    layers: [{ kind: "line", x: sizes, y: sizes.map((n) => deviation / Math.sqrt(n)), colour: "grey", dash: true, name: ["deviation over the root of the size", "标准差除以批大小的平方根"] }, { kind: "points", x: sizes, y: sizes.map(spread), colour: "blue", name: ["60 batches", "60 个批"] }, { kind: "mark", x: [batch], name: ["this size", "当前批大小"] }],
+    title: ["Noise of a batch's mean, by the size of the batch", "批次均值的噪声随批大小的变化"], height: 210, x: { label: ["rows of a batch", "批次的行数"], log: true, low: 2, high: 128, ticks: [2, 8, 32, 128] }, y: { label: ["standard deviation", "标准差"], low: 0 },
+    layers: [{ kind: "line", x: sizes, y: sizes.map((n) => deviation / Math.sqrt(n)), colour: "grey", dash: true, name: ["deviation over the root of the size", "标准差除以批大小的平方根"] }, { kind: "points", x: sizes, y: sizes.map(spread), colour: "blue", name: ["60 batches", "60 个批次"] }, { kind: "mark", x: [batch], name: ["this size", "当前批大小"] }],
   };
   const bands = (name) => Object.keys(NAMES).flatMap((kind) => {
     if (!found[kind].length) return [];
@@ -73,8 +73,8 @@ function* view({ batch, mean, deviation, scale, shift, rate }) {
   yield { message, figures: [before, noise] };
   for (let seed = 0; seed < SEEDS; seed++) {
     for (const kind of ["without", "with"]) found[kind].push(yield* deep(kind === "with", rate, batch, seed));
-    const learnt = { title: [`4 hidden sigmoid layers learn: median and middle 80 % of ${SEEDS} seeds`, `4 个隐藏 sigmoid 层的学习：${SEEDS} 个种子的中位数与中间 80 %`], x: { label: ["epoch", "轮次"] }, y: { label: ["training cost", "训练代价"], low: 0, high: 0.9 }, layers: bands("costs") };
-    const drifted = { title: ["How far the third layer's inputs drift", "第三层输入的漂移"], height: 210, x: { label: ["epoch", "轮次"] }, y: { label: ["deviations from the start", "偏离起点（标准差）"], low: 0 }, layers: bands("drift") };
+    const learnt = { title: [`4 hidden sigmoid layers learn: median and middle 80 % of ${SEEDS} seeds`, `4 个隐藏 sigmoid 层的学习：${SEEDS} 个种子的中位数与中间 80 %`], x: { label: ["epoch", "epoch"] }, y: { label: ["training cost", "训练代价"], low: 0, high: 0.9 }, layers: bands("costs") };
+    const drifted = { title: ["How far the third layer's inputs drift", "第三层输入的漂移"], height: 210, x: { label: ["epoch", "epoch"] }, y: { label: ["deviations from the start", "偏离起点（标准差）"], low: 0 }, layers: bands("drift") };
     yield { message, figures: [before, learnt, drifted, noise] };
   }
 }
@@ -125,12 +125,12 @@ export const page = {
     slider("deviation", ["standard deviation before", "之前的标准差"], 0.2, 4, 0.1, 2),
     slider("scale", ["scale γ", "缩放 γ"], 0.1, 4, 0.1, 1),
     slider("shift", ["shift β", "平移 β"], -4, 4, 0.1, 0),
-    slider("batch", ["rows of a batch", "批的行数"], 2, 128, 1, 20),
+    slider("batch", ["rows of a batch", "批次的行数"], 2, 128, 1, 20),
     slider("rate", ["learning rate", "学习率"], -3, 0, 0.1, -1, { log: true }),
   ],
   presets: [
     { name: ["undo it", "还原"], values: { mean: 2, deviation: 2, scale: 2, shift: 2 } },
-    { name: ["small batches", "小批"], values: { batch: 4 } },
+    { name: ["small batches", "小批次"], values: { batch: 4 } },
   ],
   view,
   numbers,

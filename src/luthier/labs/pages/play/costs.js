@@ -10,7 +10,7 @@ import { slider } from "../frame/controls.js";
 import { written } from "../frame/dom.js";
 
 const EPOCHS = 300, SEEDS = 24;
-const NAMES = { quadratic: ["quadratic", "平方代价"], "cross-entropy": ["cross-entropy", "交叉熵"] };
+const NAMES = { quadratic: ["quadratic", "二次代价"], "cross-entropy": ["cross-entropy", "交叉熵"] };
 const COLOURS = { quadratic: "orange", "cross-entropy": "blue" };
 const crossEntropy = (y, a) => COSTS["cross-entropy"].value([a], [y]);
 
@@ -25,17 +25,17 @@ function* view({ w, b, quadraticRate, entropyRate, spread, target }) {
   yield {
     message: [
       `After ${EPOCHS} epochs the output is ${ends[0]} by the quadratic cost and ${ends[1]} by cross-entropy; the target is 0.`,
-      `${EPOCHS} 轮之后，平方代价的输出为 ${ends[0]}，交叉熵的输出为 ${ends[1]}；目标是 0。`,
+      `${EPOCHS} 个 epoch 之后，二次代价的输出为 ${ends[0]}，交叉熵的输出为 ${ends[1]}；目标是 0。`,
     ],
     figures: [
       {
         title: ["Cost, over its first value", "代价与其初值之比"], lost: true,
-        x: { label: ["epoch", "轮次"] }, y: { label: ["share of the first cost", "占初始代价的比例"], low: 0, high: 1 },
+        x: { label: ["epoch", "epoch"] }, y: { label: ["share of the first cost", "占初始代价的比例"], low: 0, high: 1 },
         layers: [...(spread ? bands : []), ...lines(share)],
       },
       {
         title: ["How fast each learns, by its own measure", "各自的学习速度（以自身最大值为准）"], height: 210,
-        x: { label: ["epoch", "轮次"] }, y: { label: ["gradient over its largest", "梯度与最大值之比"], low: 0, high: 1 },
+        x: { label: ["epoch", "epoch"] }, y: { label: ["gradient over its largest", "梯度与最大值之比"], low: 0, high: 1 },
         layers: lines((path) => {
           const most = Math.max(...path.slope);
           return path.slope.map((s) => s / most);
@@ -101,7 +101,7 @@ export const page = {
   controls: [
     slider("w", ["first weight w", "初始权重 w"], -4, 4, 0.1, 2),
     slider("b", ["first bias b", "初始偏置 b"], -4, 4, 0.1, 2),
-    slider("quadraticRate", ["learning rate, quadratic", "学习率（平方代价）"], 0.005, 1, 0.005, 0.15),
+    slider("quadraticRate", ["learning rate, quadratic", "学习率（二次代价）"], 0.005, 1, 0.005, 0.15),
     slider("entropyRate", ["learning rate, cross-entropy", "学习率（交叉熵）"], 0.005, 1, 0.005, 0.005),
     slider("spread", ["spread of the starts", "起点的散布"], 0, 1, 0.05, 0.1),
     slider("target", ["target of the curves below", "下图中的目标 y"], 0, 1, 0.05, 0.3),

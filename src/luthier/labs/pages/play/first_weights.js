@@ -74,10 +74,10 @@ function* view({ activation, scheme, own, units }) {
   const shown = (name) => (name === "own" ? ["your deviation", "自选标准差"] : name === scheme ? [`${NAMES[name]} (chosen)`, `${NAMES[name]}（当前）`] : NAMES[name]);
   const ends = [first.spread[0], first.spread.at(-1)].map((v) => written(v)), ratio = written(back[0] / back.at(-1), 2);
   const picture = () => ({
-    message: [`Standard deviation ${written(deviation(scheme))}: activations spread by ${ends[0]} after layer 1 and ${ends[1]} after layer 10; gradients of the first layer are ${ratio} times those of the last.`, `权重标准差 ${written(deviation(scheme))}：第 1 层后激活的标准差为 ${ends[0]}，第 10 层后为 ${ends[1]}；第一层的梯度是最后一层的 ${ratio} 倍。`],
+    message: [`Standard deviation ${written(deviation(scheme))}: activations spread by ${ends[0]} after layer 1 and ${ends[1]} after layer 10; gradients of the first layer are ${ratio} times those of the last.`, `权重标准差 ${written(deviation(scheme))}：第 1 层后激活值的标准差为 ${ends[0]}，第 10 层后为 ${ends[1]}；第一层的梯度是最后一层的 ${ratio} 倍。`],
     figures: [
       {
-        title: ["Standard deviation of activations by layer", "各层激活的标准差"], x: { label: ["layer", "层"], ticks: layers }, y: { label: ["standard deviation", "标准差"], log: true, low: 1e-9, high: 1e3 },
+        title: ["Standard deviation of activations by layer", "各层激活值的标准差"], x: { label: ["layer", "层"], ticks: layers }, y: { label: ["standard deviation", "标准差"], log: true, low: 1e-9, high: 1e3 },
         layers: Object.entries(lines).flatMap(([name, curves]) => {
           const band = bandOf(curves), colour = name === "own" ? "purple" : COLOURS[name];
           return [{ kind: "band", x: layers, ...band, colour }, { kind: "line", x: layers, y: band.middle, colour, name: shown(name), width: name === scheme ? 3 : 1.8 }];
@@ -85,7 +85,7 @@ function* view({ activation, scheme, own, units }) {
       },
       ...[1, 5, 10].map((layer) => {
         const { x, y } = histogram(first.pass.A[layer].values);
-        return { title: [`Activations after layer ${layer}`, `第 ${layer} 层后的激活`], lost: true, height: 150, x: { label: ["activation", "激活"] }, y: { label: ["share", "占比"], low: 0 }, layers: [{ kind: "bars", x, y, colour: "blue", width: 0.95 }] };
+        return { title: [`Activations after layer ${layer}`, `第 ${layer} 层后的激活值`], lost: true, height: 150, x: { label: ["activation", "激活值"] }, y: { label: ["share", "占比"], low: 0 }, layers: [{ kind: "bars", x, y, colour: "blue", width: 0.95 }] };
       }),
       {
         title: ["Gradients of each layer's weights, over the last layer's", "各层权重的梯度与最后一层之比"], height: 210, x: { label: ["layer", "层"], ticks: layers }, y: { label: ["ratio", "比值"], log: true },

@@ -17,12 +17,12 @@ function* view({ w, b, eta, spread, epoch }) {
   yield {
     message: [
       `Epoch ${k}: w = ${written(path.w[k])}, b = ${written(path.b[k])}, output ${written(path.a[k])}, cost ${written(path.cost[k])}, gradient of the cost ${written(path.slope[k])}.`,
-      `第 ${k} 轮：w = ${written(path.w[k])}，b = ${written(path.b[k])}，输出 ${written(path.a[k])}，代价 ${written(path.cost[k])}，代价的梯度 ${written(path.slope[k])}。`,
+      `第 ${k} 个 epoch：w = ${written(path.w[k])}，b = ${written(path.b[k])}，输出 ${written(path.a[k])}，代价 ${written(path.cost[k])}，代价的梯度 ${written(path.slope[k])}。`,
     ],
     figures: [
       {
-        title: ["The cost, epoch by epoch", "代价随轮次的变化"], lost: true,
-        x: { label: ["epoch", "轮次"] }, y: { label: ["cost", "代价"], low: 0 },
+        title: ["The cost, epoch by epoch", "代价随 epoch 的变化"], lost: true,
+        x: { label: ["epoch", "epoch"] }, y: { label: ["cost", "代价"], low: 0 },
         layers: [
           ...(spread ? [{ ...band("cost"), colour: "blue", name: [`middle 80 % of ${SEEDS} starts`, `${SEEDS} 个起点的中间 80 %`] }] : []),
           { kind: "line", x, y: path.cost, colour: "blue", name: ["this start", "当前起点"] },
@@ -35,7 +35,7 @@ function* view({ w, b, eta, spread, epoch }) {
         layers: [
           { kind: "line", x: z, y: z.map(sigmoid), colour: "grey", name: ["output", "输出"] },
           { kind: "line", x: z, y: z.map((v) => 4 * sigmoidSlope(v)), colour: "green", dash: true, name: ["derivative, times 4", "导数 × 4"] },
-          { kind: "points", x: [now], y: [sigmoid(now)], colour: "orange", size: 6, name: [`epoch ${k}`, `第 ${k} 轮`] },
+          { kind: "points", x: [now], y: [sigmoid(now)], colour: "orange", size: 6, name: [`epoch ${k}`, `第 ${k} 个 epoch`] },
         ],
       },
     ],
@@ -59,7 +59,7 @@ export const page = {
     slider("b", ["first bias b", "初始偏置 b"], -4, 4, 0.1, 2),
     slider("eta", ["learning rate η", "学习率 η"], 0.01, 1, 0.01, 0.15),
     slider("spread", ["spread of the starts", "起点的散布"], 0, 1, 0.05, 0.1),
-    slider("epoch", ["epoch", "轮次"], 0, EPOCHS, 1, 150),
+    slider("epoch", ["epoch", "epoch"], 0, EPOCHS, 1, 150),
   ],
   presets: [
     { name: "0.6 / 0.9", values: { w: 0.6, b: 0.9, eta: 0.15 } },

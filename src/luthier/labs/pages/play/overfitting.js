@@ -87,10 +87,10 @@ function* view(values) {
   const shown = (more = []) => {
     const rate = written(100 * meanOf(runs.map((one) => one.answer ?? one.right.at(-1))), 3), gap = written(meanOf(runs.map((one) => one.fresh.at(-1) - one.fitted.at(-1))), 2);
     return {
-      message: [`Accuracy on new points: ${rate} % over ${runs.length} seeds. The cost on them ends ${gap} above that on the training points.`, `新点的正确率：${rate} %（${runs.length} 个种子）。新点上的代价最后比训练点高 ${gap}。`],
+      message: [`Accuracy on new points: ${rate} % over ${runs.length} seeds. The cost on them ends ${gap} above that on the training points.`, `新点的准确率：${rate} %（${runs.length} 个种子）。新点上的代价最后比训练点高 ${gap}。`],
       figures: [
         {
-          title: ["Cost on training points and on new ones", "训练点与新点上的代价"], x: { label: ["epoch", "轮次"] }, y: { label: ["cost", "代价"], low: 0, high: 1.2 },
+          title: ["Cost on training points and on new ones", "训练点与新点上的代价"], x: { label: ["epoch", "epoch"] }, y: { label: ["cost", "代价"], low: 0, high: 1.2 },
           layers: [...band("fitted", "grey", ["training points", "训练点"]), ...band("fresh", "orange", ["new points", "新点"]), ...(values.patience ? [{ kind: "mark", x: [epochs[runs[0].stop?.end ?? EVALUATIONS - 1]], name: ["first seed stops", "第一个种子停止处"] }] : [])],
         },
         ...more, boundary(runs[0]), polynomials(),
@@ -110,7 +110,7 @@ function* view(values) {
     found.push(yield* answers({ ...values, l2 }, 4));
     const at = (share) => found.map((one) => 100 * quantileOf(one, share)), x = LAMBDAS.slice(0, found.length);
     yield shown([{
-      title: ["Accuracy on new points, by λ of the L2 penalty", "新点正确率随 L2 惩罚的 λ 变化"], height: 230, x: { label: "λ", log: true, low: 0.01, high: 30 }, y: { label: ["accuracy, %", "正确率 %"], low: 45, high: 100 },
+      title: ["Accuracy on new points, by λ of the L2 penalty", "新点准确率随 L2 惩罚的 λ 变化"], height: 230, x: { label: "λ", log: true, low: 0.01, high: 30 }, y: { label: ["accuracy, %", "准确率 %"], low: 45, high: 100 },
       layers: [{ kind: "band", x, low: at(0.1), high: at(0.9), colour: "blue" }, { kind: "line", x, y: at(0.5), colour: "blue", name: ["median and middle 80 % of 4 seeds", "4 个种子的中位数与中间 80 %"] }, { kind: "mark", x: [Math.max(0.01, values.l2)], name: ["this λ", "当前 λ"] }],
     }]);
   }

@@ -96,7 +96,7 @@ function* numbers() {
 
 export const page = {
   controls: [
-    slider("step", ["step of the recipe", "方法的步骤"], 1, 6, 1, 3),
+    slider("step", ["step of the recipe", "配方的步骤"], 1, 6, 1, 3),
     slider("strict", ["half widths that a gain has to clear", "增益须超过的半宽倍数"], 0, 2, 0.1, 1),
     slider("rows", ["rows of the test set", "测试集行数"], 10, 1000, 1, 36),
   ],

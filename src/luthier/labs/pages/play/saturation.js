@@ -39,7 +39,7 @@ function* view({ activation, z, bias, rate }) {
   for (const name of Object.keys(SHOWN)) {
     const band = bandOf(Array.from({ length: SEEDS }, (_, seed) => curve(name, bias, rate, seed)));
     bands.push({ kind: "band", x: epochs, ...band, colour: SHOWN[name] }, { kind: "line", x: epochs, y: band.middle, colour: SHOWN[name], name: NAMES[name], width: name === activation ? 3 : 1.6 });
-    const second = { title: [`XOR, hidden biases started at ${written(bias)}: median and middle 80 % of ${SEEDS} seeds`, `异或问题，隐藏偏置从 ${written(bias)} 开始：${SEEDS} 个种子的中位数与中间 80 %`], x: { label: ["epoch", "轮次"] }, y: { label: ["cost", "代价"], low: 0, high: 1.2 }, layers: [...bands] };
+    const second = { title: [`XOR, hidden biases started at ${written(bias)}: median and middle 80 % of ${SEEDS} seeds`, `异或问题，隐藏偏置从 ${written(bias)} 开始：${SEEDS} 个种子的中位数与中间 80 %`], x: { label: ["epoch", "epoch"] }, y: { label: ["cost", "代价"], low: 0, high: 1.2 }, layers: [...bands] };
     yield { message, figures: [first, second] };
   }
 }
@@ -61,7 +61,7 @@ function* numbers() {
 
 export const page = {
   controls: [
-    slider("z", ["weighted input z", "加权输入 z"], -8, 8, 0.1, 4),
+    slider("z", ["weighted input z", "带权输入 z"], -8, 8, 0.1, 4),
     choice("activation", ["activation", "激活函数"], Object.entries(NAMES), "sigmoid"),
     slider("bias", ["hidden biases at the start", "隐藏偏置的初值"], -8, 8, 0.5, 5),
     slider("rate", ["learning rate", "学习率"], -2, 0.5, 0.1, 0, { log: true }),

@@ -52,7 +52,7 @@ function* view({ kind, rate, period, decay, multiplier, warmup }) {
         course,
         {
           title: [`What it does to a training: median and middle 80 % of ${SEEDS} seeds`, `对训练的影响：${SEEDS} 个种子的中位数与中间 80 %`],
-          x: { label: ["epoch", "轮次"] }, y: { label: ["training cost", "训练代价"], log: true },
+          x: { label: ["epoch", "epoch"] }, y: { label: ["training cost", "训练代价"], log: true },
           layers: [...band(found.constant, "grey", ["constant rate", "恒定学习率"]), ...band(found.chosen, "blue", ["this schedule", "当前计划"])],
         },
         {

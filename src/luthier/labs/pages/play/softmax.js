@@ -21,7 +21,7 @@ function* view({ z1, z2, z3, z4, c }) {
         layers: [{ kind: "bars", x: [0, 1, 2, 3], y: a, colours: COLOURS, colour: "blue", labels: a.map((v) => percent(v)), width: 0.55 }],
       },
       {
-        title: ["All move when the fourth score does", "第四个分数一变，全都跟着变"], height: 240,
+        title: ["All move when the fourth score does", "第四个得分一变，全都跟着变"], height: 240,
         x: { label: "z₄" }, y: { label: ["probability", "概率"], low: 0, high: 1 },
         layers: [...names.map((name, k) => ({ kind: "line", x: fourth, y: moved.map((p) => p[k]), colour: COLOURS[k], name })), { kind: "mark", x: [z4], name: ["now", "当前值"] }],
       },
@@ -34,11 +34,11 @@ function* view({ z1, z2, z3, z4, c }) {
     table: {
       head: ["", ...names],
       rows: [
-        [["score z", "分数 z"], ...z],
+        [["score z", "得分 z"], ...z],
         [["e to the power of c z", "e 的 c z 次方"], ...z.map((v) => Math.exp(c * v))],
         [["probability a", "概率 a"], ...a],
         [["cost if it is the right class, −ln a", "若为正确类别的代价 −ln a"], ...a.map((v) => -Math.log(v))],
-        [["derivative by its own score", "对自身分数的导数"], ...softmaxSlopes(a).map((row, k) => c * row[k])],
+        [["derivative by its own score", "对自身得分的导数"], ...softmaxSlopes(a).map((row, k) => c * row[k])],
       ],
     },
   };
@@ -74,11 +74,11 @@ function* numbers() {
 
 export const page = {
   controls: [
-    ...[2.5, -1, 3.2, 0.5].map((start, k) => slider(`z${k + 1}`, [`score z${"₁₂₃₄"[k]}`, `分数 z${"₁₂₃₄"[k]}`], -5, 5, 0.1, start)),
+    ...[2.5, -1, 3.2, 0.5].map((start, k) => slider(`z${k + 1}`, [`score z${"₁₂₃₄"[k]}`, `得分 z${"₁₂₃₄"[k]}`], -5, 5, 0.1, start)),
     slider("c", ["constant c = 1 / temperature", "常数 c = 1 / 温度"], -2, 1.5, 0.05, 0, { log: true }),
   ],
   presets: [
-    { name: ["the lecture's scores", "讲义的分数"], values: { z1: 5, z2: 2, z3: -1, z4: 3, c: 0 } },
+    { name: ["the lecture's scores", "讲义的得分"], values: { z1: 5, z2: 2, z3: -1, z4: 3, c: 0 } },
     { name: ["hot, c = 0.1", "高温，c = 0.1"], values: { c: -1 } },
     { name: ["cold, c = 10", "低温，c = 10"], values: { c: 1 } },
   ],
