@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.browsing import elsewhere
 from tests.examples.running import blocks, peers_blocks, run_page, run_peers_side
 
 import luthier
@@ -109,21 +112,49 @@ def test_the_reference_of_names_has_all_of_them() -> None:
             assert f".{name}\n" in text or f'heading: "{name}"' in text, name
 
 
-def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built without a warning."""
     for package in ("mkdocs", "material", "mkdocstrings"):
         pytest.importorskip(package)
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    place = tmp_path_factory.mktemp("built") / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(place)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
-    built = (tmp_path / "site" / "reference" / "python" / "index.html").read_text()
+    return place
+
+
+def test_the_site_has_every_name_and_names_the_other_language(site: Path) -> None:
+    built = (site / "reference" / "python.html").read_text()
     for name in ("luthier.runs.fitting.fit", "luthier.saved.model.Model.explain", "luthier.search.Number"):
         assert f'id="{name}"' in built, name
     assert "https://fonts" not in built
-    english, chinese = (
-        (tmp_path / "site" / "how-to" / name / "index.html").read_text() for name in ("monitor", "monitor.zh")
-    )
+    english, chinese = ((site / "how-to" / f"{name}.html").read_text() for name in ("monitor", "monitor.zh"))
     assert '<html lang="en"' in english
-    assert '<a href="../monitor.zh/">中文</a>' in english
+    assert '<a href="monitor.zh.html">中文</a>' in english
     assert '<html lang="zh"' in chinese
-    assert '<a href="../monitor/">English</a>' in chinese
+    assert '<a href="monitor.html">English</a>' in chinese
     assert not re.search("[\u4e00-\u9fff，；。]\n[\u4e00-\u9fff]", chinese), "a blank between Chinese characters"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("dropout", "CS231n's networks and update rules"),
+        ("imbalanced classes", "Imbalanced classes"),
+        ("不平衡", "类别不平衡"),
+    ],
+)
+def test_the_site_is_searched_from_the_disk(asked: str, found: str, site: Path, browser: Any) -> None:
+    browser.get_log("performance")
+    browser.get((site / "index.html").as_uri())
+    box = browser.find_element("css selector", "input.md-search__input")
+    browser.execute_script("document.querySelector('#__search').click(); arguments[0].focus()", box)
+    box.send_keys(asked)
+    read = "return [...document.querySelectorAll('.md-search-result__article h1')].map((one) => one.innerText)"
+    until = time.monotonic() + 60
+    while not (titles := browser.execute_script(read)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert found in titles
+    assert elsewhere(browser, "file://") == []

@@ -307,7 +307,7 @@ class AnswerEvidence(Evidence[Answered]):
 
 @dataclass(frozen=True)
 class EnsembleSize:
-    """An ensemble of so many bags: its loss on folds that it was not chosen on."""
+    """An ensemble of at most so many bags: its loss on folds that it was not chosen on."""
 
     bags: int
     loss: float
@@ -317,7 +317,10 @@ class EnsembleSize:
 
 @dataclass(frozen=True)
 class BagsEvidence(Evidence[int]):
-    """Ensembles of one bag, two bags and so on, chosen greedily. A `metric` decides where it is set."""
+    """Ensembles of one bag, at most two and so on, chosen greedily. A `metric` decides where it is set.
+
+    A round may take again what an earlier one took: `delivered` are the bags of the chosen ensemble.
+    """
 
     code: ClassVar[str] = "bags"
     sizes: tuple[EnsembleSize, ...]
@@ -326,6 +329,7 @@ class BagsEvidence(Evidence[int]):
     allowed: float = 0.5  # standard errors by which a smaller ensemble may look worse
     metric: str = ""
     larger_is_better: bool = False
+    delivered: int = 0  # 0 in runs of before it was kept
 
     def decide(self) -> int:
         """The smallest number of bags within half a standard error of the lowest loss, or that of the best metric.
@@ -343,7 +347,8 @@ class BagsEvidence(Evidence[int]):
     def render(self, choice: int) -> Wording:
         """How many bags, and what they gain."""
         taken = next(one for one in self.sizes if one.bags == choice)
-        sizes = {"bags": choice, "candidates": self.candidates, "loss": digits(taken.loss)}
+        bags = self.delivered or choice
+        sizes = {"bags": bags, "candidates": self.candidates, "loss": digits(taken.loss)}
         if self.folds > 1:
             one = tr("one network for each fold")
             reason = tr(
@@ -359,10 +364,10 @@ class BagsEvidence(Evidence[int]):
                 "chosen on is {loss}",
                 **sizes,
             )
-        chosen = tr("{count} networks", count=choice * self.folds) if choice > 1 else one
+        chosen = tr("{count} networks", count=bags * self.folds) if bags > 1 else one
         options = tuple(
             Option(
-                tr("{count} settings", count=one.bags),
+                tr("at most {count} settings", count=one.bags) if one.bags > 1 else tr("one setting"),
                 {tr("loss"): one.loss, **({self.metric: one.value} if self.metric else {})},
                 one is taken,
             )

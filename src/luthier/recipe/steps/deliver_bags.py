@@ -6,6 +6,7 @@ P bags, N open rows, C outputs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -75,11 +76,11 @@ def deliver_bags(runner: Runner, bags: Sequence[Bag]) -> Said[Deliverable]:
     metric = problem.asked_metric if values and all(one.value is not None for one in sizes) else ""
     larger = bool(metric) and metric_named(metric).larger_is_better
     evidence = BagsEvidence(sizes, len(bags), design.folds, metric=metric, larger_is_better=larger)
-    count = yield from decided(5, evidence)
     whole, chosen = problem.judged(bags[0].setting.method), found.weights
     if metric:
         known, judge = compared(problem, bags, outputs), yardstick_of(problem)
-        chosen = greedy_weights(known, whole.targets, judge, weights=whole.weights, most=count)
+        chosen = greedy_weights(known, whole.targets, judge, weights=whole.weights, most=evidence.decide())
+    count = yield from decided(5, replace(evidence, delivered=int(np.count_nonzero(chosen))))
     held_out = torch.einsum("p,pnc->nc", torch.as_tensor(chosen, dtype=torch.float64), outputs)
     components = tuple(
         Component(bag.population, place, float(weight) / len(bag.places))
