@@ -71,7 +71,7 @@ LIMIT = 400
 FLOORS = 6
 # Rooms that are higher, and why. A step of the recipe needs the runner, that the problem, that the data; a training the
 # loop, that its state, that the learners. The others are chains of small files of one concept each.
-TOWERS = {"recipe": 17, "engine": 16, "data": 9, "serving": 9, "search": 8, "objective": 7}
+TOWERS = {"recipe": 17, "engine": 16, "data": 9, "serving": 9, "search": 8}
 
 
 @cache

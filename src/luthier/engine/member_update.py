@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
-from operator import attrgetter
 from typing import Any
 
 import torch
@@ -65,19 +64,6 @@ class UpdatedMembers:
         """A value of each member [M, 1]."""
         return torch.tensor(values, dtype=self.dtype).unsqueeze(1).to(self.device)
 
-    def strengths(self, values: Sequence[float]) -> Tensor | None:
-        """Strengths [M, P] of a penalty: on weights, and on biases where a member asks for it; None where all are 0."""
-        if not any(values):
-            return None
-        mask = self.architecture.weight_mask
-        masks = [mask(self.dtype, biases=biases).to(self.device) for biases in (False, True)]
-        pairs = zip(values, self.members, strict=True)
-        return torch.stack([value * masks[member.penalise_biases] for value, member in pairs])
-
-    def shared_out(self, penalty: Callable[[Member], float]) -> list[float]:
-        """A penalty of each member, over its rows."""
-        return [penalty(member) / n for member, n in zip(self.members, self.rows, strict=True)]
-
 
 def update_for(of: UpdatedMembers, followed: Followed | None = None) -> Update:
     """What happens to these members at a step, in this order; what none of them asks for is left out.
@@ -87,8 +73,9 @@ def update_for(of: UpdatedMembers, followed: Followed | None = None) -> Update:
     architecture, members, rule, device = of.architecture, of.members, of.rule, of.device
     follow = _as_it_is if followed is None else followed.tensor
     groups, layers, parts = architecture.group_of(), members[0].spec.layers, list[Update]()
-    for penalty, name in ((l2, "l2"), (l1, "l1")):
-        if (strength := of.strengths(of.shared_out(attrgetter(name)))) is not None:
+    sizes = [member.l1 / n for member, n in zip(members, of.rows, strict=True)]
+    for penalty, name, values in ((l2, "l2", _l2(of)), (l1, "l1", sizes)):
+        if (strength := _strengths(of, values)) is not None:
             parts.append(penalty(follow(name, strength)))
     if any(any(member.frozen_until) for member in members):
         until = torch.tensor([member.frozen_until or (0,) * layers for member in members])
@@ -99,7 +86,7 @@ def update_for(of: UpdatedMembers, followed: Followed | None = None) -> Update:
             parts.append(clipped(by, of.column(limits)))
     if (factors := _factors(architecture, members, rule)) is not None:
         parts.append(with_factors(factors.to(of.dtype).to(device)))
-    if (strength := of.strengths([member.weight_decay for member in members])) is not None:
+    if (strength := _strengths(of, [member.weight_decay for member in members])) is not None:
         parts.append(decayed(follow("weight_decay", strength)))
     parts += _moves(of, follow)
     own_average = isinstance(rule, str | Rule) and "average" in rule_named(rule).init(torch.zeros(1, 1))
@@ -185,8 +172,12 @@ def plain_shrink(of: UpdatedMembers) -> tuple[bool, Tensor | None]:
     limits = [min(member.clip_norm, member.clip_value) for member in of.members]
     if of.rule != "sgd" or of.averages or any(more) or min(limits) != inf or not of.architecture.fuses:
         return False, None
-    pairs = zip(of.shared_out(attrgetter("l2")), of.members, strict=True)
-    return True, of.strengths([strength + member.weight_decay for strength, member in pairs])
+    pairs = zip(_l2(of), of.members, strict=True)
+    return True, _strengths(of, [strength + member.weight_decay for strength, member in pairs])
+
+
+def _l2(of: UpdatedMembers) -> list[float]:
+    return [member.l2 / n for member, n in zip(of.members, of.rows, strict=True)]
 
 
 def _hyper(of: UpdatedMembers, rule: Rule) -> dict[str, Tensor]:
@@ -202,3 +193,12 @@ def _hyper(of: UpdatedMembers, rule: Rule) -> dict[str, Tensor]:
         **own,
     }
     return {name: of.column(value) for name, value in values.items()}
+
+
+def _strengths(of: UpdatedMembers, values: Sequence[float]) -> Tensor | None:
+    """Strengths [M, P] of a penalty: on weights, and on biases where a member asks for it; None where all are 0."""
+    if not any(values):
+        return None
+    masks = [of.architecture.weight_mask(of.dtype, biases=biases).to(of.device) for biases in (False, True)]
+    pairs = zip(values, of.members, strict=True)
+    return torch.stack([value * masks[member.penalise_biases] for value, member in pairs])

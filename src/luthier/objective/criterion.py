@@ -17,8 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from luthier.errors import InputError, users_code
 from luthier.objective.loss_table import loss_by_name
-from luthier.objective.pairing import looked_at
-from luthier.objective.row_loss import Loss
+from luthier.objective.row_loss import Loss, looked_at
 from luthier.objective.targets import column
 
 
