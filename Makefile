@@ -30,7 +30,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 labs: $(READY)  ## the long experiments
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --maxschedchunk 1 -m labs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --maxschedchunk 1 -o faulthandler_timeout=3600 -m labs
 
 soak: $(READY)  ## what breaks, many times over: kills, full disks, fuzzers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m soak
