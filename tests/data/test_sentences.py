@@ -57,6 +57,8 @@ def test_what_says_nothing_is_zero_and_the_rest_has_length_one() -> None:
     said = static_table().vectors(pl.Series(["a film", "Ünïcode", "x" * 1_000_000 + " good", "very " * 200_000]))
     np.testing.assert_allclose(np.linalg.norm(said, axis=1), 1, atol=1e-5)
     assert static_table().vectors(pl.Series([], dtype=pl.String)).shape == (0, 256)
+    for alone in (None, "", " "):
+        assert not static_table().vectors(pl.Series([alone], dtype=pl.String)).any()
 
 
 def test_a_text_has_one_vector_in_any_company() -> None:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pytest
+import torch
 from polars.testing import assert_frame_equal
 
 import luthier
+from luthier.errors import InputError
+from luthier.recipe.memo import Memo
+from luthier.recipe.memory_groups import PieceFacts
 from luthier.runs.screen import SilentScreen
 
 
@@ -35,3 +40,16 @@ def test_with_little_memory_the_numbers_are_the_same(tmp_path: Path) -> None:
     again = luthier.rerun(runs["little"].path / "recipe.toml", run=tmp_path / "again", screen=SilentScreen())
     assert again is not None
     assert again.scores["headline"] == runs["little"].scores["headline"]
+
+
+def test_what_is_remembered_of_a_population_is_checked_when_it_is_recalled(tmp_path: Path) -> None:
+    memo = Memo(tmp_path, lambda: 0.0)
+    tensors = {"logits": torch.zeros(1, 2, 1)}
+    memo.keep("one", tensors, {"statuses": ["done"], "validation_loss": [float("nan")], "cut": None})
+    recalled = memo.recall("one", PieceFacts)
+    assert recalled is not None
+    assert recalled[1]["statuses"] == ["done"]
+    memo.keep("one", tensors, {"statuses": "done"})
+    with pytest.raises(InputError, match=r"one\.safetensors' does not hold what it should: statuses"):
+        memo.recall("one", PieceFacts)
+    assert memo.recall("two", PieceFacts) is None

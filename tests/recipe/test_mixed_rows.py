@@ -26,6 +26,7 @@ from luthier.recipe.parts import parts_of
 from luthier.recipe.setting import Setting
 from luthier.request import RunRequest
 from luthier.runs.screen import SilentScreen
+from luthier.saved import AskedColumns, predict_file
 
 Image = pytest.importorskip("PIL.Image")
 SIDE = 8
@@ -99,12 +100,25 @@ def test_a_model_predicts_paths_bytes_and_missing_pictures(run: luthier.Result, 
     assert unread.counts == {"photo": 4}
 
 
+def test_a_prediction_is_explained_by_what_each_column_adds(run: luthier.Result, table: Path, tmp_path: Path) -> None:
+    frame = whole_paths(pl.read_csv(table).slice(10, 40), table.parent)
+    found = run.model.explain(frame)
+    assert found.columns == ("size", "said", "photo")
+    np.testing.assert_allclose(found.shares.sum(1), found.answer - found.typical, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found.answer, run.model.margins(run.model.encode(frame))[:, 0], rtol=1e-4, atol=1e-4)
+    assert np.corrcoef(found.shares[:, 0], frame["size"])[0, 1] > 0.9
+    typical = {**run.model.typical_row(), "said": "", "photo": None}
+    alike = pl.DataFrame([typical], schema={"said": pl.String, "size": pl.Float64, "photo": pl.String})
+    np.testing.assert_allclose(run.model.explain(alike).shares, 0, atol=1e-6)  # nothing is added to a typical row
+    frame.write_csv(tmp_path / "new.csv")
+    predict_file(run.path, str(tmp_path / "new.csv"), tmp_path / "out.csv", AskedColumns(explain=True))
+    assert {"typical", "+ said", "+ size", "+ photo"} <= set(pl.read_csv(tmp_path / "out.csv").columns)
+
+
 def test_what_is_not_there_for_mixed_rows_is_refused_in_words(run: luthier.Result, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a model of mixed rows cannot be exported"):
         export_onnx(run.model, tmp_path / "model.onnx", pl.DataFrame())
     rows = pl.DataFrame({"photo": [None], "said": ["sunny"], "size": [1.0]})
-    with pytest.raises(InputError, match="models of mixed rows cannot be explained"):
-        run.model.explain(rows)
     with pytest.raises(InputError, match="partial dependence is not defined for column 'photo'"):
         run.model.dependence(rows, "photo")
     assert run.model.dependence(rows, "size").height > 1

@@ -123,5 +123,7 @@ def test_the_words_that_spoke_for_a_prediction(run: luthier.Result, tmp_path: Pa
     options = ["--explain", "--impute-missing-columns", "-o", str(tmp_path / "p.csv")]
     message = CliRunner().invoke(app, ["predict", str(run.path), str(tmp_path / "new.csv"), *options])
     assert message.exit_code == 0, message.output
-    words = pl.read_csv(tmp_path / "p.csv")["words"]
+    found = pl.read_csv(tmp_path / "p.csv")
+    assert {"typical", "+ text", "+ land"} <= set(found.columns)
+    words = found["words"]
     assert words.str.contains(r"^\w+ [+-]\d").all()

@@ -24,6 +24,7 @@ from luthier.nets import DenseSpec, build
 from luthier.rows import Inputs
 from luthier.runs.screen import SilentScreen
 from luthier.saved import AskedColumns, Model, predict_file
+from luthier.saved.explanation import explain_columns
 
 pytest.importorskip("captum")
 
@@ -215,3 +216,41 @@ def test_of_a_picture_the_place_that_tells_is_marked(tmp_path: Path) -> None:
     assert np.abs(told.shares.sum((1, 2)) / (told.answer - told.typical) - 1).max() < 0.05
     with pytest.raises(InputError, match="cannot be a table"):
         told.to_frame()
+
+
+def places_of(count: int) -> dict[str, dict[str, list[int]]]:
+    return {f"x{k}": {"numbers": [k]} for k in range(count)}
+
+
+def test_shares_of_whole_columns_are_shapley_values() -> None:
+    """Of a product each factor has half of what only both together add; what adds up is each column's own."""
+    X = torch.tensor([[2.0, 3.0, 5.0], [1.0, 4.0, -1.0]])
+    typical = Inputs(numbers=torch.tensor([[1.0, 1.0, 0.0]]))
+    answer = lambda inputs: (inputs.numbers[:, :1] * inputs.numbers[:, 1:2]) + inputs.numbers[:, 2:]  # noqa: E731
+    told = torch.zeros(2, dtype=torch.int64)
+    answers, starts, shares = explain_columns(answer, Inputs(numbers=X), typical, places_of(3), told)
+    assert answers.tolist() == [11.0, 3.0]
+    assert starts.tolist() == [1.0, 1.0]
+    for row, (a, b, c) in zip(shares.tolist(), X.tolist(), strict=True):
+        assert row == pytest.approx([(a - 1) * (1 + b) / 2, (b - 1) * (1 + a) / 2, c])
+
+
+def test_of_many_columns_orders_are_drawn_and_shares_still_add_up() -> None:
+    g = torch.Generator().manual_seed(0)
+    X, w = torch.randn(5, 8, generator=g), torch.randn(8, generator=g)
+    calls = 0
+
+    def answer(inputs: Inputs) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return (inputs.numbers @ w + inputs.numbers.prod(1))[:, None]
+
+    told = torch.zeros(5, dtype=torch.int64)
+    typical = Inputs(numbers=torch.zeros(1, 8))
+    answers, starts, shares = explain_columns(answer, Inputs(numbers=X), typical, places_of(8), told)
+    torch.testing.assert_close(shares.sum(1), answers - starts)
+    torch.testing.assert_close(shares.sum(1), (X @ w + X.prod(1)).double(), rtol=1e-5, atol=1e-5)
+    luck = (shares - X * w) / X.prod(1)[:, None]  # who completes the product: each about an eighth of the orders
+    assert float(luck.min()) >= -1e-4
+    assert float(luck.max()) < 0.5
+    assert calls < 24 * 8

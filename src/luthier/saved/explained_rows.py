@@ -9,7 +9,7 @@ import polars as pl
 from torch import Tensor
 
 from luthier.assess import Profile
-from luthier.data import Encoder, TableEncoder, texts_of
+from luthier.data import Encoder, TableEncoder, Unread, texts_of
 from luthier.errors import InputError
 from luthier.messages import Message
 from luthier.nets import Net
@@ -19,6 +19,7 @@ from luthier.saved.explanation import (
     PICTURES_AT_ONCE,
     ROWS_AT_ONCE,
     Settable,
+    explain_columns,
     explain_pictures,
     explain_rows,
     settable,
@@ -41,6 +42,7 @@ class ExplainedModel(Protocol):
     def blend(self) -> Blend: ...
     @property
     def profile(self) -> Profile | None: ...
+    def margins(self, inputs: Inputs) -> Tensor: ...
     def explain_encoded(self, inputs: Inputs) -> Any: ...
     def explain_words(self, frame: Any) -> list[list[Any]]: ...
 
@@ -58,7 +60,7 @@ class OtherRows:
         """Answers [N] of the classes `told`, or of the value, those of typical rows, and the shares between."""
         raise InputError(
             Message("models of {medium} cannot be explained", medium=Message(model.encoder.medium)),
-            expected="a model of a table without text, or of pictures",
+            expected="a model of a table or of pictures",
         )
 
     def beside(
@@ -85,8 +87,24 @@ class CellRows(OtherRows):
         return explain_rows(model.nets, model.blend, model.preprocess, model.encoder, model.profile, rows, told)
 
 
-class TextRows(OtherRows):
-    """Text, perhaps beside other cells: the words that matter most."""
+class WholeColumns(OtherRows):
+    """Columns that are no numbers to a network, beside others: each is set to a row's own as a whole."""
+
+    at_once = PICTURES_AT_ONCE
+
+    def explained(self, model: ExplainedModel, rows: Inputs, told: Tensor) -> tuple[Tensor, ...]:
+        """By Shapley values [N, columns]; a typical row has no text and no picture."""
+        kinds: dict[type, pl.DataType] = {float: pl.Float64(), bool: pl.Boolean()}
+        columns = {
+            name: pl.Series([value], dtype=kinds.get(type(value), pl.String()))
+            for name, value in self.typical_row(model).items()
+        }
+        typical = model.encoder.encode(pl.DataFrame(columns), unread=Unread())
+        return explain_columns(model.margins, rows, typical, model.encoder.places(), told)
+
+
+class TextRows(WholeColumns):
+    """Text, perhaps beside other cells: the words that matter most, and what each column adds."""
 
     def beside(
         self, model: ExplainedModel, frame: pl.DataFrame, inputs: Inputs, impute_missing_columns: bool
@@ -95,11 +113,12 @@ class TextRows(OtherRows):
         encoder: TableEncoder = model.encoder
         whole = encoder.complete(frame, impute_missing_columns)
         found = model.explain_words(whole.with_columns(texts_of(whole, encoder.columns)))
-        return [pl.Series("words", ["; ".join(map(str, row[:MOST_SHOWN])) for row in found], dtype=pl.String)]
+        others = super().beside(model, frame, inputs, impute_missing_columns) if len(encoder.places()) > 1 else ()
+        return [*others, pl.Series("words", ["; ".join(map(str, row[:MOST_SHOWN])) for row in found], dtype=pl.String)]
 
 
-class MixedRows(OtherRows):
-    """Cells beside a picture."""
+class MixedRows(WholeColumns):
+    """Cells beside a picture: what each column adds to a typical row's answer."""
 
     def settable(self, model: ExplainedModel, column: str) -> Settable:
         """As a table's."""

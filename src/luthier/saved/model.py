@@ -280,8 +280,9 @@ class Model:
         """Feature attributions of each row's prediction, for columns or pixels, by integrated gradients.
 
         Explained are the log-odds of the class `of`, or of the predicted one, or the value of a regression, relative
-        to a typical row: medians and most frequent levels, or a flat picture of the same mean colour.
-        Needs Captum (extra `explain`). InputError for text, which has `explain_words`, and for an unknown class.
+        to a typical row: medians and most frequent levels, no text, or a flat picture of the same mean colour.
+        Where text or a picture stands beside other columns, shares are Shapley values of whole columns; a text's words
+        are explained by `explain_words`. Needs Captum (extra `explain`) for gradients. InputError for an unknown class.
         """
         return self.explain_encoded(self.encode(frame), of)
 

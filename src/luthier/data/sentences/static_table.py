@@ -59,7 +59,7 @@ class StaticTable:
         codes = every.replace_strict(known, pl.int_range(len(known), eager=True), return_dtype=pl.Int64)
         found = _summed(self.rows, [one.ids for one in self.tokenizer.encode_batch(known.to_list())])
         starts = counts.cumsum(0) - counts
-        total = F.embedding_bag(torch.from_numpy(codes.to_numpy().copy()), found, starts, mode="sum")
+        total = F.embedding_bag(torch.from_numpy(codes.to_numpy().astype(np.int64)), found, starts, mode="sum")
         return F.normalize(total, dim=1).numpy()
 
 
