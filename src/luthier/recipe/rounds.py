@@ -178,8 +178,10 @@ def there_is_time(runner: Runner, stage: str, step: int, name: str, populations:
     else:
         ends = runner.budget_clock.spent() + cost_of(runner, populations)
         begun = not runner.interrupted and ends <= runner.end_of(stage)
-    left = "round {name}: no steps are left for it" if budget.seconds is None else "round {name}: no time is left for it"
-    template = "round {name}: begun" if begun else left
+    template = "round {name}: begun"
+    if not begun:
+        steps = budget.seconds is None
+        template = "round {name}: no steps are left for it" if steps else "round {name}: no time is left for it"
     sentence = Message(template, name=Message(ROUNDS.get(name.rstrip("-0123456789"), name)))
     yield Entry("round", {"step": step, "name": name, "begun": begun, "sentence": sentence})
     return begun
