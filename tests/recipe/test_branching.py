@@ -223,6 +223,9 @@ def test_the_checklist_says_what_was_done(whole: luthier.Result) -> None:
     after = checklist(whole.ledger)
     done = {one.item.what for one in after if one.status in ("done", "tried, not kept")}
     assert {"weight decay", "learning-rate finder", "the learning rate, tuned first"} <= done
+    elsewhere = {one.item.what for one in after if one.status == "not for this data"}
+    assert {"a proven architecture for pictures, such as ResNet", "LSTM for sequences"} <= elsewhere
+    assert "input normalisation" not in elsewhere
     lines = in_lines(after)
     assert sum(line.startswith("Step ") for line in lines) == 6
     assert any("[ ] data from real use" in line for line in lines)

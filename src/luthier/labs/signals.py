@@ -67,7 +67,7 @@ def smoothed(part: Rows, width: int) -> Rows:
 
 def changes(bench: Bench) -> None:
     """All changes, and all but one; and cleaning in their place."""
-    seeds, epochs = bench.seeds(8, 4), 50 if bench.quick else 120
+    seeds, epochs = bench.seeds(8, 8), 50 if bench.quick else 120
     test = words(HEARD, 1000, speed=0.3, noise=0.8)
     left_out = ("speed", "noise") if bench.quick else tuple(CHANGES)
     sets = {f"all but {one}": {name: s for name, s in CHANGES.items() if name != one} for one in left_out}
@@ -106,6 +106,6 @@ LABS = (
         "Training words said faster, slower and in noise are understood where others speak",
         ("S1-113",),
         changes,
-        seconds=6,
+        seconds=12,
     ),
 )
