@@ -73,17 +73,14 @@ class Stack:
     def __len__(self) -> int:
         return self._members
 
-    def logits(self, inputs: Inputs) -> Tensor:
-        """Outputs [M, B, C] in evaluation mode: moving averages, no dropout, the mean of an ensemble's networks."""
-        if not self.spec.ensemble:
-            return self._logits(inputs, None)
-        result = self._logits(inputs, 0)
-        for k in range(1, self.spec.ensemble):
-            result += self._logits(inputs, k)
-        return result.div_(self.spec.ensemble)
-
-    def _logits(self, inputs: Inputs, which: int | None) -> Tensor:
-        """Those of the network `which` of an ensemble."""
+    def logits(self, inputs: Inputs, which: int | None = None) -> Tensor:
+        """Outputs [M, B, C] in evaluation mode: moving averages, no dropout. Of an ensemble the mean of its networks,
+        or those of one `which`."""
+        if self.spec.ensemble and which is None:
+            result = self.logits(inputs, 0)
+            for k in range(1, self.spec.ensemble):
+                result += self.logits(inputs, k)
+            return result.div_(self.spec.ensemble)
         A: Tensor | None = None
         for i in range(len(self.spec.hidden)):
             Z = self._affine(i, A, inputs, self._product)

@@ -78,19 +78,18 @@ class DenseNet(nn.Module):
         tables = [*(one.weight for one in self.embeddings), *(one.table for one in self.targets)]
         return list(zip(self.spec.coded_columns, tables, strict=True))
 
-    def from_embedded(self, parts: Sequence[Embedded], features: Features) -> Outputs:
-        """Logits [B, C] of what each of the `tables` has for a row's codes [B, w], and numbers [B, F]."""
-        a = self._entering(parts, features)
-        if not self.spec.ensemble:
-            return self._logits(a, None)
-        if self.training:  # each row teaches one of the networks
-            return self._logits(a, torch.arange(len(a), device=a.device) % self.spec.ensemble)
-        several = [self._logits(a, torch.tensor(k, device=a.device)) for k in range(self.spec.ensemble)]
-        return torch.stack(several).mean(0)
+    def from_embedded(self, parts: Sequence[Embedded], features: Features, which: Tensor | None = None) -> Outputs:
+        """Logits [B, C] of what each of the `tables` has for a row's codes [B, w], and numbers [B, F].
 
-    def _logits(self, a: Hidden, which: Tensor | None) -> Outputs:
-        """Logits [B, C] of what enters the first layer, of an ensemble those of the network `which`, or of each row's
-        own [B]."""
+        Of an ensemble those of the network `which`, or of each row's own [B], or without it of the mean of all; in
+        training each row goes through one.
+        """
+        if self.spec.ensemble and which is None:
+            networks = torch.arange(self.spec.ensemble, device=features.device)
+            if not self.training:
+                return torch.stack([self.from_embedded(parts, features, one) for one in networks]).mean(0)
+            which = torch.arange(len(features), device=features.device) % self.spec.ensemble
+        a = self._entering(parts, features)
         *hidden, last = self.layers  # a slice of them would be a module of its own
         for i, layer in enumerate(hidden):
             a = self._activated(i, a, a @ layer.weight.T, which)
