@@ -81,8 +81,8 @@ def split_of(name: str, seed: int) -> Split:
     )
 
 
-def as_rows(split: Split) -> tuple[list[Rows], tuple[tuple[int, int], ...], float]:
-    """Each part as the network takes it, (levels, width) of the embedded categories, and the target's deviation."""
+def as_rows(split: Split) -> tuple[list[Rows], tuple[tuple[int, int], ...]]:
+    """Each part as the network takes it, and (levels, width) of the embedded categories."""
     training = split.parts[0]
     columns, codes, embeddings = [split.numbers.to_numpy()], [], []
     for column in split.categories:
@@ -101,12 +101,12 @@ def as_rows(split: Split) -> tuple[list[Rows], tuple[tuple[int, int], ...], floa
     mean, deviation = split.target[training].mean(), split.target[training].std()
     y = torch.from_numpy(split.target) if split.classes else torch.from_numpy((split.target - mean) / deviation).float()
     everything = Rows(Inputs(numbers=X, codes=C), y)
-    return [everything.rows(torch.from_numpy(rows)) for rows in split.parts], tuple(embeddings), float(deviation)
+    return [everything.rows(torch.from_numpy(rows)) for rows in split.parts], tuple(embeddings)
 
 
 def ours(split: Split, seed: int) -> dict[str, float]:
     """The mean test error of several networks, its deviation over them, and processor seconds of one."""
-    (training, validation, test), embeddings, _ = as_rows(split)
+    (training, validation, test), embeddings = as_rows(split)
     numbers = split.numbers.width
     spec = DenseSpec(
         training.numbers.shape[1],

@@ -38,9 +38,7 @@ def predict(
     abstain: Annotated[
         bool, typer.Option("--abstain", help="Make no prediction for rows unlike the training rows, and mark them.")
     ] = False,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Add feature attributions (integrated gradients).")
-    ] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Add what each column adds to each prediction.")] = False,
     answer: Annotated[
         str,
         typer.Option(

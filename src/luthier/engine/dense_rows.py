@@ -18,6 +18,7 @@ from torch import Tensor
 from luthier.engine.flat_rows import KINDS
 from luthier.nets import DenseSpec
 
+BY_LAYER = ("layers", "norms", "activations", "ensemble")  # rooms of parameters whose place is a layer's
 EVEN_ROWS = 8  # matrix products like their sizes to be multiples of this
 WIDE_WASTE = 1.1  # how many rows a wide product may have for each row of the first layer
 
@@ -78,9 +79,8 @@ def group_of(spec: DenseSpec) -> Tensor:
     """Which layer each number of a row [P] belongs to, by depth; what is learnt beside the inputs is the first's."""
     flat = torch.zeros(1, row_length(spec), dtype=torch.int64)
     for name, view in views(spec, flat).items():
-        view.fill_(
-            int(name.split(".")[1]) if name.startswith(("layers.", "norms.", "activations.", "ensemble.")) else 0
-        )
+        room, place = name.split(".")[:2]
+        view.fill_(int(place) if room in BY_LAYER else 0)
     return flat[0]
 
 

@@ -10,16 +10,8 @@ from torch import Tensor
 
 from luthier.errors import InputError
 
-KINDS = (
-    "weights",
-    "biases",
-    "embeddings",
-    "numbers",
-    "scales",
-    "norms",
-    "activations",
-    "ensemble",
-)  # of numbers that learn
+# Of numbers that learn.
+KINDS = ("weights", "biases", "embeddings", "numbers", "scales", "norms", "activations", "ensemble")
 ALIGNED = 8  # bytes that every buffer starts at a multiple of
 
 

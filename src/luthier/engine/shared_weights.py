@@ -22,6 +22,7 @@ class SharedWeights:
 
     def __init__(self, spec: DenseSpec, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> None:
         self._size, self._p, self._g = spec.ensemble, parameters, gradients
+        self._rows = dict[tuple[int, int], tuple[Tensor, Tensor]]()  # what `_networks` gives, by rows and their start
         self._sums, self._outputs = dict[int, Tensor](), dict[int, Tensor]()  # by layer, before the factors
 
     def scaled_sums(self, i: int, Z: Tensor) -> Tensor:
@@ -43,16 +44,18 @@ class SharedWeights:
         return self._through(f"ensemble.{i}.sums", dZ, self._sums[i])
 
     def _through(self, name: str, derivative: Tensor, values: Tensor) -> Tensor:
-        which, ours = self._which(values), torch.arange(self._size, device=values.device)
-        of_network = (which == ours.unsqueeze(1)).to(values.dtype)  # [K, B]
-        self._g[name].copy_(torch.matmul(of_network, derivative * values))
+        self._g[name].copy_(torch.matmul(self._networks(values)[1], derivative * values))
         return derivative * self._of_rows(name, values)
 
     def _of_rows(self, name: str, values: Tensor) -> Tensor:
-        return self._p[name].index_select(1, self._which(values))
+        return self._p[name].index_select(1, self._networks(values)[0])
 
-    def _which(self, values: Tensor) -> Tensor:
-        """The network of each row [B]."""
-        share = current()
-        places = torch.arange(values.shape[1], device=values.device)
-        return (places + (0 if share is None else share.start)) % self._size
+    def _networks(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The network of each row [B], and 1 where a row [K, B] is that network's."""
+        share, rows = current(), values.shape[1]
+        start = 0 if share is None else share.start
+        if (rows, start) not in self._rows:
+            which = (torch.arange(rows, device=values.device) + start) % self._size
+            ours = torch.arange(self._size, device=values.device).unsqueeze(1)
+            self._rows[rows, start] = which, (which == ours).to(values.dtype)
+        return self._rows[rows, start]

@@ -147,9 +147,8 @@ class DenseSpec:
         ones = (name for name in fresh if name == SCALE or name.startswith(("activations.", "ensemble.")))
         result = {**fresh, **learned, **{name: torch.ones_like(fresh[name]) for name in ones}}
         if self.ensemble:
-            signs = torch_generator(seed, "weights", FIRST_SUMS)
-            result[FIRST_SUMS] = 2.0 * torch.randint(2, (self.ensemble, self.hidden[0]), generator=signs) - 1.0
-            result[FIRST_SUMS] = result[FIRST_SUMS].double()
+            drawn, shape = torch_generator(seed, "weights", FIRST_SUMS), result[FIRST_SUMS].shape
+            result[FIRST_SUMS] = 2 * torch.randint(2, shape, generator=drawn, dtype=torch.float64) - 1
         return result
 
     @property

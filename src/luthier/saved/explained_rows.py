@@ -90,8 +90,6 @@ class CellRows(OtherRows):
 class WholeColumns(OtherRows):
     """Columns that are no numbers to a network, beside others: each is set to a row's own as a whole."""
 
-    at_once = PICTURES_AT_ONCE
-
     def explained(self, model: ExplainedModel, rows: Inputs, told: Tensor) -> tuple[Tensor, ...]:
         """By Shapley values [N, columns]; a typical row has no text and no picture."""
         kinds: dict[type, pl.DataType] = {float: pl.Float64(), bool: pl.Boolean()}
