@@ -108,7 +108,7 @@ class Preprocess(nn.Module):
         knots = {"quantile": KNOTS, "piecewise": BINS + 1}.get(method, 0)
         made = cls(method, columns, len(flags), knots, vectors)
         made.flags.copy_(flags)
-        for some in torch.arange(columns).split(max(1, TOGETHER // max(1, len(numbers)))):
+        for some in torch.split(torch.arange(columns), max(1, TOGETHER // max(1, len(numbers)))):
             made._learn(some, numbers[:, some].T.double().contiguous())
         if measured is not None:
             made._take(measured)
@@ -121,7 +121,7 @@ class Preprocess(nn.Module):
         """Learn of some columns from their cells [G, N], NaN where these are missing."""
         ordered = torch.from_numpy(np.sort(cells.numpy(), axis=1))  # what is missing at the end
         counts = (~cells.isnan()).sum(1)
-        for count in filter(None, counts.unique().tolist()):
+        for count in filter(None, torch.unique(counts).tolist()):
             alike = counts == count
             self._learn_full(some[alike], cells[alike], ordered[alike, :count])
 
