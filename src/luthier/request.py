@@ -45,6 +45,7 @@ class OptionSpec(NamedTuple):
 
 _PICTURES = "pictures are neither searched nor exported"
 _REPLACED = "the way back says it anew"
+_TOGETHER = "networks of several targets are trained in one go"
 _OPEN = "the model does not know how rows were split"
 
 
@@ -292,10 +293,10 @@ class RunRequest(PlanConfig):
         OptionSpec("o--- -- o-- --", f"{_REPLACED}; steps are taken by `fit` and `test` alone", "--step"),
     ] = 1
     """The first step that is walked anew."""
-    heads: Annotated[
-        Names, OptionSpec("rrro -- ooo oo", "networks of several targets are trained in one go", "several --target")
-    ] = ()
+    heads: Annotated[Names, OptionSpec("rrro -- ooo oo", _TOGETHER, "several --target")] = ()
     """The targets that share the run's networks."""
+    head_metrics: Annotated[Names, OptionSpec("rrro -- ooo oo", _TOGETHER, "several --target")] = ()
+    """The metrics asked for of each of them; empty for one of which none was."""
     base: Annotated[FilePath, OptionSpec("---- -o ooo --", f"a search alone has one; {_OPEN}", "tune RUN")] = ""
     """The run whose table, split and setting a search takes over."""
 

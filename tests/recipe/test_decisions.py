@@ -35,7 +35,6 @@ from luthier.recipe.decisions.data_need import LossLaw, MoreRowsEvidence
 from luthier.recipe.decisions.decision import Evidence, decided
 from luthier.recipe.decisions.delivered import DeliverableEvidence, DistilledEvidence, Offered, SeedsEvidence
 from luthier.recipe.decisions.experiment import (
-    AnswerEvidence,
     BagsEvidence,
     Effect,
     EnsembleSize,
@@ -50,6 +49,7 @@ from luthier.recipe.decisions.learning_rate import RateEvidence, ShortRun
 from luthier.recipe.decisions.loss_choice import LossEvidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
 from luthier.recipe.decisions.quantile_choice import QuantileEvidence
+from luthier.recipe.decisions.question_answers import AnswerEvidence
 from luthier.recipe.decisions.remedy import NoRemedyEvidence, RemedyEvidence, StandingLosses, Variant
 from luthier.recipe.decisions.row_parts import SplitEvidence, TextEvidence
 from luthier.recipe.decisions.starting_network import (
@@ -89,6 +89,15 @@ EXPERIMENT = ExperimentEvidence(
     tried=(Tried("wide", 0.41, 0.45), Tried("deep", 0.42, 0.42)),
     reference="the first architecture, SGD",
     reference_loss=0.6,
+)
+OF_TWO_TARGETS = replace(
+    EXPERIMENT,
+    tried=(
+        Tried("wide", 0.41, 0.41, 0.65, -0.01, of_targets=(0.7, 0.6)),
+        Tried("deep", 0.42, 0.42, 0.6, 0.0, of_targets=(0.9, 0.3)),
+    ),
+    targets=("price", "sold"),
+    target_metrics=("mae", "auc"),
 )
 BAGS = BagsEvidence(
     (EnsembleSize(1, 0.5, 0.02, 0.7), EnsembleSize(2, 0.481, 0.004, 0.8), EnsembleSize(3, 0.48, 0.0, 0.9)), 40, 5
@@ -159,6 +168,11 @@ CASES: list[tuple[Evidence[Any], Any, Evidence[Any] | None]] = [
     ),
     (FirstSettingEvidence("64x64, robust", 400, 5, 2), "64x64, robust", FirstSettingEvidence("linear", 400, 5, 2)),
     (EXPERIMENT, 1, replace(EXPERIMENT, tried=EXPERIMENT.tried[::-1])),
+    (
+        OF_TWO_TARGETS,
+        1,
+        replace(OF_TWO_TARGETS, tried=(replace(OF_TWO_TARGETS.tried[0], at_most=0.01), OF_TWO_TARGETS.tried[1])),
+    ),
     (
         AnswerEvidence("L2", True, "", 0.03, 0.01, 0.05, 2, 0.03),
         "helps",

@@ -20,7 +20,7 @@ from luthier.engine import Member, Settings, train
 from luthier.nets import DenseSpec
 from luthier.recipe.checklist import ITEMS
 from luthier.recipe.decisions import evidence_of, follows, wording_of
-from luthier.recipe.decisions.experiment import compared_with
+from luthier.recipe.decisions.question_answers import compared_with
 from luthier.recipe.fold_bags import BagPlan, train_bags
 from luthier.recipe.modality.tables import TableModality
 from luthier.recipe.setting import Setting

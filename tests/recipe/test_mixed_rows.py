@@ -20,7 +20,7 @@ from luthier.errors import InputError
 from luthier.exporting.to_onnx import export_onnx
 from luthier.nets import ConvSpec, MixedSpec
 from luthier.recipe import read_as_asked
-from luthier.recipe.decisions.experiment import compared_with
+from luthier.recipe.decisions.question_answers import compared_with
 from luthier.recipe.modality import MODALITIES
 from luthier.recipe.parts import parts_of
 from luthier.recipe.setting import Setting

@@ -12,7 +12,8 @@ import pytest
 from luthier.engine import Member
 from luthier.nets import ConvSpec, DenseSpec, TargetEncoding, TextSpec
 from luthier.recipe.checklist import ITEMS
-from luthier.recipe.decisions.experiment import compared_with, factor_name
+from luthier.recipe.decisions.experiment import factor_name
+from luthier.recipe.decisions.question_answers import compared_with
 from luthier.recipe.modality import MODALITIES
 from luthier.recipe.modality.picture_networks import CHANGES
 from luthier.recipe.modality.tables import of_categories

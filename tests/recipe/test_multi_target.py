@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 import luthier
 from luthier.cli import app
 from luthier.errors import InputError, LuthierError
+from luthier.recipe import follows, read_ledger
 from luthier.runs import resume_several
 from luthier.runs.screen import SilentScreen
 
@@ -55,11 +57,13 @@ def test_each_target_has_a_run_of_its_own(found: luthier.MultiTargetResult) -> N
 
 
 def test_all_targets_share_their_networks(found: luthier.MultiTargetResult) -> None:
-    """Each target's model is a head of the same networks: layers below the last are the same numbers."""
+    """Each target's model is heads of the networks of all: layers below the last are the same numbers."""
     one, other = found["value of it"].model, found["warm"].model
     assert [column.name for column in one.encoder.columns] == [column.name for column in other.encoder.columns]
-    trunks = [{net.layers[0].weight.detach().numpy().tobytes() for net in model.nets} for model in (one, other)]
-    assert trunks[0] & trunks[1]
+    kept = [load_file(path) for path in (found.path / "networks" / "checkpoint").glob("*.safetensors")]
+    trunks = {weights.tobytes() for each in kept for name, weights in each.items() if name.endswith("layers.0.weight")}
+    for model in (one, other):
+        assert {net.layers[0].weight.detach().numpy().tobytes() for net in model.nets} <= trunks
     assert (found.path / "networks" / "ledger.jsonl").exists()
     page = (found.path / "networks" / "report.html").read_text()
     assert "These networks are shared by 3 targets." in page
@@ -80,6 +84,11 @@ def test_what_is_asked_of_a_target_is_said_by_its_name(tmp_path: Path) -> None:
     result = luthier.fit_several(table(), ["warm", "wet"], metric={"warm": "auc"}, positive="wet=no", **options)
     assert [result[target].scores["metric"] for target in ("warm", "wet")] == ["auc", "accuracy"]
     assert result["wet"].model.task.positive_name == "no"
+    facts = read_ledger(result.path / "networks" / "ledger.jsonl")
+    adopted = [one for one in facts if one.get("code") == "experiment"]
+    assert all(one["evidence"]["target_metrics"] == ["auc", "accuracy"] for one in adopted)
+    assert all(follows(one) for one in adopted)
+    assert all("1 is as good as the constant, lower is better; warm: auc " in one["reason"] for one in adopted)
     with pytest.raises(InputError, match="not repeated"):
         luthier.rerun(result["warm"].path / "recipe.toml", screen=SilentScreen())
     with pytest.raises(InputError, match="not refitted"):

@@ -61,6 +61,7 @@ SAMPLES: dict[str, Any] = {  # a value of each option that is not its default
     "text_model": "none",
     "separate": True,
     "heads": ("y", "z"),
+    "head_metrics": ("auc", ""),
 }
 COMMAND: Any = typer.main.get_command(app)
 

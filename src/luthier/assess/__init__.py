@@ -32,6 +32,7 @@ from luthier.assess.intervals import (
     optimism_of_best,
     paired_difference,
     score,
+    scores_by,
     within_noise,
 )
 from luthier.assess.jackknife import Units
@@ -136,6 +137,7 @@ __all__ = [
     "prediction_sets",
     "reliability",
     "score",
+    "scores_by",
     "seen_before",
     "seen_by",
     "set_threshold",

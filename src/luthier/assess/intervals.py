@@ -73,10 +73,10 @@ def score(
     >>> score("accuracy", np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]))
     1.0
     """
-    return float(_scores(metric, y, prediction, np.ones((1, len(y))) if weights is None else weights[None], task)[0])
+    return float(scores_by(metric, y, prediction, np.ones((1, len(y))) if weights is None else weights[None], task)[0])
 
 
-def _scores(metric: str, y: np.ndarray, prediction: np.ndarray, weights: np.ndarray, task: Task | None) -> np.ndarray:
+def scores_by(metric: str, y: np.ndarray, prediction: np.ndarray, weights: np.ndarray, task: Task | None) -> np.ndarray:
     """The score for each way of weighing the rows [R, N]: [R]."""
     positive = 1 if task is None else task.positive_index
     targets, predictions = _tensors(y, prediction)
@@ -154,11 +154,11 @@ def _ends(scored: _Scored, value: float, unit: np.ndarray, seed: int) -> tuple[f
     metric, y, prediction, weights, task = scored
     known = metric_named(metric)
     if not known.smooth:
-        return bootstrap_ends(lambda w: _scores(metric, y, prediction, w, task), weights, unit, seed)
+        return bootstrap_ends(lambda w: scores_by(metric, y, prediction, w, task), weights, unit, seed)
     if known.loss is not None:
         ends = of_mean_loss(known.loss(*_tensors(y, prediction)).numpy(), weights, unit, seed)
         return (value, value) if ends is None else (ends[0] ** known.power, ends[1] ** known.power)
-    without = jackknife(lambda w: _scores(metric, y, prediction, w, task), weights, unit, seed)
+    without = jackknife(lambda w: scores_by(metric, y, prediction, w, task), weights, unit, seed)
     if not np.isfinite(without).all():
         return None
     if metric == "r2":
@@ -234,7 +234,7 @@ def paired_difference(
         y, one, other, weights, units = y[there], one[there], other[there], weights[there], units.kept(there)
 
     def difference(counts: np.ndarray) -> np.ndarray:
-        return np.asarray(sign * (_scores(metric, y, one, counts, task) - _scores(metric, y, other, counts, task)))
+        return np.asarray(sign * (scores_by(metric, y, one, counts, task) - scores_by(metric, y, other, counts, task)))
 
     w = np.ones(len(y)) if weights is None else weights
     value, unit, name = float(difference(w[None])[0]), units.numbers(len(y)), f"{metric} gained"
@@ -293,7 +293,7 @@ def optimism_of_best(
     sign, weights, task = metric_named(metric).sign, scoring.weights, scoring.task
     w = np.ones(len(y)) if weights is None else weights / weights.mean()
     drawn = _resamples(len(y), seed) * w
-    resampled = sign * np.stack([_scores(metric, y, one, drawn, task) for one in predictions])
+    resampled = sign * np.stack([scores_by(metric, y, one, drawn, task) for one in predictions])
     resampled = resampled[:, np.isfinite(resampled).all(0)]
     whole = sign * np.array([score(metric, y, one, w, task=task) for one in predictions])
     best = resampled.argmax(0)

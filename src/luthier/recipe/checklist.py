@@ -9,9 +9,10 @@ from typing import Any
 from luthier.assess import RunCheck, Scores
 from luthier.messages import tr
 from luthier.recipe.decisions import evidence_of, wording_of
-from luthier.recipe.decisions.experiment import AnswerEvidence, ExperimentEvidence
+from luthier.recipe.decisions.experiment import ExperimentEvidence
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
+from luthier.recipe.decisions.question_answers import AnswerEvidence
 from luthier.recipe.decisions.remedy import RemedyEvidence
 
 STEP_NAMES = {

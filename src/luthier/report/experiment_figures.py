@@ -8,7 +8,8 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
-from luthier.recipe.decisions.experiment import AnswerEvidence, ExperimentEvidence, factor_name
+from luthier.recipe.decisions.experiment import ExperimentEvidence, factor_name
+from luthier.recipe.decisions.question_answers import AnswerEvidence
 
 ANSWER_COLOURS = {"helps": GREEN, "hurts": ORANGE, "no-difference": BLUE, "unknown": GREY}
 WIDEST = 1.0  # of the loss: an interval that is longer is cut at the figure's edge

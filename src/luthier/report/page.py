@@ -16,7 +16,8 @@ from luthier.messages import Message, language, speaking, spoken, tr
 from luthier.recipe import checklist, evidence_of
 from luthier.recipe.decisions import wording_of
 from luthier.recipe.decisions.data_need import MoreRowsEvidence
-from luthier.recipe.decisions.experiment import AnswerEvidence, ExperimentEvidence
+from luthier.recipe.decisions.experiment import ExperimentEvidence
+from luthier.recipe.decisions.question_answers import AnswerEvidence
 from luthier.records import Wording, figure
 from luthier.report import figures
 from luthier.report.analysis import error_analysis

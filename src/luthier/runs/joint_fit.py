@@ -117,7 +117,8 @@ def _asked_of_all(source: Any, names: Sequence[str], config: FitConfig) -> RunRe
     budget = whole if whole.seconds is None else replace(whole, seconds=TRAINING * whole.seconds)
     defaults = {name: FitConfig.model_fields[name].default for name in NAMED}
     one = alone(config, names[0], names).model_copy(update={**defaults, "budget": str(budget)})
-    return request(source, one).model_copy(update={"heads": tuple(names)})
+    metrics = tuple(_said_of(target, str(config.metric)) for target in names)
+    return request(source, one).model_copy(update={"heads": tuple(names), "head_metrics": metrics})
 
 
 def alone(config: FitConfig, target: str, names: Sequence[str]) -> FitConfig:

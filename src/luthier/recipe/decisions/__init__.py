@@ -18,7 +18,7 @@ from luthier.recipe.decisions.column_type import ColumnEvidence
 from luthier.recipe.decisions.data_need import MoreRowsEvidence
 from luthier.recipe.decisions.decision import Evidence
 from luthier.recipe.decisions.delivered import DeliverableEvidence, DistilledEvidence, SeedsEvidence
-from luthier.recipe.decisions.experiment import AnswerEvidence, BagsEvidence, ExperimentEvidence, FirstSettingEvidence
+from luthier.recipe.decisions.experiment import BagsEvidence, ExperimentEvidence, FirstSettingEvidence
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.input_encoding import InputsEvidence
 from luthier.recipe.decisions.interval_choice import IntervalEvidence
@@ -26,6 +26,7 @@ from luthier.recipe.decisions.learning_rate import RateEvidence
 from luthier.recipe.decisions.loss_choice import LossEvidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
 from luthier.recipe.decisions.quantile_choice import QuantileEvidence
+from luthier.recipe.decisions.question_answers import AnswerEvidence
 from luthier.recipe.decisions.remedy import NoRemedyEvidence, RemedyEvidence
 from luthier.recipe.decisions.row_parts import SplitEvidence, TextEvidence
 from luthier.recipe.decisions.starting_network import (

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from luthier.messages import as_message, spoken, tr
 from luthier.recipe.decisions.decision import Evidence, digits
 from luthier.recipe.decisions.remedy import remedy_name
 from luthier.records import Option, Wording
-
-Answered = Literal["helps", "hurts", "no-difference", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,9 @@ class Tried:
     """A setting that was trained whole: its out-of-fold loss, and the one expected of it by all that was tried.
 
     Where a metric was asked for, its `value`, and by how much it may be better than the best one: the upper end of
-    the 95 % interval, below 0 where it is clearly worse.
+    the 95 % interval, below 0 where it is clearly worse. Where several targets share the networks it is the mean of
+    each one's own metric relative to that of its best constant answer (`of_targets`): 1 is as good as that, lower is
+    better.
     """
 
     label: str
@@ -62,6 +62,7 @@ class Tried:
     expected: float
     value: float | None = None
     at_most: float | None = None
+    of_targets: tuple[float, ...] = ()
 
 
 def adopted_place(tried: Sequence[Tried]) -> int:
@@ -98,6 +99,8 @@ class ExperimentEvidence(Evidence[int]):
     metric: str = ""  # that was asked for
     yardstick: str = ""  # the metric in whose terms losses are, where settings learn by several
     shaped: tuple[str, ...] = ()  # what differed between shapes
+    targets: tuple[str, ...] = ()  # that share the networks, and each one's own metric
+    target_metrics: tuple[str, ...] = ()
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -135,6 +138,8 @@ class ExperimentEvidence(Evidence[int]):
                 "lowest expected loss of {settings} settings in {shapes} shapes: {loss} on the validation set", **sizes
             )
         )
+        if chosen.of_targets:
+            reason += tr("; ") + self._by_targets(chosen)
         if self.yardstick:
             reason += tr("; ") + tr(
                 "loss means {metric} of answers here, since networks learn by several losses", metric=tr(self.yardstick)
@@ -158,6 +163,10 @@ class ExperimentEvidence(Evidence[int]):
                     tr("loss"): one.measured,
                     tr("expected loss"): one.expected,
                     **({self.metric: one.value} if self.metric else {}),
+                    **{
+                        tr("{target} beside the constant", target=target): value
+                        for target, value in zip(self.targets, one.of_targets, strict=False)
+                    },
                 },
                 place == choice,
             )
@@ -172,6 +181,16 @@ class ExperimentEvidence(Evidence[int]):
         ]
         topic = tr("setting adopted in step {step}", step=self.step)
         return Wording(topic, spoken(chosen.label), reason, tuple(options))
+
+    def _by_targets(self, chosen: Tried) -> str:
+        """The mean over targets of their metrics beside the constant's, and each of them."""
+        known = zip(self.targets, self.target_metrics, chosen.of_targets, strict=True)
+        return tr(
+            "of those whose mean over targets of each one's metric, relative to the best constant answer's, is not "
+            "clearly worse than the best: {value} (1 is as good as the constant, lower is better; {each})",
+            value=digits(chosen.value),
+            each=", ".join(f"{target}: {tr(metric)} {value:.4f}" for target, metric, value in known),
+        )
 
 
 def loss_name(loss: str) -> str:
@@ -199,110 +218,6 @@ def factor_name(name: str) -> str:
         "mirrored": tr("mirrored pictures"),
         "loss": tr("loss"),
     }.get(name) or remedy_name(name)
-
-
-def compared_with(question: str, value: str, *, used: bool) -> str:
-    """The setting that the adopted one is compared with, in words."""
-    if question == "loss":
-        return loss_name(value)
-    undone, done = {
-        "rate": (tr("a third of the rate"), ""),
-        "Adam": (tr("SGD with momentum"), tr("Adam")),
-        "decay": (tr("a constant rate"), tr("a cosine")),
-        "restarts": (tr("one cosine"), tr("four cosine cycles")),
-        "units": (tr("half as many units"), ""),
-        "batch size": (tr("batches of {size}", size=value), ""),
-        "layers": (tr("one layer fewer"), tr("one layer more")),
-        "dropout, last layer": (tr("no dropout there"), tr("dropout {p} there", p=value)),
-        "dropout, all layers": (tr("no dropout"), tr("dropout {p} in all layers", p=value)),
-        "L2": (tr("no weight decay"), f"λ/n = {value}"),
-        "input normalisation": (tr("inputs: {method}", method=value), tr("inputs: {method}", method=value)),
-        "batch norm": (tr("no norm"), tr("batch norm")),
-        "augmentation": (tr("no augmentation"), value),
-        "clipping": (tr("no clipping"), tr("gradient norm at most {norm}", norm=value)),
-        "initialisation": ("Xavier", "He"),
-        "order": (tr("a bag of words and pairs"), ""),
-        "sentence vectors": (tr("words alone"), tr("sentence vectors beside the words")),
-        "words alike": (tr("weights of words by log-ratios"), tr("equal weights of words")),
-        "dropout of words": (tr("no word dropout"), tr("word dropout {p}", p=value)),
-        "mirrored": (tr("no mirrored pictures"), tr("mirrored pictures")),
-        "mix-up": (tr("no mix-up"), tr("mix-up {a}", a=value)),
-        "architecture": (tr("no skip connections"), tr("skip connections")),
-    }.get(question, (value, value))
-    return undone if used else done
-
-
-@dataclass(frozen=True)
-class AnswerEvidence(Evidence[Answered]):
-    """A question of the recipe: the adopted setting beside itself with one thing undone (or done).
-
-    `size`, `low` and `high` are by how much of the loss the thing lowers it, with the 95 % interval; all networks see
-    the same rows in the same order, on `partitions` of the rows into `folds`; of one fold these are seeds.
-    """
-
-    code: ClassVar[str] = "answer"
-    question: str
-    used: bool  # whether the adopted setting has it
-    value: str  # what the other setting has in its place, where that has a value
-    size: float
-    low: float | None
-    high: float | None
-    partitions: int
-    margin: float
-    folds: int = 5
-
-    @property
-    def of(self) -> str:
-        """The question."""
-        return self.question
-
-    def decide(self) -> Answered:
-        """What the interval says.
-
-        >>> def answer(low, high):
-        ...     return AnswerEvidence("L2", True, "", (low + high) / 2, low, high, 2, 0.03).decide()
-        >>> answer(0.01, 0.05), answer(-0.05, -0.01), answer(-0.01, 0.02), answer(-0.02, 0.09)
-        ('helps', 'hurts', 'no-difference', 'unknown')
-        """
-        if self.low is None or self.high is None:
-            return "unknown"
-        if self.low > 0:
-            return "helps"
-        if self.high < 0:
-            return "hurts"
-        return "no-difference" if max(-self.low, self.high) <= self.margin else "unknown"
-
-    def render(self, choice: Answered) -> Wording:
-        """One of three answers."""
-        values = {
-            "size": f"{abs(self.size):.1%}",
-            "low": f"{min(abs(self.low or 0), abs(self.high or 0)):.1%}",
-            "high": f"{max(abs(self.low or 0), abs(self.high or 0)):.1%}",
-            "margin": f"{self.margin:.0%}",
-        }
-        chosen = {
-            "helps": tr("helps: without it the loss is {size} higher ({low} to {high})", **values),
-            "hurts": tr("hurts: without it the loss is {size} lower ({low} to {high})", **values),
-            "no-difference": tr("changes the loss by less than {margin}", **values),
-            "unknown": tr("not known from these rows"),
-        }[choice]
-        what = compared_with(self.question, self.value, used=self.used)
-        reason = (
-            tr(
-                "the adopted setting beside {what}, on {partitions} partitions of the rows into folds",
-                what=what,
-                partitions=self.partitions,
-            )
-            if self.folds > 1
-            else tr(
-                "the adopted setting beside {what}, from {seeds} seeds, on the validation set",
-                what=what,
-                seeds=self.partitions,
-            )
-        )
-        if self.low is not None and self.high is not None:
-            reason += tr("; ") + tr("95 % interval {low} to {high}", low=f"{self.low:+.1%}", high=f"{self.high:+.1%}")
-        return Wording(factor_name(self.question), chosen, reason)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from luthier.diagnosis.controls import signal, some_rows, with_codes
 from luthier.messages import Message
 from luthier.objective import USUAL_LOSSES
 from luthier.recipe.runner import Runner
+from luthier.recipe.steps.fitted_answers import constant_answer
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.recipe.steps.scores import PartScores, Predictions, answered
 from luthier.records import Finding, JsonObject, Measure
 from luthier.rows import Rows
-from luthier.task import answer_for, answer_named, residual_atoms
 
 BATCH = 64
 MOST_ROWS = 5000  # of the training rows, for the shuffled targets
@@ -32,9 +32,9 @@ def beside_constant(runner: Runner, method: str, ours: Predictions, test: Rows, 
     task = problem.task
     testing = PartScores.of(runner, test, part)
     validating = PartScores.of(runner, problem.data.validation, "validation")
-    gains: dict[str, Measure] = {}
+    gains, training = dict[str, Measure](), problem.data.training
     for metric in dict.fromkeys((problem.metric, "log loss" if task.classes else "rmse")):
-        row = _constant(runner, metric)
+        row = constant_answer(metric, task, own_scale(task, training), training.weights_array)
         validation, tested = (np.repeat(row, len(part.y), 0) for part in (validating, testing))
         constant = Predictions(validation, tested)
         if task.classes and metric == problem.metric:
@@ -61,23 +61,6 @@ def beside_constant(runner: Runner, method: str, ours: Predictions, test: Rows, 
         remedy = "more rows: there are too few to show what is learnt"
     evidence = {"gain over a constant": {name: gain.to_json() for name, gain in gains.items()}, **shuffled}
     return Finding("no-better-than-constant", "warning", sentence, evidence, remedy)
-
-
-def _constant(runner: Runner, metric: str) -> np.ndarray:
-    """The best answer that is the same for every row [1, C] or [1]: the classes' shares, or what the metric wants."""
-    problem = runner.problem
-    training = problem.data.training
-    y = own_scale(problem.task, training)
-    weights = np.ones(len(y)) if training.weights is None else training.weights.numpy()
-    if problem.task.traits.is_labels:
-        return np.average(y, axis=0, weights=weights)[None]
-    if problem.task.classes:
-        counts = np.bincount(y, weights, minlength=len(problem.task.classes))
-        return np.asarray(counts / counts.sum())[None]
-    answer = answer_for(metric)
-    if answer == "mean":
-        return np.array([np.average(y, weights=weights)])
-    return answer_named(answer)(residual_atoms(y, weights)[None])
 
 
 def _shuffled(runner: Runner, method: str) -> JsonObject:

@@ -15,7 +15,7 @@ import numpy as np
 
 from luthier.messages import Message
 from luthier.recipe.decisions.decision import decided, finite
-from luthier.recipe.decisions.experiment import AnswerEvidence
+from luthier.recipe.decisions.question_answers import AnswerEvidence
 from luthier.recipe.fold_bags import Bag, BagPlan, judging_units, train_bags
 from luthier.recipe.modality import modality_of
 from luthier.recipe.questions import Question

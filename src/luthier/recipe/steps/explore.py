@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -22,6 +23,7 @@ from luthier.recipe.rounds import SCREEN, there_is_time
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.recipe.steps.deliver_bags import by_metric
+from luthier.recipe.steps.target_metrics import TargetMetrics
 from luthier.records import Said
 from luthier.seeds import derive
 from luthier.statistics.designs import Box, sobol_settings, spread_shapes
@@ -240,8 +242,11 @@ class Experiment:
         return sorted(result, key=lambda each: each[2] if np.isfinite(each[2]) else np.inf)
 
     def _tried(self, placed: Sequence[tuple[TriedShape, int, float]]) -> list[Tried]:
-        """The best settings, with their metric where one was asked for and their networks were kept."""
+        """The best settings, with their metric where one was asked for, or those of several targets, where their
+        networks were kept."""
         bags = [(one.bags[k], value) for one, k, value in placed[:SHOWN] if np.isfinite(value)]
+        if self._targets is not None:
+            return self._targets.tried(bags)
         known = self._by_metric([bag for bag, _ in bags])
         return [
             Tried(bag.setting.label, float(bag.loss), value, *known.get(place, ()))
@@ -265,6 +270,11 @@ class Experiment:
             for k, some in outputs.items()
         }
 
+    @cached_property
+    def _targets(self) -> TargetMetrics | None:
+        """The metrics of several targets that share their networks; of one target none."""
+        return None if self.runner.problem.joint is None else TargetMetrics.of(self.runner.problem)
+
     @property
     def _yardstick(self) -> str:
         """The metric that losses are in terms of, where settings learn by several that cannot be compared."""
@@ -274,6 +284,8 @@ class Experiment:
     def _evidence(self, whole: Sequence[TriedShape], tried: Sequence[Tried]) -> ExperimentEvidence:
         everyone, design = self._all(whole), self.runner.plan.design
         assert design is not None
+        targets = () if self._targets is None else self._targets.metrics
+        names, metrics = tuple(one.task.target for one in targets), tuple(one.name for one in targets)
         settings = sum(len(one.bags) for one in everyone)
         first = next((float(np.exp(one.logs[0])) for one in whole if one.shape == self.space.first_shape), None)
         return ExperimentEvidence(
@@ -292,5 +304,7 @@ class Experiment:
             tried=tuple(tried),
             metric=self.runner.problem.asked_metric if any(one.value is not None for one in tried) else "",
             yardstick=self._yardstick,
+            targets=names,
+            target_metrics=metrics,
             shaped=tuple(name for name in self.space.first_shape if len({one.shape[name] for one in everyone}) > 1),
         )

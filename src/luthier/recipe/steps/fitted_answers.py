@@ -9,7 +9,15 @@ import numpy as np
 from luthier.assess import best_threshold, seen_by
 from luthier.data import Task
 from luthier.data.target_transform import TargetTransform
-from luthier.task import answer_from, chosen_answer, fitted_decision, fitted_labels
+from luthier.task import (
+    answer_for,
+    answer_from,
+    answer_named,
+    chosen_answer,
+    fitted_decision,
+    fitted_labels,
+    residual_atoms,
+)
 
 Answer = Callable[[np.ndarray], np.ndarray]  # outputs [N, C] to what the metric sees of them
 
@@ -55,3 +63,21 @@ def answered_in_folds(
         result[own] = seen
     assert result is not None
     return result
+
+
+def constant_answer(metric: str, task: Task, y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """The best answer that is the same for every row [1, C] or [1], by targets on the metric's scale [N] (of labels
+    [N, C]): the classes' shares, or what the metric wants of values.
+
+    >>> constant_answer("accuracy", Task("binary", "sold", ("no", "yes")), np.array([0, 1, 1, 1]))
+    array([[0.25, 0.75]])
+    """
+    if task.traits.is_labels:
+        return np.average(y, axis=0, weights=weights)[None]
+    if task.classes:
+        counts = np.bincount(y, weights, minlength=len(task.classes))
+        return np.asarray(counts / counts.sum())[None]
+    answer = answer_for(metric)
+    if answer == "mean":
+        return np.array([np.average(y, weights=weights)])
+    return np.asarray(answer_named(answer)(residual_atoms(y, weights)[None]))
