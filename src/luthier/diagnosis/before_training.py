@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from luthier.engine import Batch, Member, Settings, Stack, train
+from luthier.engine import Batch, Evaluation, Member, Settings, Stack, train
 from luthier.engine.architecture import architecture
 from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, with_ones
 from luthier.messages import Message
@@ -25,6 +25,7 @@ START_TOLERANCE = 0.25  # relative; a small output layer keeps the first loss wi
 OVERFITTED = 0.05  # of the loss at the start
 PROLONGED, FALLING = 4, 0.8  # times the steps at most, as long as twice as many lower the loss to this share of it
 RATES = (1e-3, 3e-3, 1e-2)
+MOST_PRODUCTS = 2e9  # of rows and weights in steps: a second; a few hundred inputs have all steps within it
 BATCH_ROWS, ROWS_A_DIMENSION = 32, 8
 APART = 1.0  # of the inputs' median distance from their mean
 MOST_NUMBERS = 2_000_000  # of inputs among which rows that lie apart are looked for
@@ -80,29 +81,45 @@ def overfit_batch(
     spread = float(batch.targets.double().var(0, correction=0).mean()) if loss == "mse" else 0.0
     least = float(floors(_loss(loss), column(batch.targets)).mean())  # of a likelihood, which is not 0
     start = spread or expected_loss(spec, loss, batch.targets) - least
-    last, before, most = _overfitted(members, batch, loss, steps) - least, start, PROLONGED * steps
+    before, most, aim = start, PROLONGED * steps, OVERFITTED * start + least
+    lowest, done = _overfitted(members, batch, loss, steps, aim)
     # Few inputs with noisy targets take longer; where something is wrong the loss stands still.
-    while last > OVERFITTED * start and last < FALLING * before and steps < most:
+    while (last := lowest - least) > OVERFITTED * start and last < FALLING * before and steps < most:
         before, steps = last, 2 * steps
-        last = _overfitted(members, batch, loss, steps) - least
+        lowest, done = _overfitted(members, batch, loss, steps, aim)
     passed = last <= OVERFITTED * start
     template = "overfits one batch of {rows} rows (loss {loss:.4f} after {steps} steps, from {start:.4f})"
     if not passed:
         template = "does not overfit one batch of {rows} rows (loss {loss:.4f} after {steps} steps, from {start:.4f})"
     return {
         "passed": passed,
-        "sentence": Message(template, rows=len(batch), loss=last, steps=steps, start=start),
-        "evidence": {"loss": last, "start": start, "rows": len(batch), "steps": steps, "threshold": OVERFITTED * start},
+        "sentence": Message(template, rows=len(batch), loss=last, steps=done, start=start),
+        "evidence": {"loss": last, "start": start, "rows": len(batch), "steps": done, "threshold": OVERFITTED * start},
         "remedy": "look at the learning rate, the scale of the inputs, and whether the network is wide enough",
     }
 
 
-def _overfitted(members: Sequence[Member], batch: Rows, loss: str | Loss, steps: int) -> float:
-    """The lowest loss of the members after so many steps; NaN where none is left."""
+def _overfitted(members: Sequence[Member], batch: Rows, loss: str | Loss, steps: int, aim: float) -> tuple[float, int]:
+    """The lowest loss of the members after so many steps, and how many there were; NaN where no member is left. Of
+    thousands of inputs steps take long: there are fewer where the loss has come to its `aim`."""
     settings = Settings(loss=loss, rule="adam", batch_size=len(batch), steps=steps, evaluate_every=max(1, steps // 20))
-    curve = train(members, batch, None, settings).history.to_frame()
-    lowest = curve.filter(curve["step"] == curve["step"].max())["train_loss"].min()
-    return math.nan if lowest is None else float(lowest)  # type: ignore[arg-type]
+    enough, reached = MOST_PRODUCTS / (len(members) * len(batch) * _products(members[0].spec)), list[float]()
+
+    def stop(done: int) -> bool:
+        return done >= enough and min(reached, default=math.inf) <= aim
+
+    def note(evaluation: Evaluation) -> None:
+        reached.append(evaluation.train_loss)
+
+    curve = train(members, batch, None, settings, stop=stop, on_evaluation=note).history.to_frame()
+    done = curve["step"].max()
+    lowest = curve.filter(curve["step"] == done)["train_loss"].min()
+    return (math.nan if lowest is None else float(lowest)), int(done or 0)  # type: ignore[arg-type]
+
+
+def _products(spec: object) -> int:
+    """Of a row with the weights of the first layer; other networks than dense ones count for none."""
+    return spec.fan_in(0) * (*spec.hidden, spec.outputs)[0] if isinstance(spec, DenseSpec) else 1
 
 
 def _rows_apart(part: Rows) -> Rows:
