@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from luthier.engine import Batch, Evaluation, Member, Settings, Stack, train
+from luthier.engine import Batch, Member, Settings, Stack, train
 from luthier.engine.architecture import architecture
 from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, with_ones
 from luthier.messages import Message
@@ -25,10 +25,10 @@ START_TOLERANCE = 0.25  # relative; a small output layer keeps the first loss wi
 OVERFITTED = 0.05  # of the loss at the start
 PROLONGED, FALLING = 4, 0.8  # times the steps at most, as long as twice as many lower the loss to this share of it
 RATES = (1e-3, 3e-3, 1e-2)
-MOST_PRODUCTS = 2e9  # of rows and weights in steps: a second; a few hundred inputs have all steps within it
 BATCH_ROWS, ROWS_A_DIMENSION = 32, 8
 APART = 1.0  # of the inputs' median distance from their mean
-MOST_NUMBERS = 2_000_000  # of inputs among which rows that lie apart are looked for
+MOST_NUMBERS = 2_000_000  # of inputs among which rows that lie apart are looked for, or whose loss is measured
+FEWEST_STARTED, MOST_STARTED = 256, 4096  # rows of the initial loss
 CHECKED_ROWS = 8
 CHECKED_PARAMETERS = 40
 GRADIENT_TOLERANCE = 1e-5  # float64, central differences of step 1e-5: rounding and curvature stay below it
@@ -49,7 +49,8 @@ def _loss(loss: str | Loss) -> Loss:
 
 def loss_at_start(spec: Spec, part: Rows, loss: str | Loss, *, seeds: Sequence[int]) -> JsonObject:
     """Compare the mean loss of fresh networks with that of a constant prediction."""
-    kind, some = architecture(spec), part.rows(_shuffled(len(part))[:4096])
+    kind, count = architecture(spec), max(FEWEST_STARTED, min(MOST_STARTED, part.inputs.rows_within(MOST_NUMBERS)))
+    some = part.rows(_shuffled(len(part))[:count])
     Z = kind.evaluate(*kind.fresh(seeds, torch.float32), kind.prepared(some))
     losses = _loss(loss).mean(Z, some.targets)
     mean, expected = float(losses.mean()), expected_loss(spec, loss, some.targets)
@@ -81,45 +82,42 @@ def overfit_batch(
     spread = float(batch.targets.double().var(0, correction=0).mean()) if loss == "mse" else 0.0
     least = float(floors(_loss(loss), column(batch.targets)).mean())  # of a likelihood, which is not 0
     start = spread or expected_loss(spec, loss, batch.targets) - least
-    before, most, aim = start, PROLONGED * steps, OVERFITTED * start + least
-    lowest, done = _overfitted(members, batch, loss, steps, aim)
+    enough, before, most = OVERFITTED * start + least, start, PROLONGED * steps
+    last, taken = _overfitted(members, batch, loss, steps, enough)
     # Few inputs with noisy targets take longer; where something is wrong the loss stands still.
-    while (last := lowest - least) > OVERFITTED * start and last < FALLING * before and steps < most:
-        before, steps = last, 2 * steps
-        lowest, done = _overfitted(members, batch, loss, steps, aim)
+    while last > enough and last - least < FALLING * before and steps < most:
+        before, steps = last - least, 2 * steps
+        last, taken = _overfitted(members, batch, loss, steps, enough)
+    last, steps = last - least, taken
     passed = last <= OVERFITTED * start
     template = "overfits one batch of {rows} rows (loss {loss:.4f} after {steps} steps, from {start:.4f})"
     if not passed:
         template = "does not overfit one batch of {rows} rows (loss {loss:.4f} after {steps} steps, from {start:.4f})"
     return {
         "passed": passed,
-        "sentence": Message(template, rows=len(batch), loss=last, steps=done, start=start),
-        "evidence": {"loss": last, "start": start, "rows": len(batch), "steps": done, "threshold": OVERFITTED * start},
+        "sentence": Message(template, rows=len(batch), loss=last, steps=steps, start=start),
+        "evidence": {"loss": last, "start": start, "rows": len(batch), "steps": steps, "threshold": OVERFITTED * start},
         "remedy": "look at the learning rate, the scale of the inputs, and whether the network is wide enough",
     }
 
 
-def _overfitted(members: Sequence[Member], batch: Rows, loss: str | Loss, steps: int, aim: float) -> tuple[float, int]:
-    """The lowest loss of the members after so many steps, and how many there were; NaN where no member is left. Of
-    thousands of inputs steps take long: there are fewer where the loss has come to its `aim`."""
+def _overfitted(
+    members: Sequence[Member], batch: Rows, loss: str | Loss, steps: int, enough: float
+) -> tuple[float, int]:
+    """The lowest loss of the members (NaN where none is left), and after how many steps: where it is low enough."""
     settings = Settings(loss=loss, rule="adam", batch_size=len(batch), steps=steps, evaluate_every=max(1, steps // 20))
-    enough, reached = MOST_PRODUCTS / (len(members) * len(batch) * _products(members[0].spec)), list[float]()
-
-    def stop(done: int) -> bool:
-        return done >= enough and min(reached, default=math.inf) <= aim
-
-    def note(evaluation: Evaluation) -> None:
-        reached.append(evaluation.train_loss)
-
-    curve = train(members, batch, None, settings, stop=stop, on_evaluation=note).history.to_frame()
-    done = curve["step"].max()
-    lowest = curve.filter(curve["step"] == done)["train_loss"].min()
-    return (math.nan if lowest is None else float(lowest)), int(done or 0)  # type: ignore[arg-type]
-
-
-def _products(spec: object) -> int:
-    """Of a row with the weights of the first layer; other networks than dense ones count for none."""
-    return spec.fan_in(0) * (*spec.hidden, spec.outputs)[0] if isinstance(spec, DenseSpec) else 1
+    found, every = list[float](), settings.evaluate_every
+    outcome = train(
+        members,
+        batch,
+        None,
+        settings,
+        stop=lambda done: bool(found) and done % every == 0 and found[-1] <= enough,
+        on_evaluation=lambda one: found.append(one.train_loss),
+    )
+    curve = outcome.history.to_frame()
+    lowest = curve.filter(curve["step"] == curve["step"].max())["train_loss"].min()
+    return math.nan if lowest is None else float(lowest), outcome.steps_done  # type: ignore[arg-type]
 
 
 def _rows_apart(part: Rows) -> Rows:

@@ -132,7 +132,8 @@ def _checked(record: Record, path: Path, place: int) -> Record:
     if record["kind"] == "plan":
         if "version" not in record["plan"]:
             return {**record, "plan": upgraded_plan(record["plan"])}
-        validated(Plan, record["plan"], f"the ledger '{path}', line {place},")
+        plan = validated(Plan, record["plan"], f"the ledger '{path}', line {place},")
+        return {**record, "plan": plan.model_dump(mode="json")}
     if record["kind"] != "decision":
         return record
     record = record if "code" in record else upgraded(record)
