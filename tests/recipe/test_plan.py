@@ -17,7 +17,7 @@ from luthier.recipe.config import recipe_from
 from luthier.recipe.ledger import Ledger, read_ledger
 from luthier.recipe.modality import MODALITIES
 from luthier.recipe.plan import SEEDS_SHARE, WARM_WAYS, Design, PlanSize, Stage, TrainingBudget, plan_without_design
-from luthier.recipe.rounds import LEANER, LEVELS, RESERVED, WIDE, StepCosts, Level, Means
+from luthier.recipe.rounds import LEANER, LEVELS, RESERVED, WIDE, Level, Means, StepCosts
 from luthier.recipe.setting import Setting
 from luthier.records import Entry
 from luthier.request import RunRequest

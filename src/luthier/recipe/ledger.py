@@ -65,7 +65,8 @@ class Ledger:
 
     def add(self, entry: Entry) -> Record:
         """Append an entry, or check it against the recorded one at this place."""
-        record: Record = json.loads(storage.json_text({"kind": entry.kind, **with_messages(entry.content)}))
+        line = storage.json_text({"kind": entry.kind, **with_messages(entry.content)})
+        record: Record = json.loads(line)
         place = len(self.records)
         if place < len(self._recorded):
             expected = self._recorded[place]
@@ -80,7 +81,7 @@ class Ledger:
                     remedy="the data, the machine or the installed versions changed; start a new run",
                 )
         else:
-            storage.append_line(self.path, storage.json_text(record), synced=entry.synced)
+            storage.append_line(self.path, line, synced=entry.synced)
         self.records.append(record)
         if self._listen is not None:
             self._listen({**record, **entry.words.to_json()} if entry.words else worded(record))

@@ -18,7 +18,7 @@ from luthier.nets import DenseSpec
 from luthier.recipe.modality import modality_of
 from luthier.recipe.places import devices_for, fastest
 from luthier.recipe.plan import FINAL_SEEDS, FINISH_LONGER, Design, Plan, TrainingBudget, plan_without_design
-from luthier.recipe.rounds import StepCosts, Means, can_be_crossed, design_of
+from luthier.recipe.rounds import Means, StepCosts, can_be_crossed, design_of
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.recipe.steps.error_analysis import DEPENDENCES, MOST_COLUMNS
