@@ -24,8 +24,8 @@ from luthier.recipe import (
     Run,
     plan_in_words,
     read_as_asked,
-    read_where_kept,
     read_recipe,
+    read_where_kept,
     source_of,
 )
 from luthier.request import Config, FitConfig, OutputSection, PlanConfig, RunRequest
