@@ -107,6 +107,10 @@ class Inputs(Mapping[str, Tensor]):
         for start in range(0, self.rows, size):
             yield self.map(lambda value, start=start: value[start : start + size])  # type: ignore[misc]
 
+    def rows_within(self, numbers: int) -> int:
+        """How many rows, one at least, hold at most so many numbers: of pictures few, since their layers are wide."""
+        return max(1, numbers // max(1, sum(value[:1].numel() for value in self.values())))
+
     def replaced(self, **named: Tensor) -> Inputs:
         """The inputs with some tensors in place of others."""
         return Inputs(**{**self._named, **named})

@@ -147,16 +147,21 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
+_PLAIN = frozenset((str, int, bool, type(None)))
+
+
 def plain(value: Any) -> Any:
     """A value as JSON's own types."""
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
     if isinstance(value, dict) or hasattr(value, "items"):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in value]
     if hasattr(value, "to_json"):
         return plain(value.to_json())
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
     if hasattr(value, "tolist"):
         return plain(value.tolist())
     if isinstance(value, Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -197,6 +198,21 @@ def test_mixed_precision_learns_nearly_the_same() -> None:
         assert difference < 0.05
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler of C++ here")
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_modules_learn_what_they_learn_alone() -> None:
+    """Of two networks with dropout of their own, over two shapes of a batch."""
+    network = lambda: nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 1)).double()  # noqa: E731
+    how = {"steps": 12, "batch_size": 16, "seeds": 2, "learning_rate": 0.01}
+    alone, compiled = (
+        luthier.train(network, (TABLE, VALUES), layout="looped", compile=c, **how) for c in (False, True)
+    )
+    assert compiled.layout == "looped"
+    torch.testing.assert_close(compiled.parameters, alone.parameters, rtol=1e-9, atol=1e-12)
+    with pytest.raises(InputError, match="vmapped networks are not compiled"):
+        luthier.train(network, (TABLE, VALUES), layout="vmapped", compile=True, **how)
+
+
 def test_losses_of_ones_own() -> None:
     assert loss_for(LABELS, nn.CrossEntropyLoss()) == "softmax"
     assert loss_for(VALUES[:, None], F.mse_loss, flat=True) == "mse"
@@ -380,7 +396,7 @@ def test_a_module_that_draws_by_itself_gets_a_new_mask_each_step() -> None:
     batch = Batch(Inputs(numbers=IMAGES[:32]), LABELS[:32])
     for number in range(2):
         learner.gradients(batch, number)
-    first, second = learner._modules[0].seen[-2:]
+    first, second = learner._called[0].seen[-2:]
     assert not torch.equal(first, second)
 
 

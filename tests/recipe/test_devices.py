@@ -12,7 +12,7 @@ import torch
 import luthier
 from luthier.errors import InputError
 from luthier.recipe import read_recipe
-from luthier.recipe.plan import PlanSize, TrainingBudget, plan_without_design
+from luthier.recipe.plan import Design, PlanSize, TrainingBudget, plan_without_design
 from luthier.recipe.steps import plan_budget as planning
 from luthier.runs.screen import SilentScreen
 
@@ -61,10 +61,12 @@ def test_a_budget_of_steps_promises_the_same_model_and_keeps_to_the_processor(wi
     assert planned().device == "cpu"
 
 
-@pytest.mark.parametrize(("there", "wanted"), [(1e-4, CUDA), (9e-2, "cpu")])
+@pytest.mark.parametrize(("there", "wanted"), [(1e-4, CUDA), (0.9, "cpu")])
 def test_auto_takes_a_device_whose_steps_are_faster(
     there: float, wanted: str, with_cuda: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """By a network's part of a step of as many as a device is good for: 256, or 32 on the processor."""
+
     def timer(members: Sequence[Any], *parts: Any, device: torch.device, **asked: Any) -> tuple[float, float]:
         return (there, 0.0) if device.type == "cuda" else (1e-3 * len(members), 0.0)
 
@@ -72,6 +74,28 @@ def test_auto_takes_a_device_whose_steps_are_faster(
     monkeypatch.setattr("luthier.recipe.run.plan_budget", lambda runner: original(runner, timer=timer))
     found = planned(budget="20s")
     assert found.device == wanted
+
+
+def test_where_launches_are_most_of_a_step_the_plan_tries_more_settings(
+    with_cuda: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two stacks of other sizes tell what a step takes however few networks it is of."""
+    original: Callable[..., Any] = planning.plan_budget
+
+    def found(launch: float, each: float) -> Design:
+        def timer(members: Sequence[Any], *parts: Any, **asked: Any) -> tuple[float, float]:
+            return launch + each * len(members), 0.0
+
+        monkeypatch.setattr("luthier.recipe.run.plan_budget", lambda runner: original(runner, timer=timer))
+        design = planned(budget="60s", device="cuda").design
+        assert design is not None
+        return design
+
+    launched, computed = found(1e-4, 1e-7), found(0.0, 1e-6)
+    assert launched.launch == pytest.approx(1e-4)
+    assert launched.settings == 80
+    assert computed.launch == 0.0
+    assert computed.settings == 10
 
 
 def test_the_end_keeps_the_seconds_that_looking_at_columns_takes(monkeypatch: pytest.MonkeyPatch) -> None:

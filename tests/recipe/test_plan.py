@@ -17,7 +17,7 @@ from luthier.recipe.config import recipe_from
 from luthier.recipe.ledger import Ledger, read_ledger
 from luthier.recipe.modality import MODALITIES
 from luthier.recipe.plan import SEEDS_SHARE, WARM_WAYS, Design, PlanSize, Stage, TrainingBudget, plan_without_design
-from luthier.recipe.rounds import LEANER, LEVELS, RESERVED, Level, Means
+from luthier.recipe.rounds import LEANER, LEVELS, RESERVED, WIDE, Level, Means, StepCosts
 from luthier.recipe.setting import Setting
 from luthier.records import Entry
 from luthier.request import RunRequest
@@ -38,16 +38,38 @@ FIRST = Setting("robust", "adam", 32, Member(DenseSpec(10, (64, 64), 1), 0, 0.01
 @given(st.floats(1e-12, 1e-6), st.sampled_from(LEVELS), st.sampled_from([1, 5]), st.floats(1, 7200))
 def test_a_design_of_some_length_costs_what_there_is(unit: float, level: Level, folds: int, seconds: float) -> None:
     """Its bags, longer ones counted in, take the share of the time that is neither reserve nor range test."""
-    length = Means(seconds, unit=unit).length(TABLES, FIRST, level, folds)
+    length = Means(seconds, costs=StepCosts(unit)).length(TABLES, FIRST, level, folds)
     bags = 2 * level.settings * (level.shapes / 2 + level.second) + level.asked
     taken = TABLES.work(FIRST.member.spec, 32) * folds * bags * length * unit * TABLES.longer
     assert taken == pytest.approx(seconds * (1 - RESERVED) * (1 - 0.05))
 
 
+def test_answers_of_rows_that_judge_are_part_of_the_cost() -> None:
+    """Half of the time for 24 bags of which 8 are kept, on 1,000 rows."""
+    level, costs = Level(2, 4, 1, 0), StepCosts(1e-9, judging=1.0)
+    answered = TABLES.longer * 1000 * (2 * 4 * 2 + 2 * 2 * 4)
+    seconds = 2 * answered / ((1 - RESERVED) * (1 - 0.05))
+    alone = Means(seconds, costs=StepCosts(1e-9)).length(TABLES, FIRST, level, 1, 1000)
+    assert Means(seconds, costs=costs).length(TABLES, FIRST, level, 1, 1000) == pytest.approx(alone / 2)
+
+
 def test_a_richer_level_has_shorter_trainings() -> None:
-    for means in (Means(60.0, unit=1e-9), Means(None, 5000)):
-        lengths = [means.length(TABLES, FIRST, level, 5) for level in (*LEVELS, *LEANER)]
-        assert lengths == sorted(lengths)
+    for means in (Means(60.0, costs=StepCosts(1e-9)), Means(None, 5000)):
+        for levels in ((*LEVELS, *LEANER), (*WIDE, *LEANER)):
+            lengths = [means.length(TABLES, FIRST, level, 5) for level in levels]
+            assert lengths == sorted(lengths)
+
+
+def test_where_a_step_of_many_networks_takes_hardly_longer_more_settings_are_tried() -> None:
+    """Where steps are mostly launches, eight times the settings take less than three times as long."""
+    computed, launched = Means(60.0, costs=StepCosts(1e-9)), Means(60.0, costs=StepCosts(1e-12, 1e-4))
+    assert computed.levels is LEVELS
+    assert launched.levels is WIDE
+    richest = [
+        means.length(TABLES, FIRST, level, 1) for means in (computed, launched) for level in (WIDE[0], LEVELS[0])
+    ]
+    assert richest[1] > 6 * richest[0]
+    assert richest[3] < 3 * richest[2]
 
 
 def test_other_batches_get_as_many_epochs() -> None:
@@ -59,7 +81,7 @@ def test_other_batches_get_as_many_epochs() -> None:
 def test_evaluations_take_a_fifth_of_a_training_or_are_three(cost: float, steps: int, points: int | None) -> None:
     plan = plan_without_design(PlanSize(4000, 64), TrainingBudget(60.0, None), 1e-3)
     every = plan.model_copy(update={"evaluation_steps": cost}).evaluate_every(steps, points)
-    assert cost / (every + cost) <= 0.2 + 1e-9 or every == max(1, steps // 3)
+    assert cost / (every + cost) <= 0.2 + 1e-9 or every == max(1, steps // 3 if points is None else steps)
     assert every == plan.evaluate_every(steps, points) or every <= 4 * cost + 1  # cheap ones come as often as before
 
 

@@ -53,6 +53,7 @@ class BaselineRun:
 
     The test rows reach the process only through `predict_test`, when they have been opened. Rows go through a pipe: no
     disk holds any, however the program ends. What is predicted lies in a folder below `place` (default: the system's).
+    After so many `seconds` no other baseline is begun.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class BaselineRun:
         words: tuple[int, int, int] = (0, 0, 0),  # tokens, how many of these are pieces, and vectors
         place: Path | None = None,
         values: ValueBaselines = OF_MEANS,
+        seconds: float | None = None,
     ) -> None:
         levels = values.levels
         self.task, self.loss, self._weighed = task, values.loss, training.weights is not None
@@ -71,10 +73,12 @@ class BaselineRun:
         self.names = (*usual, *(quantile_trees(level) for level in levels if TREES in usual))
         with explained(place or Path(tempfile.gettempdir())):
             self.folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir=place))
-            self._child = self._begun("pixels" in training.inputs, sizes, words)
+            self._child = self._begun("pixels" in training.inputs, sizes, words, seconds)
         self._sender = self._sending(_arrays(training), _arrays(validation))
 
-    def _begun(self, pictures: bool, sizes: tuple[int, ...], words: tuple[int, int, int]) -> subprocess.Popen[bytes]:
+    def _begun(
+        self, pictures: bool, sizes: tuple[int, ...], words: tuple[int, int, int], seconds: float | None
+    ) -> subprocess.Popen[bytes]:
         task = self.task
         facts: JsonObject = {
             "classes": len(task.classes),
@@ -85,6 +89,7 @@ class BaselineRun:
             "pictures": pictures,
             "words": words,
             "names": self.names,
+            "seconds": seconds,
         }
         (self.folder / "task.json").write_text(json.dumps(facts))
         environment = {

@@ -127,10 +127,10 @@ def _quantiles(values: np.ndarray, weights: np.ndarray | None, kept: int) -> lis
     there = ~np.isnan(values)
     known = np.sort(values[there])
     if weights is not None and len(known):
-        return [float(x) for x in weighted_quantiles(values[there], weights[there], (np.arange(kept) + 0.5) / kept)]
+        return list(weighted_quantiles(values[there], weights[there], (np.arange(kept) + 0.5) / kept).tolist())
     if len(known) <= kept:
-        return [float(x) for x in known]
-    return [float(x) for x in np.quantile(known, np.linspace(0, 1, kept))]
+        return list(known.tolist())
+    return list(np.quantile(known, np.linspace(0, 1, kept)).tolist())
 
 
 def weighted_quantiles(values: np.ndarray, weights: np.ndarray, shares: np.ndarray) -> np.ndarray:

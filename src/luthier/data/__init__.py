@@ -5,7 +5,7 @@ from __future__ import annotations
 from luthier.data.columns import Column, column_of, infer_columns
 from luthier.data.encode import TableEncoder, texts_of
 from luthier.data.encoders import ENCODERS, Encoder, Prepare, encoder_from_json, encoder_of, flat, preprocess_from
-from luthier.data.facts import Facts, facts_of
+from luthier.data.facts import Facts, facts_by_name
 from luthier.data.mixed_rows import MixedEncoder
 from luthier.data.parsing import CellParser
 from luthier.data.pictures import FORMATS as PICTURE_FORMATS
@@ -46,7 +46,7 @@ __all__ = [
     "encode_target",
     "encoder_from_json",
     "encoder_of",
-    "facts_of",
+    "facts_by_name",
     "flat",
     "infer_columns",
     "infer_task",

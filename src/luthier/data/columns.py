@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import polars as pl
 
-from luthier.data.facts import Facts, facts_of, is_text
+from luthier.data.facts import Facts, facts_by_name, facts_of, is_text
 from luthier.data.moments import ISO, WHOLE_DAY, format_of, moment_format
 from luthier.data.numerals import NumberStyle, commonest_style, style_of
 from luthier.data.parsing import MOMENTS, NUMBER_MARKS, NUMBERS, WORD_MARKS, WORDS, CellParser
@@ -50,8 +50,7 @@ class Column:
         >>> Column("cut", "category", True, "few distinct values").override
         '--column cut=text'
         """
-        other = self.otherwise or _OTHERWISE.get(self.kind, "category")
-        return "--column " + shlex.quote(f"{self.name}={other}")
+        return "--column " + shlex.quote(f"{self.name}={self.otherwise or _OTHERWISE.get(self.kind, 'category')}")
 
     def sentence(self) -> str:
         """The inference, and how to override it."""
@@ -88,19 +87,20 @@ def infer_columns(
 ) -> tuple[Column, ...]:
     """The kind of every column but the target. ConfigError lists all wrong overrides at once.
 
-    An override is a kind; of dates also with their format, "date:%d/%m/%Y". Columns whose `facts` are known already
-    are not looked at again. `decimal` is the mark of the file's numbers.
+    An override is a kind; of dates also with their format, "date:%d/%m/%Y". `facts` are those of the other columns,
+    where they are known; `decimal` is the mark of the file's numbers.
 
     >>> table = pl.DataFrame({"cut": ["fair", "good", "fair", "good"], "price": [1, 2, 3, 4]})
     >>> infer_columns(table, target="price", overrides={})[0].kind
     'boolean'
     """
-    names, known = [name for name in frame.columns if name != target], facts or {}
+    names = [name for name in frame.columns if name != target]
+    known = facts or facts_by_name(frame, (name for name in names if name not in overrides), decimal)
     mistakes = [mistake for name, kind in overrides.items() if (mistake := _mistake(name, kind, names))]
     columns = []
     for name in names:
         if name not in overrides:
-            columns.append(column_of(known.get(name) or facts_of(frame[name], decimal)))
+            columns.append(column_of(known[name]))
         elif not mistakes:
             try:
                 columns.append(_overridden(frame[name], overrides[name], decimal))

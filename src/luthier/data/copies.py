@@ -19,12 +19,12 @@ from scipy.sparse.csgraph import connected_components
 from luthier.data.columns import Column
 from luthier.data.facts import MOST_TRUTHS
 from luthier.data.levels import TruthWords
-from luthier.data.row_hashes import cell_hashes, number_hashes, scrambled, text_hash
+from luthier.data.row_hashes import cell_hashes, number_blocks, number_hashes, scrambled, text_hash, text_hashes
 from luthier.messages import Message, joined
 
 FINE = 1e-6  # of a column's quartile range: numbers that are nearer count as the same
 MOST_COPIES = 4  # a value that more rows have is the column's nature
-SHIFTS = (0.0, 0.5)
+SHIFTS, QUARTILES = (0.0, 0.5), (0.25, 0.75)
 WIDER = 16.0
 OFF_GRID = 0.381966  # of a cell: where its edges lie, so that hardly a number that people write lies on one
 MOST_ROWS_OF_ONE = 10_000  # of a table with one column of numbers: among more, neighbours lie that near by chance
@@ -104,22 +104,25 @@ class CopyRule:
     def of(cls, frame: pl.DataFrame, columns: Sequence[Column] | None = None) -> CopyRule:
         """From a table, by all of its columns, or by those of `columns` that are used and are not times."""
         names = frame.columns if columns is None else [one.name for one in columns if _is_compared(one)]
-        numbers = [name for name in names if frame[name].dtype.is_numeric()]
-        counted = {name for name in numbers if numbers_rows(frame[name])}
-        widths = {name: _width(frame[name]) for name in numbers if name not in counted}
-        return cls(tuple(name for name in names if name not in counted), widths)
+        types, widths, counted = frame.schema, dict[str, float](), set[str]()
+        for some, values in number_blocks(frame, [name for name in names if types[name].is_numeric()]):
+            whole = (values == np.floor(values)).all(0)
+            counted |= {name for name, one in zip(some, whole, strict=True) if one and numbers_rows(frame[name])}
+            widths |= zip(some, _widths(values), strict=True)
+        rest = {name: width for name, width in widths.items() if name not in counted}
+        return cls(tuple(name for name in names if name not in counted), rest)
 
     def keys(self, frame: pl.DataFrame) -> list[np.ndarray]:
         """A hash of each row in each way of rounding, uint64 [N]: copies share one of them."""
         ways = [np.zeros(frame.height, dtype=np.uint64) for _ in range(3 if self.widths else 1)]
-        for name in self.names:
-            salt = text_hash(name)
-            if name in self.widths:
-                hashes = [number_hashes(values) for values in _rounded(frame[name], self.widths[name])]
-            else:
-                hashes = [cell_hashes(frame[name], spelt=False)] * len(ways)
-            for way, cells in zip(ways, hashes, strict=True):
-                way += scrambled(cells ^ salt)
+        for some, values in number_blocks(frame, list(self.widths)):
+            salts, widths = text_hashes(some), np.array([self.widths[name] for name in some])
+            for way, cells in zip(ways, _rounded(values, widths), strict=True):
+                way += scrambled(number_hashes(cells) ^ salts).sum(1, dtype=np.uint64)
+        for name in (name for name in self.names if name not in self.widths):
+            cells = scrambled(cell_hashes(frame[name], spelt=False) ^ text_hash(name))
+            for way in ways:
+                way += cells
         return ways
 
     def others_than(self, held: pl.DataFrame) -> Callable[[pl.DataFrame], pl.DataFrame]:
@@ -182,15 +185,17 @@ def on_grid(frame: pl.DataFrame, widths: Mapping[str, float]) -> pl.DataFrame:
     >>> on_grid(one, {"x": 2.0**-20}).equals(on_grid(other, {"x": 2.0**-20}))
     True
     """
-    numbers = [name for name in widths if name in frame.columns and frame[name].dtype.is_numeric()]
+    types = frame.schema
+    numbers = [name for name in widths if name in types and types[name].is_numeric()]
     cells = [(pl.col(name).cast(pl.Float64) / widths[name] + OFF_GRID).floor() for name in numbers]
-    truths = [truth for name in frame.columns if (truth := _as_truths(frame[name])) is not None]
+    words = [one for one in frame.get_columns() if one.dtype == pl.String]
+    truths = [truth for one in words if (truth := _as_truths(one)) is not None]
     return frame.with_columns(*cells, *truths)
 
 
 def _as_truths(cells: pl.Series) -> pl.Series | None:
-    """Spellings of yes and no as truth values; None where some are others."""
-    if cells.dtype != pl.String or not TruthWords.hold(some := cells.drop_nulls().unique().head(MOST_TRUTHS)):
+    """Texts of yes and no as truth values; None where some are others."""
+    if not TruthWords.hold(some := cells.drop_nulls().unique().head(MOST_TRUTHS)):
         return None
     return None if len(some) == MOST_TRUTHS else cells.replace_strict(some, pl.Series(TruthWords().codes(some)) == 3)
 
@@ -233,21 +238,27 @@ def _is_compared(column: Column) -> bool:
     return column.used and column.kind != "date" and not column.cells.style.clock
 
 
-def _rounded(cells: pl.Series, width: float) -> list[np.ndarray]:
-    values = cells.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    grids = [np.floor(values / width + shift) for shift in SHIFTS]
+def _rounded(values: np.ndarray, widths: np.ndarray) -> list[np.ndarray]:
+    """Values [N, G] on grids of these widths [G], and in single precision."""
+    grids = [np.floor(values / widths + shift) for shift in SHIFTS]
     with np.errstate(over="ignore"):
         return [*grids, values.astype(np.float32).astype(np.float64)]
 
 
-def _width(cells: pl.Series) -> float:
-    """The width of a grid's cell: a millionth of the quartile range, of the deviation where half of the rows agree."""
-    known = cells.cast(pl.Float64).fill_nan(None).drop_nulls().to_numpy()
-    if not len(known):
-        return 1.0
-    low, high = np.quantile(known, (0.25, 0.75))
-    spread = float(high - low) or float(known.std())
-    return FINE * spread if np.isfinite(spread) and spread > 0 else 1.0
+def _widths(values: np.ndarray) -> list[float]:
+    """The width of a grid's cell for each column [N, G]: a millionth of the quartile range, of the deviation where half
+    of the rows agree."""
+    there = ~np.isnan(values)
+    full = there.all(0) & bool(len(values))
+    spreads = np.zeros(values.shape[1])
+    if full.any():
+        low, high = np.quantile(values[:, full], QUARTILES, axis=0)
+        spreads[full] = high - low
+    for k in np.flatnonzero(~full | (spreads == 0)):
+        known = values[there[:, k], k]
+        low, high = np.quantile(known, QUARTILES) if len(known) else (0.0, 0.0)
+        spreads[k] = float(high - low) or (float(known.std()) if len(known) else 0.0)
+    return [FINE * float(spread) if np.isfinite(spread) and spread > 0 else 1.0 for spread in spreads]
 
 
 def _judged(rule: CopyRule, frame: pl.DataFrame, groups: np.ndarray) -> Copies:

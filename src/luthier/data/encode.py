@@ -278,9 +278,10 @@ class TableEncoder:
 
     def to_json(self) -> JsonObject:
         """The encoder as plain JSON values; a parser that several columns share is written once."""
-        parsers = list(dict.fromkeys(column.cells for column in self.columns))
+        parsers = {column.cells: None for column in self.columns}
+        places = {parser: place for place, parser in enumerate(parsers)}
         return {
-            "columns": [{**column.to_json(), "parser": parsers.index(column.cells)} for column in self.columns],
+            "columns": [{**column.to_json(), "parser": places[column.cells]} for column in self.columns],
             "parsers": [parser.to_json() for parser in parsers],
             "vocabularies": {name: list(levels) for name, levels in self.vocabularies.items()},
             "truths": {name: list(words) for name, words in self.truths.items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -95,6 +95,33 @@ def facts_of(series: pl.Series, decimal: str = "") -> Facts:
         facts = replace(facts, style=NumberStyle(clock=True).to_json())
     values = texts_of(known.unique()).to_list() if distinct == 2 else []
     return replace(_of_numbers(facts, known), values=tuple(sorted(values)))
+
+
+def facts_by_name(frame: pl.DataFrame, names: Iterable[str], decimal: str = "") -> dict[str, Facts]:
+    """The facts of the columns with these names, those of floats worked out together: one after another takes as long
+    as ten thousand calls do.
+
+    >>> facts_by_name(pl.DataFrame({"dose": [1.5, None, 2.0]}), ["dose"])["dose"].missing
+    1
+    """
+    types, wanted = frame.schema, list(names)
+    floats = [name for name in wanted if types[name].is_float()]
+    known = _of_floats(frame.select(pl.col(floats).fill_nan(None))) if floats else {}
+    cells = {one.name: one for one in frame.get_columns()}
+    return {name: known.get(name) or facts_of(cells[name], decimal) for name in wanted}
+
+
+def _of_floats(known: pl.DataFrame) -> dict[str, Facts]:
+    """The facts of columns of floats that have more than two values."""
+    missing, distinct, first = (
+        known.select(one).row(0)
+        for one in (pl.all().null_count(), pl.all().drop_nulls().n_unique(), pl.all().drop_nulls().first())
+    )
+    facts = [
+        Facts(name, "float", known.height - gaps, gaps, values, str(one)[:30])
+        for name, gaps, values, one in zip(known.columns, missing, distinct, first, strict=True)
+    ]
+    return {one.name: one for one in facts if one.distinct > 2}
 
 
 def _facts_of_text(series: pl.Series, decimal: str) -> Facts:

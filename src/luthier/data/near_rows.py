@@ -82,8 +82,9 @@ class NearGrid:
     @classmethod
     def of(cls, frame: pl.DataFrame, finest: Mapping[str, float]) -> NearGrid | None:
         """The widest cells that tell a table's rows apart, from the widths of the finest; None where none do."""
-        numbers = [name for name in frame.columns if name in finest and frame[name].dtype.is_numeric()]
-        names = (*_some(numbers), *_some([name for name in frame.columns if name not in numbers]))
+        are_numbers = {name: name in finest and kind.is_numeric() for name, kind in frame.schema.items()}
+        numbers, others = ([name for name, one in are_numbers.items() if one is kind] for kind in (True, False))
+        names = (*_some(numbers), *_some(others))
         if not numbers or frame.height < 2:
             return None
         sample = frame.select(names)
@@ -101,7 +102,8 @@ class NearGrid:
 
     def hashes(self, frame: pl.DataFrame) -> np.ndarray:
         """A hash of the cells of each row, uint64 [N]."""
-        known = frame.select(name for name in self.names if name in frame.columns)
+        there = set(frame.columns)
+        known = frame.select(name for name in self.names if name in there)
         return row_hashes(on_grid(known, self.widths), spelt=False) + self._salt
 
     def others(self, frame: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:

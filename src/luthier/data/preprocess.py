@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,6 +24,7 @@ FREQUENCIES = tuple(2.0**k / 8 for k in range(8))  # of the periodic encoding, p
 VECTORS_SEEN = 32  # random sums of a text's vector, where rows are compared
 SPREAD, SEEN = 8191, 16  # random rows that ids stand for where texts are compared, and their length
 BINS = 16  # of the piecewise-linear encoding
+TOGETHER = 1 << 20  # cells, of columns that are learnt together: a call for each of thousands takes seconds
 ROUNDING = 1e-14  # relative, of float64 sums: a smaller spread is none
 CLIP = 3.0  # what robust numbers come near and never reach
 FAR = 5.2  # normal scores are kept within, as scikit-learn does (quantile of 1 - 1e-7)
@@ -106,28 +108,40 @@ class Preprocess(nn.Module):
         knots = {"quantile": KNOTS, "piecewise": BINS + 1}.get(method, 0)
         made = cls(method, columns, len(flags), knots, vectors)
         made.flags.copy_(flags)
-        for f in range(columns):
-            known = numbers[~missing[:, f], f].double()
-            if len(known) == 0:
-                continue
-            made.median[f] = known.median()
-            made.lowest[f], made.highest[f] = known.min(), known.max()
-            filled = torch.where(missing[:, f], made.median[f].double(), numbers[:, f].double())
-            made.mean[f] = filled.mean()
-            deviation = filled.std(correction=0)
-            # A column whose spread is rounding error is constant: leave it at zero instead of blowing it up.
-            made.scale[f] = deviation if deviation > ROUNDING * filled.abs().max().clamp_min(1e-300) else 1.0
-            if method == "robust":
-                made.mean[f], made.scale[f] = _quantiles(known, 3)[1], _robust_scale(known)
-            if knots:
-                made.edges[f] = _quantiles(known, knots)
-                made.distinct[f, 1:] = made.edges[f, 1:] > made.edges[f, :-1]
+        for some in torch.split(torch.arange(columns), max(1, TOGETHER // max(1, len(numbers)))):
+            made._learn(some, numbers[:, some].T.double().contiguous())
         if measured is not None:
             made._take(measured)
         if method == "common":
             spread = torch.where(missing, made.median, numbers.double()).var(0, correction=0).mean().sqrt()
             made.scale.fill_(float(spread) or 1.0)
         return made
+
+    def _learn(self, some: Tensor, cells: Tensor) -> None:
+        """Learn of some columns from their cells [G, N], NaN where these are missing."""
+        ordered = torch.from_numpy(np.sort(cells.numpy(), axis=1))  # what is missing at the end
+        counts = (~cells.isnan()).sum(1)
+        for count in filter(None, torch.unique(counts).tolist()):
+            alike = counts == count
+            self._learn_full(some[alike], cells[alike], ordered[alike, :count])
+
+    def _learn_full(self, some: Tensor, cells: Tensor, ordered: Tensor) -> None:
+        """The same of columns of which equally many cells are known: these in order [G, K]."""
+        lowest, highest = ordered[:, 0], ordered[:, -1]
+        median = ordered[:, (ordered.shape[1] - 1) // 2]
+        self.median[some], self.lowest[some], self.highest[some] = median, lowest, highest
+        largest = torch.maximum(lowest.abs(), highest.abs())
+        if self.method == "robust":
+            self.mean[some], self.scale[some] = _quantiles(ordered, 3)[:, 1], _robust_scales(ordered)
+        else:
+            filled = cells.where(~cells.isnan(), median[:, None])
+            deviation = torch.stack([column.std(correction=0) for column in filled])  # not rounded as that of rows is
+            self.mean[some] = torch.stack([column.mean() for column in filled])
+            # A column whose spread is rounding error is constant: leave it at zero instead of blowing it up.
+            self.scale[some] = torch.where(deviation > ROUNDING * largest.clamp_min(1e-300), deviation, 1.0)
+        if self.knots:
+            edges = self.edges[some] = _quantiles(ordered, self.knots)
+            self.distinct[some, 1:] = edges[:, 1:] > edges[:, :-1]
 
     def _take(self, measured: Tensor) -> None:
         """Use what was measured on all rows; missing cells take the sample's median, so they pull the mean to it."""
@@ -238,25 +252,25 @@ class Preprocess(nn.Module):
         return cls(str(value["method"]), *sizes, exact=bool(value.get("exact", False)))
 
 
-def _robust_scale(known: Tensor) -> float:
-    """The quartile range of numbers [N], where it is 0 half of their range, and 1 where that is 0 too.
+def _robust_scales(ordered: Tensor) -> Tensor:
+    """Of each column of numbers in order [G, K] the quartile range, where it is 0 half of their range, and 1 where that
+    is 0 too.
 
-    >>> _robust_scale(torch.tensor([0.0, 1.0, 2.0, 3.0, 100.0])), _robust_scale(torch.tensor([1.0, 1.0, 1.0, 1.0, 7.0]))
-    (2.0, 3.0)
+    >>> _robust_scales(torch.tensor([[0.0, 1.0, 2.0, 3.0, 100.0], [1.0, 1.0, 1.0, 1.0, 7.0]])).tolist()
+    [2.0, 3.0]
     """
-    lower, upper = _quantiles(known, 5)[[1, 3]].tolist()
-    spread, half = upper - lower, float(known.max() - known.min()) / 2
-    tiny = ROUNDING * float(known.abs().max())
-    return spread if spread > tiny else half if half > tiny else 1.0
+    quartiles, lowest, highest = _quantiles(ordered, 5), ordered[:, 0], ordered[:, -1]
+    spread, half = quartiles[:, 3] - quartiles[:, 1], (highest - lowest) / 2
+    tiny = ROUNDING * torch.maximum(lowest.abs(), highest.abs())
+    return torch.where(spread > tiny, spread, torch.where(half > tiny, half, 1.0))
 
 
 def _softly_clipped(x: Tensor) -> Tensor:
     return x * torch.rsqrt(1 + (x / CLIP) ** 2)
 
 
-def _quantiles(known: Tensor, knots: int) -> Tensor:
-    ordered = known.sort().values
-    indices = torch.linspace(0, len(ordered) - 1, knots, dtype=torch.float64)
-    low = indices.floor().long()
-    high = indices.ceil().long()
-    return (ordered[low] + (ordered[high] - ordered[low]) * (indices - low)).to(known.dtype)
+def _quantiles(ordered: Tensor, knots: int) -> Tensor:
+    """So many quantiles, the extremes among them, of numbers in order [G, K]."""
+    indices = torch.linspace(0, ordered.shape[1] - 1, knots, dtype=torch.float64)
+    low, high = ordered[:, indices.floor().long()], ordered[:, indices.ceil().long()]
+    return low + (high - low) * (indices - indices.floor())

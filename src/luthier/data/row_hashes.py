@@ -6,7 +6,7 @@ Polars' own hashes may change with its version; these are stored. N rows.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -28,16 +28,25 @@ def row_hashes(frame: pl.DataFrame, names: Iterable[str] | None = None, *, spelt
     [True, False]
     """
     types, wanted = frame.schema, frame.columns if names is None else list(names)
-    numbers = [name for name in wanted if types[name] == pl.Float64]
     result = np.zeros(frame.height, dtype=np.uint64)
-    together = max(1, CELLS // max(1, frame.height))  # a call for each of thousands of columns would take long
-    for some in (numbers[start : start + together] for start in range(0, len(numbers), together)):
-        cells = number_hashes(frame.select(pl.col(some).fill_null(float("nan"))).to_numpy())
-        result += scrambled(cells ^ np.array([text_hash(name) for name in some])).sum(1, dtype=np.uint64)
+    for some, values in number_blocks(frame, [name for name in wanted if types[name].is_numeric()], written=True):
+        result += scrambled(number_hashes(values) ^ text_hashes(some)).sum(1, dtype=np.uint64)
     for name in wanted:
-        if types[name] != pl.Float64:
+        if not types[name].is_numeric():
             result += scrambled(cell_hashes(frame[name], spelt=spelt) ^ text_hash(name))
     return result
+
+
+def number_blocks(
+    frame: pl.DataFrame, names: Sequence[str], *, written: bool = False
+) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+    """Columns of numbers, some of them together as float64 [N, G], NaN where they are missing: a call for each of
+    thousands would take seconds. Numbers as `written` are what a file would say."""
+    together = max(1, CELLS // max(1, frame.height))
+    for some in (names[start : start + together] for start in range(0, len(names), together)):
+        block = frame.select(some)
+        block = block.with_columns(pl.col(pl.Float32, pl.Decimal).cast(pl.String)) if written else block
+        yield some, block.select(pl.all().cast(pl.Float64).fill_null(float("nan"))).to_numpy()
 
 
 def cell_hashes(cells: pl.Series, *, spelt: bool = True) -> np.ndarray:
@@ -50,7 +59,7 @@ def cell_hashes(cells: pl.Series, *, spelt: bool = True) -> np.ndarray:
         return _text_hashes(cells.cast(pl.Datetime("us")).dt.to_string("%Y-%m-%d %H:%M:%S%.f"), spelt=True)
     if dtype in (pl.Duration, pl.Time):
         cells = cells.cast(pl.Int64)
-    if dtype in (pl.Float32, pl.Decimal):  # by way of its text, which is what a file would say
+    if dtype in (pl.Float32, pl.Decimal):  # as a file says it
         cells = cells.cast(pl.String)
     return number_hashes(cells.cast(pl.Float64).fill_null(float("nan")).to_numpy())
 
@@ -71,6 +80,11 @@ def scrambled(values: np.ndarray) -> np.ndarray:
 def text_hash(text: str) -> np.uint64:
     """The hash of a text."""
     return np.uint64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little"))
+
+
+def text_hashes(texts: Sequence[str]) -> np.ndarray:
+    """The hashes of texts, uint64 [G]."""
+    return np.array([text_hash(text) for text in texts], dtype=np.uint64)
 
 
 def folded(texts: pl.Series) -> pl.Series:

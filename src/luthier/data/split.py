@@ -19,6 +19,7 @@ from luthier.seeds import numpy_generator
 
 TEST = 0.2  # of the rows
 VALIDATION = 0.25  # of the others
+MOST_VALIDATED = 40_000  # rows; more tell settings apart no better than their trainings differ by chance
 STRATA = 10  # quantiles of a regression's target
 GROUP_STRATA = 4  # the same, where whole groups are shared out
 FEWEST = 10
@@ -30,9 +31,10 @@ NAMED = 5  # classes that a note lists
 class SplitRule:
     """How rows are shared out: the share that is the test part, and what decides which rows are.
 
-    With `group`, rows with the same value of that column stay on one side; with `time` the latest rows by that column
-    are the test part, those before them validation, and text is read by the format `dates` where it is given. Where
-    none is `sealed` what would be so is validated on, and the others are for training.
+    A quarter of the others validates, of many rows 40,000. With `group`, rows with the same value of that column stay
+    on one side; with `time` the latest rows by that column are the test part, those before them validation, and text
+    is read by the format `dates` where it is given. Where none is `sealed` what would be so is validated on, and the
+    others are for training.
     """
 
     test: float = TEST
@@ -84,8 +86,10 @@ def split_rows(
     of one row is learnt from, of two rows one is sealed. Raises InputError for what cannot be split so.
     """
     require_rows(frame)
-    validation = (1 - rule.test) * VALIDATION
-    shares = np.array([1 - validation - rule.test, validation, rule.test])
+    most = MOST_VALIDATED / frame.height
+    test = rule.test if rule.sealed else min(rule.test, most)
+    validation = min((1 - test) * VALIDATION, most)
+    shares = np.array([1 - validation - test, validation, test])
     copies = copies or CopyRule.of(frame.drop(task.target)).copies(frame)
     known = np.zeros(frame.height, dtype=bool) if known is None else known
     if rule.time:

@@ -27,7 +27,8 @@ PROLONGED, FALLING = 4, 0.8  # times the steps at most, as long as twice as many
 RATES = (1e-3, 3e-3, 1e-2)
 BATCH_ROWS, ROWS_A_DIMENSION = 32, 8
 APART = 1.0  # of the inputs' median distance from their mean
-MOST_NUMBERS = 2_000_000  # of inputs among which rows that lie apart are looked for
+MOST_NUMBERS = 2_000_000  # of inputs among which rows that lie apart are looked for, or whose loss is measured
+FEWEST_STARTED, MOST_STARTED = 256, 4096  # rows of the initial loss
 CHECKED_ROWS = 8
 CHECKED_PARAMETERS = 40
 GRADIENT_TOLERANCE = 1e-5  # float64, central differences of step 1e-5: rounding and curvature stay below it
@@ -48,7 +49,8 @@ def _loss(loss: str | Loss) -> Loss:
 
 def loss_at_start(spec: Spec, part: Rows, loss: str | Loss, *, seeds: Sequence[int]) -> JsonObject:
     """Compare the mean loss of fresh networks with that of a constant prediction."""
-    kind, some = architecture(spec), part.rows(_shuffled(len(part))[:4096])
+    kind, count = architecture(spec), max(FEWEST_STARTED, min(MOST_STARTED, part.inputs.rows_within(MOST_NUMBERS)))
+    some = part.rows(_shuffled(len(part))[:count])
     Z = kind.evaluate(*kind.fresh(seeds, torch.float32), kind.prepared(some))
     losses = _loss(loss).mean(Z, some.targets)
     mean, expected = float(losses.mean()), expected_loss(spec, loss, some.targets)
@@ -80,11 +82,13 @@ def overfit_batch(
     spread = float(batch.targets.double().var(0, correction=0).mean()) if loss == "mse" else 0.0
     least = float(floors(_loss(loss), column(batch.targets)).mean())  # of a likelihood, which is not 0
     start = spread or expected_loss(spec, loss, batch.targets) - least
-    last, before, most = _overfitted(members, batch, loss, steps) - least, start, PROLONGED * steps
+    enough, before, most = OVERFITTED * start + least, start, PROLONGED * steps
+    last, taken = _overfitted(members, batch, loss, steps, enough)
     # Few inputs with noisy targets take longer; where something is wrong the loss stands still.
-    while last > OVERFITTED * start and last < FALLING * before and steps < most:
-        before, steps = last, 2 * steps
-        last = _overfitted(members, batch, loss, steps) - least
+    while last > enough and last - least < FALLING * before and steps < most:
+        before, steps = last - least, 2 * steps
+        last, taken = _overfitted(members, batch, loss, steps, enough)
+    last, steps = last - least, taken
     passed = last <= OVERFITTED * start
     template = "overfits one batch of {rows} rows (loss {loss:.4f} after {steps} steps, from {start:.4f})"
     if not passed:
@@ -97,12 +101,23 @@ def overfit_batch(
     }
 
 
-def _overfitted(members: Sequence[Member], batch: Rows, loss: str | Loss, steps: int) -> float:
-    """The lowest loss of the members after so many steps; NaN where none is left."""
+def _overfitted(
+    members: Sequence[Member], batch: Rows, loss: str | Loss, steps: int, enough: float
+) -> tuple[float, int]:
+    """The lowest loss of the members (NaN where none is left), and after how many steps: where it is low enough."""
     settings = Settings(loss=loss, rule="adam", batch_size=len(batch), steps=steps, evaluate_every=max(1, steps // 20))
-    curve = train(members, batch, None, settings).history.to_frame()
+    found, every = list[float](), settings.evaluate_every
+    outcome = train(
+        members,
+        batch,
+        None,
+        settings,
+        stop=lambda done: bool(found) and done % every == 0 and found[-1] <= enough,
+        on_evaluation=lambda one: found.append(one.train_loss),
+    )
+    curve = outcome.history.to_frame()
     lowest = curve.filter(curve["step"] == curve["step"].max())["train_loss"].min()
-    return math.nan if lowest is None else float(lowest)  # type: ignore[arg-type]
+    return math.nan if lowest is None else float(lowest), outcome.steps_done  # type: ignore[arg-type]
 
 
 def _rows_apart(part: Rows) -> Rows:

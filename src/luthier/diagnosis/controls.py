@@ -35,9 +35,12 @@ NEAR = 0.1  # of the rate at which the loss explodes
 USUAL_UPDATE = 1e-3  # of the weights' length in a step: the rule of thumb (CS231n)
 MOST_LEVELS = 50  # of a category, as columns
 FELL = 0.5  # of the loss: a rate under which it fell so much is not too low
-REFERENCE = DenseSpec.deferred((64,))  # what looks at rows with columns: what is wrong with a module is not theirs
+UNITS = 64
+REFERENCE = DenseSpec.deferred((UNITS,))  # what looks at rows with columns: what is wrong with a module is not theirs
 RATES = (1e-3, 5e-3)
 EPOCHS, FEWEST_STEPS = 15, 200
+# Of rows and weights in steps: a second or two. Of thousands of columns there are fewer steps, but so many at least.
+MOST_PRODUCTS, LEAST_STEPS = 1e10, 30
 
 
 def are_labels(targets: Tensor, loss: str) -> bool:
@@ -86,8 +89,10 @@ def with_codes(part: Rows, sizes: Sequence[int]) -> Rows:
 def _trained(network: Any, training: Rows, validation: Rows, loss: str, batch_size: int) -> Tensor:
     """Outputs [M, N, C] for the validation rows, each member's weights those of its lowest validation loss."""
     steps = max(FEWEST_STEPS, EPOCHS * len(training) // batch_size)
-    if network is REFERENCE and are_labels(training.targets, loss):
-        loss = "softmax"  # it has an output for each class
+    if network is REFERENCE:
+        loss = "softmax" if are_labels(training.targets, loss) else loss  # it has an output for each class
+        weights = len(RATES) * SEEDS * UNITS * max(1, training.numbers.shape[1])
+        steps = min(steps, max(LEAST_STEPS, int(MOST_PRODUCTS / (weights * batch_size))))
     result = train_networks(
         network,
         training,

@@ -78,6 +78,7 @@ def train_networks(
     metrics: Sequence[str | Metric] = (),
     accumulate: int = 1,
     mixed_precision: bool = False,
+    compile: bool = False,
     only_first_batch: bool = False,
     layout: str | None = None,
     device: str | torch.device = AUTO,
@@ -108,11 +109,11 @@ def train_networks(
     `rule` is a name, a Rule of yours, or a class of `torch.optim` (`functools.partial` gives it options), which trains
     networks looped, as it is; `schedule` a name, a Schedule, or a function (step, total) -> multiplier of the rate;
     each of `metrics` a name or a Metric. Gradients of `accumulate` batches of `batch_size` rows make a step;
-    `mixed_precision` multiplies in bfloat16, and `only_first_batch` overfits one batch. A list of `learning_rate`,
-    `schedule` or of any hyper-parameter of `Member` (momentum, betas, l2, weight_decay, clip_norm, ema_decay,
-    layer_rates, ...) gives a network for each entry, lists of equal length going together; `seeds` gives each of those
-    several. Batches are the same for all; networks that differ in `noise` or `mixup`, by which their rows are changed,
-    train in turns.
+    `mixed_precision` multiplies in bfloat16, `compile` trains looped what `torch.compile` makes of the module, and
+    `only_first_batch` overfits one batch. A list of `learning_rate`, `schedule` or of any hyper-parameter of `Member`
+    (momentum, betas, l2, weight_decay, clip_norm, ema_decay, layer_rates, ...) gives a network for each entry, lists of
+    equal length going together; `seeds` gives each of those several. Batches are the same for all; networks that differ
+    in `noise` or `mixup`, by which their rows are changed, train in turns.
 
     `epochs` (or `steps`) say how long; every `evaluate_every` steps (an epoch) the networks are measured, and
     `patience` counts those without an improvement of more than `tolerance` (0: to the end). Chains of dense layers
@@ -152,8 +153,7 @@ def train_networks(
     known = {"device": devices[0], "loss": carried(chosen, devices[0]), "batch_size": batch, "dtype": dtype}
     passed = {name: given[name] for name in _SETTINGS & set(given)} | {"metrics": tuple(metrics)}
     settings = Settings(**passed | known | {"blocks": threads, "steps": 1, "evaluate_every": 1})
-    findings = list[Finding]()
-    path = None if checkpoint is None else Path(checkpoint)
+    findings, path = list[Finding](), None if checkpoint is None else Path(checkpoint)
     by_members = shared == "members" and several_processes()
     if (processes > 1 or by_members) and on_evaluation is not None:
         what = "processes" if processes > 1 else 'shared="members"'

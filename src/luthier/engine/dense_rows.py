@@ -105,10 +105,14 @@ def inputs_of(spec: DenseSpec) -> Tensor:
 def fresh_parameters(spec: DenseSpec, seeds: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Initial parameters [M, P], each member's from its own seed."""
     flat = torch.zeros(len(seeds), row_length(spec), dtype=dtype)
-    named = views(spec, flat)
+    named, drawn = views(spec, flat), dict[int, int]()
     for m, seed in enumerate(seeds):
+        if seed in drawn:
+            flat[m] = flat[drawn[seed]]
+            continue
         for name, value in spec.fresh_parameters(seed).items():
             named[name][m] = value
+        drawn[seed] = m
     return flat
 
 

@@ -39,7 +39,7 @@ def examine(spec: ModuleSpec, part: Rows, settings: Settings) -> str | None:
 
     Raises InputError where the module fails on the data at all.
     """
-    few = replace(settings, mixed_precision=False)
+    few = replace(settings, mixed_precision=False, compile=False)
     count = min(TRIED_ROWS, len(part)) if settings.batch_size > 1 else 1
     rows = torch.arange(count)
     if part.targets.ndim == 1 and count > 1:  # a label that is no class is found now, not in the middle of an epoch
@@ -148,6 +148,14 @@ def choose(
                 ),
                 expected='layout="looped": each network has an optimiser of its own',
                 remedy="leave the layout out; or a rule by name, or a Rule",
+            )
+        layout = "looped"
+    if settings.compile:
+        if layout not in (None, "looped"):
+            raise InputError(
+                Message("{layout} networks are not compiled", layout=layout),
+                expected='layout="looped": what torch.compile makes of one module serves all of them',
+                remedy="leave out the layout, or compile=True",
             )
         layout = "looped"
     if spec.chain is not None and layout in (None, "stacked") and not isinstance(settings.loss, Criterion):

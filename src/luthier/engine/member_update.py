@@ -108,13 +108,14 @@ def _factors(architecture: Architecture, members: Sequence[Member], rule: AnyRul
         return None
     layers, kinds = architecture.group_of(), architecture.kinds_of()
     by_width = architecture.inputs_of() ** (-1.0 if rule in STEPS_GROW_WITH_GRADIENTS else -0.5)
-    rows = []
-    for member in members:
-        own = dict(member.rate_factors)
+    asked = [(tuple(dict(one.rate_factors).items()), tuple(one.layer_rates), one.width_scaled) for one in members]
+    rows = dict[Any, Tensor]()
+    for factors, rates, width_scaled in dict.fromkeys(asked):  # the folds of a setting share theirs
+        own = dict(factors)
         by_kind = torch.tensor([own.get(kind, 1.0) for kind in KINDS], dtype=torch.float64)[kinds]
-        by_layer = torch.tensor(member.layer_rates or (1.0,) * member.spec.layers, dtype=torch.float64)[layers]
-        rows.append(by_kind * by_layer * (by_width if member.width_scaled else 1.0))
-    return torch.stack(rows)
+        by_layer = torch.tensor(rates or (1.0,) * members[0].spec.layers, dtype=torch.float64)[layers]
+        rows[factors, rates, width_scaled] = by_kind * by_layer * (by_width if width_scaled else 1.0)
+    return torch.stack([rows[one] for one in asked])
 
 
 def _has_factors(member: Member) -> bool:

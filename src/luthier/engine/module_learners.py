@@ -18,7 +18,7 @@ from luthier.engine.dropout import masks_of, own_dropouts
 from luthier.engine.flat_rows import fixed_views, parameter_views
 from luthier.engine.masks import Drop, mask_keys
 from luthier.engine.module_spec import ModuleSpec
-from luthier.engine.outputs import mean_of, one_tensor, running
+from luthier.engine.outputs import compiling, mean_of, one_tensor, running
 from luthier.engine.sharing import current, share_norms
 from luthier.engine.state import TrainState
 from luthier.errors import InputError
@@ -47,6 +47,7 @@ class LoopedLearner:
         smoothing: Tensor | None = None,
         *,
         bf16: bool = False,
+        compiled: bool = False,
     ) -> None:
         self.state, self.seeds, self.drops, self._loss, self.smoothing = state, seeds, drops, loss, smoothing
         self._smoothing_part = None if smoothing is None else smoothing_part(loss)
@@ -54,8 +55,11 @@ class LoopedLearner:
         views = (parameter_views(spec.shapes, state.parameters), parameter_views(spec.shapes, state.gradients))
         fixed = fixed_views(spec.fixed, state.buffers)
         bound = [_bound(spec, m, *views, fixed) for m in range(len(seeds))]
-        self._modules, self._apart = bound, [_Apart(module) for module in bound] if has_own_memory(self._device) else []
-        self._dropouts = [list(own_dropouts(module)) for module in self._modules]
+        self._apart = [_Apart(module) for module in bound] if has_own_memory(self._device) else []
+        self._dropouts = [list(own_dropouts(module)) for module in bound]
+        # One program for each shape of a batch, which all modules share: parameters are among what it is called with.
+        self._called = [torch.compile(module, dynamic=False) for module in bound] if compiled else bound
+        self._running = compiling if compiled else running
         self._shares: list[list[float]] | None = None  # what each layer drops, read once
         self._factors = torch.ones(len(seeds))
         self._host_seeds = seeds.cpu()
@@ -77,7 +81,7 @@ class LoopedLearner:
             pairs = zip(self._dropouts, factors, strict=True)
             self._shares = [[factor * float(layer.p) for layer in dropouts] for dropouts, factor in pairs]
         result = []
-        for m, (module, dropouts) in enumerate(zip(self._modules, self._dropouts, strict=True)):
+        for m, dropouts in enumerate(self._dropouts):
             if self._apart:
                 self._apart[m].load()
             for layer, key, p in zip(dropouts, keys[:, m : m + 1], self._shares[m], strict=False):
@@ -85,9 +89,9 @@ class LoopedLearner:
             own = batch if shared is not None else batch.cut(slice(m, m + 1))
             inputs = tuple(with_layout(x[m]) for x in given) if shared is None else shared
             drawing = _drawing_from(drawn[m], self._device) if drawn else nullcontext()
-            with running(inputs), drawing, torch.enable_grad(), computing(self._device, self._bf16):
+            with self._running(inputs), drawing, torch.enable_grad(), computing(self._device, self._bf16):
                 taken = (with_layout(x, copied=self._spec.changes_inputs) for x in inputs)
-                outputs = one_tensor(module(*taken), batch.rows)
+                outputs = one_tensor(self._called[m](*taken), batch.rows)
                 value = mean_of(self._loss, outputs.unsqueeze(0), own, bf16=self._bf16)[0]
                 whole = value
                 if self.smoothing is not None and self._smoothing_part is not None:

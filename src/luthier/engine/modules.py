@@ -28,7 +28,7 @@ from luthier.errors import InputError, users_code
 from luthier.objective import Criterion, Loss
 from luthier.rows import Rows, arguments
 
-EVALUATED_ROWS = 512
+EVALUATED_ROWS, EVALUATED_NUMBERS = 512, 2**21  # at once: the layers of pictures hold many times their numbers
 
 
 class Modules:
@@ -131,23 +131,25 @@ class Modules:
         smoothing: Tensor | None = None,
     ) -> LoopedLearner | VmappedLearner:
         """What computes gradients over these rows, masks by `seeds` [M], labels smoothed by `smoothing` [M]."""
-        kind = VmappedLearner if self.layout == "vmapped" else LoopedLearner
-        return kind(self.spec, state, seeds, drops, loss, smoothing, bf16=settings.mixed_precision)
+        given, bf16 = (self.spec, state, seeds, drops, loss, smoothing), settings.mixed_precision
+        if self.layout == "vmapped":
+            return VmappedLearner(*given, bf16=bf16)
+        return LoopedLearner(*given, bf16=bf16, compiled=settings.compile)
 
     def evaluate(self, parameters: Tensor, buffers: Tensor, part: Rows) -> Tensor:
         """Outputs [M, N, ...] in evaluation mode, as the modules give them."""
         spec = self.spec
         module = copy.deepcopy(spec.module).eval()
         named, fixed = parameter_views(spec.shapes, parameters), fixed_views(spec.fixed, buffers)
-        result = []
+        result, at_once = [], min(EVALUATED_ROWS, part.inputs.rows_within(EVALUATED_NUMBERS))
         with torch.no_grad(), users_code("the module does not run in evaluation mode", remedy="try module.eval()(x)"):
             for m in range(len(parameters)):
                 state = {name: view[m] for name, view in (*named.items(), *fixed.items())}
                 if parameters.device.type != "cpu":  # kernels elsewhere like tensors to begin at even places
                     state = {name: value.clone() for name, value in state.items()}
                 pieces = []
-                for start in range(0, len(part), EVALUATED_ROWS):
-                    rows = part.span(start, start + EVALUATED_ROWS)
+                for start in range(0, len(part), at_once):
+                    rows = part.span(start, start + at_once)
                     some = rows.inputs.map(partial(sent, device=parameters.device))
                     given = tuple(with_layout(x, copied=spec.changes_inputs) for x in arguments(module, some))
                     pieces.append(one_tensor(functional_call(module, state, given), some.rows))

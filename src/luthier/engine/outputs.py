@@ -24,6 +24,16 @@ def running(inputs: Sequence[Tensor]) -> AbstractContextManager[None]:
     )
 
 
+def compiling(inputs: Sequence[Tensor]) -> AbstractContextManager[None]:
+    """What `torch.compile` makes of the module runs inside, and the loss."""
+    shapes = " and ".join(str(list(value.shape)) for value in inputs)
+    return users_code(
+        "the compiled module fails on the data",
+        expected=f"a module that torch.compile can translate and call with inputs of shape {shapes}",
+        remedy="leave out compile=True; a compiler of C++ (or Triton, on a GPU) is needed with it",
+    )
+
+
 def one_tensor(outputs: Any, rows: int) -> Tensor:
     """A module's outputs [B, ...]. InputError for anything but one tensor with an entry for each row."""
     if not isinstance(outputs, Tensor):

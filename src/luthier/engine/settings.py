@@ -27,7 +27,8 @@ class Settings:
     (0: never stop early). With `keep_last` the weights of the last step are kept, whatever the evaluations say, so that
     held-out rows choose nothing. `batch_seed` orders the batches, the same for all members. A step averages the
     gradients of `accumulate` batches. `only_first_batch` trains on one batch alone, to see whether it
-    can be overfitted. With `mixed_precision` matrix products run in bfloat16, all else in `dtype`.
+    can be overfitted. With `mixed_precision` matrix products run in bfloat16, all else in `dtype`. With `compile`
+    looped members run what `torch.compile` makes of their module.
     `metrics`, by name or as a Metric, are measured on the validation part at each evaluation, beside loss and score.
     `every_step` keeps the training loss of every step too. On which `device` all of this is computed changes no plan: a
     training goes on from a checkpoint on another one. On a CUDA device the steps of dense networks are launched many at
@@ -49,6 +50,7 @@ class Settings:
     accumulate: int = 1
     only_first_batch: bool = False
     mixed_precision: bool = False
+    compile: bool = False
     metrics: tuple[str | Metric, ...] = ()
     every_step: bool = False
     device: torch.device = field(default=CPU, repr=False)

@@ -12,13 +12,15 @@ import torch
 from luthier.engine.devices import CPU, wait
 from luthier.engine.evaluating import held_out_rows, measured
 from luthier.engine.feed import batches_for
+from luthier.engine.graphs import STRETCH
 from luthier.engine.member import Member
-from luthier.engine.population import Population
+from luthier.engine.population import RECORDED_FROM, Population
 from luthier.engine.settings import Settings
 from luthier.machine import torch_settings
 from luthier.objective import Loss
 from luthier.rows import Rows
 
+EVALUATED = 4096  # rows of an evaluation that are timed: others take as long each
 WARM_UP, TIMED, LONGEST = 2, 6, 1.0  # steps, and seconds after which one that was timed is enough
 COMPARED_ROWS, COMPARED_MEMBERS = 4096, 32  # of which a processor's step is timed; others take as long each
 
@@ -33,15 +35,18 @@ def step_time(
     batch_size: int,
     device: torch.device = CPU,
 ) -> tuple[float, float]:
-    """Median seconds of a training step of all members together, and seconds of one evaluation."""
+    """Median seconds of a training step of all members together, and seconds of one evaluation.
+
+    Steps that a long training replays as graphs are replayed here too.
+    """
     settings = Settings(
-        loss=loss, rule=rule, batch_size=batch_size, steps=WARM_UP + TIMED, evaluate_every=1, device=device
+        loss=loss, rule=rule, batch_size=batch_size, steps=RECORDED_FROM, evaluate_every=1, device=device
     )
-    population = Population.of(members, settings, len(training))
-    held_out, taken = held_out_rows(population, training, validation, None), _steps(population, training)
+    population, some = Population.of(members, settings, len(training)), min(EVALUATED, len(validation))
+    held_out, taken = held_out_rows(population, training, validation.span(0, some), None), _steps(population, training)
     losses, began = population.losses(), time.perf_counter()
     measured(population, held_out, losses)
-    return taken, time.perf_counter() - began
+    return taken, (time.perf_counter() - began) * len(validation) / some
 
 
 @torch_settings()
@@ -67,14 +72,16 @@ def seconds_by_device(
 
 
 def _steps(population: Population, training: Rows) -> float:
-    """Median seconds of a step."""
+    """Median seconds of a step; of replayed ones, of many at a time, after those that are recorded."""
     batch, rates, device = batches_for(population, training).at(0), population.rates.at(0), population.settings.device
+    together = 1 if population.blocks[0].graphs is None else STRETCH
     taken: list[float] = []
-    for step in range(WARM_UP + TIMED):
+    for turn in range(WARM_UP + TIMED):
         began = time.perf_counter()
-        population.step([batch], step + 1, rates)
+        for block in population.blocks:
+            block.steps([[batch]] * together, turn * together + 1, [rates] * together)
         wait(device)
-        taken.append(time.perf_counter() - began)
-        if len(taken) > 1 and sum(taken) > LONGEST:
+        taken.append((time.perf_counter() - began) / together)
+        if len(taken) > 1 and together * sum(taken) > LONGEST:
             break
     return median(taken[min(WARM_UP, len(taken) - 1) :])

@@ -65,7 +65,8 @@ class Ledger:
 
     def add(self, entry: Entry) -> Record:
         """Append an entry, or check it against the recorded one at this place."""
-        record: Record = json.loads(storage.json_text({"kind": entry.kind, **with_messages(entry.content)}))
+        line = storage.json_text({"kind": entry.kind, **with_messages(entry.content)})
+        record: Record = json.loads(line)
         place = len(self.records)
         if place < len(self._recorded):
             expected = self._recorded[place]
@@ -80,7 +81,7 @@ class Ledger:
                     remedy="the data, the machine or the installed versions changed; start a new run",
                 )
         else:
-            storage.append_line(self.path, storage.json_text(record), synced=entry.synced)
+            storage.append_line(self.path, line, synced=entry.synced)
         self.records.append(record)
         if self._listen is not None:
             self._listen({**record, **entry.words.to_json()} if entry.words else worded(record))
@@ -131,7 +132,8 @@ def _checked(record: Record, path: Path, place: int) -> Record:
     if record["kind"] == "plan":
         if "version" not in record["plan"]:
             return {**record, "plan": upgraded_plan(record["plan"])}
-        validated(Plan, record["plan"], f"the ledger '{path}', line {place},")
+        plan = validated(Plan, record["plan"], f"the ledger '{path}', line {place},")
+        return {**record, "plan": plan.model_dump(mode="json")}
     if record["kind"] != "decision":
         return record
     record = record if "code" in record else upgraded(record)

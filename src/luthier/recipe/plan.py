@@ -54,8 +54,9 @@ class Design(BaseModel):
     """The designed experiments of steps 3 and 4 (see `steps/explore.py`).
 
     A whole training takes `epochs`; each step screens `shapes` with `settings` of each, and trains those of `second`
-    shapes whole. Blocks of a stack step in `threads`. `unit` is how many seconds a unit of
-    `work` was measured to take (0 for a budget of steps). With one of `folds` the validation part judges.
+    shapes whole. Blocks of a stack step in `threads`. `unit` is how many seconds a unit of `work` was measured to take
+    (0 for a budget of steps), and `launch` those of a step however few networks it is of. With one of `folds` the
+    validation part judges.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -66,6 +67,7 @@ class Design(BaseModel):
     second: int = Field(default=1, ge=1, le=64)
     threads: int = Field(default=1, ge=1, le=4_096)
     unit: float = Field(default=0.0, ge=0)
+    launch: float = Field(default=0.0, ge=0)
     folds: Literal[1, 5] = 5
 
 
@@ -88,6 +90,7 @@ class Plan(BaseModel):
     final: Stage
     design: Design | None = None
     most_steps: int = Field(default=MOST_STEPS, ge=1, le=10**9)
+    started: float = Field(default=0.0, ge=0)  # seconds of the budget that were gone when it was made
     finish_seconds: float = 0.0
     sampled: bool = False  # whether the final networks learn from more rows than decide
     device: str = Field(default="cpu", pattern=r"^(cpu|mps|cuda:\d{1,3})$")
@@ -107,10 +110,11 @@ class Plan(BaseModel):
 
     def evaluate_every(self, steps: int, points: int | None = None) -> int:
         """Steps between two evaluations: an epoch, with at least thirty evaluations in a stage, or for so many `points`
-        of a curve; but so seldom that evaluations take at most a fifth of the time, where three of them can."""
+        of a curve; but so seldom that evaluations take at most a fifth of the time, where three of them can. A curve
+        that nothing is chosen by may be one point."""
         wanted = min(max(self.epoch_steps, 20), steps // 30) if points is None else steps // points
         affordable = ceil(self.evaluation_steps * (1 - EVALUATING) / EVALUATING)
-        return max(1, wanted, min(affordable, steps // FEWEST_EVALUATIONS))
+        return max(1, wanted, min(affordable, steps // FEWEST_EVALUATIONS if points is None else steps))
 
     def designed(self, design: Design) -> Plan:
         """The same plan with designed experiments, which may deliver forty networks to look into."""

@@ -18,7 +18,7 @@ from luthier.data import (
     Source,
     Task,
     encode_target,
-    facts_of,
+    facts_by_name,
     infer_columns,
     infer_task,
     read_source,
@@ -277,7 +277,7 @@ def read_and_infer(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) -
         frame, result = beside.frame, replace(result, frame=with_content_names(result.frame, result.picture))
         columns = {column: kind for column, kind in columns.items() if column != result.picture}
     cells = frame if beside is None else frame.drop(result.picture)
-    facts = {column: facts_of(cells[column], decimal) for column in cells.columns if column not in (name, *columns)}
+    facts = facts_by_name(cells, [column for column in cells.columns if column not in (name, *columns)], decimal)
     known = infer_columns(cells, target=name, overrides=columns, facts=facts, decimal=decimal)
     known = known if beside is None else (*known, beside.column)
     return LoadedData(

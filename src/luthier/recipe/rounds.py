@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from luthier.engine import Member
 from luthier.machine import default_memory
 from luthier.messages import Message
 from luthier.recipe.fold_bags import learnt_rows, parameter_count, steps_of
@@ -37,6 +38,20 @@ LEVELS = tuple(
     Level(*one) for one in ((8, 10, 4, 32), (8, 8, 4, 32), (6, 8, 3, 32), (4, 8, 3, 32), (4, 6, 2, 16), (3, 4, 2, 16))
 )
 LEANER = (Level(2, 3, 1, 8), Level(2, 2, 1, 0))
+# Where a step takes about as long for few networks as for many: of more settings rather than of more shapes.
+WIDE = tuple(
+    Level(*one)
+    for one in (
+        (8, 80, 4, 128),
+        (8, 40, 4, 64),
+        (6, 40, 3, 48),
+        (6, 20, 3, 32),
+        (4, 20, 2, 16),
+        (4, 12, 2, 16),
+        (4, 6, 2, 16),
+        (3, 4, 2, 16),
+    )
+)
 RESERVED = 0.15  # of the time, for rounds after the second and for what took longer than planned
 MOST_PARTITIONS = 12  # of a question that stays open
 POPULATIONS_OF_QUESTIONS = 10  # the questions' variants have about so many shapes
@@ -62,24 +77,46 @@ def can_be_crossed(problem: Problem) -> bool:
     return few and free and known and int(problem.cross_fitted().dealt(0).max()) + 1 == FOLDS
 
 
+class StepCosts(NamedTuple):
+    """Seconds of a step of a stack: `unit` for each unit of its networks' `work`, and `launch` however few they are.
+    And those of a network's `judging` of one row."""
+
+    unit: float = 0.0
+    launch: float = 0.0
+    judging: float = 0.0
+
+
+NOTHING_TIMED = StepCosts()
+
+
 @dataclass(frozen=True)
 class Means:
-    """What a design may spend on training: seconds, of which a unit of `work` takes `unit` in the `threads` that are
-    used; or steps."""
+    """What a design may spend on training: seconds, at `costs` in the `threads` that are used; or steps."""
 
     seconds: float | None
     steps: int | None = None
-    unit: float = 0.0
+    costs: StepCosts = NOTHING_TIMED
     threads: int = 1
 
-    def length(self, modality: Modality, first: Setting, level: Level, folds: int) -> float:
-        """Steps of a whole training where a design of this level, around a first setting, uses all of it."""
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """From rich to lean."""
+        return WIDE if self.costs.launch else LEVELS
+
+    def length(self, modality: Modality, first: Setting, level: Level, folds: int, judged: int = 0) -> float:
+        """Steps of a whole training where a design of this level, around a first setting, uses all of it.
+
+        Each bag answers once for the rows that are `judged` when it is trained, those that are kept once more.
+        """
+        populations = 2 * (level.shapes * SCREEN + level.second) + POPULATIONS_OF_QUESTIONS * level.asked / 16
         if self.seconds is None:
-            populations = 2 * (level.shapes * SCREEN + level.second) + POPULATIONS_OF_QUESTIONS * level.asked / 16
             return float(self.steps or 0) * (1 - RESERVED) / (populations * modality.longer)
         bags = 2 * level.settings * (level.shapes * SCREEN + level.second) + level.asked
-        one_step = self.unit * modality.work(first.member.spec, first.batch_size) * folds * bags * modality.longer
-        return self.seconds * (1 - RESERVED) * (1 - SHARES["range"]) / one_step
+        work = modality.work(first.member.spec, first.batch_size) * folds * bags
+        one_step = (self.costs.unit * work + self.costs.launch * populations) * modality.longer
+        screened, whole = (2 * level.settings * shapes for shapes in (level.shapes, level.second))
+        judging = self.costs.judging * judged * modality.longer * (screened + 2 * (whole + level.asked))
+        return max(0.0, self.seconds * (1 - RESERVED) * (1 - SHARES["range"]) - judging) / one_step
 
 
 def design_of(problem: Problem, means: Means) -> Design | None:
@@ -96,9 +133,11 @@ def design_of(problem: Problem, means: Means) -> Design | None:
         return None
     whole = modality.whole
     enough, fewest = _lengths(whole, epoch, means, crossed=problem.crossed)
-    result = None
-    for level in LEVELS if problem.crossed else (*LEVELS, *LEANER):
-        length = min(means.length(modality, first, level, folds), max(whole.most_epochs * epoch, whole.enough_steps))
+    result, judged = None, sum(map(len, problem.judging.values()))
+    for level in means.levels if problem.crossed else (*means.levels, *LEANER):
+        length = min(
+            means.length(modality, first, level, folds, judged), max(whole.most_epochs * epoch, whole.enough_steps)
+        )
         if length >= fewest:
             result = Design(
                 epochs=max(length, 1.0) / epoch,
@@ -106,7 +145,8 @@ def design_of(problem: Problem, means: Means) -> Design | None:
                 settings=level.settings,
                 second=level.second,
                 threads=means.threads,
-                unit=means.unit,
+                unit=means.costs.unit,
+                launch=means.costs.launch,
                 folds=folds,
             )
         if length >= enough:
@@ -151,18 +191,19 @@ def cost_of(runner: Runner, populations: Populations, share: float = 1.0) -> flo
     if runner.budget_clock.budget.seconds is None:
         return float(sum(lengths))
     work = modality_of(runner.problem).work
+
+    def seconds(networks: Sequence[Member], batch_size: int) -> float:
+        return design.launch + design.unit * sum(work(network.spec, batch_size) for network in networks)
+
     total = sum(
-        work(one.member.spec, one.batch_size) * design.folds * steps
+        steps * seconds([one.member for one in settings for _ in range(design.folds)], settings[0].batch_size)
         for settings, steps in zip(populations, lengths, strict=True)
-        for one in settings
     )
     known = [
-        (work(t.members[0].spec, t.batch_size) * len(t.members), runner.speeds[t.name])
-        for t in runner.trained
-        if t.name in runner.speeds
+        (seconds(t.members, t.batch_size), runner.speeds[t.name]) for t in runner.trained if t.name in runner.speeds
     ]
-    unit = sum(s for _, s in known) / sum(w for w, _ in known) if known else design.unit
-    return unit * total
+    expected, taken = (sum(values) for values in zip(*known, strict=True)) if known else (0.0, 0.0)
+    return total * (taken / expected if expected else 1.0)
 
 
 def there_is_time(runner: Runner, stage: str, step: int, name: str, populations: Populations) -> Said[bool]:

@@ -154,16 +154,18 @@ class Runner:
         shares = self.plan.shares
         names = list(shares)
         later = sum(shares[name] for name in names[names.index(stage) + 1 :])
-        trainable = self.budget_clock.budget.seconds - self.plan.finish_seconds
-        return trainable * (1 - later / 2)
+        return self.plan.started + self._trainable * (1 - later / 2)
 
     def end_of(self, stage: str) -> float:
         """At which second, or after which step, a stage's share ends, its own and those before it used up."""
         budget, shares = self.budget_clock.budget, self.plan.shares
         upto = sum(list(shares.values())[: list(shares).index(stage) + 1])
-        return upto * (
-            float(budget.steps or 0) if budget.seconds is None else budget.seconds - self.plan.finish_seconds
-        )
+        return upto * float(budget.steps or 0) if budget.seconds is None else self.plan.started + upto * self._trainable
+
+    @property
+    def _trainable(self) -> float:
+        """Seconds that the stages share: what the plan found, but for the end."""
+        return (self.budget_clock.budget.seconds or 0.0) - self.plan.started - self.plan.finish_seconds
 
     def stopper(self, work: str, stage: str) -> Callable[[int], bool]:
         """The question asked before every step: a recorded cut decides, otherwise the clock and the user."""

@@ -46,8 +46,8 @@ SIX_STEPS = (  # the sixth, the real world, is `luthier check`
     RecipeStep(2, choose_network, kept="method"),
     RecipeStep(2, check_before_training),
     RecipeStep(3, fit_training, kept="fitted"),
-    RecipeStep(3, compare_baselines, each_time=True),
     RecipeStep(4, fit_validation, kept="closed"),
+    RecipeStep(4, compare_baselines, each_time=True),  # nothing before waits for them
     RecipeStep(5, judge),
 )
 WARM_START = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from luthier.assess import PastCheck, RunCheck, Scores
 from luthier.messages import tr
 from luthier.recipe import Record, read_ledger, worded, wording_of
 from luthier.records import Wording
-from luthier.saved import open_run, read_checks, read_drift, read_histories, read_scores
+from luthier.saved import RunFolder, open_run, read_checks, read_drift, read_histories, read_scores
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,16 @@ class Contents:
 
     path: Path
     facts: dict[str, Any]
-    records: list[Record]
     scores: Scores | None
     drift: RunCheck | None
     checks: list[PastCheck]
     histories: dict[str, pl.DataFrame]
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """The ledger's, read where somebody asks for them: of thousands of columns that takes seconds."""
+        ledger = read_ledger(RunFolder(self.path).ledger)
+        return [one if one["kind"] == "decision" else worded(one) for one in ledger]
 
     def decisions(self, step: int) -> list[Record]:
         """The decisions of a step."""
@@ -64,7 +70,6 @@ def read_contents(path: Path) -> Contents:
     return Contents(
         path=path,
         facts=folder.facts(),
-        records=[one if one["kind"] == "decision" else worded(one) for one in read_ledger(folder.ledger)],
         scores=read_scores(folder, spoken=True),
         drift=read_drift(folder, spoken=True),
         checks=read_checks(folder),

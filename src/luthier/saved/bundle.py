@@ -12,6 +12,7 @@ import io
 import os
 import struct
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,17 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
         for name in ("model", "encoder", "profile", "metrics")
     }
     entries["weights.safetensors"] = save_tensors({k: v.contiguous() for k, v in bundle.weights.items()})
+    _write(path, entries)
+
+
+def write_metrics(path: Path, metrics: Mapping[str, object]) -> None:
+    """Write other metrics into a bundle that was written just now; all else in it stays, byte by byte."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in ENTRIES}
+    _write(path, {**entries, "metrics.json": storage.json_text(metrics).encode()})
+
+
+def _write(path: Path, entries: Mapping[str, bytes]) -> None:
     manifest = {
         "format": FORMAT,
         "luthier": luthier.__version__,

@@ -50,7 +50,7 @@ from luthier.saved.row_laws import interval_ends, quantile_values
 from luthier.saved.word_shares import WordShare, word_shares
 from luthier.task import ClassAnswer, LabelAnswer
 
-ROWS = 8192  # rows through the networks at once
+ROWS, NUMBERS = 8192, 2**21  # rows through the networks at once, and numbers of these
 PIECE = 8192  # rows of a table that a thread computes at a time
 ROWS_OF_TABLES = 2048  # so few that the activations of a hidden layer stay in the cache
 
@@ -256,7 +256,7 @@ class Model:
 
     @torch.no_grad()
     def _blocks(self, inputs: Inputs) -> Iterator[np.ndarray]:
-        at_once = ROWS_OF_TABLES if self.encoder.dense else ROWS
+        at_once = ROWS_OF_TABLES if self.encoder.dense else min(ROWS, inputs.rows_within(NUMBERS))
         for some in inputs.pieces(at_once):
             ready = self.preprocess.prepared(some)
             parts = [

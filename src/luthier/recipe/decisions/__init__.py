@@ -72,8 +72,17 @@ def evidence_of(record: Mapping[str, Any], where: str = "a decision of the ledge
             Message("{where} has a code that is not known", where=where), received=str(record["code"])[:60]
         )
     stored = record["evidence"]
+    if not _has_messages(stored):  # as of most columns, of which there may be thousands
+        return cast("Evidence[Any]", validated(kind, stored, where))
     evidence: Evidence[Any] = validated(kind, _without_messages(stored), where)
     return cast("Evidence[Any]", _with_its_messages(evidence, stored))
+
+
+def _has_messages(stored: Any) -> bool:
+    """Whether sentences lie beside what they are made of."""
+    if isinstance(stored, dict):
+        return KEPT in stored or any(map(_has_messages, stored.values()))
+    return isinstance(stored, list) and any(map(_has_messages, stored))
 
 
 def _without_messages(stored: Any) -> Any:

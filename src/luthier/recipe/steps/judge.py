@@ -56,6 +56,7 @@ from luthier.recipe.steps.warm_start import forgotten
 from luthier.records import Entry, Finding, Said, found, noted
 from luthier.rows import Rows
 from luthier.saved import Model
+from luthier.saved.bundle import write_metrics
 from luthier.seeds import derive
 from luthier.task import is_matrix, matrix_of
 
@@ -164,7 +165,7 @@ def _kept(runner: Runner, model: Model, scores: Scores, nothing: Finding | None)
     estimated = {"estimate": True} if scores.estimate else {}
     metrics = {"headline": headline, "metrics": [one.to_json() for one in scores.metrics], **estimated}
     model = replace(model, metrics=metrics)
-    model.save(runner.folder.bundle)
+    write_metrics(runner.folder.bundle, metrics)
     runner.folder.update_facts(next_step=scores.next_step, licences=[asdict(licence) for licence in model.licences])
     return Verdict(model, scores)
 

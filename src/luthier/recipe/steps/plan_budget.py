@@ -18,7 +18,7 @@ from luthier.nets import DenseSpec
 from luthier.recipe.modality import modality_of
 from luthier.recipe.places import devices_for, fastest
 from luthier.recipe.plan import FINAL_SEEDS, FINISH_LONGER, Design, Plan, TrainingBudget, plan_without_design
-from luthier.recipe.rounds import Means, can_be_crossed, design_of
+from luthier.recipe.rounds import Means, StepCosts, can_be_crossed, design_of
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.recipe.steps.error_analysis import DEPENDENCES, MOST_COLUMNS
@@ -27,6 +27,7 @@ from luthier.seeds import derive
 
 THREADS = 1  # the second core belongs to the baselines' process; see docs/decisions/0002
 TIMED_MEMBERS, TIMED_BYTES = 32, 2**28  # networks that are timed, and what these may weigh
+FEW, MANY = 8, 256  # of which two stacks are timed where small ones are bound by their launches
 EVALUATIONS = 4  # of the test part that the end takes: by several networks, and their mean
 LOOKED_AT, DEPENDENCE_VALUES = 10, 10  # networks that the end looks into, and values that it sets a column to
 MOST_FOR_LOOKS = 0.25  # of a budget, with all that the end takes
@@ -87,26 +88,42 @@ class _Timed:
     def members(self) -> int:
         """How many networks are timed: weights, gradients and what a rule remembers are light together. Those that
         train one after another take as long each."""
-        spec = self.first.member.spec
-        return (
-            max(1, min(TIMED_MEMBERS, TIMED_BYTES // (16 * spec.parameter_count())))
-            if isinstance(spec, DenseSpec)
-            else 1
-        )
+        spec, most = self.first.member.spec, TIMED_MEMBERS if self.device == CPU else MANY
+        return max(1, min(most, TIMED_BYTES // (16 * spec.parameter_count()))) if isinstance(spec, DenseSpec) else 1
+
+    def _time(self, members: int) -> tuple[float, float]:
+        problem, first = self.runner.problem, self.first
+        _, training, validation = problem.prepared(first.method)
+        stack = [replace(first.member, seed=derive(problem.seed, "timing", k)) for k in range(members)]
+        asked = {"loss": problem.loss, "rule": first.rule, "batch_size": first.batch_size, "device": self.device}
+        return self.timer(stack, training, validation, **asked)
 
     @cached_property
     def taken(self) -> tuple[float, float]:
         """Seconds of a step of all timed networks together, and of an evaluation of the validation rows."""
-        problem, first = self.runner.problem, self.first
-        _, training, validation = problem.prepared(first.method)
-        stack = [replace(first.member, seed=derive(problem.seed, "timing", k)) for k in range(self.members)]
-        asked = {"loss": problem.loss, "rule": first.rule, "batch_size": first.batch_size, "device": self.device}
-        return self.timer(stack, training, validation, **asked)
+        return self._time(self.members)
 
     @property
     def step(self) -> float:
         """Seconds of a step of all timed networks together."""
         return self.taken[0]
+
+    @property
+    def of_one(self) -> float:
+        """A network's part of a step of all that are timed."""
+        return self.step / self.members
+
+    @cached_property
+    def launch(self) -> float:
+        """Seconds of a step however few networks it is of, by two stacks; on the processor none."""
+        if self.device == CPU or self.members <= FEW:
+            return 0.0
+        few = self._time(FEW)[0]
+        return min(max(0.0, few - (self.step - few) / (self.members - FEW) * FEW), 0.99 * self.step)
+
+    def steps_of(self, members: int) -> float:
+        """Seconds of a step of so many networks."""
+        return self.launch + (self.step - self.launch) * members / self.members
 
     @property
     def evaluation_steps(self) -> float:
@@ -123,36 +140,42 @@ class _Timed:
         return self.taken[1] * LOOKED_AT * rows / max(1, evaluated)
 
     @property
-    def unit(self) -> float:
-        """Seconds that a unit of work takes in all threads."""
+    def costs(self) -> StepCosts:
+        """What steps take in all threads: of a unit of work, of a step, of a network's row."""
         modality = modality_of(self.runner.problem)
         units = modality.work(self.first.member.spec, self.first.batch_size) * self.members
-        gained = 1.0 if modality.need_all_cores else THREADS_GAIN.get(threads(), 1.0)
-        return self.step / (units * gained)
+        alone = modality.need_all_cores or self.device != CPU
+        gained = 1.0 if alone else THREADS_GAIN.get(threads(), 1.0)
+        judging = self.taken[1] / (self.members * max(1, len(self.runner.problem.data.validation)))
+        return StepCosts((self.step - self.launch) / (units * gained), self.launch, judging / gained)
 
 
 def _plan(runner: Runner, timer: Timer) -> Plan:
     problem, budget, used = runner.problem, runner.budget_clock.budget, _threads(runner)
     size, devices = modality_of(problem).size(problem, budget.seconds), devices_for(runner)
     if budget.seconds is None:
-        plan, unit = plan_without_design(size, TrainingBudget(None, budget.steps, threads=used)).on(devices[0]), 0.0
+        plan, costs = (
+            plan_without_design(size, TrainingBudget(None, budget.steps, threads=used)).on(devices[0]),
+            StepCosts(),
+        )
     else:
         timed = {device: _Timed(runner, timer, device) for device in devices}
-        device = fastest({device: partial(getattr, one, "step") for device, one in timed.items()})
-        unit, finish = timed[device].unit, finish_seconds(budget.seconds)
+        device = fastest({device: partial(getattr, one, "of_one") for device, one in timed.items()})
+        costs, finish = timed[device].costs, finish_seconds(budget.seconds)
         if modality_of(problem).need_all_cores:
             finish += EVALUATIONS * timed[device].taken[1]
         else:
             finish += min(timed[device].looks, max(0.0, MOST_FOR_LOOKS * budget.seconds - finish))
         left = max(0.1, runner.budget_clock.left() - finish)
-        step = timed[device].step * FINAL_SEEDS / timed[device].members
-        plan = plan_without_design(size, TrainingBudget(left, None, finish, used), step).on(device)
-        plan = plan.model_copy(update={"evaluation_steps": round(timed[device].evaluation_steps, 3)})
+        step, means = timed[device].steps_of(FINAL_SEEDS), TrainingBudget(left, None, finish, used)
+        plan = plan_without_design(size, means, step).on(device)
+        known = {"started": round(runner.budget_clock.spent(), 3)}
+        plan = plan.model_copy(update=known | {"evaluation_steps": round(timed[device].evaluation_steps, 3)})
     plan = plan.model_copy(update={"medium": problem.medium})
-    return plan if problem.asked.warm_start or problem.asked.backbone else plan.designed(_design(runner, plan, unit))
+    return plan if problem.asked.warm_start or problem.asked.backbone else plan.designed(_design(runner, plan, costs))
 
 
-def _design(runner: Runner, plan: Plan, unit: float) -> Design:
+def _design(runner: Runner, plan: Plan, costs: StepCosts) -> Design:
     """Over folds where the open rows can be crossed and there is time for it, or else judged by the validation part."""
     problem, budget = runner.problem, runner.budget_clock.budget
     share = 1 - plan.shares["seeds"]
@@ -160,7 +183,8 @@ def _design(runner: Runner, plan: Plan, unit: float) -> Design:
         means = Means(None, round(share * (budget.steps or 0)))
     else:
         left = runner.budget_clock.left() - FINISH_LONGER * plan.finish_seconds
-        means = Means(share * max(0.1, left), unit=unit / runner.workers, threads=threads())
+        costs = costs._replace(unit=costs.unit / runner.workers, judging=costs.judging / runner.workers)
+        means = Means(share * max(0.1, left), costs=costs, threads=threads())
     for known in (problem.cross_fitted(), problem) if can_be_crossed(problem) else (problem,):
         design = design_of(known, means)
         if design is not None:

@@ -53,10 +53,7 @@ class Baselines:
             result, self.failed = recalled
         else:
             recorded = runner.recipe.cut("baselines") if runner.repeating else None
-            slot = (runner.budget_clock.budget.seconds or float("inf")) * SLOT
-            result = (
-                {} if recorded else run.wait(lambda: bool(runner.interrupted) or runner.budget_clock.spent() > slot)
-            )
+            result = {} if recorded else run.wait(lambda: bool(runner.interrupted) or _slot_left(runner) < 0)
             self.failed = {name: why for name, why in run.failed().items() if name not in result}
             kept = {name: torch.from_numpy(p) for name, p in result.items()}
             runner.memo.keep("baselines", kept, {"failed": self.failed})
@@ -131,6 +128,11 @@ class Baselines:
         return max(min(TEST_SECONDS, left), LATE_SECONDS)
 
 
+def _slot_left(runner: Runner) -> float:
+    """Seconds until baselines that are not ready are stopped."""
+    return SLOT * (runner.budget_clock.budget.seconds or float("inf")) - runner.budget_clock.spent()
+
+
 class NoBaselines:
     """In the place of baselines where there are none."""
 
@@ -152,8 +154,10 @@ def running_baselines(runner: Runner) -> Iterator[Any]:
     words = (encoder.words, sum(text.length for text in encoder.texts), encoder.vector_width)
     BaselineRun.clear(runner.folder.path)
     values = ValueBaselines(baseline_loss(problem.metric), problem.quantiles)
-    place, sizes = runner.folder.path, encoder.category_sizes
-    run = BaselineRun(data.training, data.validation, data.task, sizes, words, place, values)
+    place, sizes, left = runner.folder.path, encoder.category_sizes, _slot_left(runner)
+    limited = left < float("inf") and not runner.repeating and runner.memo.recall("baselines", BaselineFacts) is None
+    seconds = max(left, LATE_SECONDS) if limited else None
+    run = BaselineRun(data.training, data.validation, data.task, sizes, words, place, values, seconds)
     try:
         yield Baselines(runner, run)
     finally:
