@@ -178,6 +178,11 @@ CASES: list[tuple[Evidence[Any], Any, Evidence[Any] | None]] = [
         "helps",
         AnswerEvidence("L2", True, "", 0.03, -0.01, 0.07, 2, 0.03),
     ),
+    (
+        AnswerEvidence("sharing: price", True, "", -0.04, -0.06, -0.02, 2, 0.03),
+        "hurts",
+        AnswerEvidence("sharing: price", True, "", 0.04, 0.02, 0.06, 2, 0.03),
+    ),
     (AnswerEvidence("augmentation", False, "noise", 0.0, -0.02, 0.02, 2, 0.03), "no-difference", None),
     (BAGS, 2, replace(BAGS, allowed=2.0)),
     (replace(BAGS, metric="auc", larger_is_better=True), 3, replace(BAGS, metric="auc")),

@@ -11,7 +11,7 @@ from luthier.errors import InputError
 from luthier.recipe.joint_targets import JointTargets
 from luthier.saved import activate
 from luthier.statistics.bags import greedy_weights
-from luthier.statistics.row_losses import row_losses
+from luthier.statistics.row_losses import row_losses, target_losses
 
 RNG = np.random.default_rng(0)
 N, NAN = 200, float("nan")
@@ -52,6 +52,9 @@ def test_the_loss_of_answers_is_the_loss_of_outputs(weights: torch.Tensor | None
     Z = torch.from_numpy(RNG.normal(size=(2, N, joint.outputs)))
     of_answers = row_losses(activate(Z, joint.kind), known, joint.kind, weights).mean(-1)
     torch.testing.assert_close(of_answers, joint.loss.mean(Z, known, weights), rtol=1e-9, atol=1e-9)
+    each = target_losses(activate(Z[0], joint.kind), known, joint.kind, weights)
+    assert not each[known.isnan()].any()
+    torch.testing.assert_close(each.sum(1).mean(), of_answers[0], rtol=1e-9, atol=1e-9)
 
 
 def test_best_constants_cost_one() -> None:

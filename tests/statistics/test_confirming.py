@@ -128,3 +128,19 @@ def test_what_is_answered_is_not_asked_again() -> None:
     rows = RNG(0).exponential(size=(1, 300)).repeat(2, 0)
     asked = {"much": Asked(1.5 * rows), "nothing": Asked(rows), "lost": Asked(np.full((2, 300), np.nan))}
     assert still_open(rows, asked, np.arange(300)) == []
+
+
+def test_luck_of_trainings_is_judged_by_what_other_settings_did_to_the_same_loss() -> None:
+    """Two partitions of a question alone agree by chance now and then, and say that trainings have no luck: it claims
+    a difference too often where there is none. Differences of other settings say how much luck there is."""
+    rng = RNG(5)
+    pairs = [made(rng, 0.0, training=0.05) for _ in range(300)]
+    luck = [np.subtract(*made(rng, 0.0, training=0.05)[:2]).mean(1) for _ in range(15)]
+
+    def claims(known: list[np.ndarray]) -> int:
+        found = (answers(one, {"it": Asked(other)}, units, luck=known)["it"].kind for one, other, units in pairs)
+        return sum(kind in ("helps", "hurts") for kind in found)
+
+    assert claims(luck) <= 15 < claims([])  # of 300, 5 %
+    reference, losses, units = pairs[0]
+    assert still_open(reference, {"it": Asked(losses)}, units, luck=luck) == ["it"]

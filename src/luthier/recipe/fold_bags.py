@@ -28,9 +28,10 @@ from luthier.recipe.runner import STEPS, Runner, TrainedPopulation
 from luthier.recipe.setting import Setting
 from luthier.recipe.yardstick import comparable, yardstick_of
 from luthier.records import Said, noted
+from luthier.rows import Rows
 from luthier.saved import activate
 from luthier.seeds import derive
-from luthier.statistics.row_losses import row_losses
+from luthier.statistics.row_losses import row_losses, target_losses
 
 FEWEST_STEPS = 10
 KEPT_BAGS, KEPT_BYTES = 6, 2**25  # bags of a population whose networks are kept, and what these may weigh
@@ -41,7 +42,8 @@ class Bag:
     """A setting in all folds: its networks are those from `first` on of a population, one for each fold [N].
 
     `loss` is the mean loss of all rows that judge, each by the network that had left it out; NaN where one diverged.
-    Where settings learn by different losses it is the yardstick of all of them, and `own_loss` what this one learns by.
+    Where settings learn by different losses it is the yardstick of all of them, and `own_loss` what this one learns by;
+    of a setting that learns one target alone it is that target's share.
     """
 
     setting: Setting
@@ -87,6 +89,12 @@ class Bag:
         whole, folds = problem.judged(self.setting.method), choosing_folds(problem)
         outputs = comparable(problem, self.outputs(problem.kind), whole, folds)
         return np.asarray(row_losses(outputs, whole.targets, yardstick_of(problem), whole.weights))
+
+    def target_rows(self, problem: Problem) -> np.ndarray:
+        """Each target's share of the loss of each row that judges [N, T], where several share their networks."""
+        whole, joint = problem.judged(self.setting.method), problem.joint
+        assert joint is not None
+        return np.asarray(target_losses(self.outputs(joint.kind), whole.targets, joint.kind, whole.weights))
 
     def own_rows(self, problem: Problem) -> np.ndarray:
         """The loss of each row that judges [N], as its networks learn it."""
@@ -172,7 +180,7 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
         one.method,
         one.rule,
         one.batch_size,
-        **_rows_of(problem, one.method, folds),
+        **_rows_of(problem, one, folds),
         kept=min(trial.kept, _light(problem, one, folds)) * count,
         outputs=trial.outputs or problem.asks_losses,
         complete=True,
@@ -208,11 +216,20 @@ def _left_out(problem: Problem, number: int) -> Tensor:
     return torch.zeros(len(problem.data.validation), dtype=torch.int64)
 
 
-def _rows_of(problem: Problem, method: str, folds: Tensor) -> dict[str, Any]:
+def _rows_of(problem: Problem, setting: Setting, folds: Tensor) -> dict[str, Any]:
     """What the networks of bags learn from and are judged by, as a `TrainingPlan` names it."""
     if problem.crossed:
-        return {"parts": (problem.open_rows(method), None), "folds": folds}
-    return {"parts": problem.prepared(method)[1:]}
+        return {"parts": (_with_target(problem.open_rows(setting.method), setting.only), None), "folds": folds}
+    return {"parts": tuple(_with_target(part, setting.only) for part in problem.prepared(setting.method)[1:])}
+
+
+def _with_target(rows: Rows, only: int | None) -> Rows:
+    """The rows, of their targets [N, T] one alone where that is asked for: a network learns nothing of the others."""
+    if only is None:
+        return rows
+    targets = torch.full_like(rows.targets, torch.nan)
+    targets[:, only] = rows.targets[:, only]
+    return replace(rows, targets=targets)
 
 
 def _light(problem: Problem, setting: Setting, folds: Tensor) -> int:

@@ -5,12 +5,13 @@ Here are those that every modality asks alike, in the order of the recipe.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
 from luthier.engine import Schedule
+from luthier.recipe.decisions.experiment import SHARING
 from luthier.recipe.setting import Setting
 
 DROPPED, PENALTY, CLIP, SLOWER = 0.25, 1e-3, 1.0, 1 / 3  # what is tried of a remedy that the adopted setting lacks
@@ -58,6 +59,18 @@ def of_clipping(now: Setting) -> Question:
     """Gradients clipped by their norm."""
     used = now.member.clip_norm < inf
     return Question("clipping", used, changed(now, clip_norm=inf if used else CLIP), "" if used else f"{CLIP:g}")
+
+
+def of_sharing(now: Setting, targets: Sequence[str]) -> Iterator[Question]:
+    """Of each target whether networks that several share serve it: those that learn it alone, in the same batches.
+
+    Of T targets each is a share 1 / T of the loss; penalties and clipping shrink alike, so that beside it they are what
+    they are in networks of its own.
+    """
+    penalty, norm = now.member.l2 / len(targets), now.member.clip_norm / len(targets)
+    for place, target in enumerate(targets):
+        alone = replace(changed(now, l2=penalty, clip_norm=norm), only=place)
+        yield Question(f"{SHARING}{target}", True, alone)
 
 
 def changed(now: Setting, **changes: Any) -> Setting:

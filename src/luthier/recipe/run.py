@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from luthier.assess import Register
 from luthier.data.large import memory_in_words
@@ -19,6 +19,8 @@ from luthier.messages import Message
 from luthier.recipe.branching import take_over
 from luthier.recipe.budget import BudgetClock
 from luthier.recipe.config import Recipe, recipe_from, write_recipe
+from luthier.recipe.decisions import evidence_of
+from luthier.recipe.decisions.question_answers import AnswerEvidence
 from luthier.recipe.interrupted import Interrupted
 from luthier.recipe.ledger import Ledger, Record
 from luthier.recipe.memo import Memo
@@ -184,7 +186,7 @@ class Run:
         with running_baselines(runner) as baselines:
             so_far = SoFar(baselines, self.earlier)
             if self.shared is not None:
-                runner, so_far = self.shared.handed_to(runner, so_far)
+                runner, so_far = ledger.write(self.shared.handed_to(runner, so_far))
             else:
                 runner = self._planned(ledger, runner, baselines)
             begin_at = ledger.write(take_over(self.asked)) if self.steps is SIX_STEPS else 1
@@ -198,7 +200,9 @@ class Run:
                 if step.kept:
                     runner.memo.json(step.kept, partial(so_far.remembered, step.kept))
             if self.read.heads and self.until >= 4:
-                self.trained = SharedNetworks(runner, self.read, so_far.adopted, so_far.bags)
+                known = [one for one in ledger.of("decision") if one.get("code") == AnswerEvidence.code]
+                answers = [cast(AnswerEvidence, evidence_of(one)) for one in known]
+                self.trained = SharedNetworks(runner, self.read, so_far.adopted, so_far.bags, answers)
         write_recipe(self.folder.recipe, recipe_from(self.asked, ledger.records))  # now with cuts and rounds
         return so_far.verdict
 

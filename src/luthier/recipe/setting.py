@@ -17,7 +17,8 @@ class Setting:
     """All that is chosen about a network but its seed: how numbers enter, the rule, the batch size, the rest.
 
     `length` multiplies the epochs that are planned for everyone; `averaging` is the share of the training that moving
-    averages of the weights remember (0: none). By another `loss` than the task's own, where named.
+    averages of the weights remember (0: none). By another `loss` than the task's own, where named; of several targets
+    that share their networks it learns `only` one, by its place, where that is set.
     """
 
     method: str
@@ -28,6 +29,7 @@ class Setting:
     length: float = 1.0
     averaging: float = 0.0
     loss: str = ""
+    only: int | None = None
 
     def to_json(self) -> JsonObject:
         """The setting as plain JSON values."""

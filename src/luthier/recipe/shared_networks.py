@@ -17,6 +17,9 @@ import torch
 from luthier.data.split import PARTS, Splits
 from luthier.errors import InputError
 from luthier.messages import Message
+from luthier.recipe.decisions.decision import decided
+from luthier.recipe.decisions.experiment import SHARING
+from luthier.recipe.decisions.question_answers import AnswerEvidence
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.problem import Problem
 from luthier.recipe.reading import LoadedData
@@ -25,17 +28,20 @@ from luthier.recipe.setting import Setting
 from luthier.recipe.so_far import SoFar
 from luthier.recipe.stored_splits import read_splits, write_splits
 from luthier.recipe.target_bags import TargetPart
+from luthier.records import Said
 from luthier.saved import RunFolder
 
 
 @dataclass(frozen=True)
 class SharedNetworks:
-    """What steps 1 to 4 came to for several targets: the adopted setting and the bags that may be delivered."""
+    """What steps 1 to 4 came to for several targets: the adopted setting, the bags that may be delivered, and what is
+    known of sharing them, target by target."""
 
     runner: Runner
     read: LoadedData
     setting: Setting
     bags: Sequence[Bag]
+    answers: Sequence[AnswerEvidence] = ()
 
     def prepare(self, own: LoadedData, folder: RunFolder) -> LoadedData:
         """One target's rows, in the parts that they are in for all targets, and encoded alike."""
@@ -49,11 +55,19 @@ class SharedNetworks:
         columns = tuple(kinds.get(column.name, column) if column.used else column for column in own.columns)
         return replace(own, encoder=encoder, columns=columns)
 
-    def handed_to(self, runner: Runner, so_far: SoFar) -> tuple[Runner, SoFar]:
-        """The runner of one target's run, and what step 5 takes: the setting and the bags with its head."""
+    def handed_to(self, runner: Runner, so_far: SoFar) -> Said[tuple[Runner, SoFar]]:
+        """The runner of one target's run, and what step 5 takes: the setting and the bags with its head.
+
+        It says whether sharing serves the target, where that was asked; bags that learnt it alone are among the others.
+        """
+        for answer in self.answers:
+            if answer.question == f"{SHARING}{runner.problem.task.target}":
+                yield from decided(4, answer)
         part = self._part(runner.problem)
         runner = replace(runner, problem=part.problem, device=self.runner.device).following(self.runner.plan)
-        bags = part.bags([bag for bag in self.bags if bag.setting.method == self.setting.method])
+        number = self._number(runner.problem)
+        alike = [bag for bag in self.bags if bag.setting.method == self.setting.method]
+        bags = part.bags([bag for bag in alike if bag.setting.only in (None, number)])
         for population in {bag.population.name: bag.population for bag in bags}.values():
             runner.keep(population)
             self._copy_curves(runner.folder, population.name)
@@ -66,11 +80,16 @@ class SharedNetworks:
         if curves.exists():
             shutil.copyfile(curves, folder.history / curves.name)
 
+    def _number(self, own: Problem) -> int:
+        """The place of a problem's target among all of them."""
+        assert self.runner.problem.joint is not None
+        return [task.target for task in self.runner.problem.joint.tasks].index(own.task.target)
+
     def _part(self, own: Problem) -> TargetPart:
         """Where the target of a problem lies: rows are in the table's order in both, part by part."""
         shared, method = self.runner.problem, self.setting.method
         assert shared.joint is not None
-        number = [task.target for task in shared.joint.tasks].index(own.task.target)
+        number = self._number(own)
         problem = Problem(own.data, shared.joint.transforms[number], own.asked, {method: shared.prepared(method)[0]})
         problem = problem.cross_fitted() if shared.crossed else problem
         rows = torch.nonzero(~shared.judged(method).targets[:, number].isnan()).flatten()

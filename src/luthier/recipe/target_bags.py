@@ -32,7 +32,7 @@ class TargetPart:
 
     def setting(self, setting: Setting) -> Setting:
         """The setting with a network of this head alone."""
-        return replace(setting, member=self._member(setting.member))
+        return replace(setting, member=self._member(setting.member), only=None)
 
     def bags(self, bags: Sequence[Bag]) -> list[Bag]:
         """The bags whose networks were kept, as the target's own."""

@@ -7,13 +7,14 @@ would bring anew. Choosing is another matter: it goes by expected losses, a clai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from luthier.statistics.paired import SeedSpread, luck
+from luthier.statistics.paired import SeedSpread
+from luthier.statistics.paired import luck as luck_of
 
 MARGIN = 0.03  # of the loss: smaller differences are called none
 # Set on 60 draws of 1,000 rows of `diamonds`: 95.0 % of 480 intervals hold what other rows say of these networks, and
@@ -77,7 +78,7 @@ def answer(
     # A ratio's luck: what a unit gains beyond its share of its own loss.
     surplus = np.bincount(numbers, (difference - share * reference).mean(0), count)
     of_units = float(surplus.var(ddof=1)) * count / difference.shape[1] ** 2
-    known = luck(share * mean_loss, (of_units, float(count - 1)), difference.mean(1), spread)
+    known = luck_of(share * mean_loss, (of_units, float(count - 1)), difference.mean(1), spread)
     half = widening * known.half_width() / mean_loss
     low, high = share - half, share + half
     if low > 0 or high < 0:
@@ -99,11 +100,17 @@ class Asked:
 
 
 def answers(
-    reference: np.ndarray, asked: Mapping[str, Asked], units: np.ndarray, widening: float = WIDENING
+    reference: np.ndarray,
+    asked: Mapping[str, Asked],
+    units: np.ndarray,
+    widening: float = WIDENING,
+    *,
+    luck: Sequence[np.ndarray] = (),
 ) -> dict[str, Answer]:
     """Each question's answer by all of its own partitions, the first ones of the `reference` [S, N].
 
-    The luck of trainings is judged by all questions together, on the partitions that they share. Where a question was
+    The luck of trainings is judged by all questions together, on the partitions that they share, and by differences
+    [S] of the same loss (`luck`) that other settings have shown. Where a question was
     asked on more than `FIRST` of them it was looked at more than once, and its interval is wider by `LOOKED`.
 
     >>> rows = np.random.default_rng(0).exponential(size=(1, 400)).repeat(2, 0)
@@ -114,6 +121,7 @@ def answers(
     shared = min((one.partitions for one in asked.values()), default=0)
     spread = SeedSpread()
     differences = [one.losses[:shared] - reference[:shared] for one in asked.values()]
+    differences += [one[:shared, None] for one in luck if len(one) >= shared]
     if shared > 1:
         spread.add([one for one in differences if np.isfinite(one).all()])
     result = {}
@@ -125,8 +133,13 @@ def answers(
 
 
 def still_open(
-    reference: np.ndarray, asked: Mapping[str, Asked], units: np.ndarray, widening: float = WIDENING
+    reference: np.ndarray,
+    asked: Mapping[str, Asked],
+    units: np.ndarray,
+    widening: float = WIDENING,
+    *,
+    luck: Sequence[np.ndarray] = (),
 ) -> list[str]:
     """The questions that more partitions may answer: those that an interval wider by `EARLY` does not."""
-    known = answers(reference, asked, units, EARLY * widening)
+    known = answers(reference, asked, units, EARLY * widening, luck=luck)
     return [name for name, one in known.items() if one.kind == "unknown" and np.isfinite(one.low)]

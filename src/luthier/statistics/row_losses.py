@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -40,12 +40,26 @@ def _of_all(outputs: Tensor, targets: Tensor, joint: JointKind) -> Tensor:
     if outputs.ndim == 2:
         return _of_all(outputs.unsqueeze(0), targets, joint)[0]
     result = torch.zeros(outputs.shape[:-1], dtype=outputs.dtype)
+    for known, losses in _each(outputs, targets, joint):
+        result[..., known] += losses
+    return result
+
+
+def target_losses(outputs: Tensor, targets: Tensor, joint: JointKind, weights: Tensor | None = None) -> Tensor:
+    """Each target's share of the loss of each row [N, T], of averaged outputs [N, C]; 0 where a row lacks it."""
+    result = torch.zeros(targets.shape, dtype=outputs.dtype)
+    for t, (known, losses) in enumerate(_each(outputs.unsqueeze(0), targets, joint)):
+        result[known, t] = losses[0]
+    return result if weights is None else result * (weights / weights.mean()).double()[:, None]
+
+
+def _each(outputs: Tensor, targets: Tensor, joint: JointKind) -> Iterator[tuple[Tensor, Tensor]]:
+    """Of each target the rows that have it, and its deviances there by its factor."""
     for t, (kind, place, factor) in enumerate(zip(joint.kinds, joint.answers, joint.factors, strict=True)):
         known = ~targets[:, t].isnan()
         y = targets[known, t]
         least = floors(loss_by_name(KINDS[kind].loss), y.double())
-        result[..., known] += factor * (row_losses(outputs[..., known, place], y, kind) - least)
-    return result
+        yield known, factor * (row_losses(outputs[..., known, place], y, kind) - least)
 
 
 def of_target(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from luthier.recipe.decisions.decision import Evidence, digits
 from luthier.recipe.decisions.remedy import remedy_name
 from luthier.records import Option, Wording
 
+SHARING = "sharing: "  # the question of each of several targets, its name behind that
+
 
 @dataclass(frozen=True)
 class FirstSettingEvidence(Evidence[str]):
@@ -207,6 +209,8 @@ def loss_name(loss: str) -> str:
 
 def factor_name(name: str) -> str:
     """A factor or question in words."""
+    if name.startswith(SHARING):
+        return tr("shared networks: {target}", target=name.removeprefix(SHARING))
     return {
         "memory": tr("memory of squared gradients"),
         "dropout, other layers": tr("dropout, other layers"),

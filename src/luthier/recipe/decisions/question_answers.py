@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from luthier.messages import tr
 from luthier.recipe.decisions.decision import Evidence
-from luthier.recipe.decisions.experiment import factor_name, loss_name
+from luthier.recipe.decisions.experiment import SHARING, factor_name, loss_name
 from luthier.records import Wording
 
 Answered = Literal["helps", "hurts", "no-difference", "unknown"]
@@ -17,6 +17,8 @@ def compared_with(question: str, value: str, *, used: bool) -> str:
     """The setting that the adopted one is compared with, in words."""
     if question == "loss":
         return loss_name(value)
+    if question.startswith(SHARING):
+        return tr("networks that learn {target} alone", target=question.removeprefix(SHARING))
     undone, done = {
         "rate": (tr("a third of the rate"), ""),
         "Adam": (tr("SGD with momentum"), tr("Adam")),
@@ -114,4 +116,8 @@ class AnswerEvidence(Evidence[Answered]):
         )
         if self.low is not None and self.high is not None:
             reason += tr("; ") + tr("95 % interval {low} to {high}", low=f"{self.low:+.1%}", high=f"{self.high:+.1%}")
-        return Wording(factor_name(self.question), chosen, reason)
+        if not self.question.startswith(SHARING):
+            return Wording(factor_name(self.question), chosen, reason)
+        target = self.question.removeprefix(SHARING)
+        reason += tr("; ") + tr("by the loss of {target}; its ensemble may take either", target=target)
+        return Wording(factor_name(self.question), chosen, reason, override="--separate" if choice == "hurts" else "")

@@ -1,13 +1,14 @@
 """Step 4, last: the recipe's questions about the adopted setting, answered in pairs on fresh partitions into folds.
 
 The setting and each of its variants train on the same rows, from the same seeds, in the same batches. Questions that
-two partitions leave open are asked on more of them while there is time. Where one part judges, partitions are seeds.
+two partitions leave open are asked on more of them while there is time. Of several targets it is asked of each one
+whether networks that learn it alone serve it better. Where one part judges, partitions are seeds.
 S partitions, N rows that judge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,38 +19,39 @@ from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.question_answers import AnswerEvidence
 from luthier.recipe.fold_bags import Bag, BagPlan, judging_units, train_bags
 from luthier.recipe.modality import modality_of
-from luthier.recipe.questions import Question
+from luthier.recipe.questions import of_sharing
 from luthier.recipe.rounds import MOST_PARTITIONS, there_is_time
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.recipe.steps.question_losses import ADOPTED, QuestionLosses
 from luthier.records import Said
-from luthier.statistics.confirming import FIRST, MARGIN, Asked, answers, still_open
+from luthier.statistics.confirming import FIRST, MARGIN
 
-STAGE, KEPT, ADOPTED = "questions", 2, "adopted"
-Losses = dict[str, list[np.ndarray]]  # of each setting, by partition: of each row [N]
+STAGE, KEPT = "questions", 2
 
 
 def confirm(runner: Runner, adopted: Setting, rates: Mapping[str, float]) -> Said[list[Bag]]:
     """Answer every question that there is time for; the bags whose networks were kept may be delivered."""
-    asked = list(modality_of(runner.problem).questions(runner, adopted, rates))
+    problem = runner.problem
+    asked = list(modality_of(problem).questions(runner, adopted, rates))
+    if problem.joint is not None:
+        asked = [*of_sharing(adopted, [task.target for task in problem.joint.tasks]), *asked]
     settings = [replace(adopted, label=ADOPTED), *(replace(one.other, label=one.name) for one in asked)]
     shapes = yield from _affordable(runner, _shapes(settings))
-    losses: Losses = {one.label: [] for each in shapes for one in each}
-    kept, units = list[Bag](), _units(runner)
+    losses, kept = QuestionLosses(problem, asked, _units(runner)), list[Bag]()
     for number in range(MOST_PARTITIONS if shapes else 0):
         name = f"questions-{number}"
         if number >= FIRST:
-            shapes = _of_open_questions(shapes, losses, asked, units)
+            shapes = _of_open_questions(shapes, losses)
             if not shapes or not (yield from there_is_time(runner, STAGE, 4, name, shapes)):
                 break
         bags = yield from _train(runner, name, shapes, number)
         if bags is None:
             break
         for bag in bags:
-            rows = bag.row_losses(runner.problem) if np.isfinite(bag.loss) else np.full(len(units), np.nan)
-            losses[bag.setting.label].append(rows)
+            losses.take(bag)
         kept += _slim(runner, name, bags)
-    yield from _answer(runner, asked, losses, units)
+    yield from _answer(runner, losses)
     return [bag for bag in kept if bag.is_kept]
 
 
@@ -67,32 +69,27 @@ def _slim(runner: Runner, name: str, bags: Sequence[Bag]) -> list[Bag]:
     ]
 
 
-def _of_open_questions(
-    shapes: Sequence[Sequence[Setting]], losses: Losses, asked: Iterable[Question], units: np.ndarray
-) -> list[list[Setting]]:
+def _of_open_questions(shapes: Sequence[Sequence[Setting]], losses: QuestionLosses) -> list[list[Setting]]:
     """The settings of questions that are not answered yet, beside the adopted one; none where all are."""
-    names = still_open(*_so_far(asked, losses), units)
+    names = losses.still_open()
     if not names:
         return []
     left = ([one for one in each if one.label in (*names, ADOPTED)] for each in shapes)
     return [each for each in left if each]
 
 
-def _so_far(asked: Iterable[Question], losses: Losses) -> tuple[np.ndarray, dict[str, Asked]]:
-    """The adopted setting's losses [S, N], and those of each question that was asked."""
-    known = {one.name: Asked(np.array(losses[one.name]), one.used) for one in asked if losses.get(one.name)}
-    return np.array(losses.get(ADOPTED, [])), known
-
-
 def _affordable(runner: Runner, shapes: list[list[Setting]]) -> Said[list[list[Setting]]]:
-    """The shapes whose questions there is time for: all, half of them, those of the adopted shape alone, or none."""
-    for name, count in (
-        ("questions", len(shapes)),
-        ("half-the-questions", -(-len(shapes) // 2)),
-        ("fewer-questions", 1),
-    ):
-        if (yield from there_is_time(runner, STAGE, 4, name, shapes[:count] * FIRST)):
-            return shapes[:count]
+    """The shapes whose questions there is time for: all, half of them, those of the adopted shape alone, or none.
+
+    Of several targets those of each target come first: with the adopted shape's, or alone.
+    """
+    alone = [shape for shape in shapes if shape[0].only is not None]
+    offered = {"questions": shapes, "half-the-questions": shapes[: -(-len(shapes) // 2)]}
+    if alone:
+        offered |= {"fewer-questions-1": [shapes[0], *alone], "fewer-questions-2": [shapes[0][:1], *alone]}
+    for name, some in (offered | {"fewer-questions": shapes[:1]}).items():
+        if (yield from there_is_time(runner, STAGE, 4, name, some * FIRST)):
+            return some
     return []
 
 
@@ -113,16 +110,16 @@ def _shapes(settings: Sequence[Setting]) -> list[list[Setting]]:
     result: dict[Any, list[Setting]] = {}
     for one in settings:
         member = one.member
-        key = one.method, one.rule, one.batch_size, one.length, one.loss, member.spec, member.noise, member.mixup
+        how = one.method, one.rule, one.batch_size, one.length, one.loss, one.only
+        key = *how, member.spec, member.noise, member.mixup
         result.setdefault(key, []).append(one)
     return list(result.values())
 
 
-def _answer(runner: Runner, asked: Sequence[Question], losses: Losses, units: np.ndarray) -> Said[None]:
+def _answer(runner: Runner, losses: QuestionLosses) -> Said[None]:
     """Say each question's answer."""
-    reference, known = _so_far(asked, losses)
-    found = answers(reference, known, units)
-    for one in asked:
+    found = losses.answers()
+    for one in losses.asked:
         if one.name not in found:
             continue
         result = found[one.name]
@@ -135,7 +132,7 @@ def _answer(runner: Runner, asked: Sequence[Question], losses: Losses, units: np
                 round(result.size, 5),
                 finite(result.low),
                 finite(result.high),
-                known[one.name].partitions,
+                losses.partitions(one.name),
                 MARGIN,
                 5 if runner.problem.crossed else 1,
             ),
