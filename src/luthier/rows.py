@@ -108,7 +108,11 @@ class Inputs(Mapping[str, Tensor]):
             yield self.map(lambda value, start=start: value[start : start + size])  # type: ignore[misc]
 
     def rows_within(self, numbers: int) -> int:
-        """How many rows, one at least, hold at most so many numbers: of pictures few, since their layers are wide."""
+        """How many rows, one at least, hold at most so many numbers: of pictures few, since their layers are wide.
+
+        >>> Inputs(pixels=torch.zeros(9, 3, 64, 64)).rows_within(2**16)
+        5
+        """
         return max(1, numbers // max(1, sum(value[:1].numel() for value in self.values())))
 
     def replaced(self, **named: Tensor) -> Inputs:

@@ -213,6 +213,26 @@ def test_compiled_modules_learn_what_they_learn_alone() -> None:
         luthier.train(network, (TABLE, VALUES), layout="vmapped", compile=True, **how)
 
 
+def test_large_pictures_are_measured_a_few_at_a_time() -> None:
+    """The layers of pictures hold many times their numbers: 512 of them at once take gigabytes."""
+    sizes = list[int]()
+
+    class Watched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(1, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if not self.training:
+                sizes.append(len(x))
+            return self.head(x.mean((1, 2, 3))[:, None])
+
+    pictures, labels = torch.zeros(300, 3, 64, 64), torch.arange(300) % 2
+    luthier.train(Watched(), (pictures, labels), validation=(pictures, labels), steps=2, batch_size=8)
+    assert sum(sizes) >= 300  # and what is tried before
+    assert max(sizes) * 3 * 64 * 64 <= 2**21
+
+
 def test_losses_of_ones_own() -> None:
     assert loss_for(LABELS, nn.CrossEntropyLoss()) == "softmax"
     assert loss_for(VALUES[:, None], F.mse_loss, flat=True) == "mse"
