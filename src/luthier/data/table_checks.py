@@ -80,7 +80,8 @@ def _worth_a_look(frame: pl.DataFrame, columns: Sequence[Column], y: np.ndarray)
 
     A tree has at most twenty groups of at least as many rows, so that it explains no more than groups of a few rows.
     """
-    numbers = [column for column in columns if column.kind == "number" and frame[column.name].dtype.is_float()]
+    types = frame.schema
+    numbers = [column for column in columns if column.kind == "number" and types[column.name].is_float()]
     if len(numbers) <= MANY:
         return list(columns)
     rows = slice(None) if len(y) <= MOST_ROWS else numpy_generator(0, "rows").permutation(len(y))[:MOST_ROWS]
@@ -88,7 +89,7 @@ def _worth_a_look(frame: pl.DataFrame, columns: Sequence[Column], y: np.ndarray)
     shares = np.empty(len(numbers))
     for first in range(0, len(numbers), AT_ONCE):
         some = numbers[first : first + AT_ONCE]
-        values = np.stack([frame[column.name].to_numpy()[rows] for column in some], 1)
+        values = frame.select(column.name for column in some).to_numpy()[rows]
         shares[first : first + AT_ONCE] = _share_within_few(values, target)
     passed = {numbers[place].name for place in np.argsort(-shares)[MANY:]}
     return [column for column in columns if column.name not in passed]

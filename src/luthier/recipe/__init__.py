@@ -13,7 +13,7 @@ from luthier.recipe.ledger import Ledger, Record, read_ledger
 from luthier.recipe.option_table import kept_for
 from luthier.recipe.plan import Plan
 from luthier.recipe.problem import Problem, input_count
-from luthier.recipe.reading import LoadedData, read_and_infer, read_as_asked
+from luthier.recipe.reading import LoadedData, read_and_infer, read_as_asked, read_where_kept
 from luthier.recipe.run import Run
 from luthier.recipe.run_data import asked_of, read_unchanged, reread, source_of
 from luthier.recipe.runner import Runner
@@ -58,6 +58,7 @@ __all__ = [
     "read_ledger",
     "read_recipe",
     "read_unchanged",
+    "read_where_kept",
     "recipe_from",
     "reread",
     "source_of",

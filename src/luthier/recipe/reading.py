@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -200,6 +201,16 @@ def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) ->
     if test is not None and read.beside is not None and read.picture in test.frame.columns:
         test = replace(test, frame=with_content_names(test.frame, read.picture))
     return replace(read, columns=columns, test=test, counted=asked.sample_weight)
+
+
+def read_where_kept(path: Path, asked: RunRequest, read: LoadedData) -> LoadedData:
+    """A source from where it is kept now; what was understood of the same cells before still holds."""
+    kept = read_source(str(path), target=asked.target, memory=asked.memory, weight=asked.sample_weight)
+    before = read.source
+    facts = [(one.picture, one.whole, one.written, one.decimal, one.frame.schema) for one in (kept, before)]
+    if before.picture or before.whole or facts[0] != facts[1] or not kept.frame.equals(before.frame):
+        return read_as_asked(str(path), asked)
+    return replace(read, source=kept)
 
 
 def _positive(read: LoadedData, asked: RunRequest) -> Task:

@@ -25,6 +25,7 @@ from luthier.recipe import (
     plan_in_words,
     read_as_asked,
     read_recipe,
+    read_where_kept,
     source_of,
 )
 from luthier.request import Config, FitConfig, OutputSection, PlanConfig, RunRequest
@@ -213,7 +214,10 @@ def _kept(folder: RunFolder, asked: RunRequest, read: LoadedData) -> tuple[RunRe
     """Data and test rows that came without a path, kept in the run's folder and read from there: a resumed run finds
     them."""
     kept = keep_test(folder, asked)
-    if not kept.source:
-        keep_source(folder, read.source)
-        kept = kept.model_copy(update={"source": "", "target": read.task.target})
-    return kept, read if kept is asked else read_as_asked(kept.source or str(folder.source), kept)
+    if kept.source:
+        return kept, read if kept is asked else read_as_asked(kept.source, kept)
+    keep_source(folder, read.source)
+    here = kept.model_copy(update={"source": "", "target": read.task.target})
+    if kept is not asked:
+        return here, read_as_asked(str(folder.source), here)
+    return here, read_where_kept(folder.source, here, read)

@@ -64,8 +64,7 @@ def _write(path: Path, pictures: Path, source: Source, kept: Path | None = None)
     """Rows as Parquet; those of an array of pictures, which is `kept` in a folder, name a copy of the array."""
     frame, kept = source.frame, kept or cache_folder()
     with storage.explained(path):
-        for name in frame.columns:
-            first = frame[name][0]
+        for name, first in zip(frame.columns, frame.row(0), strict=True):
             if isinstance(first, str) and is_packed(first) and Path(first.rpartition("#")[0]).parent == kept:
                 shutil.copyfile(first.rpartition("#")[0], pictures)
                 rows = [f"{pictures.resolve()}#{value.rpartition('#')[2]}" for value in frame[name]]
