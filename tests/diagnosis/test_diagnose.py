@@ -161,6 +161,21 @@ def test_noisy_labels_of_one_input_take_longer_and_are_overfitted() -> None:
     assert not overfit_batch(DenseSpec(1, (), 2), part, "softmax", seed=0, steps=60)["passed"]
 
 
+def test_a_batch_is_overfitted_until_it_is_or_the_seconds_are_over() -> None:
+    from luthier.diagnosis import overfit_batch
+    from luthier.nets import DenseSpec
+
+    part = Rows(Inputs(numbers=torch.randn(64, 4, generator=torch_generator(0, "batch"))), torch.arange(64) % 2)
+    found = overfit_batch(DenseSpec(4, (64,), 2), part, "softmax", seed=0, steps=2000)
+    assert found["passed"]
+    assert found["evidence"]["steps"] < 1000
+    assert found["evidence"]["loss"] <= found["evidence"]["threshold"]
+    short = overfit_batch(DenseSpec(4, (64,), 2), part, "softmax", seed=0, steps=2000, seconds=0.0)
+    assert short["evidence"]["cut"]
+    assert short["evidence"]["steps"] <= 100
+    assert short["passed"] == (short["evidence"]["loss"] < short["evidence"]["start"])
+
+
 def test_equal_rows_of_several_classes_are_not_to_be_overfitted() -> None:
     from luthier.diagnosis import overfit_batch
     from luthier.nets import DenseSpec

@@ -6,6 +6,7 @@ Each returns a dictionary with `passed`, a `sentence`, the `evidence` and a `rem
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -71,40 +72,58 @@ def loss_at_start(spec: Spec, part: Rows, loss: str | Loss, *, seeds: Sequence[i
 
 
 def overfit_batch(
-    spec: Spec, part: Rows, loss: str | Loss, *, seed: int, steps: int, rates: Sequence[float] = RATES
+    spec: Spec,
+    part: Rows,
+    loss: str | Loss,
+    *,
+    seed: int,
+    steps: int,
+    rates: Sequence[float] = RATES,
+    seconds: float = math.inf,
 ) -> JsonObject:
     """Train on one small batch of rows that lie apart; a network that cannot overfit it has a fault.
 
-    Targets that belong to other rows are overfitted as well: `signal` finds those.
+    Targets that belong to other rows are overfitted as well: `signal` finds those. Where so many seconds are over
+    before it is known, the check is `cut`, and passed unless the loss has not fallen at all.
     """
+    ends = time.monotonic() + seconds
     batch = _rows_apart(part)
     members = [Member(spec=spec, seed=seed, learning_rate=rate, label=f"rate {rate:g}") for rate in rates]
     spread = float(batch.targets.double().var(0, correction=0).mean()) if loss == "mse" else 0.0
     least = float(floors(_loss(loss), column(batch.targets)).mean())  # of a likelihood, which is not 0
     start = spread or expected_loss(spec, loss, batch.targets) - least
     enough, before, most = OVERFITTED * start + least, start, PROLONGED * steps
-    last, taken = _overfitted(members, batch, loss, steps, enough)
+    last, taken = _overfitted(members, batch, loss, steps, enough, ends)
     # Few inputs with noisy targets take longer; where something is wrong the loss stands still.
-    while last > enough and last - least < FALLING * before and steps < most:
+    while last > enough and last - least < FALLING * before and steps < most and time.monotonic() < ends:
         before, steps = last - least, 2 * steps
-        last, taken = _overfitted(members, batch, loss, steps, enough)
+        last, taken = _overfitted(members, batch, loss, steps, enough, ends)
     last, steps = last - least, taken
-    passed = last <= OVERFITTED * start
+    cut = last > OVERFITTED * start and time.monotonic() >= ends
+    passed = last <= OVERFITTED * start or (cut and last < start)
     template = "overfits one batch of {rows} rows (loss {loss:.4f} after {steps} steps, from {start:.4f})"
     if not passed:
         template = "does not overfit one batch of {rows} rows (loss {loss:.4f} after {steps} steps, from {start:.4f})"
     return {
         "passed": passed,
         "sentence": Message(template, rows=len(batch), loss=last, steps=steps, start=start),
-        "evidence": {"loss": last, "start": start, "rows": len(batch), "steps": steps, "threshold": OVERFITTED * start},
+        "evidence": {
+            "loss": last,
+            "start": start,
+            "rows": len(batch),
+            "steps": steps,
+            "threshold": OVERFITTED * start,
+            "cut": cut,
+        },
         "remedy": "look at the learning rate, the scale of the inputs, and whether the network is wide enough",
     }
 
 
 def _overfitted(
-    members: Sequence[Member], batch: Rows, loss: str | Loss, steps: int, enough: float
+    members: Sequence[Member], batch: Rows, loss: str | Loss, steps: int, enough: float, ends: float
 ) -> tuple[float, int]:
-    """The lowest loss of the members (NaN where none is left), and after how many steps: where it is low enough."""
+    """The lowest loss of the members (NaN where none is left), and after how many steps: where it is low enough, or
+    when the clock says that the time `ends`."""
     settings = Settings(loss=loss, rule="adam", batch_size=len(batch), steps=steps, evaluate_every=max(1, steps // 20))
     found, every = list[float](), settings.evaluate_every
     outcome = train(
@@ -112,7 +131,7 @@ def _overfitted(
         batch,
         None,
         settings,
-        stop=lambda done: bool(found) and done % every == 0 and found[-1] <= enough,
+        stop=lambda done: bool(found) and done % every == 0 and (found[-1] <= enough or time.monotonic() > ends),
         on_evaluation=lambda one: found.append(one.train_loss),
     )
     curve = outcome.history.to_frame()

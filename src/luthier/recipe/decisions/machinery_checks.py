@@ -38,7 +38,8 @@ class StartEvidence(Evidence[bool]):
 
 @dataclass(frozen=True)
 class OverfitEvidence(Evidence[bool]):
-    """The loss on one batch of rows at the start and after so many steps; None where it was not finite."""
+    """The loss on one batch of rows at the start and after so many steps; None where it was not finite. `cut` where the
+    check had no more time."""
 
     code: ClassVar[str] = "overfit-batch"
     loss: float | None
@@ -46,15 +47,18 @@ class OverfitEvidence(Evidence[bool]):
     rows: int
     steps: int
     threshold: float
+    cut: bool = False
 
     def decide(self) -> bool:
-        """Whether the batch is overfitted."""
-        return self.loss is not None and self.loss <= self.threshold
+        """Whether the batch is overfitted, or was about to be when its time was over."""
+        return self.loss is not None and self.loss <= (self.threshold if not self.cut else self.start)
 
     def render(self, choice: bool) -> Wording:
         """Both losses."""
         values = {"rows": self.rows, "loss": digits(self.loss), "steps": self.steps, "start": digits(self.start)}
         reason = tr("loss {loss} on {rows} rows after {steps} steps, from {start}", **values)
+        if self.cut:
+            reason = tr("loss {loss} on {rows} rows after {steps} steps, from {start}; more had no time", **values)
         return _checked(tr("check: overfitting one batch"), choice, reason)
 
 

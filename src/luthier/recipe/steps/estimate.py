@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -53,16 +54,40 @@ def estimate(runner: Runner, model: Model, choice: Deliverable, bags: Sequence[B
         folds = problem.dealt(0).numpy()
         outputs = _by_other_folds(problem, choice, bags, folds) if choice.kind == "bags" else choice.held_out.numpy()
     fitted = _calibrated_by_other_folds(problem, model, outputs, rows, folds, part)
-    prediction = np.empty(outputs.shape if model.task.classes else len(outputs))
-    taken = np.zeros(outputs.shape if model.task.traits.is_labels else len(rows), dtype=int)
+    answers = _answered(model, fitted, outputs, folds)
     inside = np.zeros(outputs.shape, dtype=bool)
+    for fold, one in enumerate(() if model.task.traits.is_labels else fitted):
+        own = folds == fold
+        inside[own] = _inside(one, outputs[own], answers.prediction[own], rows, own)
+    figures = _figures(model, outputs, answers.prediction, inside, rows)
+    return Estimate(part, rows, numbers, answers.prediction, answers.taken, *figures)
+
+
+class Answers(NamedTuple):
+    """Predictions [N, C] or [N], and the classes `taken` [N] that are decided for, [N, C] of labels."""
+
+    prediction: np.ndarray
+    taken: np.ndarray
+
+
+def answers_alone(runner: Runner, model: Model, bag: Bag) -> Answers:
+    """What one bag of those delivered would answer alone: temperature and threshold are its own, from the other folds
+    than a row's."""
+    problem = runner.problem
+    outputs, folds = bag.outputs(problem.task.kind).numpy(), problem.dealt(0).numpy()
+    fitted = _calibrated_by_other_folds(problem, model, outputs, problem.data.open_part, folds, "open")
+    return _answered(model, fitted, outputs, folds)
+
+
+def _answered(model: Model, fitted: Sequence[Model], outputs: np.ndarray, folds: np.ndarray) -> Answers:
+    """The answers of each row [N] by the model that was fitted on the other folds."""
+    prediction = np.empty(outputs.shape if model.task.classes else len(outputs))
+    taken = np.zeros(outputs.shape if model.task.traits.is_labels else len(outputs), dtype=int)
     for fold, one in enumerate(fitted):
         own = folds == fold
         prediction[own] = answer_of(one, outputs[own])
         taken[own] = one.classes_of(prediction[own]) if model.task.classes else 0
-        if not model.task.traits.is_labels:
-            inside[own] = _inside(one, outputs[own], prediction[own], rows, own)
-    return Estimate(part, rows, numbers, prediction, taken, *_figures(model, outputs, prediction, inside, rows))
+    return Answers(prediction, taken)
 
 
 def answer_of(model: Model, outputs: np.ndarray) -> np.ndarray:

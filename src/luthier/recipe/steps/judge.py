@@ -43,7 +43,7 @@ from luthier.recipe.steps.deliverable import Component, Deliverable, choose_deli
 from luthier.recipe.steps.delivered_bags import keep_delivered
 from luthier.recipe.steps.distil import distil
 from luthier.recipe.steps.error_analysis import JudgedRows, error_analysis
-from luthier.recipe.steps.estimate import answer_of, estimate
+from luthier.recipe.steps.estimate import answer_of, answers_alone, estimate
 from luthier.recipe.steps.fit_intervals import with_row_intervals
 from luthier.recipe.steps.fit_quantiles import quantile_scores, with_quantiles
 from luthier.recipe.steps.image_grids import image_grids
@@ -184,14 +184,14 @@ def _estimated(
     ours = judged.prediction
     taken = judged.taken if problem.task.classes else None
     deliverable = Predictions(ours[-len(problem.data.validation) :], ours, model.threshold, model.decides, taken)
-    kind = problem.task.kind
     bags = [bag for bag in bags if judged.part == "open" and choice.has(bag)]
-    alone = {bag.setting.label: answer_of(model, bag.outputs(kind).numpy()) for bag in bags}
+    alone = {bag.setting.label: answers_alone(runner, model, bag) for bag in bags}
     scores = scores_of(
         runner,
         deliverable=deliverable,
         seeds=[
-            (label, replace(deliverable, test=p, taken=None)) for label, p in alone.items() if judged.part == "open"
+            (label, replace(deliverable, test=one.prediction, taken=one.taken if problem.task.classes else None))
+            for label, one in alone.items()
         ],
         baselines={
             name: Predictions(result, result) for name, result in baselines.validation.items() if not of_quantile(name)

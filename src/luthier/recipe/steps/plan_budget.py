@@ -165,7 +165,7 @@ def _plan(runner: Runner, timer: Timer) -> Plan:
         if modality_of(problem).need_all_cores:
             finish += EVALUATIONS * timed[device].taken[1]
         else:
-            finish += min(timed[device].looks, max(0.0, MOST_FOR_LOOKS * budget.seconds - finish))
+            finish += min(timed[device].looks, max(0.0, MOST_FOR_LOOKS * budget.seconds / FINISH_LONGER - finish))
         left = max(0.1, runner.budget_clock.left() - finish)
         step, means = timed[device].steps_of(FINAL_SEEDS), TrainingBudget(left, None, finish, used)
         plan = plan_without_design(size, means, step).on(device)

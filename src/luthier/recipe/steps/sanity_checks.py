@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from luthier.diagnosis import check_gradients, loss_at_start, overfit_batch
@@ -16,6 +17,7 @@ from luthier.seeds import derive
 
 SEEDS = 5
 OVERFIT_STEPS = 400
+MOST_SECONDS = 0.1  # of a budget, for the batch that is overfitted
 CHECKS: dict[str, type[Evidence[bool]]] = {
     "start": StartEvidence,
     "overfit": OverfitEvidence,
@@ -32,14 +34,17 @@ def choose_network(runner: Runner, so_far: SoFar) -> Said[SoFar]:
 
 def check_before_training(runner: Runner, so_far: SoFar) -> Said[SoFar]:
     """Loss at the start near its expected value, one batch overfitted, gradients checked numerically."""
-    problem, known = runner.problem, runner.memo.known("before-training")
+    problem, budget = runner.problem, runner.budget_clock.budget
+    known = runner.memo.known("before-training")
     if known is None:
         _, training, _ = problem.prepared(so_far.method)
         spec = modality_of(problem).bare_network(problem, so_far.method, runner.plan.width)
-        seeds = [derive(problem.seed, "start", k) for k in range(SEEDS)]
+        seeds, seconds = [derive(problem.seed, "start", k) for k in range(SEEDS)], budget.seconds or math.inf
         measured = {
             "start": loss_at_start(spec, training, problem.loss, seeds=seeds),
-            "overfit": overfit_batch(spec, training, problem.loss, seed=seeds[0], steps=OVERFIT_STEPS),
+            "overfit": overfit_batch(
+                spec, training, problem.loss, seed=seeds[0], steps=OVERFIT_STEPS, seconds=MOST_SECONDS * seconds
+            ),
             "gradients": check_gradients(spec, training, problem.loss, seed=seeds[0]),
         }
         known = runner.memo.noted("before-training", {name: with_messages(one) for name, one in measured.items()})
