@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 import luthier
+from luthier.nets import DenseSpec
 from luthier.recipe.steps import find_rates
 from luthier.runs.screen import SilentScreen
 
@@ -63,9 +64,9 @@ def test_range_tests_have_as_many_networks_as_their_share_has_time_for(
     unit: float, seeds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two rules, a hundred steps of which each network's rate rises, and 300 that confirm: 80 s at 0.1 s a step."""
-    modality = SimpleNamespace(bare_network=lambda *given: None, work=lambda network, rows: 1000.0)
+    modality = SimpleNamespace(work=lambda network, rows: 1000.0)
     monkeypatch.setattr(find_rates, "modality_of", lambda problem: modality)
-    plan = SimpleNamespace(design=SimpleNamespace(unit=unit), range_seeds=5, range_steps=100, width=8, batch_size=32)
+    plan = SimpleNamespace(design=SimpleNamespace(unit=unit), range_seeds=5, range_steps=100)
     plan.started = 10.0
     runner: Any = SimpleNamespace(plan=plan, problem=None, deadline=lambda stage: 190.0)
-    assert find_rates._seeds_of(runner, "robust") == seeds
+    assert find_rates._seeds_of(runner, DenseSpec(1, (), 1), 32) == seeds

@@ -23,7 +23,8 @@ def find_rates(runner: Runner, method: str) -> Said[dict[str, float]]:
     rates: dict[str, float] = {}
     for rule in RULE_WORDS:
         name = f"range-{rule}"
-        seeds = _seeds_of(runner, method)
+        network = modality_of(runner.problem).bare_network(runner.problem, method, runner.plan.width)
+        seeds = _seeds_of(runner, network, runner.plan.batch_size)
         if not runner.memo.has(name) and (not seeds or runner.stopper(name, "range")(0)):
             yield runner.cut(name, 0)
             rates[rule] = DEFAULT_RATES[rule]
@@ -36,22 +37,23 @@ def find_rates(runner: Runner, method: str) -> Said[dict[str, float]]:
 
 
 def rate_of(runner: Runner, setting: Setting, rule: str) -> float:
-    """The rate of another rule for a setting's network, by a range test of its own."""
+    """The rate of another rule for a setting's network, by a range test of its own where there is time for one."""
     one = setting.member.spec
     assert not isinstance(one, ModuleSpec)
-    seeds = runner.plan.range_seeds
+    seeds = _seeds_of(runner, one, setting.batch_size)
+    if not seeds:
+        return DEFAULT_RATES[rule]
     tested = partial(_range_test, runner, setting.method, rule, seeds, one, setting.batch_size, setting.loss)
     return float(runner.memo.json(f"range-{rule}-adopted", tested)["confirmed_rate"])
 
 
-def _seeds_of(runner: Runner, method: str) -> int:
+def _seeds_of(runner: Runner, network: Spec, batch_size: int) -> int:
     """How many networks a test has: as planned, or fewer where these would take longer than the tests may."""
-    plan, modality = runner.plan, modality_of(runner.problem)
+    plan = runner.plan
     if plan.design is None or not plan.design.unit:
         return plan.range_seeds
-    network = modality.bare_network(runner.problem, method, plan.width)
     steps = plan.range_steps * (1 + len(FACTORS))  # of a network of each seed: its rate rises, then short runs confirm
-    one = plan.design.unit * modality.work(network, plan.batch_size) * steps * len(RULE_WORDS)
+    one = plan.design.unit * modality_of(runner.problem).work(network, batch_size) * steps * len(RULE_WORDS)
     return min(plan.range_seeds, int(max(0.0, runner.deadline("range") - plan.started) / one))
 
 
