@@ -28,6 +28,7 @@ UNUSABLE = (  # what the system says of a path that a person chose
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT),
     *(errno.ENAMETOOLONG, errno.ELOOP),
 )
+MOST_INDENTED = 1 << 20  # characters
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -123,8 +124,11 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`write_text` for plain JSON values; numbers that are not finite become null."""
-    write_text(path, json_text(value, indent=2) + "\n")
+    """`write_text` for plain JSON values; numbers that are not finite become null. A long text stays in one line:
+    to indent a million numbers takes seconds."""
+    known = plain(value)
+    text = json_text(known)
+    write_text(path, (text if len(text) > MOST_INDENTED else json_text(known, indent=2)) + "\n")
 
 
 def append_line(path: Path, line: str, *, synced: bool = True) -> None:
@@ -159,7 +163,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict) or hasattr(value, "items"):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
+        return list(value) if _PLAIN.issuperset(map(type, value)) else [plain(item) for item in value]
     if hasattr(value, "to_json"):
         return plain(value.to_json())
     if hasattr(value, "tolist"):

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
-from luthier.data import check_table, infer_columns, infer_task
+from luthier.data import check_table, facts_by_name, infer_columns, infer_task
+from luthier.data.copies import FINE, CopyRule
+from luthier.data.facts import facts_of
 from luthier.data.parsing import NUMBERS
+from luthier.data.preprocess import METHODS, Preprocess
 from luthier.data.values import with_values
 from luthier.errors import InputError
+from luthier.rows import Inputs
 
 ROWS, COLUMNS = 600, 400  # more columns than are looked at closely
 
@@ -54,3 +59,43 @@ def test_the_column_that_is_infinite_is_named() -> None:
     columns = infer_columns(frame.with_columns(bad=pl.lit(0.5)), target="y", overrides={"bad": "number"})
     with pytest.raises(InputError, match=r"'bad' has infinite values(.|\n)*row 42"):
         with_values(frame, columns)
+
+
+def test_facts_of_floats_together_are_those_of_each() -> None:
+    """Also of columns with gaps, of few values, of whole numbers, and of none."""
+    half = np.where(np.arange(ROWS) % 2, np.nan, np.arange(ROWS))
+    frame = wide(half=half, two=half % 2, whole=np.arange(ROWS) * 1.0, none=half * np.nan).head(40)
+    found = facts_by_name(frame, frame.columns)
+    assert found == {name: facts_of(frame[name]) for name in frame.columns}
+    assert found["half"].missing == 20
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_columns_are_preprocessed_together_as_each_by_itself(method: str) -> None:
+    """In pieces, whatever is missing where: but for "common", whose columns share a deviation."""
+    numbers = torch.from_numpy(wide().to_numpy())[:, :30].clone()
+    for column in range(1, 20, 3):
+        numbers[: 7 * column, column] = torch.nan
+    numbers[:, 5], numbers[:-9, 8] = 3.0, 2.0
+    whole = Preprocess.fit(numbers, method)
+    for column in range(30) if method != "common" else []:
+        alone = Preprocess.fit(numbers[:, column : column + 1], method)
+        for name in ("median", "lowest", "highest", "mean", "scale", "edges"):
+            assert torch.equal(getattr(whole, name)[column], getattr(alone, name)[0]), (name, column)
+    many = numbers.repeat(20, 1)  # more rows than are prepared together
+    assert torch.equal(whole.prepared(Inputs(numbers=many)).numbers, whole(many))
+
+
+def test_copies_are_found_by_all_columns_together() -> None:
+    """Grids' widths are a millionth of the quartile range, of few other values of the deviation."""
+    values = wide()["x0"].to_numpy()
+    few = np.where(np.arange(ROWS) < 500, 2.0, values)
+    frame = wide(few=few, gaps=np.where(values > 1, np.nan, values), number=np.arange(ROWS) * 1.0)
+    rule = CopyRule.of(frame)
+    assert "number" not in rule.names
+    known = values[values <= 1]
+    assert rule.widths["x0"] == FINE * np.subtract(*np.quantile(values, (0.75, 0.25)))
+    assert rule.widths["gaps"] == FINE * np.subtract(*np.quantile(known, (0.75, 0.25)))
+    assert rule.widths["few"] == FINE * few.std()
+    twice = pl.concat([frame, frame.head(3).with_columns(pl.lit(-1.0).alias("number"))])
+    assert rule.copies(twice).repeated == 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import polars as pl
 import pytest
 
 import luthier
+from luthier.nets import DenseSpec
+from luthier.recipe.steps import find_rates
 from luthier.runs.screen import SilentScreen
 
 ROWS = 90
@@ -54,3 +57,16 @@ def test_a_network_is_delivered_whatever_the_budget(name: str, target: str | Non
 def test_several_targets_share_next_to_nothing(tmp_path: Path) -> None:
     found = luthier.fit_several(table(), ["value", "side"], budget="0.002s", run=tmp_path, screen=SilentScreen())
     assert found.predict(table()).shape == (ROWS, 2)
+
+
+@pytest.mark.parametrize(("unit", "seeds"), [(0.0, 5), (1e-6, 5), (1e-4, 2), (1e-2, 0)])
+def test_range_tests_have_as_many_networks_as_their_share_has_time_for(
+    unit: float, seeds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two rules, a hundred steps of which each network's rate rises, and 300 that confirm: 80 s at 0.1 s a step."""
+    modality = SimpleNamespace(work=lambda network, rows: 1000.0)
+    monkeypatch.setattr(find_rates, "modality_of", lambda problem: modality)
+    plan = SimpleNamespace(design=SimpleNamespace(unit=unit), range_seeds=5, range_steps=100)
+    plan.started = 10.0
+    runner: Any = SimpleNamespace(plan=plan, problem=None, deadline=lambda stage: 190.0)
+    assert find_rates._seeds_of(runner, DenseSpec(1, (), 1), 32) == seeds

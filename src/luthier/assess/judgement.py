@@ -6,7 +6,7 @@ A file of an earlier version has none: what it lacks has its default. A number t
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, WrapValidator
@@ -83,6 +83,10 @@ class Confusion:
     labels: list[Text]
     matrix: list[list[Annotated[float, Field(ge=0, le=2**63, allow_inf_nan=False)]]]
     weighted: bool = False
+
+    def to_json(self) -> JsonObject:
+        """The matrix as it is: `asdict` would copy each of a million numbers by itself."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -275,7 +279,8 @@ class Scores:
 
     def to_json(self) -> JsonObject:
         """The record as JSON values, with what its sentences are made of."""
-        return written_record({**asdict(self), "seal": None if self.seal is None else self.seal.to_json()})
+        seal, confusion = (None if one is None else one.to_json() for one in (self.seal, self.confusion))
+        return written_record({**asdict(replace(self, confusion=None)), "seal": seal, "confusion": confusion})
 
 
 def _fits_together(scores: Scores) -> Scores:

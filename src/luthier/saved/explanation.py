@@ -170,10 +170,12 @@ def dependence_frame(
     inputs: Inputs,
     place: Settable,
     names: Sequence[str],
+    ends_of: int = 0,
 ) -> pl.DataFrame:
     """The mean answer over encoded rows at each value of a column: columns value, of (the class or target), mean, low
-    and high."""
-    result = partial_dependence(answer, inputs, number=place.number, code=place.code, values=place.values)
+    and high (NaN but for `ends_of` classes, see `partial_dependence`)."""
+    where = {"number": place.number, "code": place.code}
+    result = partial_dependence(answer, inputs, **where, values=place.values, ends_of=ends_of)
     return pl.DataFrame(
         [
             {"value": shown, "of": name, "mean": one.value, "low": one.low, "high": one.high}

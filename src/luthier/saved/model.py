@@ -329,11 +329,11 @@ class Model:
         """
         return self.dependence_encoded(self.encode(frame), column)
 
-    def dependence_encoded(self, inputs: Inputs, column: str) -> pl.DataFrame:
-        """`dependence` for encoded rows."""
+    def dependence_encoded(self, inputs: Inputs, column: str, ends_of: int = 0) -> pl.DataFrame:
+        """`dependence` for encoded rows; `low` and `high` of all classes, or of the `ends_of` that change most."""
         place = medium_of(self.encoder).settable(self, column)
         answer = self.probabilities if self.task.is_classes else self.values
-        return dependence_frame(answer, inputs, place, self.task.classes or (self.task.target,))
+        return dependence_frame(answer, inputs, place, self.task.classes or (self.task.target,), ends_of)
 
     def typical_row(self) -> dict[str, float | str | bool | None]:
         """A typical row: medians and most frequent levels, None for text, dates and unknown values.

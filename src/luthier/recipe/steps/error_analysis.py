@@ -125,9 +125,10 @@ def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[Depend
     kinds = {column.name: column.kind for column in model.encoder.columns}
     shown = [name for name in columns if kinds.get(name) in ("number", "boolean", "category")][:DEPENDENCES]
     validation = runner.problem.data.validation
+    few = DEPENDENCE_CLASSES if model.task.family != "binary" else 0
     result = []
     for name in shown:
-        table = model.dependence_encoded(validation.inputs, name)
+        table = model.dependence_encoded(validation.inputs, name, few)
         if model.task.family == "binary":
             table = table.filter(table["of"] == model.task.positive_name)
         elif len(model.task.classes) > DEPENDENCE_CLASSES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from luthier.engine import ModuleSpec, Settings, confirm, range_test
+from luthier.engine.range_test import FACTORS
 from luthier.nets import Spec
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.learning_rate import RULE_WORDS, RateEvidence, ShortRun
@@ -22,29 +23,45 @@ def find_rates(runner: Runner, method: str) -> Said[dict[str, float]]:
     rates: dict[str, float] = {}
     for rule in RULE_WORDS:
         name = f"range-{rule}"
-        if not runner.memo.has(name) and runner.stopper(name, "range")(0):
+        network = modality_of(runner.problem).bare_network(runner.problem, method, runner.plan.width)
+        seeds = _seeds_of(runner, network, runner.plan.batch_size)
+        if not runner.memo.has(name) and (not seeds or runner.stopper(name, "range")(0)):
             yield runner.cut(name, 0)
             rates[rule] = DEFAULT_RATES[rule]
             continue
-        result = runner.memo.json(name, partial(_range_test, runner, method, rule))
+        result = runner.memo.json(name, partial(_range_test, runner, method, rule, seeds))
         runs = tuple(ShortRun(**one) for one in result["confirmed"])
-        found = RateEvidence(rule, result["pick"], runner.plan.range_seeds, runs, result["rules"])
+        found = RateEvidence(rule, result["pick"], seeds, runs, result["rules"])
         rates[rule] = yield from decided(3, found)
     return rates
 
 
 def rate_of(runner: Runner, setting: Setting, rule: str) -> float:
-    """The rate of another rule for a setting's network, by a range test of its own."""
+    """The rate of another rule for a setting's network, by a range test of its own where there is time for one."""
     one = setting.member.spec
     assert not isinstance(one, ModuleSpec)
-    tested = partial(_range_test, runner, setting.method, rule, one, setting.batch_size, setting.loss)
+    seeds = _seeds_of(runner, one, setting.batch_size)
+    if not seeds:
+        return DEFAULT_RATES[rule]
+    tested = partial(_range_test, runner, setting.method, rule, seeds, one, setting.batch_size, setting.loss)
     return float(runner.memo.json(f"range-{rule}-adopted", tested)["confirmed_rate"])
+
+
+def _seeds_of(runner: Runner, network: Spec, batch_size: int) -> int:
+    """How many networks a test has: as planned, or fewer where these would take longer than the tests may."""
+    plan = runner.plan
+    if plan.design is None or not plan.design.unit:
+        return plan.range_seeds
+    steps = plan.range_steps * (1 + len(FACTORS))  # of a network of each seed: its rate rises, then short runs confirm
+    one = plan.design.unit * modality_of(runner.problem).work(network, batch_size) * steps * len(RULE_WORDS)
+    return min(plan.range_seeds, int(max(0.0, runner.deadline("range") - plan.started) / one))
 
 
 def _range_test(
     runner: Runner,
     method: str,
     rule: str,
+    seeds: int,
     network: Spec | None = None,
     batch_size: int | None = None,
     loss: str = "",
@@ -62,10 +79,10 @@ def _range_test(
         batch_seed=problem.seed,
         device=runner.device,
     )
-    seeds = [derive(problem.seed, "range", k) for k in range(runner.plan.range_seeds)]
+    drawn = [derive(problem.seed, "range", k) for k in range(seeds)]
     runner.tell("range", rule=rule)
-    tested = range_test(spec, training, settings, seeds=seeds)
-    confirmed = confirm(tested.pick, spec, training, settings, seeds=seeds, steps=steps)
+    tested = range_test(spec, training, settings, seeds=drawn)
+    confirmed = confirm(tested.pick, spec, training, settings, seeds=drawn, steps=steps)
     measured = [entry for entry in confirmed if entry["loss"] is not None]
     best = min(measured, key=lambda entry: entry["loss"] or 0.0) if measured else confirmed[0]
     return {**tested.to_json(), "confirmed": confirmed, "confirmed_rate": best["rate"]}
