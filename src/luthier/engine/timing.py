@@ -20,7 +20,8 @@ from luthier.machine import torch_settings
 from luthier.objective import Loss
 from luthier.rows import Rows
 
-EVALUATED = 4096  # rows of an evaluation that are timed: others take as long each
+EVALUATED, OUTPUTS = 4096, 2**22  # rows of an evaluation that are timed, and what networks say of them
+FEWEST_EVALUATED = 64
 WARM_UP, TIMED, LONGEST = 2, 6, 1.0  # steps, and seconds after which one that was timed is enough
 COMPARED_ROWS, COMPARED_MEMBERS = 4096, 32  # of which a processor's step is timed; others take as long each
 
@@ -42,7 +43,9 @@ def step_time(
     settings = Settings(
         loss=loss, rule=rule, batch_size=batch_size, steps=RECORDED_FROM, evaluate_every=1, device=device
     )
-    population, some = Population.of(members, settings, len(training)), min(EVALUATED, len(validation))
+    each = len(members) * max(1, getattr(members[0].spec, "outputs", 1))
+    some = min(len(validation), EVALUATED, max(FEWEST_EVALUATED, OUTPUTS // each))
+    population = Population.of(members, settings, len(training))
     held_out, taken = held_out_rows(population, training, validation.span(0, some), None), _steps(population, training)
     losses, began = population.losses(), time.perf_counter()
     measured(population, held_out, losses)

@@ -63,14 +63,14 @@ def estimate(runner: Runner, model: Model, choice: Deliverable, bags: Sequence[B
     return Estimate(part, rows, numbers, answers.prediction, answers.taken, *figures)
 
 
-class Answers(NamedTuple):
+class AnswersAlone(NamedTuple):
     """Predictions [N, C] or [N], and the classes `taken` [N] that are decided for, [N, C] of labels."""
 
     prediction: np.ndarray
     taken: np.ndarray
 
 
-def answers_alone(runner: Runner, model: Model, bag: Bag) -> Answers:
+def answers_alone(runner: Runner, model: Model, bag: Bag) -> AnswersAlone:
     """What one bag of those delivered would answer alone: temperature and threshold are its own, from the other folds
     than a row's."""
     problem = runner.problem
@@ -79,7 +79,7 @@ def answers_alone(runner: Runner, model: Model, bag: Bag) -> Answers:
     return _answered(model, fitted, outputs, folds)
 
 
-def _answered(model: Model, fitted: Sequence[Model], outputs: np.ndarray, folds: np.ndarray) -> Answers:
+def _answered(model: Model, fitted: Sequence[Model], outputs: np.ndarray, folds: np.ndarray) -> AnswersAlone:
     """The answers of each row [N] by the model that was fitted on the other folds."""
     prediction = np.empty(outputs.shape if model.task.classes else len(outputs))
     taken = np.zeros(outputs.shape if model.task.traits.is_labels else len(outputs), dtype=int)
@@ -87,7 +87,7 @@ def _answered(model: Model, fitted: Sequence[Model], outputs: np.ndarray, folds:
         own = folds == fold
         prediction[own] = answer_of(one, outputs[own])
         taken[own] = one.classes_of(prediction[own]) if model.task.classes else 0
-    return Answers(prediction, taken)
+    return AnswersAlone(prediction, taken)
 
 
 def answer_of(model: Model, outputs: np.ndarray) -> np.ndarray:
