@@ -1,9 +1,9 @@
 """Which share of a run's seconds trains, on tables that are wide, long, or of many classes.
 
-    python -m benchmarks.knees [wide | classes | long] [seconds]
+    python -m benchmarks.knees [wide | classes | long] [seconds] [profile]
 
-Training is what happens inside of `luthier.engine.train`, its evaluations told apart, range tests included. What takes
-the rest is in the profile that is written beside (`knees-NAME.prof`, for `python -m pstats`).
+Training is what happens inside of `luthier.engine.train`, its evaluations told apart, range tests included. With
+`profile`, which itself takes time, what takes the rest is written to `knees-NAME.prof`, for `python -m pstats`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def watch() -> None:
                     setattr(module, attribute, again)
 
 
-def main(name: str = "classes", seconds: float = 60) -> None:
+def main(name: str = "classes", seconds: str = "60", looked: str = "") -> None:
     """Fit within the budget, and print the shares."""
     frame = table(*SHAPES[name])
     profile = cProfile.Profile()
@@ -75,15 +75,17 @@ def main(name: str = "classes", seconds: float = 60) -> None:
         watch()
         SPENT.clear()
         began, busy = time.perf_counter(), time.process_time()
-        profile.enable()
-        luthier.fit(frame, target="y", budget=f"{seconds:g}s", run=Path(place) / "run", screen=SilentScreen())
+        if looked:
+            profile.enable()
+        luthier.fit(frame, target="y", budget=f"{seconds}s", run=Path(place) / "run", screen=SilentScreen())
         profile.disable()
         whole, busy = time.perf_counter() - began, time.process_time() - busy
-    profile.dump_stats(f"knees-{name}.prof")
+    if looked:
+        profile.dump_stats(f"knees-{name}.prof")
     trains = SPENT.get("train", 0.0) + SPENT.get("range", 0.0)
     print(f"{name}: {whole:.1f} s ({busy:.1f} of this process), {trains / whole:.0%} train, of which", end=" ")
     print(f"{SPENT.get('evaluate', 0.0) / max(trains, 1e-9):.0%} evaluates", {k: round(v, 1) for k, v in SPENT.items()})
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2], *map(float, sys.argv[2:]))
+    main(*sys.argv[1:])

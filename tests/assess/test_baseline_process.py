@@ -28,7 +28,8 @@ def test_baselines_that_come_too_late_are_not_begun(tmp_path: Path) -> None:
     run = BaselineRun(rows, rows, infer_task(pl.Series("y", values.numpy())), (), place=tmp_path)
     try:
         assert not run.wait(lambda: True)  # it has only just begun to import
-        assert not run.predict_test(rows, lambda: False)
+        run.ask(rows)
+        assert not run.predicted(lambda: False)
         assert not list(run.folder.glob("*.npz"))
     finally:
         run.close()

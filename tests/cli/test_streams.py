@@ -130,7 +130,8 @@ def test_no_disk_holds_rows_for_the_baselines(tmp_path: Path) -> None:
         assert "mean" in run.wait(lambda: False)
         held = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
         assert rows.numbers.numpy().tobytes()[:64] not in held
-        assert run.predict_test(rows, lambda: False)["mean"].shape == (60,)
+        run.ask(rows)
+        assert run.predicted(lambda: False)["mean"].shape == (60,)
     finally:
         run.close()
     assert not list(tmp_path.iterdir())

@@ -63,10 +63,11 @@ def test_several_targets_share_next_to_nothing(tmp_path: Path) -> None:
 def test_range_tests_have_as_many_networks_as_their_share_has_time_for(
     unit: float, seeds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two rules, a hundred steps of which each network's rate rises, and 300 that confirm: 80 s at 0.1 s a step."""
+    """Two rules, a hundred steps of which each network's rate rises, and 300 that confirm: 80 s at 0.1 s a step, of a
+    share of 90 and as long again."""
     modality = SimpleNamespace(work=lambda network, rows: 1000.0)
     monkeypatch.setattr(find_rates, "modality_of", lambda problem: modality)
     plan = SimpleNamespace(design=SimpleNamespace(unit=unit), range_seeds=5, range_steps=100)
     plan.started = 10.0
-    runner: Any = SimpleNamespace(plan=plan, problem=None, deadline=lambda stage: 190.0)
+    runner: Any = SimpleNamespace(plan=plan, problem=None, end_of=lambda stage: 100.0)
     assert find_rates._seeds_of(runner, DenseSpec(1, (), 1), 32) == seeds

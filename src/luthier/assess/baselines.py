@@ -51,7 +51,7 @@ OF_MEANS = ValueBaselines()
 class BaselineRun:
     """Baselines being fitted beside the training, one thread of their own.
 
-    The test rows reach the process only through `predict_test`, when they have been opened. Rows go through a pipe: no
+    The test rows reach the process only through `ask`, when they have been opened. Rows go through a pipe: no
     disk holds any, however the program ends. What is predicted lies in a folder below `place` (default: the system's).
     After so many `seconds` no other baseline is begun.
     """
@@ -144,10 +144,13 @@ class BaselineRun:
                 (self.folder / ENOUGH).touch()
             time.sleep(POLL_SECONDS)
 
-    def predict_test(self, test: Rows, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
-        """Predictions for the opened test rows by baseline."""
+    def ask(self, test: Rows) -> None:
+        """Hand out the opened test rows: the baselines that are fitted predict them meanwhile."""
         self._sender.join()
         self._sender = self._sending(_inputs(test))
+
+    def predicted(self, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
+        """Their predictions for the test rows that were handed out."""
         return self._gather("test", give_up)
 
     def _gather(self, part: str, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ from luthier.recipe.setting import Setting
 from luthier.records import JsonObject, Said
 from luthier.seeds import derive
 
+LONGER = 2  # times the share of range tests, that they may take
 DEFAULT_RATES = {"sgd": 0.1, "adam": 3e-3}  # where the time for a range test is missing
 
 
@@ -54,7 +55,7 @@ def _seeds_of(runner: Runner, network: Spec, batch_size: int) -> int:
         return plan.range_seeds
     steps = plan.range_steps * (1 + len(FACTORS))  # of a network of each seed: its rate rises, then short runs confirm
     one = plan.design.unit * modality_of(runner.problem).work(network, batch_size) * steps * len(RULE_WORDS)
-    return min(plan.range_seeds, int(max(0.0, runner.deadline("range") - plan.started) / one))
+    return min(plan.range_seeds, int(LONGER * max(0.0, runner.end_of("range") - plan.started) / one))
 
 
 def _range_test(

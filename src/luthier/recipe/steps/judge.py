@@ -110,6 +110,7 @@ def _judged(runner: Runner, so_far: SoFar, setting: Setting) -> Said[Verdict]:
         return (yield from _estimated(runner, setting, baselines, choice, model, kept, inside))
     history = history_at_opening(runner)
     test = yield from open_test(problem.data.sealed, purpose="to evaluate the frozen model, once")
+    baselines.ask(test)
     predictions = predict_part(model, test)
     decides = model.threshold, model.decides
     deliverable = Predictions(_on_validation(runner, model, choice), predictions, *decides)
@@ -121,7 +122,7 @@ def _judged(runner: Runner, so_far: SoFar, setting: Setting) -> Said[Verdict]:
         )
         for label, one in _singles(runner, seeds, choice, model)
     }
-    bars = yield from baselines.test(test)
+    bars = yield from baselines.test()
     scores = scores_of(
         runner,
         deliverable=deliverable,

@@ -134,7 +134,9 @@ class _Timed:
     def looks(self) -> float:
         """Seconds in which the end asks a few networks for the answers that each column changes."""
         used = sum(column.used for column in self.runner.problem.data.columns)
-        rows = REPEATS * importance.MOST_ROWS * (used if used <= MOST_COLUMNS else 0)
+        if used > MOST_COLUMNS:
+            return 0.0
+        rows = REPEATS * importance.MOST_ROWS * used
         rows += min(used, DEPENDENCES) * DEPENDENCE_VALUES * dependence.MOST_ROWS
         evaluated = self.members * len(self.runner.problem.data.validation)
         return self.taken[1] * LOOKED_AT * rows / max(1, evaluated)

@@ -99,9 +99,20 @@ class Baselines:
         result = {name: recalled[0][name].numpy() for name in self._run.names if name in recalled[0]}
         return result, recalled[1].get("failed", {})
 
-    def test(self, rows: Rows) -> Said[dict[str, np.ndarray]]:
-        """Predictions for the opened test rows, of the baselines that were ready in their slot; the process then ends,
-        and its memory is free for what follows.
+    def ask(self, rows: Rows) -> None:
+        """Hand out the opened test rows, which the baselines predict beside the networks."""
+        if self._late != set(self.validation):
+            self._run.ask(rows)
+
+    @property
+    def _late(self) -> set[str]:
+        """Those that a recorded run had no time to wait for."""
+        runner = self._runner
+        return {name for name in self.validation if runner.repeating and runner.recipe.cut(f"{name} on test rows")}
+
+    def test(self) -> Said[dict[str, np.ndarray]]:
+        """Predictions for the test rows that were handed out, of the baselines that were ready in their slot; the
+        process then ends, and its memory is free for what follows.
         """
         if not self.validation:
             self._run.close()
@@ -109,10 +120,9 @@ class Baselines:
         runner, budget = self._runner, self._runner.budget_clock
         limited = budget.budget.seconds is not None and not runner.repeating
         deadline = budget.clock.now() + (REFIT_SECONDS if self._refitted else self._wait())
-        late = {name for name in self.validation if runner.repeating and runner.recipe.cut(f"{name} on test rows")}
-        result: dict[str, np.ndarray] = {}
+        late, result = self._late, dict[str, np.ndarray]()
         if late != set(self.validation):
-            result = self._run.predict_test(rows, lambda: limited and budget.clock.now() > deadline)
+            result = self._run.predicted(lambda: limited and budget.clock.now() > deadline)
         self._run.close()
         kept = {name: result[name] for name in self.validation if name in result and name not in late}
         if limited and budget.clock.now() > deadline:
