@@ -12,6 +12,7 @@ import pytest
 
 import luthier
 from luthier.nets import DenseSpec
+from luthier.recipe.plan import Stage
 from luthier.recipe.steps import find_rates
 from luthier.runs.screen import SilentScreen
 
@@ -67,7 +68,8 @@ def test_range_tests_have_as_many_networks_as_their_share_has_time_for(
     share of 90 and as long again."""
     modality = SimpleNamespace(work=lambda network, rows: 1000.0)
     monkeypatch.setattr(find_rates, "modality_of", lambda problem: modality)
-    plan = SimpleNamespace(design=SimpleNamespace(unit=unit), range_seeds=5, range_steps=100)
-    plan.started = 10.0
-    runner: Any = SimpleNamespace(plan=plan, problem=None, end_of=lambda stage: 100.0)
+    shares = {"range": 0.1, "fit validation": 0.4}
+    plan = SimpleNamespace(design=SimpleNamespace(unit=unit), range_seeds=5, range_steps=100, shares=shares)
+    plan.fit_validation = Stage(steps=1, seconds=360.0)
+    runner: Any = SimpleNamespace(plan=plan, problem=None)
     assert find_rates._seeds_of(runner, DenseSpec(1, (), 1), 32) == seeds

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -129,11 +129,12 @@ class BaselineRun:
         """The baselines that rows of any weight count alike for."""
         return tuple(name for name in self.names if name in UNWEIGHED) if self._weighed else ()
 
-    def wait(self, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
-        """Validation predictions by baseline, of those that were ready before `give_up` said so. Later ones are not
-        begun: nobody would ask for their test predictions, and the process would answer for none until all are fitted.
+    def wait(self, give_up: Callable[[], bool], count: int | None = None) -> dict[str, np.ndarray]:
+        """Validation predictions of the baselines, or the first so many, that were ready before `give_up` said so.
+        Later ones are not begun: nobody would ask for their test predictions, and the process would answer for none
+        until all are fitted.
         """
-        result = self._gather("validation", give_up)
+        result = self._gather("validation", give_up, self.names[:count])
         (self.folder / ENOUGH).touch()
         return result
 
@@ -151,11 +152,11 @@ class BaselineRun:
 
     def predicted(self, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
         """Their predictions for the test rows that were handed out."""
-        return self._gather("test", give_up)
+        return self._gather("test", give_up, self.names)
 
-    def _gather(self, part: str, give_up: Callable[[], bool]) -> dict[str, np.ndarray]:
-        paths = {name: self.folder / f"{name}.{part}.npz" for name in self.names}
-        while not all(path.exists() for path in paths.values()):
+    def _gather(self, part: str, give_up: Callable[[], bool], names: Sequence[str]) -> dict[str, np.ndarray]:
+        paths = {name: self.folder / f"{name}.{part}.npz" for name in names}
+        while not all(path.exists() or (self.folder / f"{name}.failed").exists() for name, path in paths.items()):
             over = (self.folder / (READY if part == "validation" else TESTED)).exists()
             if over or give_up() or self._child.poll() is not None:
                 break

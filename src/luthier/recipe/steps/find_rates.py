@@ -50,12 +50,13 @@ def rate_of(runner: Runner, setting: Setting, rule: str) -> float:
 
 def _seeds_of(runner: Runner, network: Spec, batch_size: int) -> int:
     """How many networks a test has: as planned, or fewer where these would take longer than the tests may."""
-    plan = runner.plan
-    if plan.design is None or not plan.design.unit:
+    plan, stage = runner.plan, runner.plan.fit_validation
+    if plan.design is None or not plan.design.unit or stage.seconds is None:
         return plan.range_seeds
+    allowed = LONGER * stage.seconds * plan.shares["range"] / plan.shares["fit validation"]  # by the plan: as repeated
     steps = plan.range_steps * (1 + len(FACTORS))  # of a network of each seed: its rate rises, then short runs confirm
     one = plan.design.unit * modality_of(runner.problem).work(network, batch_size) * steps * len(RULE_WORDS)
-    return min(plan.range_seeds, int(LONGER * max(0.0, runner.end_of("range") - plan.started) / one))
+    return min(plan.range_seeds, int(allowed / one))
 
 
 def _range_test(

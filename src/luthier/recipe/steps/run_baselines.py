@@ -53,13 +53,16 @@ class Baselines:
             result, self.failed = recalled
         else:
             recorded = runner.recipe.cut("baselines") if runner.repeating else None
-            result = {} if recorded else run.wait(lambda: bool(runner.interrupted) or _slot_left(runner) < 0)
-            self.failed = {name: why for name, why in run.failed().items() if name not in result}
+            count = None if recorded is None else recorded.step  # a repeated run waits for those that were ready
+            late = count is None and not runner.repeating
+            result = run.wait(lambda: bool(runner.interrupted) or (late and _slot_left(runner) < 0), count)
+            lacking = set(run.names[:count]) - set(result)
+            self.failed = {name: why for name, why in run.failed().items() if name in lacking}
             kept = {name: torch.from_numpy(p) for name, p in result.items()}
             runner.memo.keep("baselines", kept, {"failed": self.failed})
         missing = [name for name in run.names if name not in result and name not in self.failed]
         if missing:
-            yield runner.cut("baselines", len(result))
+            yield runner.cut("baselines", len(run.names) - len(missing))  # they are fitted one after another
         for name, why in self.failed.items():
             yield noted(1, Message("the baseline '{name}' cannot be fitted here: {why}", name=name, why=why))
         self.validation = result
