@@ -136,3 +136,21 @@ def test_one_that_fails_is_said_and_the_others_go_on(tmp_path: Path, monkeypatch
     for name in ("first", "third"):
         assert not (tmp_path / f"{name}.failed").exists()
         assert (tmp_path / f"{name}.validation.npz").exists()
+
+
+def test_none_is_begun_after_the_seconds_that_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody stops the process in the middle of a run: it keeps to its slot by itself."""
+    stream, now = io.BytesIO(), iter([0.0, 1.0, 6.0])
+    for part in (rows_of(2, 30), rows_of(2, 10)):
+        baseline_process.write_arrays(stream, part)
+    task = {"names": ["first", "second"], "classes": 2, "loss": ["softmax", 0], "log_scale": False, "seconds": 5.0}
+    (tmp_path / "task.json").write_text(json.dumps(task))
+    monkeypatch.setattr(baseline_process, "_fitted", lambda name, *rest: name)
+    monkeypatch.setattr(baseline_process, "_answer", lambda path, *rest: path.touch())
+    monkeypatch.setattr(baseline_process, "time", SimpleNamespace(monotonic=lambda: next(now), sleep=lambda s: None))
+    monkeypatch.setattr(baseline_process.threading.Thread, "start", lambda self: None)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(stream.getvalue())))
+    baseline_process.main(tmp_path)
+    assert (tmp_path / "first.validation.npz").exists()
+    assert not (tmp_path / "second.validation.npz").exists()
+    assert (tmp_path / "ready").exists()

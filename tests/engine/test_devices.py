@@ -143,3 +143,20 @@ def test_a_loss_with_tensors_goes_along() -> None:
     assert moved.function.weight.is_meta  # type: ignore[attr-defined]
     assert not weighted.function.weight.is_meta  # type: ignore[attr-defined]
     assert carried("softmax", torch.device("meta")) == "softmax"
+
+
+@pytest.mark.parametrize(("outputs", "rows"), [(2, 4096), (1000, 2**22 // 2000)])
+def test_an_evaluation_is_timed_on_few_rows(outputs: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of 160,000 rows took most of a run's minute."""
+    seen, original = list[int](), timing.measured
+
+    def measured(population: Any, held_out: Any, losses: Any) -> Any:
+        seen.append(sum(map(len, held_out.values())))
+        return original(population, held_out, losses)
+
+    monkeypatch.setattr(timing, "measured", measured)
+    part = Rows(Inputs(numbers=torch.zeros(9000, 3)), torch.arange(9000) % 2)
+    members = [Member(DenseSpec(3, (4,), outputs), seed, 0.1) for seed in range(2)]
+    step, evaluation = timing.step_time(members, part, part, loss="softmax", rule="sgd", batch_size=10)
+    assert seen == [rows]
+    assert min(step, evaluation) > 0

@@ -18,7 +18,7 @@ from luthier.engine.dropout import masks_of, own_dropouts
 from luthier.engine.flat_rows import fixed_views, parameter_views
 from luthier.engine.masks import Drop, mask_keys
 from luthier.engine.module_spec import ModuleSpec
-from luthier.engine.outputs import compiling, mean_of, one_tensor, running
+from luthier.engine.outputs import mean_of, one_tensor, running
 from luthier.engine.sharing import current, share_norms
 from luthier.engine.state import TrainState
 from luthier.errors import InputError
@@ -59,7 +59,7 @@ class LoopedLearner:
         self._dropouts = [list(own_dropouts(module)) for module in bound]
         # One program for each shape of a batch, which all modules share: parameters are among what it is called with.
         self._called = [torch.compile(module, dynamic=False) for module in bound] if compiled else bound
-        self._running = compiling if compiled else running
+        self._compiled = compiled
         self._shares: list[list[float]] | None = None  # what each layer drops, read once
         self._factors = torch.ones(len(seeds))
         self._host_seeds = seeds.cpu()
@@ -89,7 +89,12 @@ class LoopedLearner:
             own = batch if shared is not None else batch.cut(slice(m, m + 1))
             inputs = tuple(with_layout(x[m]) for x in given) if shared is None else shared
             drawing = _drawing_from(drawn[m], self._device) if drawn else nullcontext()
-            with self._running(inputs), drawing, torch.enable_grad(), computing(self._device, self._bf16):
+            with (
+                running(inputs, compiled=self._compiled),
+                drawing,
+                torch.enable_grad(),
+                computing(self._device, self._bf16),
+            ):
                 taken = (with_layout(x, copied=self._spec.changes_inputs) for x in inputs)
                 outputs = one_tensor(self._called[m](*taken), batch.rows)
                 value = mean_of(self._loss, outputs.unsqueeze(0), own, bf16=self._bf16)[0]

@@ -14,23 +14,19 @@ from luthier.errors import InputError, users_code
 from luthier.objective import Criterion, Loss
 
 
-def running(inputs: Sequence[Tensor]) -> AbstractContextManager[None]:
-    """The module and the loss run inside, on what it is called with."""
+def running(inputs: Sequence[Tensor], *, compiled: bool = False) -> AbstractContextManager[None]:
+    """The module, or what `torch.compile` makes of it, and the loss run inside, on what it is called with."""
     shapes = " and ".join(str(list(value.shape)) for value in inputs)
+    if compiled:
+        return users_code(
+            "the compiled module fails on the data",
+            expected=f"a module that torch.compile can translate and call with inputs of shape {shapes}",
+            remedy="leave out compile=True; a compiler of C++ (or Triton, on a GPU) is needed with it",
+        )
     return users_code(
         "the module fails on the data",
         expected=f"a forward pass and a loss for inputs of shape {shapes}",
         remedy="call module(x) and the loss on a batch yourself, and compare shapes and types",
-    )
-
-
-def compiling(inputs: Sequence[Tensor]) -> AbstractContextManager[None]:
-    """What `torch.compile` makes of the module runs inside, and the loss."""
-    shapes = " and ".join(str(list(value.shape)) for value in inputs)
-    return users_code(
-        "the compiled module fails on the data",
-        expected=f"a module that torch.compile can translate and call with inputs of shape {shapes}",
-        remedy="leave out compile=True; a compiler of C++ (or Triton, on a GPU) is needed with it",
     )
 
 
