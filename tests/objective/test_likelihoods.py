@@ -38,6 +38,7 @@ TARGETS: dict[str, Any] = {
     "fractional": special.expit(SCORE),
     "poisson": COUNTS,
     "negative binomial": COUNTS,
+    "negative binomial 0.8": COUNTS,
     "gamma": 0.1 + np.exp(SCORE),
     "tweedie 1.4": COUNTS * 0.7,
     "ordinal": LEVELS,
@@ -87,6 +88,17 @@ def test_counts_have_one_dispersion_that_is_learnt() -> None:
 
     best = likeliest(cost, F + 2)
     _, named = fitted("negative binomial", COUNTS)
+    np.testing.assert_allclose(named["layers.0.weight"][0], best[:2], atol=1e-3)
+    np.testing.assert_allclose(named["layers.0.bias"], best[2:], atol=1e-3)
+
+
+def test_counts_of_a_known_dispersion_have_the_likeliest_means() -> None:
+    def cost(values: Any) -> float:
+        r = 1 / 0.8
+        return -float(stats.nbinom.logpmf(COUNTS, r, r / (r + np.exp(X @ values[:2] + values[2]))).mean())
+
+    best = likeliest(cost, F + 1)
+    _, named = fitted("negative binomial 0.8", COUNTS)
     np.testing.assert_allclose(named["layers.0.weight"][0], best[:2], atol=1e-3)
     np.testing.assert_allclose(named["layers.0.bias"], best[2:], atol=1e-3)
 
@@ -152,6 +164,8 @@ def test_a_constant_weighs_rows() -> None:
         ("ordinal", [0, 1, -1], "not a class"),
         ("ordinal", [0.0, 0.5, 1.0], "not a class"),
         ("negative binomial", [1, 2, 3], "2 outputs"),
+        ("negative binomial 0", [1, 2, 3], "must lie between"),
+        ("negative binomial 1e9", [1, 2, 3], "must lie between"),
         ("tweedie 2.5", [1.0, 2.0, 3.0], "between 1 and 2"),
         ("quantiles 0.9 0.1", [1.0, 2.0, 3.0], "must rise"),
         ("huber 0", [1.0, 2.0, 3.0], "above 0"),

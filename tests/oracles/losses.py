@@ -21,6 +21,7 @@ from luthier.objective import (
     focal,
     huber,
     label_smoothing,
+    negative_binomial,
     quantiles,
     triplet,
     tweedie,
@@ -134,6 +135,8 @@ CASES: dict[str, tuple[str | Loss, Tensor, Tensor, Callable[[Tensor, Tensor], Te
         COUNTS,
         lambda z, y: _nb2(z, y),
     ),
+    "negative binomial 0.7": (negative_binomial(0.7), ONE, COUNTS, lambda z, y: _nb2(_with(z, 0.7), y)),
+    "negative binomial 0.001": (negative_binomial(1e-3), ONE, COUNTS, lambda z, y: _nb2(_with(z, 1e-3), y)),
     "gamma": ("gamma", ONE, 0.1 + AMOUNTS, lambda z, y: _numpy(_exponential, z[:, 0].exp(), y)),
     "tweedie": ("tweedie", ONE, AMOUNTS, lambda z, y: _deviances(z[:, 0].exp(), y, 1.5)),
     "tweedie 1.2": (tweedie(1.2), ONE, AMOUNTS, lambda z, y: _deviances(z[:, 0].exp(), y, 1.2)),
@@ -172,6 +175,11 @@ def _numpy(function: Callable[..., Any], *tensors: Tensor) -> Tensor:
 
 def _papke_wooldridge(p: Any, y: Any) -> Any:
     return -special.xlogy(y, p) - special.xlog1py(1 - y, -p)
+
+
+def _with(z: Tensor, dispersion: float) -> Tensor:
+    """Outputs [N, 1] beside the logarithm of one dispersion for all rows [N, 2]."""
+    return torch.cat([z, torch.full_like(z, np.log(dispersion))], 1)
 
 
 @mpmath.workdps(40)

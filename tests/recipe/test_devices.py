@@ -109,10 +109,36 @@ def test_the_end_keeps_the_seconds_that_looking_at_columns_takes(monkeypatch: py
         monkeypatch.setattr("luthier.recipe.run.plan_budget", lambda runner: original(runner, timer=timer))
         return float(planned(budget="60s", device="cpu").finish_seconds)
 
-    # 4 columns, 5 times 1,000 rows each, and 4 columns set to 10 values in 500 rows: 40,000 rows of 10 networks; an
+    # 4 columns, 5 times 1,000 rows each, and 4 columns set to 10 values in 500 rows: 40,000 rows of 40 networks; an
     # evaluation is of 32 networks and 24 rows. What experiments deliver takes twice as long.
-    assert finish(0.001) == pytest.approx(2 * (3.0 + 0.02 * 60 + 0.001 * 400_000 / (32 * 24)), rel=0.05)
-    assert finish(1.0) == pytest.approx(0.25 * 60)
+    delivered = 2 * (3.0 + 0.02 * 60)
+    assert finish(0.001) == pytest.approx(delivered + 0.001 * 1_600_000 / (32 * 24), rel=0.05)
+    assert finish(1.0) == pytest.approx(delivered + 0.05 * 60)
+
+
+def test_the_end_looks_at_so_many_rows_as_the_plan_lets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All networks of the model together; of each column at least a hundred rows, twice."""
+    from luthier.recipe import run as recipe_run
+    from luthier.recipe.steps import error_analysis
+
+    asked: list[int] = []
+    look = error_analysis.permutation_importance
+
+    def counted(predict: Any, inputs: Any, *given: Any, **named: Any) -> Any:
+        asked.append(named["most"])
+        return look(predict, inputs, *given, **named)
+
+    original: Callable[..., Any] = planning.plan_budget
+
+    def planned_looks(runner: Any) -> Any:
+        plan = yield from original(runner)
+        return plan.model_copy(update={"looks": 40_000})
+
+    monkeypatch.setattr(error_analysis, "permutation_importance", counted)
+    monkeypatch.setattr(recipe_run, "plan_budget", planned_looks)
+    result = luthier.fit("iris", budget="60steps", screen=SilentScreen())
+    assert result is not None
+    assert asked == [round(40_000 / len(result.model.nets) * 0.75 / 4)]
 
 
 def test_populations_train_where_the_plan_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

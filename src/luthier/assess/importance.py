@@ -17,6 +17,7 @@ from luthier.seeds import numpy_generator
 
 REPEATS = 5
 MOST_ROWS, FEWEST_ROWS = 1000, 250
+LEAST_ROWS, LEAST_REPEATS = 100, 2  # however few predictions are left for a column
 OUTPUTS = 200_000  # of a prediction: of hundreds of classes fewer rows are asked
 
 Predict = Callable[[Inputs], np.ndarray]
@@ -40,12 +41,14 @@ def permutation_importance(
     scoring: Scoring = ALIKE,
     *,
     seed: int = 0,
+    most: int = 0,
 ) -> list[ColumnImportance]:
     """How much worse the metric gets when a column's values are shuffled among the rows (Breiman 2001).
 
     `groups` says, for each column of the table, where it lies in the inputs: its places are shuffled together.
     Returns one row a column, the most important first, with the spread over repeats. A column that
-    others can stand in for looks less important than it is. Empty where the metric is not defined.
+    others can stand in for looks less important than it is. Empty where the metric is not defined. About so many
+    predictions as `most` are asked for each column, 0 for all: of fewer rows, then fewer times.
 
     >>> X = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
     >>> groups, answer = {"a": {"numbers": [0]}, "b": {"numbers": [1]}}, lambda inputs: inputs.numbers[:, 0].numpy()
@@ -55,6 +58,10 @@ def permutation_importance(
     """
     task = scoring.task
     rows = min(len(y), MOST_ROWS if task is None else max(FEWEST_ROWS, min(MOST_ROWS, OUTPUTS // task.outputs)))
+    repeats = REPEATS
+    if most:
+        rows = min(rows, max(LEAST_ROWS, most // REPEATS))
+        repeats = min(REPEATS, max(LEAST_REPEATS, most // rows))
     inputs = inputs.map(lambda value: value[:rows])
     y, weights = y[:rows], None if scoring.weights is None else scoring.weights[:rows]
     sign = metric_named(metric).sign
@@ -64,7 +71,7 @@ def permutation_importance(
     result = []
     for name, place in groups.items():
         drops = []
-        for repeat in range(REPEATS):
+        for repeat in range(repeats):
             order = torch.from_numpy(numpy_generator(seed, "importance", name, repeat).permutation(rows))
             changed = inputs.replaced(**{key: shuffled(inputs[key], order, where) for key, where in place.items()})
             drops.append(sign * (best - score(metric, y, predict(changed), weights, task=task)))

@@ -14,6 +14,7 @@ from luthier.kinds.target_facts import TargetFacts
 Family = Literal["regression", "binary", "multiclass", "labels"]
 TaskKind = Literal["regression", "binary", "multiclass", "count", "share", "amount", "ordered", "labels"]
 Spread = Callable[[np.ndarray], np.ndarray]
+OtherLoss = Callable[[np.ndarray, np.ndarray | None], str]
 
 
 class Law(NamedTuple):
@@ -40,6 +41,7 @@ class Kind:
     so many times as wide. Values lie between `lowest` and `highest`, `whole` ones are whole numbers; `values` says it
     in words. Where the kind has a `law`, values lie around a mean as it says. Of classes `is_ordered` says that they
     are levels, whose metric asks for an answer of its own. `baselines` are names of `assess.baseline_process`.
+    `other_loss` (values, weights) names a second loss worth asking of such values, empty where none is.
     """
 
     name: TaskKind
@@ -56,6 +58,7 @@ class Kind:
     values: str = "numbers"
     is_ordered: bool = False
     law: Law | None = None
+    other_loss: OtherLoss | None = None
 
     @property
     def is_classes(self) -> bool:

@@ -9,7 +9,7 @@ from luthier.objective.losses import USUAL_LOSSES, contrastive, custom_loss, foc
 from luthier.objective.metrics import METRICS, WATCHED, Metric, check_metric, metric_named, metrics_of, spelled
 from luthier.objective.ordered_losses import level_cuts, level_probabilities, quantile_values, quantiles
 from luthier.objective.own_metrics import own_metric
-from luthier.objective.regression_losses import huber, tweedie
+from luthier.objective.regression_losses import huber, negative_binomial, tweedie
 from luthier.objective.row_loss import Loss, mean_gradient, mean_loss
 from luthier.objective.several_targets import TargetHead, has_gaps, several, split
 from luthier.objective.smoothing import smoothing_part, smoothings
@@ -48,6 +48,7 @@ __all__ = [
     "mean_loss",
     "metric_named",
     "metrics_of",
+    "negative_binomial",
     "one_hot",
     "outputs_for",
     "own_metric",

@@ -19,7 +19,16 @@ from luthier.objective.losses import (
     triplet,
 )
 from luthier.objective.ordered_losses import ORDINAL, quantiles
-from luthier.objective.regression_losses import GAMMA, MAE, MSE, NEGATIVE_BINOMIAL, POISSON, huber, tweedie
+from luthier.objective.regression_losses import (
+    GAMMA,
+    MAE,
+    MSE,
+    NEGATIVE_BINOMIAL,
+    POISSON,
+    huber,
+    negative_binomial,
+    tweedie,
+)
 from luthier.objective.row_loss import Loss
 
 LOSSES: dict[str, Loss] = {
@@ -49,6 +58,7 @@ WITH_NUMBERS: dict[str, Callable[..., Loss]] = {
     "triplet": triplet,
     "huber": huber,
     "quantiles": quantiles,
+    "negative binomial": negative_binomial,
     "tweedie": tweedie,
 }
 

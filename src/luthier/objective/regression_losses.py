@@ -6,6 +6,7 @@ an exponential goes on as a line, so that outputs far off cost much and never in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -200,6 +201,40 @@ def _negative_binomial_residual(Z: Logits, targets: Tensor) -> Logits:
     by_spread = by_odds - r * log_total + r * _log_rising_slope(y, r)
     within = Z[..., 1].abs() <= WIDEST
     return torch.stack([by_odds - y, by_spread * within], -1)
+
+
+def _of_dispersion(Z: Tensor, Y: Tensor, spread: float) -> Tensor:
+    r = Z.new_tensor(math.exp(-spread))
+    return torch.lgamma(Y + 1) - Y * Z + (Y + r) * F.softplus(Z + spread) - _log_rising(Y, r)
+
+
+def _of_dispersion_slope(Z: Tensor, Y: Tensor, spread: float) -> Tensor:
+    return (Y + math.exp(-spread)) * torch.sigmoid(Z + spread) - Y
+
+
+def _of_dispersion_floor(targets: Tensor, spread: float) -> Tensor:
+    rows = _of_dispersion(targets.clamp_min(SMALLEST).log(), targets, spread)
+    return rows.mean(-1) if rows.ndim == 2 else rows
+
+
+def negative_binomial(dispersion: float) -> Loss:
+    """Minus the logarithm of negative binomial probabilities of a given dispersion d: variance m + d m^2, m = e^z.
+
+    Rows of large means count for less than by Poisson's law: the slope is (m - y) / (1 + d m).
+
+    >>> negative_binomial(1.0).rows(torch.zeros(1, 1, 1), torch.zeros(1)).exp()  # 1 / P(0) = 1 + d m, to the 1 / d
+    tensor([[2.]])
+    """
+    if not abs(math.log(dispersion if dispersion > 0 else math.inf)) <= WIDEST:
+        low, high = math.exp(-WIDEST), math.exp(WIDEST)
+        raise ConfigError(
+            [f"the dispersion must lie between {low:.1g} and {high:.1g}, not {dispersion:g}"],
+            remedy="poisson is the limit at 0",
+        )
+    value, slope, floor = (
+        partial(of, spread=math.log(dispersion)) for of in (_of_dispersion, _of_dispersion_slope, _of_dispersion_floor)
+    )
+    return _of_a_mean(value, slope, check=check_amounts, floor=floor)
 
 
 def _log_rising(y: Tensor, r: Tensor) -> Tensor:

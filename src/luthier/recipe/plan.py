@@ -95,6 +95,7 @@ class Plan(BaseModel):
     sampled: bool = False  # whether the final networks learn from more rows than decide
     device: str = Field(default="cpu", pattern=r"^(cpu|mps|cuda:\d{1,3})$")
     evaluation_steps: float = Field(default=0.0, ge=0, le=10**6)  # that an evaluation takes as long as; 0: not timed
+    looks: int = Field(default=0, ge=0, le=10**15)  # rows, times networks, by which the end looks into columns; 0: any
 
     @property
     def total_steps(self) -> int:

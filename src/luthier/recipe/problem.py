@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import polars as pl
@@ -85,17 +85,35 @@ class Problem:
 
     @property
     def losses(self) -> tuple[str, ...]:
-        """The losses that the experiments ask about: those that the metric that decides calls for, or of levels whose
-        order was inferred that of classes too; else one alone."""
-        if self.task.traits.is_ordered and self.data.encoder.dense and not (self.asked.order or self.asked.task):
-            return USUAL_LOSSES[self.task.kind], KINDS["multiclass"].loss
-        asked = self.task.kind == "regression" and self.data.encoder.dense and self.asked_metric
-        return (losses_asked(self.asked_metric) if asked else ()) or (USUAL_LOSSES[self.task.kind],)
+        """The losses that the experiments ask about: those that the metric that decides calls for; of levels whose
+        order was inferred that of classes too; the kind's own other one where values call for it; else one alone."""
+        usual = USUAL_LOSSES[self.task.kind]
+        if not self.data.encoder.dense:
+            return (usual,)
+        if self.task.traits.is_ordered and not (self.asked.order or self.asked.task):
+            return usual, KINDS["multiclass"].loss
+        if self._other_loss:
+            return usual, self._other_loss
+        asked = self.task.kind == "regression" and self.asked_metric
+        return (losses_asked(self.asked_metric) if asked else ()) or (usual,)
+
+    @cached_property
+    def _other_loss(self) -> str:
+        """Another loss of the kind that the training rows' targets call for; empty where none does."""
+        part, other = self.data.training, self.task.traits.other_loss
+        if other is None or self.joint is not None or part.targets is None:
+            return ""
+        return other(part.targets.double().numpy(), part.weights_array)
 
     @property
     def asks_losses(self) -> bool:
         """Whether settings learn by several losses, so that none of them compares them."""
         return self.joint is None and len(self.losses) > 1
+
+    @property
+    def is_judged_by_answers(self) -> bool:
+        """Whether the deciding metric of answers compares settings, in place of the kind's own loss."""
+        return self.asks_losses and not (self.task.is_classes or self.task.traits.is_linked)
 
     def outputs_for(self, loss: str) -> int:
         """How many outputs a network has that learns by one of the losses."""

@@ -1,8 +1,8 @@
 """By what settings are compared that learn by different losses: the deciding metric of their answers out of fold.
 
 Outputs are first brought to where the answer that the metric asks for lies, by a way that was fitted on other folds;
-then the metric of each row is its loss. Where all settings learn by one loss that is the yardstick, and of classes it
-is their negative log probability. N rows, C outputs.
+then the metric of each row is its loss. Where all settings learn by one loss that is the yardstick; of classes it is
+their negative log probability, and of a mean behind a link the kind's own loss, whatever taught it. N rows, C outputs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FOLDS = 5  # of rows that are not in folds otherwise
 def yardstick_of(problem: Problem) -> Yardstick:
     """The loss of a row by comparable outputs: the kind's own, or the metric that decides."""
     known = metric_named(problem.metric).loss
-    if not problem.asks_losses or known is None:
+    if not problem.is_judged_by_answers or known is None:
         return problem.kind
     return partial(_of_answers, known, problem.target)
 
@@ -42,7 +42,7 @@ def _of_answers(metric: RowLosses, transform: TargetTransform, outputs: Tensor, 
 
 def comparable(problem: Problem, outputs: Tensor, rows: Rows, folds: Tensor | None = None) -> Tensor:
     """Outputs [N, C] of these rows, each moved to the answer that the rows of the other folds [N] call for."""
-    if not problem.asks_losses or problem.task.is_classes:
+    if not problem.is_judged_by_answers:
         return outputs
     transform, result = problem.target, outputs.clone()
     numbers = np.arange(len(outputs)) % FOLDS if folds is None else folds.numpy()

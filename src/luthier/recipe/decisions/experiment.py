@@ -199,7 +199,11 @@ def loss_name(loss: str) -> str:
     """A loss that settings learn by, in words."""
     if loss.startswith("quantiles "):
         return tr("pinball loss of the quantile {q}", q=loss.removeprefix("quantiles "))
+    if loss.startswith("negative binomial "):
+        dispersion = loss.removeprefix("negative binomial ")
+        return tr("the likelihood of a negative binomial law of dispersion {d}", d=dispersion)
     return {
+        "poisson": tr("Poisson deviance"),
         "mae": tr("absolute error"),
         "mse": tr("squared error"),
         "ordinal": tr("cross-entropy of cumulative logits"),

@@ -17,7 +17,8 @@ from luthier.records import Wording
 class LossEvidence(Evidence[str]):
     """The task, how many classes it has, and whether the target's logarithm is modelled.
 
-    `asked` are the losses that the experiments try because of the `metric` that decides, where there are several.
+    `asked` are the losses that the experiments try, where there are several: because of the `metric` that decides, or
+    of the kind where that is empty.
     """
 
     code: ClassVar[str] = "loss"
@@ -64,5 +65,7 @@ class LossEvidence(Evidence[str]):
             losses = ", ".join(loss_name(one) for one in self.asked)
             by = tr("since {metric} decides, the experiments try {losses}", metric=tr(self.metric), losses=losses)
             inferred = tr("since the order was inferred, the experiments try {losses}", losses=losses)
-            reason += tr("; ") + (by if self.metric else inferred)
+            varies = tr("since it varies more than by Poisson's law, the experiments try {losses}", losses=losses)
+            of_kind = inferred if KINDS[self.task].is_ordered else varies
+            reason += tr("; ") + (by if self.metric else of_kind)
         return Wording(tr("loss"), names[key], reason, override="--task")

@@ -279,7 +279,7 @@ class Experiment:
     def _yardstick(self) -> str:
         """The metric that losses are in terms of, where settings learn by several that cannot be compared."""
         problem = self.runner.problem
-        return problem.asked_metric if problem.asks_losses and not problem.task.is_classes else ""
+        return problem.asked_metric if problem.is_judged_by_answers else ""
 
     def _evidence(self, whole: Sequence[TriedShape], tried: Sequence[Tried]) -> ExperimentEvidence:
         everyone, design = self._all(whole), self.runner.plan.design

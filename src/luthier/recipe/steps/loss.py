@@ -17,6 +17,7 @@ def choose_loss(runner: Runner, so_far: SoFar) -> Said[SoFar]:
         template = "loss: the mean over {count} targets of each one's loss, divided by that of its best constant"
         yield noted(1, Message(template, count=len(joint.tasks)))
         return so_far
-    asked = (problem.losses, "" if task.is_classes else problem.asked_metric) if problem.asks_losses else ()
+    metric = problem.asked_metric if problem.is_judged_by_answers else ""
+    asked = (problem.losses, metric) if problem.asks_losses else ()
     yield from decided(1, LossEvidence(task.kind, len(task.classes), task.log_scale, *asked))
     return so_far

@@ -21,7 +21,7 @@ from luthier.recipe.plan import FINAL_SEEDS, FINISH_LONGER, Design, Plan, Traini
 from luthier.recipe.rounds import Means, StepCosts, can_be_crossed, design_of
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
-from luthier.recipe.steps.error_analysis import DEPENDENCES, MOST_COLUMNS
+from luthier.recipe.steps.error_analysis import DEPENDENCE_VALUES, DEPENDENCES, MOST_COLUMNS
 from luthier.records import Entry, Said
 from luthier.seeds import derive
 
@@ -29,8 +29,8 @@ THREADS = 1  # the second core belongs to the baselines' process; see docs/decis
 TIMED_MEMBERS, TIMED_BYTES = 32, 2**28  # networks that are timed, and what these may weigh
 FEW, MANY = 8, 256  # of which two stacks are timed where small ones are bound by their launches
 EVALUATIONS = 4  # of the test part that the end takes: by several networks, and their mean
-LOOKED_AT, DEPENDENCE_VALUES = 10, 10  # networks that the end looks into, and values that it sets a column to
-MOST_FOR_LOOKS = 0.25  # of a budget, with all that the end takes
+LOOKED_AT = 40  # networks that the end looks into
+MOST_FOR_LOOKS = 0.05  # of a budget
 THREADS_GAIN = {1: 1.0, 2: 1.4}  # by which blocks of a stack in threads are faster
 Timer = Callable[..., tuple[float, float]]
 
@@ -138,8 +138,12 @@ class _Timed:
             return 0.0
         rows = REPEATS * importance.MOST_ROWS * used
         rows += min(used, DEPENDENCES) * DEPENDENCE_VALUES * dependence.MOST_ROWS
-        evaluated = self.members * len(self.runner.problem.data.validation)
-        return self.taken[1] * LOOKED_AT * rows / max(1, evaluated)
+        return self.of_prediction * LOOKED_AT * rows
+
+    @property
+    def of_prediction(self) -> float:
+        """Seconds of a network's prediction of a row."""
+        return self.taken[1] / (self.members * max(1, len(self.runner.problem.data.validation)))
 
     @property
     def costs(self) -> StepCosts:
@@ -148,8 +152,7 @@ class _Timed:
         units = modality.work(self.first.member.spec, self.first.batch_size) * self.members
         alone = modality.need_all_cores or self.device != CPU
         gained = 1.0 if alone else THREADS_GAIN.get(threads(), 1.0)
-        judging = self.taken[1] / (self.members * max(1, len(self.runner.problem.data.validation)))
-        return StepCosts((self.step - self.launch) / (units * gained), self.launch, judging / gained)
+        return StepCosts((self.step - self.launch) / (units * gained), self.launch, self.of_prediction / gained)
 
 
 def _plan(runner: Runner, timer: Timer) -> Plan:
@@ -167,12 +170,16 @@ def _plan(runner: Runner, timer: Timer) -> Plan:
         if modality_of(problem).need_all_cores:
             finish += EVALUATIONS * timed[device].taken[1]
         else:
-            finish += min(timed[device].looks, max(0.0, MOST_FOR_LOOKS * budget.seconds / FINISH_LONGER - finish))
+            finish += min(timed[device].looks, MOST_FOR_LOOKS * budget.seconds) / FINISH_LONGER  # a design doubles it
         left = max(0.1, runner.budget_clock.left() - finish)
         step, means = timed[device].steps_of(FINAL_SEEDS), TrainingBudget(left, None, finish, used)
         plan = plan_without_design(size, means, step).on(device)
-        known = {"started": round(runner.budget_clock.spent(), 3)}
-        plan = plan.model_copy(update=known | {"evaluation_steps": round(timed[device].evaluation_steps, 3)})
+        known = {
+            "started": round(runner.budget_clock.spent(), 3),
+            "evaluation_steps": round(timed[device].evaluation_steps, 3),
+            "looks": round(MOST_FOR_LOOKS * budget.seconds / max(timed[device].of_prediction, 1e-9)),
+        }
+        plan = plan.model_copy(update=known)
     plan = plan.model_copy(update={"medium": problem.medium})
     return plan if problem.asked.warm_start or problem.asked.backbone else plan.designed(_design(runner, plan, costs))
 
