@@ -229,7 +229,7 @@ def test_a_run_with_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.Monk
     result = luthier.fit(tmp_path / "said.csv", text_model=folder, run=tmp_path / "run", **options)
     assert result is not None
     assert result.model.encoder.vector_width == 12
-    assert any("from model by PyTorch (cpu)" in str(record) for record in result.ledger)
+    assert any("PyTorch (cpu)" in str(record) for record in result.ledger)
     command = ["predict", str(result.path), str(tmp_path / "said.csv"), "-o", str(tmp_path / "p.csv")]
     assert CliRunner().invoke(app, command).exit_code == 0
     monkeypatch.setattr(text_sources, "_folders", {})
@@ -239,6 +239,6 @@ def test_a_run_with_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.Monk
     again = luthier.rerun(result.path / "recipe.toml", run=tmp_path / "again", screen=SilentScreen())
     assert again is not None
     assert again.scores["headline"] == result.scores["headline"]
-    monkeypatch.setattr(SentenceVectors, "seconds", lambda self, frame: 31.0)
+    monkeypatch.setattr(SentenceVectors, "seconds", lambda self, frame, device: 31.0)
     with pytest.raises(InputError, match=r"take about 31 s here(.|\n)*24 s"):
         luthier.fit(tmp_path / "said.csv", text_model=folder, run=tmp_path / "slow", **{**options, "budget": "60s"})
