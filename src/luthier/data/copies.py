@@ -19,7 +19,15 @@ from scipy.sparse.csgraph import connected_components
 from luthier.data.columns import Column
 from luthier.data.facts import MOST_TRUTHS
 from luthier.data.levels import TruthWords
-from luthier.data.row_hashes import cell_hashes, number_blocks, number_hashes, scrambled, text_hash, text_hashes
+from luthier.data.row_hashes import (
+    are_among,
+    cell_hashes,
+    number_blocks,
+    number_hashes,
+    scrambled,
+    text_hash,
+    text_hashes,
+)
 from luthier.messages import Message, joined
 
 FINE = 1e-6  # of a column's quartile range: numbers that are nearer count as the same
@@ -130,7 +138,7 @@ class CopyRule:
         known = self.keys(held)
 
         def step(frame: pl.DataFrame) -> pl.DataFrame:
-            ways = [np.isin(key, held_key) for key, held_key in zip(self.keys(frame), known, strict=True)]
+            ways = [are_among(key, held_key) for key, held_key in zip(self.keys(frame), known, strict=True)]
             return frame.filter(~np.logical_or.reduce(ways)) if self.names else frame
 
         return step

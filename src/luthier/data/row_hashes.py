@@ -77,6 +77,15 @@ def scrambled(values: np.ndarray) -> np.ndarray:
     return np.asarray(values ^ (values >> np.uint64(31)), dtype=np.uint64)
 
 
+def are_among(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which hashes [N] are among others: as `numpy.isin`, which sorts both and takes many times as long.
+
+    >>> are_among(np.array([1, 2], dtype=np.uint64), np.array([2, 3], dtype=np.uint64)).tolist()
+    [False, True]
+    """
+    return pl.Series(hashes).is_in(pl.Series(others).implode()).to_numpy()
+
+
 def text_hash(text: str) -> np.uint64:
     """The hash of a text."""
     return np.uint64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little"))
