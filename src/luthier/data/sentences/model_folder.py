@@ -104,8 +104,8 @@ class SentenceTransformer:
         graph = graph_encoder(content)
         if graph is None:
             return self
-        inner, tokens = self.longest - MARKS, self.encoder.embeddings["word_embeddings"].num_embeddings
-        windows = [[place % int(tokens) for place in range(length)] for length in (inner // 2, inner)]
+        inner, tokens = self.longest - MARKS, self.tokenizer.get_vocab_size()
+        windows = [[place % tokens for place in range(length)] for length in (inner // 2, inner)]
         by_graph = replace(self, graph=graph)
         try:
             same = torch.allclose(by_graph._read(windows), self._read(windows), rtol=0, atol=SAME)
