@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 
 from luthier.assess import SealedTest, Units
 from luthier.data import Encoder, Splits, Task, encoder_of, texts_of
@@ -15,6 +16,8 @@ from luthier.data.copies import Copies, picture_copies
 from luthier.data.pictures import alike, checksums, sketches
 from luthier.data.split import PARTS, VALIDATION, group_numbers
 from luthier.data.times import time_format, times
+from luthier.engine.placing import allowed
+from luthier.engine.sharing import several_processes
 from luthier.errors import InputError
 from luthier.messages import Message
 from luthier.recipe.budget import Budget
@@ -94,9 +97,9 @@ def _keep_vectors(encoder: Encoder, frame: pl.DataFrame, asked: RunRequest) -> N
     """Work out the vectors of all texts, once for all parts. InputError where they would take too much of the time."""
     if not encoder.vectors:
         return
-    texts = texts_of(frame, encoder.columns)
+    texts, device = texts_of(frame, encoder.columns), reading_device(asked)
     seconds = Budget.parse(asked.budget).seconds if asked.budget else None
-    needed = sum(vectors.seconds(texts) for vectors in encoder.vectors) if seconds else 0.0
+    needed = sum(vectors.seconds(texts, device) for vectors in encoder.vectors) if seconds else 0.0
     if seconds and needed > MOST_FOR_TEXTS * seconds:
         raise InputError(
             Message(
@@ -113,7 +116,13 @@ def _keep_vectors(encoder: Encoder, frame: pl.DataFrame, asked: RunRequest) -> N
             remedy="a longer --budget, or --text-model static",
         )
     for vectors in encoder.vectors:
-        vectors.keep(texts)
+        vectors.keep(texts, device)
+
+
+def reading_device(asked: RunRequest) -> torch.device:
+    """Where what is computed once for all rows is computed, before anything is timed."""
+    steps = not asked.budget or Budget.parse(asked.budget).seconds is None
+    return allowed(asked.device, fixed=steps or several_processes())[0]
 
 
 def _require_different(training: Rows, task: Task) -> None:

@@ -35,7 +35,7 @@ from luthier.recipe.full_training_rows import FullTrainingRows, full_training_ro
 from luthier.recipe.joint_targets import JointTargets
 from luthier.recipe.known_rows import fingerprints_of_test, line_of, record_in, record_of
 from luthier.recipe.learnable import left_out_in_words
-from luthier.recipe.parts import Parts, parts_of
+from luthier.recipe.parts import Parts, parts_of, reading_device
 from luthier.recipe.reading import BESIDE, GROUPED, WEIGHED, LoadedData, weights_of
 from luthier.recipe.sealed_file import values_of_test
 from luthier.recipe.stored_splits import write_splits
@@ -96,7 +96,7 @@ def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, secret: Secr
     for words in parts.encoder.texts:
         yield from _say_what_is_read(words, parts.frames["validation"])
     for vectors in parts.encoder.vectors:
-        yield noted(0, vectors.sentence())
+        yield noted(0, vectors.sentence(reading_device(asked)))
     weights = parts.training.weights_array
     if not read.heads:  # of several targets each one's own run looks
         for finding in check_table(parts.frames["training"], read.columns, read.task, weights):
