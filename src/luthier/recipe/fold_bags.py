@@ -134,7 +134,7 @@ def judging_units(problem: Problem) -> Units:
 def choosing_folds(problem: Problem) -> Tensor:
     """The folds of the rows that judge [N], of which weights and answers are chosen without one and scored on it."""
     folds = problem.dealt(0)
-    one = len(folds.unique()) < 2  # a unit that cannot be left out, or all that is known of a target
+    one = bool((folds == folds[:1]).all())  # a unit that cannot be left out, or all that is known of a target
     return torch.arange(len(folds)) % 2 if one else folds
 
 
