@@ -102,6 +102,19 @@ def test_targets_may_have_networks_of_their_own(tmp_path: Path) -> None:
     assert [luthier.load(result[target].path).task.target for target in ("warm", "wet")] == ["warm", "wet"]
 
 
+def test_a_target_of_earlier_rows_alone_is_refused_and_hardly_any_later_ones_are_enough(tmp_path: Path) -> None:
+    day, options = pl.int_range(300), {"time": "day", "screen": SilentScreen(), "budget": "60steps"}
+    days = pl.date(2024, 1, 1) + pl.duration(days=day)
+    early = table().with_columns(day=days, late=pl.when(day < 190).then(pl.col("a")))
+    with pytest.raises(InputError, match=r"(?s)too few rows of a part have the target `late`.*test: 0.*--separate"):
+        luthier.fit_several(early, ["warm", "late"], run=tmp_path / "refused", **options)
+    assert not (tmp_path / "refused").exists()
+    some = early.with_columns(late=pl.when((day < 190) | day.is_in([200, 210, 250, 251])).then(pl.col("a")))
+    found = luthier.fit_several(some, ["warm", "late"], run=tmp_path / "run", **options)
+    assert found["late"].scores["headline"]["value"] > 0
+    assert found["late"].scores["headline"]["n"] == 2
+
+
 def test_copies_are_refused(tmp_path: Path) -> None:
     frame = table().with_columns(again=pl.col("warm"))
     with pytest.raises(InputError, match="`warm` and `again` are copies"):
