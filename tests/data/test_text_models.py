@@ -20,12 +20,13 @@ from typer.testing import CliRunner
 
 import luthier
 from luthier.cli import app
-from luthier.data.sentences import SentenceVectors, source_named, text_sources, vector_cache
+from luthier.data import vector_cache
+from luthier.data.sentences import SentenceVectors, source_named, text_sources
 from luthier.data.sentences.bert import BertEncoder, BertSizes
 from luthier.data.sentences.model_folder import SentenceTransformer, read_folder
 from luthier.data.sentences.static_table import wordpiece
 from luthier.errors import InputError
-from luthier.recipe.parts import _keep_vectors
+from luthier.recipe.computed_once import keep_vectors
 from luthier.request import RunRequest
 from luthier.runs.screen import SilentScreen
 
@@ -216,7 +217,7 @@ def test_vectors_are_computed_where_the_run_trains(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("luthier.engine.placing.accelerator", lambda: torch.device("cuda:0"))
     encoder: Any = SimpleNamespace(vectors=(SentenceVectors.of(["said"], "static"),), columns=())
     for options in ({"budget": "60s"}, {"budget": "60s", "device": "cpu"}, {"budget": "60steps"}):
-        _keep_vectors(encoder, frame, RunRequest(source="t.csv", **options))  # steps: the same on every machine
+        keep_vectors(encoder, frame, RunRequest(source="t.csv", **options))  # steps: the same on every machine
     assert placed == [torch.device("cuda:0"), CPU, CPU]
 
 

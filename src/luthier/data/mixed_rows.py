@@ -111,10 +111,17 @@ class MixedEncoder:
         InputError for them where nothing counts."""
         frame = self._complete(frame, impute_missing_columns)
         inputs = self.table.encode(frame, unread=unread)
+        return inputs.replaced(pixels=self._pixels(self._cells(frame), unread))
+
+    def joined(self, frame: pl.DataFrame, pixels: Tensor) -> Inputs:
+        """The inputs of rows whose pictures are decoded."""
+        return self.table.encode(frame).replaced(pixels=pixels)
+
+    def _cells(self, frame: pl.DataFrame) -> pl.Series:
         cells = frame[self.picture.name]
         if cells.dtype == pl.Binary:
             cells = with_content_names(frame, self.picture.name)[self.picture.name]
-        return inputs.replaced(pixels=self._pixels(cells.cast(pl.String), unread))
+        return cells.cast(pl.String)
 
     def _complete(self, frame: pl.DataFrame, impute: bool) -> pl.DataFrame:
         return TableEncoder(self.columns, {}, {}).complete(frame, impute)

@@ -8,6 +8,7 @@ import time
 import zipfile
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +18,7 @@ import torch
 
 from luthier.data.sentences.model_folder import SentenceTransformer, read_folder
 from luthier.data.sentences.static_table import static_table
-from luthier.data.sentences.vector_cache import not_cached, with_cache
+from luthier.data.vector_cache import not_cached, with_cache
 from luthier.errors import InputError
 from luthier.messages import Message
 
@@ -70,7 +71,7 @@ class CachedModel:
 
     def vectors(self, texts: pl.Series) -> np.ndarray:
         """Vectors float32 [N, D] of texts."""
-        return with_cache(self.digest, self.width, texts.fill_null("").to_list(), self.model.vectors)
+        return self._cached(self.model, texts)
 
     def reader(self, device: torch.device) -> str:
         """ONNX Runtime, or PyTorch, and where."""
@@ -80,18 +81,30 @@ class CachedModel:
         """Their vectors in the user's cache, in blocks, so that what was done is not lost."""
         model = self.model.on(device)
         for start in range(0, len(texts), KEPT_AT_ONCE):
-            some = texts[start : start + KEPT_AT_ONCE].fill_null("").to_list()
-            with_cache(self.digest, self.width, some, model.vectors, keep=True)
+            self._cached(model, texts[start : start + KEPT_AT_ONCE], keep=True)
 
     def seconds(self, texts: pl.Series, device: torch.device) -> float:
         """About how long those of these texts take that are not in the cache, by a few of them."""
         model = self.model.on(device)
-        new = not_cached(self.digest, self.width, texts.fill_null("").to_list())
+        written = texts.fill_null("").to_list()
+        new = [written[place] for place in not_cached(self.digest, self.width, list(map(_key, written)))]
         some = new[:: -(-len(new) // TIMED)] if new else []
         model.vectors(some[:WARM])
         began = time.perf_counter()
         model.vectors(some)
         return (time.perf_counter() - began) * len(new) / max(1, len(some))
+
+    def _cached(self, model: SentenceTransformer, texts: pl.Series, *, keep: bool = False) -> np.ndarray:
+        written = texts.fill_null("").to_list()
+
+        def compute(places: list[int]) -> np.ndarray:
+            return model.vectors([written[place] for place in places])
+
+        return with_cache(self.digest, self.width, list(map(_key, written)), compute, keep=keep)
+
+
+def _key(text: str) -> bytes:
+    return sha256(text.encode(errors="surrogatepass")).digest()
 
 
 _folders: dict[str, str] = {}  # that were named in this process, by the SHA-256 of their weights
