@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import luthier
 from luthier.cli import app
+from luthier.data import read_source
 from luthier.errors import InputError, LuthierError
 from luthier.recipe import follows, read_ledger
 from luthier.runs import resume_several
@@ -113,6 +114,21 @@ def test_a_target_of_earlier_rows_alone_is_refused_and_hardly_any_later_ones_are
     found = luthier.fit_several(some, ["warm", "late"], run=tmp_path / "run", **options)
     assert found["late"].scores["headline"]["value"] > 0
     assert found["late"].scores["headline"]["n"] == 2
+
+
+def test_the_bound_of_memory_holds_from_the_first_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table().with_columns(again=pl.col("warm")).write_csv(tmp_path / "rows.csv")
+    allowed: list[int] = []
+
+    def read(*source: Any, memory: int = 0, **options: Any) -> Any:
+        allowed.append(memory)
+        return read_source(*source, memory=memory, **options)
+
+    for module in ("runs.multi_target", "recipe.reading"):
+        monkeypatch.setattr(f"luthier.{module}.read_source", read)
+    with pytest.raises(InputError, match="are copies"):
+        luthier.fit_several(tmp_path / "rows.csv", ["warm", "again"], memory="1GiB", run=tmp_path / "run")
+    assert set(allowed) == {2**30}
 
 
 def test_copies_are_refused(tmp_path: Path) -> None:

@@ -77,6 +77,8 @@ def cell_hashes(cells: pl.Series, *, spelt: bool = True) -> np.ndarray:
 
 
 def _numbers(block: pl.DataFrame) -> np.ndarray:
+    if all(dtype == pl.Float64 for dtype in block.dtypes):
+        return block.to_numpy()
     return block.select(pl.all().cast(pl.Float64).fill_null(float("nan"))).to_numpy()
 
 

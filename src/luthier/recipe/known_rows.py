@@ -18,7 +18,7 @@ from luthier.assess import Register
 from luthier.assess.fingerprints import TARGET, Fingerprints, Secret, secret_of
 from luthier.assess.row_record import GROUP, MOST_ROWS, OPEN, SEALED, WAS_OPEN, WAS_READ, RowRecord
 from luthier.data import Splits
-from luthier.data.copies import on_grid, stored_grid
+from luthier.data.copies import grid_hashes, stored_grid
 from luthier.data.near_rows import NearGrid
 from luthier.data.pictures import PictureEncoder, checksums, sketches
 from luthier.data.row_hashes import are_among, cell_hashes, row_hashes, scrambled, text_hash
@@ -323,7 +323,7 @@ def _with_target(
     also: tuple[np.ndarray, np.ndarray] | None = None
     if inputs is None and not read.copies.coarse:
         used = values.select(column.name for column in read.columns if column.used)
-        inputs = row_hashes(on_grid(used, grids.widths), spelt=False)
+        inputs = grid_hashes(used, grids.widths)
         if grids.near is not None:
             near = grids.near.hashes(values)
             also = grids.near.others(values) if asked else None

@@ -125,7 +125,7 @@ def fit_several_as_asked(source: Any, targets: Sequence[str], config: FitConfig,
         message = Message(template, names=", ".join(alone))
         raise InputError(message, remedy="fit that target alone, or name its run")
     names = list(dict.fromkeys(targets))
-    result = read_source(source, target=names[0] if names else None)
+    result = read_source(source, target=names[0] if names else None, memory=config.memory)
     for name in names:
         if name not in result.frame.columns:
             raise InputError(
