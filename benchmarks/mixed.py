@@ -2,7 +2,7 @@
 
     python -m benchmarks.mixed
 
-A run for each choice of columns; RMSE on its sealed rows.
+A run for each choice of columns, and one in which a frozen backbone sees the pictures; RMSE on its sealed rows.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ import luthier
 from luthier.runs.screen import SilentScreen
 
 ROWS, SEEDS, SIDE, BUDGET = 400, 3, 12, "300steps"
+SEEN = 96  # pixels that a backbone sees
 FILL = ["the", "house", "has", "a", "garden", "near", "park", "with", "two", "rooms", "and", "some", "light"]
 PARTS = {"number": "size", "text": "said", "picture": "photo"}
 TRIED = (("number", "text"), ("number", "picture"), ("text", "picture"), ("number", "text", "picture"))
+FROZEN = "all, a frozen backbone"
 RESULTS = Path(__file__).parent / "results" / "mixed.json"
 
 
@@ -44,11 +46,12 @@ def made(folder: Path, seed: int) -> Path:
     return path
 
 
-def score(path: Path, parts: tuple[str, ...], seed: int) -> float:
+def score(path: Path, parts: tuple[str, ...], seed: int, backbone: str = "") -> float:
     """RMSE on the sealed rows of a run that learns from some of the parts."""
     left_out = {column: "identifier" for part, column in PARTS.items() if part not in parts}
-    run = path.parent / f"run-{seed}-{'-'.join(parts)}"
+    run = path.parent / f"run-{seed}-{'-'.join(parts)}{backbone}"
     options = {"columns": left_out, "budget": BUDGET, "seed": seed, "run": run, "text_model": "none"}
+    options |= {"backbone": backbone, "size": SEEN} if backbone else {}
     result = luthier.fit(path, target="price", metric="rmse", screen=SilentScreen(), **options)
     assert result is not None
     return float(result.scores["headline"]["value"])
@@ -56,12 +59,13 @@ def score(path: Path, parts: tuple[str, ...], seed: int) -> float:
 
 def main() -> None:
     """Every choice of two parts and all three, seed by seed; means, and standard errors over seeds."""
-    found: dict[str, list[float]] = {" + ".join(parts): [] for parts in TRIED}
+    found: dict[str, list[float]] = {**{" + ".join(parts): [] for parts in TRIED}, FROZEN: []}
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(SEEDS):
             path = made(Path(folder), seed)
             for parts in TRIED:
                 found[" + ".join(parts)].append(score(path, parts, seed))
+            found[FROZEN].append(score(path, tuple(PARTS), seed, "auto"))
     whole = np.array(found[" + ".join(PARTS)])
     lines = []
     for name, values in found.items():

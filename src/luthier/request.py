@@ -178,7 +178,7 @@ class MethodSection(Section):
         str, OptionSpec("orrr rr oor oo", f"a backbone is trained in one go, without steps; {_PICTURES}", alone=True)
     ] = ""
     """For pictures, a pretrained network: auto (efficientnet-lite0, whose ImageNet weights a package brings), resnet18,
-    resnet34, resnet50, or module:callable."""
+    resnet34, resnet50, or module:callable. Beside other columns it stays frozen."""
     backbone_weights: Annotated[
         Place, OptionSpec("orrr rr oor oo", f"they go with --backbone; {_PICTURES}", alone=True)
     ] = ""

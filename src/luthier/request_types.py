@@ -96,7 +96,7 @@ class FitOptions(TypedDict, total=False):
     """Random seed of the whole run; of a run's folder that is searched, of the search alone."""
     backbone: str | None
     """For pictures, a pretrained network: auto (efficientnet-lite0, whose ImageNet weights a package brings), resnet18,
-    resnet34, resnet50, or module:callable."""
+    resnet34, resnet50, or module:callable. Beside other columns it stays frozen."""
     backbone_weights: str | Path | None
     """File of the backbone's pretrained weights: .safetensors, .pt or .pth. Default: those of its package."""
     text_model: str | Path | None

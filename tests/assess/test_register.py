@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from luthier.assess import Register, SealHistory
-from luthier.assess.fingerprints import Fingerprints, Secret, secret_of
+from luthier.assess.fingerprints import TARGET, ArrangedKeys, Fingerprints, Secret, secret_of
 from luthier.assess.row_record import GROUP, MOST_ROWS, OPEN, SEALED, WAS_OPEN, WAS_READ, RowRecord
 from luthier.data.near_rows import NearGrid, Rounding
+from luthier.data.pictures.sketches import WIDTH
 from luthier.errors import InputError
 
 
@@ -46,6 +48,57 @@ def test_runs_on_the_same_rows_are_counted(register: Register) -> None:
     assert "no earlier run" in fresh.in_words
 
 
+def drawn(seed: int, rows: int, numbers: int, *, pictures: bool) -> Fingerprints:
+    """Rows whose fingerprints repeat, each by itself; of pictures some look like others of another name."""
+    rng = np.random.default_rng(seed)
+    keys = Secret(bytes(32)).keyed(np.arange(numbers, dtype=np.uint64))
+    looks = np.random.default_rng(0).normal(0, 300, (numbers, WIDTH))[rng.integers(0, numbers, rows)]
+    looks = np.c_[looks + rng.normal(0, 2, looks.shape), rng.integers(0, 2, (rows, 1)).repeat(TARGET, 1)].astype("<i2")
+    cells, inputs = (keys[rng.integers(0, numbers, rows)] for _ in range(2))
+    return Fingerprints(cells, inputs, inputs, looks=looks if pictures else None)
+
+
+def one_by_one(register: Register, mine: RowRecord, runs: list[RowRecord]) -> SealHistory:
+    """The history by looking for every sealed row in every run."""
+    sealed = mine.of(SEALED)
+
+    def among(others: Fingerprints) -> np.ndarray:
+        known = np.isin(sealed.cells, others.cells) | np.isin(sealed.inputs, others.inputs)
+        left = np.flatnonzero(~known)
+        known[left[sealed.rows(left).alike(others)[0]]] = True
+        return known
+
+    readings, opened, count = mine.before[mine.state == SEALED].astype(int), np.zeros(len(sealed), dtype=bool), 0
+    for run in runs:
+        times = 0 if run.run in mine.line else run.readings
+        readings += times * among(run.of(SEALED))
+        opened |= among(run.of(OPEN))
+        count += bool(among(run.of(OPEN)).any() or (times and among(run.of(SEALED)).any()))
+    return SealHistory(len(sealed), 1 + max(readings), (readings > 0).mean(), opened.mean(), count, counted=True)
+
+
+@pytest.mark.parametrize(("numbers", "pictures"), [(40, False), (4000, False), (10**6, False), (4000, True)])
+def test_one_lookup_over_all_runs_finds_what_each_by_itself_would(
+    register: Register, numbers: int, pictures: bool
+) -> None:
+    rng = np.random.default_rng(numbers)
+
+    def run(name: str, seed: int, rows: int, readings: int) -> RowRecord:
+        state, before = rng.integers(SEALED, WAS_READ + 1, rows), rng.integers(0, 3, rows)
+        key, some = register.secret.id, drawn(seed, rows, numbers, pictures=pictures)
+        stored = state.astype(np.uint8), before.astype(np.uint16)
+        return RowRecord(name, key, some, *stored, line=("1",), readings=readings)
+
+    runs = [run(str(seed), seed, int(rng.integers(0, 800)), readings=seed % 3) for seed in range(8)]
+    mine = run("mine", 100, 1500, readings=0)
+    for one in runs:
+        register.keep(replace(one, rows=one.rows.veiled(register.secret)))
+    found = register.history(replace(mine, rows=mine.rows.veiled(register.secret)), own=1)
+    assert found == one_by_one(register, mine, runs)
+    assert numbers == 10**6 or found.runs
+    assert numbers > 40 or found.opened
+
+
 def test_a_run_and_its_line_are_not_counted_twice(register: Register) -> None:
     for name in ("parent", "own"):
         register.keep(record(register, name, range(50), range(40, 50)))
@@ -53,6 +106,17 @@ def test_a_run_and_its_line_are_not_counted_twice(register: Register) -> None:
     child = record(register, "own", range(50), range(40, 50), line=("parent",))
     child.before[40:] = 1  # as its parent's record says
     assert register.history(child, own=1).readings == 2
+
+
+@pytest.mark.parametrize("largest", [3, 2**43, 2**45, 2**64])
+def test_keys_are_found_however_close_they_lie(largest: int) -> None:
+    """Keys that share their first bits are told apart by the rest, also at both ends of all keys."""
+    rng = np.random.default_rng(largest % 97)
+    keys, others = (rng.integers(0, largest, 200, dtype=np.uint64, endpoint=largest < 2**64) for _ in range(2))
+    others = np.r_[others, keys[:20], np.uint64(0), np.uint64(2**64 - 1)]
+    for mine in (np.r_[keys, keys[50:60]], np.r_[keys, np.uint64(2**64 - 1)], keys[:0]):
+        for some in (others, others[:0]):
+            assert (ArrangedKeys(mine).are_among(some) == np.isin(mine, some)).all()
 
 
 def test_the_secret_is_this_users_alone_and_made_once(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from luthier.data import Preprocess, read_batches, read_source
 from luthier.data.encoded import encoded
 from luthier.data.large import measured, too_large
+from luthier.data.pieces import Pieces
 from luthier.data.row_bytes import row_bytes
 from luthier.errors import InputError
 from luthier.machine import parse_memory
@@ -211,6 +212,19 @@ def test_pieces_of_any_length_are_the_same_rows(path: Path) -> None:
     assert max(piece.height for piece in few) <= 97
     assert pl.concat(few).equals(result.whole.others.collect())
     assert result.whole.others.of(["sold"]).collect().columns == ["sold"]
+
+
+@pytest.mark.parametrize("piece", [1, 37, 699, 10_000])
+def test_rows_at_some_places_are_those_rows(tmp_path: Path, piece: int) -> None:
+    """Of several files, some without a row that is wanted; none at all too."""
+    frame, files = table(), []
+    for k, (start, rows) in enumerate([(0, 700), (700, 1), (701, 2300), (3001, 1999)]):
+        files.append(tmp_path / f"{k}.parquet")
+        frame[start : start + rows].write_parquet(files[-1], row_group_size=128)
+    pieces = Pieces(tuple(files), np.zeros(0, dtype=np.int64))
+    chosen = np.random.default_rng(0).choice(ROWS, 60, replace=False)
+    for places in ([], [0], [699, 701, ROWS - 1], sorted(chosen), range(2990, 3010)):
+        assert pieces.at(np.array(places, dtype=np.int64), piece).equals(frame[list(map(int, places))])
 
 
 def test_of_many_columns_few_rows_are_held_and_walked_together(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from luthier.data.copies import CopyRule, stored_grid
+from luthier.data.copies import CopyRule, grid_hashes, stored_grid
 from luthier.data.near_rows import CHANCE, NearGrid, Rounding
 
 
@@ -110,3 +110,28 @@ def test_a_damaged_grid_is_refused(damage: dict[str, object]) -> None:
     assert NearGrid.from_json(whole) is not None
     with pytest.raises((ValueError, TypeError, KeyError)):
         NearGrid.from_json(whole | damage)
+
+
+def test_cells_of_grids_have_the_hashes_that_registers_keep() -> None:
+    """Of the version that took a table's numbers to their cells column by column."""
+    x = [0.126, -0.132, 0.64, 0.105, -0.536, 0.362]
+    frame = pl.DataFrame(
+        {
+            "x": x,
+            "gap": [1.5, None, float("nan"), -0.0, 1e300, 2.5],
+            "n": [3, None, 5, 6, 7, 2**40],
+            "f": pl.Series(x, dtype=pl.Float32),
+            "yes": ["yes", "No", None, "yes", "no", "YES"],
+            "word": ["São", "sao", "b c", "B-C", None, "x"],
+            "id": [1, 2, 3, 4, 5, 6],
+        }
+    )
+    widths = {"x": 2.0**-7, "gap": 2.0**-3, "n": 2.0, "f": 2.0**-5, "absent": 1.0}
+    assert grid_hashes(frame, widths).tolist() == [
+        15202817237616437286,
+        7159916094709474831,
+        10485128856140700537,
+        11588357332226923157,
+        3846034181473696907,
+        6345232236380798584,
+    ]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from luthier.data import Task
 from luthier.errors import InputError
+from luthier.recipe.fold_bags import choosing_folds
 from luthier.recipe.joint_targets import JointTargets
 from luthier.saved import activate
 from luthier.statistics.bags import greedy_weights
@@ -71,6 +75,15 @@ def test_an_ensemble_of_all_targets_takes_the_better_network() -> None:
     good = torch.stack([known[:, 0].nan_to_num(), 4 * known[:, 1].nan_to_num() - 2], 1)
     outputs = activate(torch.stack([torch.zeros_like(good), good]), joint.kind)
     assert greedy_weights(outputs, known, joint.kind).tolist() == [0.0, 1.0]
+
+
+def test_rows_that_lie_in_one_fold_are_dealt_anew() -> None:
+    """As those of a target that is known in one group alone."""
+    for dealt in ([3, 3, 3, 3], [0, 0, 0, 0]):
+        problem: Any = SimpleNamespace(dealt=lambda number, dealt=dealt: torch.tensor(dealt))
+        assert choosing_folds(problem).tolist() == [0, 1, 0, 1]
+    several: Any = SimpleNamespace(dealt=lambda number: torch.tensor([4, 2, 4]))
+    assert choosing_folds(several).tolist() == [4, 2, 4]
 
 
 def test_targets_that_cannot_share_networks_are_said() -> None:

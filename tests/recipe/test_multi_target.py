@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import luthier
 from luthier.cli import app
+from luthier.data import read_source
 from luthier.errors import InputError, LuthierError
 from luthier.recipe import follows, read_ledger
 from luthier.runs import resume_several
@@ -100,6 +101,34 @@ def test_targets_may_have_networks_of_their_own(tmp_path: Path) -> None:
     result = luthier.fit_several(table(), ["warm", "wet"], **options)
     assert not (result.path / "networks").exists()
     assert [luthier.load(result[target].path).task.target for target in ("warm", "wet")] == ["warm", "wet"]
+
+
+def test_a_target_of_earlier_rows_alone_is_refused_and_hardly_any_later_ones_are_enough(tmp_path: Path) -> None:
+    day, options = pl.int_range(300), {"time": "day", "screen": SilentScreen(), "budget": "60steps"}
+    days = pl.date(2024, 1, 1) + pl.duration(days=day)
+    early = table().with_columns(day=days, late=pl.when(day < 190).then(pl.col("a")))
+    with pytest.raises(InputError, match=r"(?s)too few rows of a part have the target `late`.*test: 0.*--separate"):
+        luthier.fit_several(early, ["warm", "late"], run=tmp_path / "refused", **options)
+    assert not (tmp_path / "refused").exists()
+    some = early.with_columns(late=pl.when((day < 190) | day.is_in([200, 210, 250, 251])).then(pl.col("a")))
+    found = luthier.fit_several(some, ["warm", "late"], run=tmp_path / "run", **options)
+    assert found["late"].scores["headline"]["value"] > 0
+    assert found["late"].scores["headline"]["n"] == 2
+
+
+def test_the_bound_of_memory_holds_from_the_first_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table().with_columns(again=pl.col("warm")).write_csv(tmp_path / "rows.csv")
+    allowed: list[int] = []
+
+    def read(*source: Any, memory: int = 0, **options: Any) -> Any:
+        allowed.append(memory)
+        return read_source(*source, memory=memory, **options)
+
+    for module in ("runs.multi_target", "recipe.reading"):
+        monkeypatch.setattr(f"luthier.{module}.read_source", read)
+    with pytest.raises(InputError, match="are copies"):
+        luthier.fit_several(tmp_path / "rows.csv", ["warm", "again"], memory="1GiB", run=tmp_path / "run")
+    assert set(allowed) == {2**30}
 
 
 def test_copies_are_refused(tmp_path: Path) -> None:

@@ -55,6 +55,13 @@ def test_a_network_is_delivered_whatever_the_budget(name: str, target: str | Non
         assert result.scores["headline"]["value"] > 0.7
 
 
+def test_the_latest_two_rows_of_eleven_are_validated_by(tmp_path: Path) -> None:
+    frame = table().head(11).with_columns(day=pl.date(2024, 1, 1) + pl.duration(days=pl.int_range(11)))
+    found = luthier.fit(frame, "value", time="day", budget="20steps", run=tmp_path / "run", screen=SilentScreen())
+    assert found is not None
+    assert found.scores["headline"]["n"] == 2
+
+
 def test_several_targets_share_next_to_nothing(tmp_path: Path) -> None:
     found = luthier.fit_several(table(), ["value", "side"], budget="0.002s", run=tmp_path, screen=SilentScreen())
     assert found.predict(table()).shape == (ROWS, 2)

@@ -119,6 +119,14 @@ def test_a_bag_that_diverged_has_no_weight() -> None:
         ensemble(outputs[:1], y, "regression", folds_of(100))
 
 
+def test_two_rows_judge_as_far_as_they_can() -> None:
+    """Chosen by one row, whose luck is not known, and scored on the other."""
+    outputs = torch.tensor([[0.2, 1.1], [3.0, -3.0]])[..., None].double()
+    found = ensemble(outputs, torch.tensor([0.0, 1.0]), "regression", np.array([0, 1]))
+    assert found.chosen == (0,)
+    assert found.rows == pytest.approx([0.04, 0.01])
+
+
 def test_one_fold_judges_nothing() -> None:
     with pytest.raises(ValueError, match="only one fold"):
         ensemble(*made(np.random.default_rng(0), 20, np.ones(2)), "regression", np.zeros(20))

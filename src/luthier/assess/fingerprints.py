@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from luthier.data.pictures.sketches import WIDTH, alike
+from luthier.data.row_hashes import are_among
 from luthier.messages import Message
 
 BYTES = 8  # of a fingerprint
@@ -25,6 +26,7 @@ TARGET = 4  # numbers of 16 bits for a hash of the target, behind a sketch
 LOOKS = WIDTH + TARGET
 VEIL = 64  # bytes of a digest of BLAKE2
 KEY_BYTES = 32
+FIRST_BITS = 20  # of keys, which hardly two of them share
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +60,18 @@ class Fingerprints:
             looks = np.concatenate(shown)
         return Fingerprints(cells, inputs, np.concatenate([one.near for one in every]), looks=looks)
 
-    def known_in(self, others: Fingerprints, *, exactly: bool = False) -> np.ndarray:
-        """Which rows are among others, by one of the three, or by one of the two that are exact; pictures by what they
-        look like too [N]."""
-        result = np.isin(self.cells, others.cells) | np.isin(self.inputs, others.inputs)
-        if not exactly:
-            result |= self.looked_up(lambda keys: np.isin(keys, others.near))
+    def known_in(self, others: Fingerprints) -> np.ndarray:
+        """Which rows are among others, by one of the three, or pictures by what they look like [N]."""
+        result = are_among(self.cells, others.cells) | are_among(self.inputs, others.inputs)
+        result |= self.looked_up(lambda keys: are_among(keys, others.near))
+        return self.with_alike(result, others)
+
+    def with_alike(self, known: np.ndarray, others: Fingerprints) -> np.ndarray:
+        """Rows that are known among others [N], and besides those whose pictures look like one of the others [N]."""
         if self.looks is not None and others.looks is not None:
-            unknown = np.flatnonzero(~result)
-            result[unknown[self.rows(unknown).alike(others)[0]]] = True
-        return np.asarray(result)
+            unknown = np.flatnonzero(~known)
+            known[unknown[self.rows(unknown).alike(others)[0]]] = True
+        return known
 
     def alike(self, others: Fingerprints) -> tuple[np.ndarray, np.ndarray]:
         """The pairs of rows whose pictures look alike and have the same target: numbers [P] of both."""
@@ -97,6 +101,56 @@ class Fingerprints:
     def by_keys(cls, keys: np.ndarray) -> Fingerprints:
         """Of rows that are known by one key each [N]."""
         return cls(keys, keys, keys)
+
+
+class ArrangedKeys:
+    """Keys uint64 [N], arranged once to be looked for among the keys of many runs, at a cost of those alone.
+
+    >>> arranged = ArrangedKeys(np.array([7, 8, 7], dtype=np.uint64))
+    >>> arranged.are_among(np.array([7, 9], dtype=np.uint64)).tolist()
+    [True, False, True]
+    """
+
+    def __init__(self, keys: np.ndarray) -> None:
+        self._distinct, self._places = np.unique(keys, return_inverse=True)
+        counts = np.bincount(_first_bits(self._distinct), minlength=1 << FIRST_BITS)
+        self._is_there = counts > 0
+        self._ends = np.cumsum(counts, dtype=np.int32)
+
+    def are_among(self, others: np.ndarray) -> np.ndarray:
+        """Which of the keys are among others [N]. Keys are evenly spread: hardly two share their first bits, by which
+        most others are left out, and those that are left find their place."""
+        found = np.zeros(len(self._distinct), dtype=bool)
+        bits = _first_bits(others)
+        which = np.flatnonzero(self._is_there.take(bits))
+        others, bits = others[which], bits[which]
+        at = self._ends.take(bits) - 1
+        while len(at):
+            is_same = self._distinct[at] == others
+            found[at[is_same]] = True
+            left = np.flatnonzero(~is_same & (at > 0))
+            others, bits, at = others[left], bits[left], at[left] - 1
+            left = _first_bits(self._distinct[at]) == bits
+            others, bits, at = others[left], bits[left], at[left]
+        return found[self._places] if found.any() else np.zeros(len(self._places), dtype=bool)
+
+
+def _first_bits(keys: np.ndarray) -> np.ndarray:
+    return (keys >> np.uint64(8 * BYTES - FIRST_BITS)).view(np.int64)
+
+
+class ArrangedRows:
+    """Rows [N] that are looked for among those of many runs, by the two fingerprints that are exact, and pictures by
+    what they look like."""
+
+    def __init__(self, rows: Fingerprints) -> None:
+        self._rows = rows
+        self._cells, self._inputs = ArrangedKeys(rows.cells), ArrangedKeys(rows.inputs)
+
+    def are_among(self, others: Fingerprints) -> np.ndarray:
+        """Which of the rows are among others [N]."""
+        known = self._cells.are_among(others.cells) | self._inputs.are_among(others.inputs)
+        return self._rows.with_alike(known, others)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from luthier import storage
-from luthier.assess.fingerprints import Secret, secret_of
+from luthier.assess.fingerprints import ArrangedRows, Secret, secret_of
 from luthier.assess.row_record import OPEN, SEALED, RowRecord
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.messages import Message, joined, with_messages
@@ -140,6 +140,7 @@ class Register:
         counted = not self.problem and record.key == self.secret.id
         is_sealed = record.state == SEALED
         rows = record.rows.rows(is_sealed).veiled(self.secret)
+        arranged = ArrangedRows(rows)
         readings = record.before[is_sealed].astype(np.int64)
         opened, runs, damaged = np.zeros(len(rows), dtype=bool), 0, 0
         for entry in self._entries({record.run}) if counted else ():
@@ -147,9 +148,9 @@ class Register:
                 damaged += 1
                 continue
             seen = (entry.of(state).veiled(self.secret) for state in (SEALED, OPEN))
-            among_sealed, among_open = (rows.known_in(some, exactly=True) for some in seen)
+            among_sealed, among_open = (arranged.are_among(some) for some in seen)
             read = 0 if entry.run in record.line else entry.readings
-            readings += read * among_sealed
+            readings[among_sealed] += read
             opened |= among_open
             runs += bool(among_open.any() or (read and among_sealed.any()))
         count, most = max(1, len(rows)), int(readings.max(initial=0))

@@ -50,7 +50,7 @@ class RowRecord:
 
     def of(self, *states: int) -> Fingerprints:
         """The rows of these states."""
-        return self.rows.rows(np.isin(self.state, states))
+        return self.rows.rows(np.any([self.state == state for state in states], axis=0))
 
     @property
     def times(self) -> np.ndarray:
@@ -108,13 +108,12 @@ class RowRecord:
             if facts["version"] != VERSION:
                 raise InputError("the record of rows has another version", received=str(facts["version"])[:20])
             table = pl.read_parquet(BytesIO(content))
-            if "near" not in table.columns:  # as in earlier records
-                table = table.with_columns(pl.col("inputs").alias("near"))
             looks = _looks(table[LOOK]) if LOOK in table.columns else None
-            table = table.select(list(COLUMNS))
-            if dict(table.schema) != COLUMNS or any(table[name].null_count() for name in COLUMNS):
+            rough = "near" if "near" in table.columns else "inputs"  # as in earlier records
+            columns = [table[rough if name == "near" else name] for name in COLUMNS]
+            if [one.dtype for one in columns] != list(COLUMNS.values()) or any(one.null_count() for one in columns):
                 raise TypeError
-            cells, inputs, state, before, near = (table[name].to_numpy() for name in COLUMNS)
+            cells, inputs, state, before, near = (one.to_numpy() for one in columns)
             line, unknown = (tuple(str(one) for one in facts[name]) for name in ("line", "unknown"))
             counts = max(0, int(facts["readings"])), bool(facts["complete"])
             widths = {str(name): float(width) for name, width in dict(facts.get("widths", {})).items()}

@@ -6,7 +6,7 @@ from luthier.data.columns import Column, column_of, infer_columns
 from luthier.data.encode import TableEncoder, texts_of
 from luthier.data.encoders import ENCODERS, Encoder, Prepare, encoder_from_json, encoder_of, flat, preprocess_from
 from luthier.data.facts import Facts, facts_by_name
-from luthier.data.mixed_rows import MixedEncoder
+from luthier.data.mixed_rows import BESIDE_FROZEN, CELLS_BESIDE, TEXT_BESIDE, FrozenEncoder, MixedEncoder
 from luthier.data.parsing import CellParser
 from luthier.data.pictures import FORMATS as PICTURE_FORMATS
 from luthier.data.pictures import PictureEncoder, Pixels
@@ -20,14 +20,18 @@ from luthier.data.unread import Unread
 from luthier.data.values import with_target, with_values
 
 __all__ = [
+    "BESIDE_FROZEN",
     "BUNDLED",
+    "CELLS_BESIDE",
     "ENCODERS",
     "LEAKING",
     "PICTURE_FORMATS",
+    "TEXT_BESIDE",
     "CellParser",
     "Column",
     "Encoder",
     "Facts",
+    "FrozenEncoder",
     "MixedEncoder",
     "PictureEncoder",
     "Pixels",

@@ -19,7 +19,16 @@ from scipy.sparse.csgraph import connected_components
 from luthier.data.columns import Column
 from luthier.data.facts import MOST_TRUTHS
 from luthier.data.levels import TruthWords
-from luthier.data.row_hashes import cell_hashes, number_blocks, number_hashes, scrambled, text_hash, text_hashes
+from luthier.data.row_hashes import (
+    are_among,
+    cell_hashes,
+    number_blocks,
+    number_hashes,
+    row_hashes,
+    scrambled,
+    text_hash,
+    text_hashes,
+)
 from luthier.messages import Message, joined
 
 FINE = 1e-6  # of a column's quartile range: numbers that are nearer count as the same
@@ -130,7 +139,7 @@ class CopyRule:
         known = self.keys(held)
 
         def step(frame: pl.DataFrame) -> pl.DataFrame:
-            ways = [np.isin(key, held_key) for key, held_key in zip(self.keys(frame), known, strict=True)]
+            ways = [are_among(key, held_key) for key, held_key in zip(self.keys(frame), known, strict=True)]
             return frame.filter(~np.logical_or.reduce(ways)) if self.names else frame
 
         return step
@@ -178,19 +187,25 @@ def stored_grid(rule: CopyRule) -> dict[str, float]:
     return {name: float(2.0 ** np.round(np.log2(wider * width))) for name, width in rule.widths.items()}
 
 
-def on_grid(frame: pl.DataFrame, widths: Mapping[str, float]) -> pl.DataFrame:
-    """A table whose numbers are those of their grid's cells, and whose spellings of yes and no are truth values.
+def grid_hashes(frame: pl.DataFrame, widths: Mapping[str, float]) -> np.ndarray:
+    """A hash of each row, uint64 [N]: of numbers by their cell of a grid of these widths, of words in any spelling, of
+    spellings of yes and no by their truth.
 
     >>> one, other = pl.DataFrame({"x": [0.1], "f": ["yes"]}), pl.DataFrame({"x": [0.1 + 1e-9], "f": [True]})
-    >>> on_grid(one, {"x": 2.0**-20}).equals(on_grid(other, {"x": 2.0**-20}))
+    >>> bool((grid_hashes(one, {"x": 2.0**-20}) == grid_hashes(other, {"x": 2.0**-20})).all())
     True
     """
     types = frame.schema
     numbers = [name for name in widths if name in types and types[name].is_numeric()]
-    cells = [(pl.col(name).cast(pl.Float64) / widths[name] + OFF_GRID).floor() for name in numbers]
-    words = [one for one in frame.get_columns() if one.dtype == pl.String]
-    truths = [truth for one in words if (truth := _as_truths(one)) is not None]
-    return frame.with_columns(*cells, *truths)
+    known = set(numbers)
+    others = [name for name in types if name not in known]
+    truths = [truth for name in others if types[name] == pl.String and (truth := _as_truths(frame[name])) is not None]
+    result = row_hashes(frame.with_columns(truths) if truths else frame, others, spelt=False)
+    for some, values in number_blocks(frame, numbers):
+        with np.errstate(over="ignore"):
+            cells = np.floor(values / np.array([widths[name] for name in some]) + OFF_GRID)
+        result += scrambled(number_hashes(cells) ^ text_hashes(some)).sum(1, dtype=np.uint64)
+    return result
 
 
 def _as_truths(cells: pl.Series) -> pl.Series | None:

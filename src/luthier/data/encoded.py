@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from luthier import storage
-from luthier.data.pieces import CELLS, rows_of
+from luthier.data.pieces import rows_of
 from luthier.rows import Inputs, Rows
 
 _PARTS = {
@@ -60,7 +60,7 @@ class EncodedRows:
     def blocks(self) -> Iterator[np.ndarray]:
         """The numbers of all rows, piece by piece."""
         width = self.widths["numbers"]
-        size = rows_of(width, CELLS)
+        size = rows_of(width)
         for start in range(0, self.rows, size):
             yield self._part("numbers", start, min(size, self.rows - start), width).numpy()
 

@@ -34,7 +34,6 @@ FEWEST, SMALL = 1000, 32 << 20  # rows that are held however little memory is al
 DATA = 0.6  # of the memory that is allowed is for rows that are held, the rest for networks
 STREAMED = 64 << 20  # bytes of rows that are read piece by piece, this window and the next
 PROGRAM = 850 << 20  # bytes for the program and the baselines' process; on a small table 707 MiB were measured
-GROUP = 1 << 19  # cells that lie together in a file of ours
 PLACE = "row of the table"
 
 
@@ -176,10 +175,10 @@ def sample_of(
         if target in head.columns:
             added, message = witnesses(numbered, PLACE, target, drawn)
             drawn, notes = pl.Series(sorted({*drawn, *added}), dtype=pl.UInt32), (*notes, *message)
-        frame = numbered.filter(pl.col(PLACE).is_in(drawn.implode())).drop(PLACE).collect(engine="streaming")
+        others = Pieces(tuple(table_files(kept)), drawn.to_numpy().astype(np.int64))
+        frame = others.at(others.without)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise _not_whole(path, error) from error
-    others = Pieces(tuple(table_files(kept)), drawn.to_numpy().astype(np.int64))
     if weight in frame.columns:
         others = others.then(lambda piece: piece.filter(_counts(weight, piece.schema[weight], decimal)))
     if rows < everything:
@@ -223,9 +222,9 @@ def _as_parquet(table: CsvFile, checksum: str) -> Path:
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
             for number, frame in enumerate(table.frames()):
-                frame.write_parquet(  # Polars reads several groups of rows ahead
-                    temporary / f"{number:08}.parquet", compression_level=1, row_group_size=rows_of(frame.width, GROUP)
-                )
+                size = rows_of(frame.width)  # a group of rows for each piece that is read
+                path = temporary / f"{number:08}.parquet"
+                frame.write_parquet(path, compression_level=1, row_group_size=size, statistics=False)
             temporary.rename(folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)

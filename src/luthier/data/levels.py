@@ -20,6 +20,7 @@ import polars as pl
 
 from luthier.errors import InputError
 from luthier.messages import Message
+from luthier.shortest_decimals import as_written
 
 UNKNOWN, MISSING, FIRST_LEVEL = 0, 1, 2
 TRUE, FALSE = ("true", "yes", "t", "y", "on", "1"), ("false", "no", "f", "n", "off", "0")
@@ -203,7 +204,7 @@ def _time_of(text: str) -> time | None:
 def values_of(cells: pl.Series) -> list[Any]:
     """Cells as Python values; a number of 32 bits is the one that people write for it, 0.1 and not 0.10000000149."""
     if cells.dtype == pl.Float32:
-        cells = cells.cast(pl.String).cast(pl.Float64)
+        cells = pl.Series(cells.name, as_written(cells.to_numpy()))
     if cells.dtype.is_float():
         cells = cells.fill_nan(None)
     return cells.to_list()

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from luthier.data.copies import OFF_GRID, on_grid
-from luthier.data.row_hashes import number_hashes, row_hashes, scrambled, text_hash
+from luthier.data.copies import OFF_GRID, grid_hashes
+from luthier.data.row_hashes import number_hashes, scrambled, text_hash
 from luthier.records import JsonObject
 
 CHANCE = 1e-3  # of rows that differ, at most this share may lie in one cell with another
@@ -90,12 +90,12 @@ class NearGrid:
         sample = frame.select(names)
         sample = sample[:: -(-frame.height // max(2, min(SAMPLE, CELLS // len(names))))]
         allowed = CHANCE * sample.height**2 / frame.height
-        held = len(np.unique(row_hashes(on_grid(sample, finest), spelt=False)))
+        held = len(np.unique(grid_hashes(sample, finest)))
         fits, beyond = 0, COARSEST + 1
         while beyond - fits > 1:
             middle = (fits + beyond) // 2
             wider = {name: finest[name] * 2.0**middle for name in _some(numbers)}
-            lost = held - len(np.unique(row_hashes(on_grid(sample, wider), spelt=False)))
+            lost = held - len(np.unique(grid_hashes(sample, wider)))
             fits, beyond = (middle, beyond) if 2 * lost <= allowed else (fits, middle)
         widths = {name: finest[name] * 2.0**fits / HALVED for name in _some(numbers)}
         return cls(names, widths, _written(frame, widths)) if fits > 1 else None
@@ -104,7 +104,7 @@ class NearGrid:
         """A hash of the cells of each row, uint64 [N]."""
         there = set(frame.columns)
         known = frame.select(name for name in self.names if name in there)
-        return row_hashes(on_grid(known, self.widths), spelt=False) + self._salt
+        return grid_hashes(known, self.widths) + self._salt
 
     def others(self, frame: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """The other cells in which rows may have been as the grid's table was written: rows [P], and a hash of each."""

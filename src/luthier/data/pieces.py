@@ -16,6 +16,7 @@ from luthier.errors import InputError, in_a_line
 from luthier.messages import Message
 
 CHUNK, CELLS = 1 << 17, 1 << 20  # rows, and cells, of a piece
+FEWEST, MOST_CELLS = 512, 1 << 22  # rows of a piece of a wide table, unless they have more cells
 Step = Callable[[pl.DataFrame], pl.DataFrame]
 
 
@@ -41,6 +42,19 @@ class Pieces:
 
     def frames(self, rows: int = CHUNK) -> Iterator[pl.DataFrame]:
         """All rows in pieces of so many or fewer. InputError, in our words, where they cannot be read to the end."""
+        for frame, place in self._read(rows):
+            yield self._step(frame, place)
+
+    def at(self, places: np.ndarray, rows: int = CHUNK) -> pl.DataFrame:
+        """The rows in some places [K], ascending, before any steps. InputError as above."""
+        some = []
+        for frame, place in self._read(rows, places):
+            first, last = np.searchsorted(places, [place, place + frame.height])
+            some.append(frame[places[first:last] - place])
+        return pl.concat(some, rechunk=True) if some else pl.read_parquet(self.files[0], n_rows=0)
+
+    def _read(self, rows: int, wanted: np.ndarray | None = None) -> Iterator[tuple[pl.DataFrame, int]]:
+        """Pieces as they lie there, and the place of each one's first row; those with one of the wanted places."""
         schema: pl.Schema | None = None
         place = 0
         try:
@@ -53,9 +67,11 @@ class Pieces:
                     )
                 height = int(lazy.select(pl.len()).collect().item())
                 lazy = lazy.select(self.columns) if self.columns else lazy
-                size = min(rows, rows_of(len(self.columns or schema), CELLS))
+                size = min(rows, rows_of(len(self.columns or schema)))
                 for start in range(0, height, size):
-                    yield self._step(lazy.slice(start, size).collect(), place + start)
+                    ends = [place + start, place + min(start + size, height)]
+                    if wanted is None or np.ptp(np.searchsorted(wanted, ends)):
+                        yield lazy.slice(start, size).collect(), place + start
                 place += height
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise InputError("a table on disk cannot be read to its end", received=in_a_line(error)) from error
@@ -75,6 +91,11 @@ class Pieces:
         return pl.concat(list(self.frames()))
 
 
-def rows_of(columns: int, cells: int) -> int:
-    """Rows that have so many cells."""
-    return max(1, cells // max(1, columns))
+def rows_of(columns: int) -> int:
+    """Rows of a piece: few of a wide table, but enough that its columns cost more than what is done once for each.
+
+    >>> rows_of(8), rows_of(10_000), rows_of(1_000_000)
+    (131072, 419, 4)
+    """
+    wide = max(1, columns)
+    return max(1, CELLS // wide, min(FEWEST, MOST_CELLS // wide))

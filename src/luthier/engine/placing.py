@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from luthier.engine.devices import AUTO, CPU, accelerator, free_memory, resolve
+from luthier.engine.devices import AUTO, CPU, accelerator, free_memory, is_there, resolve
 from luthier.engine.footprint import in_memory_groups
 from luthier.engine.member import Member
 from luthier.engine.settings import Settings
@@ -40,6 +40,18 @@ def candidates(device: str | torch.device, home: torch.device, *, processes: int
             remedy="leave out processes",
         )
     return [chosen]
+
+
+def allowed(device: str, *, fixed: bool) -> list[torch.device]:
+    """The devices that a run may use, the likeliest first: what was asked for where it is there, for it may have been
+    asked for on another machine; the processor alone where every machine is to come to the same.
+
+    >>> allowed("cpu", fixed=False)
+    [device(type='cpu')]
+    """
+    if device != AUTO and is_there(device):
+        return [resolve(device)]
+    return [CPU] if fixed else candidates(AUTO, CPU, processes=1)
 
 
 def carried(loss: str | Loss | Criterion, device: torch.device) -> str | Loss | Criterion:

@@ -105,7 +105,7 @@ class BackboneNet(nn.Module):
             head = nn.Linear(spec.width, spec.outputs)
             self.net = nn.Sequential(OrderedDict(body=Truncated(self.net, spec.cut), head=head))
         else:
-            self.net = with_new_head(self.net, _head_of(spec, self.net), spec.outputs)
+            self.net = with_new_head(self.net, head_of(spec, self.net), spec.outputs)
 
     def forward(self, pictures: Pictures, codes: Codes | None = None) -> Outputs:
         """Logits [B, outputs]."""
@@ -122,7 +122,7 @@ def shown(spec: BackboneSpec) -> nn.Module:
 _heads: dict[tuple[str, tuple[int, int, int], int], str] = {}  # of functions' backbones, by what is shown to them
 
 
-def _head_of(spec: BackboneSpec, net: nn.Module) -> str:
+def head_of(spec: BackboneSpec, net: nn.Module) -> str:
     """The name of the head of what is shown pictures of a spec."""
     key = spec.backbone, spec.inputs, spec.side
     if spec.backbone in OURS:

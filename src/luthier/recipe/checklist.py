@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.assess import RunCheck, Scores
+from luthier.data import CELLS_BESIDE, TEXT_BESIDE
 from luthier.messages import tr
 from luthier.recipe.decisions import evidence_of, wording_of
 from luthier.recipe.decisions.experiment import ExperimentEvidence
@@ -28,7 +29,7 @@ CHECKS = (StartEvidence.code, OverfitEvidence.code, GradientsEvidence.code)
 TRIALS = (RemedyEvidence.code, AnswerEvidence.code)  # of what an item names: a rung, or a question
 UNKNOWN = "unknown"
 GATES = (FittedEvidence.code, GapEvidence.code)
-TABLE, PICTURES, TEXT = ("table",), ("pictures",), ("text",)
+TABLE, PICTURES, TEXT = ("table", CELLS_BESIDE), ("pictures",), ("text", TEXT_BESIDE)
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,8 @@ def judging_units(problem: Problem) -> Units:
 def choosing_folds(problem: Problem) -> Tensor:
     """The folds of the rows that judge [N], of which weights and answers are chosen without one and scored on it."""
     folds = problem.dealt(0)
-    return folds if folds.any() else torch.arange(len(folds)) % 2  # of one unit, which cannot be left out
+    one = bool((folds == folds[:1]).all())  # a unit that cannot be left out, or all that is known of a target
+    return torch.arange(len(folds)) % 2 if one else folds
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from luthier.assess import Register
 from luthier.assess.fingerprints import TARGET, Fingerprints, Secret, secret_of
 from luthier.assess.row_record import GROUP, MOST_ROWS, OPEN, SEALED, WAS_OPEN, WAS_READ, RowRecord
 from luthier.data import Splits
-from luthier.data.copies import on_grid, stored_grid
+from luthier.data.copies import grid_hashes, stored_grid
 from luthier.data.near_rows import NearGrid
 from luthier.data.pictures import PictureEncoder, checksums, sketches
-from luthier.data.row_hashes import cell_hashes, row_hashes, scrambled, text_hash
+from luthier.data.row_hashes import are_among, cell_hashes, row_hashes, scrambled, text_hash
 from luthier.errors import InputError, LuthierError, in_a_line
 from luthier.messages import Message
 from luthier.recipe.reading import LoadedData
@@ -76,7 +76,7 @@ class Line:
         """Which rows are open in the line, by themselves or by their group [N]."""
         result = rows.known_in(self.opened)
         if labels is not None and len(self.groups):
-            result |= np.isin(group_hashes(labels, self.secret), self.groups)
+            result |= are_among(group_hashes(labels, self.secret), self.groups)
         return result
 
     def readings(self, rows: Fingerprints) -> np.ndarray:
@@ -202,7 +202,7 @@ def has_learnt(folder: RunFolder) -> bool:
     record = record_in(folder)
     if record is None or not len(sealed := record.of(SEALED).cells):
         return False
-    return bool(np.isin(sealed, record.of(OPEN).cells).all())
+    return bool(are_among(sealed, record.of(OPEN).cells).all())
 
 
 def keep_learnt(folder: RunFolder, register: Register) -> None:
@@ -226,7 +226,7 @@ def record_of(read: LoadedData, asked: RunRequest, splits: Splits, test: Fingerp
     state = np.where(np.arange(len(rows)) < len(sealed), SEALED, OPEN)
     groups = np.union1d(_open_groups(read, asked, opened, secret), line.groups)
     grids = line.grids(read)
-    was_open = line.opened.rows(~np.isin(line.opened.cells, rows.cells))
+    was_open = line.opened.rows(~are_among(line.opened.cells, rows.cells))
     before = np.r_[line.readings(rows), np.zeros(len(was_open)), line.times, np.zeros(len(groups))]
     counts = ((state, len(rows)), (WAS_OPEN, len(was_open)), (WAS_READ, len(line.read)), (GROUP, len(groups)))
     return RowRecord(
@@ -323,7 +323,7 @@ def _with_target(
     also: tuple[np.ndarray, np.ndarray] | None = None
     if inputs is None and not read.copies.coarse:
         used = values.select(column.name for column in read.columns if column.used)
-        inputs = row_hashes(on_grid(used, grids.widths), spelt=False)
+        inputs = grid_hashes(used, grids.widths)
         if grids.near is not None:
             near = grids.near.hashes(values)
             also = grids.near.others(values) if asked else None

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
 from luthier.data.large import LargeTable
 from luthier.data.pieces import Pieces
-from luthier.data.row_hashes import row_hashes, rows_are_told_apart
+from luthier.data.row_hashes import are_among, row_hashes, rows_are_told_apart
 from luthier.data.times import moments, time_format, times
 from luthier.errors import InputError
 from luthier.messages import Message, as_message, joined
@@ -69,7 +68,7 @@ def _others_than(read: LoadedData, test: pl.DataFrame) -> Callable[[pl.DataFrame
     known, told_apart = row_hashes(test, names), rows_are_told_apart(read.cell_hashes)
 
     def step(frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.filter(pl.Series(~np.isin(row_hashes(frame, names), known))) if told_apart else frame
+        return frame.filter(~are_among(row_hashes(frame, names), known)) if told_apart else frame
 
     return step
 

@@ -10,14 +10,14 @@ import numpy as np
 import polars as pl
 
 from luthier.assess import SealedTest, Units
-from luthier.data import Encoder, Splits, Task, encoder_of, texts_of
+from luthier.data import Encoder, FrozenEncoder, Splits, Task, encoder_of
 from luthier.data.copies import Copies, picture_copies
 from luthier.data.pictures import alike, checksums, sketches
 from luthier.data.split import PARTS, VALIDATION, group_numbers
 from luthier.data.times import time_format, times
 from luthier.errors import InputError
 from luthier.messages import Message
-from luthier.recipe.budget import Budget
+from luthier.recipe.computed_once import frozen_features, keep_vectors
 from luthier.recipe.decisions.row_parts import SplitEvidence
 from luthier.recipe.draw_parts import drawn
 from luthier.recipe.full_training_rows import dataset
@@ -30,8 +30,6 @@ from luthier.recipe.time_order import dates_of
 from luthier.request import RunRequest
 from luthier.rows import Rows
 from luthier.saved import RunFolder
-
-MOST_FOR_TEXTS = 0.4  # of a budget of time: vectors of texts by a large model
 
 
 @dataclass(frozen=True)
@@ -71,9 +69,8 @@ def parts_of(
     elif asked.warm_start:
         encoder = model_of(asked.warm_start).encoder
     else:
-        options = {"text_model": asked.text_model, "store": read.beside if read.pictures is None else read.pictures}
-        encoder = encoder_of(frames["training"], read.columns, **options)
-    _keep_vectors(encoder, read.frame, asked)
+        encoder = _encoder(read, asked, frames["training"])
+    keep_vectors(encoder, read.frame, asked)
     training, validation = (dataset(frames[name], encoder, read.task, read.weight, read.heads) for name in PARTS[:2])
     test_weight = varied(frames["test"], asked.sample_weight) or read.weight
     test = dataset(frames["test"], encoder, read.task, test_weight, read.heads)
@@ -90,30 +87,13 @@ def parts_of(
     return Parts(splits, frames, encoder, training, validation, SealedTest(test), units, split, together, test_rows)
 
 
-def _keep_vectors(encoder: Encoder, frame: pl.DataFrame, asked: RunRequest) -> None:
-    """Work out the vectors of all texts, once for all parts. InputError where they would take too much of the time."""
-    if not encoder.vectors:
-        return
-    texts = texts_of(frame, encoder.columns)
-    seconds = Budget.parse(asked.budget).seconds if asked.budget else None
-    needed = sum(vectors.seconds(texts) for vectors in encoder.vectors) if seconds else 0.0
-    if seconds and needed > MOST_FOR_TEXTS * seconds:
-        raise InputError(
-            Message(
-                "vectors of {height:,} texts by '{text_model}' take about {needed:.0f} s here",
-                height=frame.height,
-                text_model=asked.text_model,
-                needed=needed,
-            ),
-            expected=Message(
-                "at most {share:.0%} of the budget, {seconds:.0f} s",
-                share=MOST_FOR_TEXTS,
-                seconds=MOST_FOR_TEXTS * seconds,
-            ),
-            remedy="a longer --budget, or --text-model static",
-        )
-    for vectors in encoder.vectors:
-        vectors.keep(texts)
+def _encoder(read: LoadedData, asked: RunRequest, training: pl.DataFrame) -> Encoder:
+    """What encodes rows like these training rows, with the backbone that sees pictures beside other columns."""
+    options: dict[str, Any] = {"text_model": asked.text_model, "store": read.pictures or read.beside}
+    if asked.backbone and read.beside is not None:
+        features = frozen_features(read, asked, training)
+        return FrozenEncoder.learnt(training, read.columns, features=features, **options)
+    return encoder_of(training, read.columns, **options)
 
 
 def _require_different(training: Rows, task: Task) -> None:

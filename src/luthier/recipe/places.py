@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from luthier.engine.devices import AUTO, CPU, is_there, resolve
-from luthier.engine.placing import candidates
+from luthier.engine.devices import is_there, resolve
+from luthier.engine.placing import allowed
 from luthier.engine.sharing import several_processes
 from luthier.messages import tr
 from luthier.recipe.runner import Runner
@@ -21,10 +21,7 @@ def devices_for(runner: Runner) -> list[torch.device]:
     been asked for.
     """
     asked = runner.elsewhere or runner.problem.asked.device
-    if asked != AUTO and is_there(asked):
-        return [resolve(asked)]
-    fixed = runner.budget_clock.budget.seconds is None or several_processes()
-    return [CPU] if fixed else candidates(AUTO, CPU, processes=1)
+    return allowed(asked, fixed=runner.budget_clock.budget.seconds is None or several_processes())
 
 
 def fastest(seconds: Mapping[torch.device, Callable[[], float]]) -> torch.device:

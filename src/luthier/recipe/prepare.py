@@ -27,6 +27,7 @@ from luthier.data.word_pieces import Words
 from luthier.errors import InputError
 from luthier.kinds import task_of
 from luthier.messages import Message, joined
+from luthier.recipe.computed_once import said_of
 from luthier.recipe.decisions.column_type import ColumnEvidence
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.row_parts import TextEvidence
@@ -83,7 +84,7 @@ class Prepared:
         """Bytes that the rows take in a run."""
         rows = len(self.training) + len(self.validation) + len(self.sealed)
         cells = row_bytes(self.training_frame.head(HEAD), self.task.target, len(self.task.classes))
-        return rows * (cells + (PICTURE_COPIES * prod(self.encoder.shape) if self.encoder.shape else 0))
+        return rows * (cells + (PICTURE_COPIES * prod(self.encoder.shape) if "pixels" in self.training.inputs else 0))
 
 
 def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, secret: Secret) -> Said[Prepared]:
@@ -95,8 +96,8 @@ def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, secret: Secr
         yield found(0, finding)
     for words in parts.encoder.texts:
         yield from _say_what_is_read(words, parts.frames["validation"])
-    for vectors in parts.encoder.vectors:
-        yield noted(0, vectors.sentence())
+    for sentence in said_of(parts.encoder, asked):
+        yield noted(0, sentence)
     weights = parts.training.weights_array
     if not read.heads:  # of several targets each one's own run looks
         for finding in check_table(parts.frames["training"], read.columns, read.task, weights):

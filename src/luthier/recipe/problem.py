@@ -64,6 +64,11 @@ class Problem:
         return self.data.encoder.medium
 
     @property
+    def transfers(self) -> bool:
+        """Whether a backbone is fitted to pictures alone; beside other columns what it sees is computed once."""
+        return bool(self.asked.backbone) and self.medium == "pictures"
+
+    @property
     def joint(self) -> JointTargets | None:
         """Several targets, where they share their networks; `task` is the first of them."""
         return self.data.joint

@@ -164,8 +164,9 @@ def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) ->
                 ),
                 remedy=nearest(name, others) or "check the spelling",
             )
-    if asked.backbone and read.pictures is None:
-        raise InputError("--backbone works with pictures only", received="a table", remedy="leave it out")
+    if asked.backbone and read.pictures is None and read.beside is None:
+        raise InputError("--backbone works with pictures only", received="a table without pictures",
+                         remedy="leave it out")  # fmt: skip
     if asked.backbone_weights and not asked.backbone:
         raise InputError("--backbone-weights needs --backbone", remedy="for example --backbone resnet18")
     if asked.group and asked.time:
@@ -245,10 +246,10 @@ def read_and_infer(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) -
 
     Of a table for which a run would need more memory than was asked for a sample is read. Rows whose weight is 0 are
     set aside before anything is looked at. Pictures are learnt from beside other columns, but for those that say how
-    rows are split and counted, or lie beside; with a backbone alone.
+    rows are split and counted, or lie beside.
     """
     weight, columns = asked.sample_weight, asked.columns
-    apart = None if asked.backbone else {asked.group, asked.sample_weight, *asked.beside}
+    apart = {asked.group, asked.sample_weight, *asked.beside}
     side = asked.size or (BACKBONE_SIDE if asked.backbone else 0)
     result = read_source(source, target=asked.target, memory=asked.memory, weight=weight)
     name = asked.target or result.target
@@ -269,7 +270,7 @@ def read_and_infer(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) -
     inferred = heads[0] if heads else task_of(rows.frame[name], weights=rows.weights)
     frame, places = _usable(rows, heads or (inferred,))
     pictured = bool(result.picture) and columns.get(result.picture, "picture") == "picture"
-    if pictured and apart is not None:
+    if pictured:
         others = {column: kind for column, kind in columns.items() if column != result.picture}
         known = infer_columns(frame.drop(result.picture), target=name, overrides=others, decimal=decimal)
         pictured = not any(column.used and column.name not in apart for column in known)

@@ -67,7 +67,7 @@ def can_be_crossed(problem: Problem) -> bool:
     """Whether the open rows are few enough, and free enough of order, to be learnt from in folds."""
     asked = problem.asked
     rows = len(problem.data.training) + len(problem.data.validation)
-    free = not (asked.time or asked.warm_start or asked.backbone) and problem.data.full_training_rows is None
+    free = not (asked.time or asked.warm_start or problem.transfers) and problem.data.full_training_rows is None
     numbers = problem.data.training.numbers.shape[1]
     coded = CODED if numbers <= MOST_CODED else 1
     encoded = 4 * rows * numbers * coded * ENCODINGS  # bytes of all ways of preprocessing

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from luthier.data import with_values
-from luthier.data.row_hashes import row_hashes
+from luthier.data.row_hashes import are_among, row_hashes
 from luthier.data.values import with_any_target
 from luthier.errors import InputError, listed
 from luthier.messages import Message
@@ -48,7 +48,7 @@ def near(read: LoadedData, rows: pl.DataFrame, others: pl.DataFrame) -> np.ndarr
     result = np.zeros(rows.height, dtype=bool)
     if read.pictures is None and read.copy_rule.names:
         for mine, theirs in zip(_with_targets(read, rows), _with_targets(read, others), strict=True):
-            result |= np.isin(mine, theirs)
+            result |= are_among(mine, theirs)
     return result
 
 

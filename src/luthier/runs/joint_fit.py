@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from luthier.data import Task
 from luthier.engine.devices import AUTO, resolve
 from luthier.errors import InputError, LuthierError, TerminatedError
-from luthier.messages import Message
+from luthier.messages import Message, tr
 from luthier.recipe import Budget, LoadedData, Recipe, Run, read_as_asked, read_ledger, recipe_from
 from luthier.recipe.joint_targets import JointTargets
 from luthier.recipe.parts import Parts, parts_of
@@ -21,8 +22,9 @@ from luthier.runs.fitting import request
 from luthier.saved import RunFolder
 
 TRAINING = 0.7  # of a budget of time: the rest is for what each target has of its own, baselines first
+FEWEST = 2  # rows of a part that have a target
 SHORTEST = 0.001  # seconds of a share: a budget is said in thousandths
-NAMED = ("task", "order", "metric", "costs", "positive")
+NAMED = ("task", "order", "metric", "costs", "positive")  # said of each target by its name
 
 
 def can_share(source: Any, names: Sequence[str], config: FitConfig, each: Sequence[tuple[LoadedData, Parts]]) -> bool:
@@ -38,13 +40,29 @@ def can_share(source: Any, names: Sequence[str], config: FitConfig, each: Sequen
     asked = _asked_of_all(source, names, config)
     tasks = [read.task for read, _ in each]
     parts = parts_of(read_as_asked(source, asked, tasks), asked)
+    _require_in_each_part(tasks, parts)
     opened = parts.training.joined(parts.validation)
     JointTargets.fit(tasks, opened.targets, opened.weights)
     return True
 
 
+def _require_in_each_part(tasks: Sequence[Task], parts: Parts) -> None:
+    """InputError for a target that no row of a part has, or hardly one, such as one that is not known yet of the latest
+    rows: its networks could not be chosen, or not be scored."""
+    for task in tasks:
+        for name, frame in parts.frames.items():
+            known = frame.height - frame[task.target].null_count()
+            if frame.height and known < FEWEST:
+                raise InputError(
+                    Message("too few rows of a part have the target `{target}`", target=task.target),
+                    expected=Message("at least {count}", count=FEWEST),
+                    received=f"{tr(name)}: {known}",
+                    remedy=Message("leave it out, or fit each target by itself with --separate"),
+                )
+
+
 def fit_jointly(folder: RunFolder, config: FitConfig, call: Call, device: str) -> dict[str, LuthierError]:
-    """Train the networks of all targets, or go on with them, and deliver each target that is left.
+    """Train the networks of all targets, or continue them, and deliver each target that is left.
 
     Returns those that could not be, and why.
     """

@@ -28,7 +28,7 @@ from luthier.request_types import FitOptions, ShownOptions
 from luthier.runs.calls import Call
 from luthier.runs.continuing import resume_as_asked
 from luthier.runs.fitting import default_budget, fit_as_asked, request
-from luthier.runs.joint_fit import alone, can_share, fit_jointly, free_name, require_named, share_of
+from luthier.runs.joint_fit import NAMED, alone, can_share, fit_jointly, free_name, require_named, share_of
 from luthier.runs.own_rows import keep_source, keep_test_file, with_test_file
 from luthier.runs.relocating import name_of
 from luthier.runs.result import Result
@@ -37,10 +37,7 @@ from luthier.saved import SEVERAL, RunFolder, finished_in, open_run, timestamp
 from luthier.saved.predict import load_all
 from luthier.untrusted import REMEDY, validated
 
-BY_TARGET = ("task", "order", "metric", "costs", "positive")  # said of each target by its name
-ALONE = {
-    name: field for name, field in FitConfig.model_fields.items() if option_of(field).alone and name not in BY_TARGET
-}
+ALONE = {name: field for name, field in FitConfig.model_fields.items() if option_of(field).alone and name not in NAMED}
 SHARED = [
     name
     for name in FitConfig.model_fields
@@ -128,7 +125,7 @@ def fit_several_as_asked(source: Any, targets: Sequence[str], config: FitConfig,
         message = Message(template, names=", ".join(alone))
         raise InputError(message, remedy="fit that target alone, or name its run")
     names = list(dict.fromkeys(targets))
-    result = read_source(source, target=names[0] if names else None)
+    result = read_source(source, target=names[0] if names else None, memory=config.memory)
     for name in names:
         if name not in result.frame.columns:
             raise InputError(
@@ -210,12 +207,12 @@ def resume_several(
     clock: Clock | None = None,
     **options: Unpack[ShownOptions],
 ) -> MultiTargetResult:
-    """Go on with a folder of several targets that was stopped, as `luthier.resume` goes on with a run."""
+    """Continue a folder of several targets that was stopped, as `luthier.resume` continues a run."""
     return resume_several_as_asked(run, Call.begun(ShownSection.of(None, **options), screen, clock), device=device)
 
 
 def resume_several_as_asked(run: str | Path, call: Call, *, device: str = AUTO) -> MultiTargetResult:
-    """Go on with the target that was under way, and walk those that are left."""
+    """Continue the target that was under way, and walk those that are left."""
     return _walk(open_run(run), call, device)
 
 
@@ -272,11 +269,5 @@ def _folders(names: Sequence[str]) -> dict[str, str]:
     """A folder name for each target: its letters and digits, numbered where two would be the same."""
     result: dict[str, str] = {}
     for name in names:
-        plain = re.sub(r"[^\w-]+", "-", name).strip("-") or "target"
-        taken = {value.lower() for value in result.values()}
-        number, free = 1, plain
-        while free.lower() in taken:
-            number += 1
-            free = f"{plain}-{number}"
-        result[name] = free
+        result[name] = free_name(re.sub(r"[^\w-]+", "-", name).strip("-") or "target", result.values())
     return result

@@ -18,6 +18,8 @@ def contents_of(parts: Mapping[str, Any]) -> Bundle:
     """What a `Model` is made of, by name as `rebuilding.parts_of` gives it, as JSON values and tensors."""
     model = SimpleNamespace(**parts)
     weights = {f"preprocess.{name}": value for name, value in model.preprocess.state_dict().items()}
+    if (features := getattr(model.encoder, "features", None)) is not None:
+        weights |= {f"encoder.{name}": value for name, value in features.state_dict().items()}
     for i, net in enumerate(model.nets):
         weights |= {f"nets.{i}.{name}": value for name, value in net.state_dict().items()}
     facts: dict[str, object] = {

@@ -9,7 +9,7 @@ import polars as pl
 from torch import Tensor
 
 from luthier.assess import Profile
-from luthier.data import Encoder, TableEncoder, Unread, texts_of
+from luthier.data import BESIDE_FROZEN, Encoder, TableEncoder, Unread, texts_of
 from luthier.errors import InputError
 from luthier.messages import Message
 from luthier.nets import Net
@@ -130,7 +130,8 @@ class MixedRows(WholeColumns):
 
     def typical_row(self, model: ExplainedModel) -> dict[str, float | str | bool | None]:
         """A table's, without a picture."""
-        return {**typical_row(model.encoder.table, model.profile or Profile(0)), model.encoder.picture.name: None}
+        row = typical_row(model.encoder.table, model.profile or Profile(0))
+        return {column.name: row.get(column.name) for column in model.encoder.columns}
 
 
 class PictureRows(OtherRows):
@@ -155,7 +156,7 @@ MEDIA: dict[str, OtherRows] = {
     "table": CellRows(),
     "text": TextRows(),
     "pictures": PictureRows(),
-    "mixed rows": MixedRows(),
+    **dict.fromkeys(("mixed rows", *BESIDE_FROZEN), MixedRows()),
 }
 
 

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from luthier.data import ENCODERS
 from luthier.kinds import TaskKind
-from luthier.saved.network_schemas import DenseFacts, Name, PositiveNumber, Shape, Size, SpecFacts
+from luthier.saved.network_schemas import BackboneFacts, DenseFacts, Name, PositiveNumber, Shape, Size, SpecFacts
 from luthier.schema_types import CLOSED, OPEN, Count, Number, Plain, Share, Text
 
 
@@ -208,14 +208,26 @@ class MixedEncoderFacts(TypedDict):
     shape: Shape
 
 
+class FrozenEncoderFacts(TypedDict):
+    """How a table with pictures that a frozen backbone has seen is encoded."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    kind: Literal["frozen pictures"]
+    table: Annotated[TableEncoderFacts, AfterValidator(_parsers_there)]
+    picture: PictureColumn
+    shape: Shape
+    backbone: BackboneFacts
+
+
 def _encoder_kind(value: Any) -> str:
     kind = value.get("kind") if isinstance(value, dict) else None
-    return kind if kind in ("pictures", "mixed rows") else "table"
+    return kind if kind in ("pictures", "mixed rows", "frozen pictures") else "table"
 
 
 EncoderFacts: Any = Annotated[
     Annotated[PictureEncoderFacts, Tag("pictures")]
     | Annotated[MixedEncoderFacts, Tag("mixed rows")]
+    | Annotated[FrozenEncoderFacts, Tag("frozen pictures")]
     | Annotated[TableEncoderFacts, AfterValidator(_parsers_there), Tag("table")],
     Discriminator(_encoder_kind),
 ]

@@ -7,6 +7,7 @@ what does not belong together is an InputError.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from luthier.assess.drift import PREDICTION
 from luthier.assess.row_intervals import LEVELS
 from luthier.data import (
     Encoder,
+    FrozenEncoder,
     Prepare,
     Preprocess,
     Task,
@@ -43,6 +45,7 @@ from luthier.nets import (
     spec_from_json,
 )
 from luthier.nets.conv import ConvNet
+from luthier.nets.picture_features import PictureFeatures
 from luthier.nets.text import TextNet
 from luthier.saved.bundle import Bundle
 from luthier.task import ClassAnswer, with_answer
@@ -56,7 +59,7 @@ def parts_of(bundle: Bundle) -> dict[str, Any]:
     facts = bundle.model
     task = Task.from_json(facts["task"])
     _check_task(task)
-    encoder = encoder_from_json(bundle.encoder)
+    encoder = _encoder(bundle)
     encoder.check(_require)
     prepare = _prepared(facts["preprocess"], encoder, bundle.weights)
     nets = tuple(
@@ -81,6 +84,21 @@ def parts_of(bundle: Bundle) -> dict[str, Any]:
         "licences": tuple(Licence(**one) for one in facts.get("licences", ())),
         **{name: facts[name] for name in SCALARS if name in facts},
     }
+
+
+def _encoder(bundle: Bundle) -> Encoder:
+    """The encoder, what a frozen backbone sees attached to it where it needs that."""
+    encoder = encoder_from_json(bundle.encoder)
+    if not isinstance(encoder, FrozenEncoder):
+        return encoder
+    spec, stored = spec_from_json(bundle.encoder["backbone"]), _named(bundle.weights, "encoder.")
+    assert isinstance(spec, BackboneSpec)  # by the schema
+    _require(spec.inputs == encoder.shape, f"a backbone of pictures of {encoder.shape}", str(spec.inputs))
+    named = {name: stored[name].shape for name in ("mean", "axes") if name in stored}
+    _require(named == {"mean": (spec.width,), "axes": (spec.width, spec.outputs)}, "numbers of the backbone's pictures")
+    features = PictureFeatures.of(spec)
+    _fill(features, stored)
+    return replace(encoder, features=features.requires_grad_(False).eval())
 
 
 def _answer(facts: Mapping[str, Any], task: Task) -> dict[str, Any]:
@@ -168,9 +186,9 @@ def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder,
         pieces, length, pairs = (texts or [(0, 0, 0)])[0]
         _require((spec.pieces, spec.length) == (pieces, length), "a network of the encoder's words")
         _require(spec.pairs in (0, pairs) and spec.numbers == numbers, "its pairs and numbers")
+        shape = encoder.shape if encoder.medium == "mixed rows" else ()
         _require(
-            (spec.picture.inputs if isinstance(spec, MixedSpec) else ()) == encoder.shape,
-            f"a network of pictures of {encoder.shape}",
+            (spec.picture.inputs if isinstance(spec, MixedSpec) else ()) == shape, f"a network of pictures of {shape}"
         )
         _require(spec.vectors == encoder.vector_width, f"a network of vectors of {encoder.vector_width} numbers")
         with ShapesAlone(), torch.device("meta"):

@@ -79,8 +79,8 @@ class MixedReader:
 
     def encode(self, pieces: Sequence[MixedPiece]) -> Inputs:
         """The inputs of pieces, of one request or several."""
-        inputs = self._encoder.table.encode(frame_of([piece.rows for piece in pieces]))
-        return inputs.replaced(pixels=torch.cat([piece.pixels for piece in pieces]))
+        frame = frame_of([piece.rows for piece in pieces])
+        return self._encoder.joined(frame, torch.cat([piece.pixels for piece in pieces]))
 
     def _bytes_of(self, cell: str, row: int) -> bytes:
         try:

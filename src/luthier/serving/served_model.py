@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from luthier.data import BESIDE_FROZEN
 from luthier.saved import Model
 from luthier.serving.batching import RequestBatches, others_first
 from luthier.serving.limits import Limits
@@ -53,7 +54,7 @@ def _of_mixed_rows(model: Any) -> Reader:
 
 READERS: Mapping[str, Callable[[Model], Reader]] = {  # of all others: rows of cells
     "pictures": _of_pictures,
-    "mixed rows": _of_mixed_rows,
+    **dict.fromkeys(("mixed rows", *BESIDE_FROZEN), _of_mixed_rows),
 }
 
 

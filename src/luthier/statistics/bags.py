@@ -106,10 +106,11 @@ def ensemble(
 
 
 def _smallest(losses: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Means of losses [sizes, N], their paired standard errors to the best, the first that is as good as that."""
-    means = losses.mean(1)
+    """Means of losses [sizes, N], their paired standard errors to the best, the first that is as good as that:
+    by one row alone, whose luck is not known, the best itself."""
+    means, count = losses.mean(1), losses.shape[1]
     behind = losses - losses[means.argmin()]
-    errors = behind.std(1, ddof=1) / losses.shape[1] ** 0.5
+    errors = behind.std(1, ddof=1) / count**0.5 if count > 1 else np.zeros(len(means))
     return means, errors, int(np.flatnonzero(means <= means.min() + AS_GOOD * errors)[0])
 
 

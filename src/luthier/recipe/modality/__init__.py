@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from luthier.data import CELLS_BESIDE, TEXT_BESIDE
 from luthier.recipe.modality.mixed_networks import MixedModality
 from luthier.recipe.modality.modality import Modality, WholeTraining
 from luthier.recipe.modality.picture_networks import PictureModality
@@ -14,6 +15,8 @@ MODALITIES: dict[str, Modality] = {
     "pictures": PictureModality(),
     "text": TextModality(),
     "mixed rows": MixedModality(),
+    CELLS_BESIDE: TableModality(),
+    TEXT_BESIDE: TextModality(),
 }
 
 __all__ = ["MODALITIES", "Modality", "TableModality", "WholeTraining", "modality_of"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -39,20 +40,41 @@ def confirm(runner: Runner, adopted: Setting, rates: Mapping[str, float]) -> Sai
     settings = [replace(adopted, label=ADOPTED), *(replace(one.other, label=one.name) for one in asked)]
     shapes = yield from _affordable(runner, _shapes(settings))
     losses, kept = QuestionLosses(problem, asked, _units(runner)), list[Bag]()
-    for number in range(MOST_PARTITIONS if shapes else 0):
-        name = f"questions-{number}"
-        if number >= FIRST:
-            shapes = _of_open_questions(shapes, losses)
-            if not shapes or not (yield from there_is_time(runner, STAGE, 4, name, shapes)):
-                break
-        bags = yield from _train(runner, name, shapes, number)
-        if bags is None:
+    for place, number in product(range(len(shapes)), range(FIRST)):  # shape by shape: a cut leaves answers of the first
+        bags = yield from _asked_on(runner, losses, f"{STAGE}-{number}", place, shapes[place], number)
+        if not bags:
             break
-        for bag in bags:
-            losses.take(bag)
-        kept += _slim(runner, name, bags)
+        kept += bags
+    else:
+        kept += yield from _on_more_partitions(runner, losses, shapes)
     yield from _answer(runner, losses)
     return [bag for bag in kept if bag.is_kept]
+
+
+def _on_more_partitions(runner: Runner, losses: QuestionLosses, shapes: list[list[Setting]]) -> Said[list[Bag]]:
+    """Ask what is still open of one partition after another, while there is time."""
+    kept = list[Bag]()
+    for number in range(FIRST, MOST_PARTITIONS):
+        name, shapes = f"{STAGE}-{number}", _of_open_questions(shapes, losses)
+        if not shapes or not (yield from there_is_time(runner, STAGE, 4, name, shapes)):
+            break
+        for place, together in enumerate(shapes):
+            bags = yield from _asked_on(runner, losses, name, place, together, number)
+            if not bags:
+                return kept
+            kept += bags
+    return kept
+
+
+def _asked_on(
+    runner: Runner, losses: QuestionLosses, name: str, place: int, together: Sequence[Setting], number: int
+) -> Said[list[Bag]]:
+    """The counted bags of settings of one shape on one partition; none where the clock cut them."""
+    trial = BagPlan(STAGE, partition=1 + number, seed=100 + number, kept=KEPT, outputs=True)
+    bags = yield from train_bags(runner, f"{name}-{place}", together, trial)
+    for bag in bags:
+        losses.take(bag)
+    return _slim(runner, name, bags)
 
 
 def _slim(runner: Runner, name: str, bags: Sequence[Bag]) -> list[Bag]:
@@ -91,18 +113,6 @@ def _affordable(runner: Runner, shapes: list[list[Setting]]) -> Said[list[list[S
         if (yield from there_is_time(runner, STAGE, 4, name, some * FIRST)):
             return some
     return []
-
-
-def _train(runner: Runner, name: str, shapes: Sequence[Sequence[Setting]], number: int) -> Said[list[Bag] | None]:
-    """The bags of all settings on one partition, shape by shape; None where the clock cut one."""
-    trial = BagPlan(STAGE, partition=1 + number, seed=100 + number, kept=KEPT, outputs=True)
-    result: list[Bag] = []
-    for place, together in enumerate(shapes):
-        bags = yield from train_bags(runner, f"{name}-{place}", together, trial)
-        if not bags:
-            return None
-        result += bags
-    return result
 
 
 def _shapes(settings: Sequence[Setting]) -> list[list[Setting]]:

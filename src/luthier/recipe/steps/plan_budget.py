@@ -181,7 +181,7 @@ def _plan(runner: Runner, timer: Timer) -> Plan:
         }
         plan = plan.model_copy(update=known)
     plan = plan.model_copy(update={"medium": problem.medium})
-    return plan if problem.asked.warm_start or problem.asked.backbone else plan.designed(_design(runner, plan, costs))
+    return plan if problem.asked.warm_start or problem.transfers else plan.designed(_design(runner, plan, costs))
 
 
 def _design(runner: Runner, plan: Plan, costs: StepCosts) -> Design:

@@ -17,8 +17,9 @@ from luthier.engine import Member
 from luthier.messages import Message
 from luthier.nets.backbone import AUTO, BackboneSpec, build_backbone, shown
 from luthier.nets.blocks import anatomy_of
-from luthier.nets.efficientnet import LITE, packaged_weights
+from luthier.nets.efficientnet import LITE
 from luthier.nets.weights import load_weights, read_weights
+from luthier.recipe.computed_once import LEAST_SIDE, weights_of
 from luthier.recipe.decisions.backbone_use import (
     AveragesEvidence,
     BackboneEvidence,
@@ -39,7 +40,6 @@ from luthier.saved import activate
 from luthier.statistics.paired import Gain
 from luthier.statistics.row_losses import row_losses
 
-LEAST_SIDE = 64  # pixels that small pictures are enlarged to: backbones halve them five times
 MOST_EPOCHS, BATCH = 20, 32
 SHARE = 0.7  # of the time left that goes into unfrozen blocks
 PASSES = 3.0  # what a step costs beside a pass without gradients
@@ -86,11 +86,6 @@ def use_backbone(runner: Runner, so_far: SoFar) -> Said[SoFar]:
     return replace(so_far, setting=setting, started=_as_trained(runner, setting, net.eval()))
 
 
-def weights_of(backbone: str, asked: str) -> str:
-    """The file of a backbone's weights: the one that was asked for, else its package's; empty where there is none."""
-    return asked or (str(packaged_weights()) if backbone == LITE else "")
-
-
 def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor], FittedBackbone]:
     problem = runner.problem
     _, training, validation = problem.prepared("pixels")
@@ -114,6 +109,7 @@ def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor],
         most_unfrozen=None if epochs else 0,
         device=runner.device,
         seed=problem.seed,
+        cached=True,
     )
     head = getattr(result.module, "head", None)
     width = head.in_features if isinstance(head, torch.nn.Linear) else 0
