@@ -23,7 +23,9 @@ from luthier.recipe.decisions import evidence_of, follows, wording_of
 from luthier.recipe.decisions.question_answers import compared_with
 from luthier.recipe.fold_bags import BagPlan, train_bags
 from luthier.recipe.modality.tables import TableModality
+from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
+from luthier.recipe.steps import confirm as confirming
 from luthier.records import result_and_entries
 from luthier.report.experiment_figures import effect_rows
 from luthier.rows import Inputs, Rows
@@ -208,6 +210,31 @@ def test_every_variant_trains_in_all_folds(asked: Asked) -> None:
         (bag,), _ = result_and_entries(train_bags(runner, f"try-{number}", [setting], trial))
         assert np.isfinite(bag.loss)
         assert bag.row_losses(runner.problem).mean() == pytest.approx(bag.loss, rel=1e-4)
+
+
+def test_a_cut_leaves_the_answers_of_the_shapes_before_it(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each shape is asked on its first partitions, then the next one; the fourth population is cut."""
+    runner, now, _ = asked
+    names: list[str] = []
+
+    def cut(runner: Runner, name: str, settings: Any, trial: BagPlan) -> Any:
+        names.append(name)
+        if len(names) == 4:
+            return []
+        return (yield from train_bags(runner, f"cut-{name}", settings, replace(trial, share=0.1)))
+
+    def two(runner: Runner, shapes: Any) -> Any:
+        yield from ()
+        return shapes[:2]
+
+    monkeypatch.setattr(confirming, "train_bags", cut)
+    monkeypatch.setattr(confirming, "_affordable", two)
+    _, entries = result_and_entries(confirming.confirm(runner, now, {"sgd": 0.1}))
+    assert names == [f"questions-{n}-{place}" for place in (0, 1) for n in (0, 1)]
+    found = [one.content["evidence"] for one in entries if one.kind == "decision"]
+    partitions = [one["partitions"] for one in found]
+    assert set(partitions) == {1, 2}
+    assert all((one["low"] is None) is (one["partitions"] == 1) for one in found)
 
 
 def test_the_report_draws_effects_and_answers(result: luthier.Result) -> None:
