@@ -29,6 +29,7 @@ FOUNDATION = (
     "optional",
     "parquet_pages",
     "rows",
+    "shortest_decimals",
     "storage",
     "tensors",
     "server_address",

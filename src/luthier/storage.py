@@ -184,7 +184,7 @@ _OURS = re.compile(r"\.fetching-.+|\.?(rows-|arrays-)?[0-9a-f]{24,64}(\..+)?")
 CACHED = {  # what can be made again, a folder for each kind
     "pictures": "decoded pictures, and pictures given as arrays",
     "tables": "rows of tables larger than memory, as Parquet and encoded",
-    "vectors": "vectors of texts by large models",
+    "vectors": "what pretrained networks make of texts and pictures",
     "fetched": "tables from addresses",
     "graphs": "models as ONNX Runtime computes them",
 }

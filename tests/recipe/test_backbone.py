@@ -15,8 +15,9 @@ from torch import nn
 import luthier
 from luthier.errors import ConfigError, InputError
 from luthier.nets import BackboneSpec, backbone, build, efficientnet, spec_from_json
-from luthier.nets.blocks import Truncated, activations_of, blocks_of, freeze_all_but, pooled, reestimate_norms
+from luthier.nets.blocks import Truncated, blocks_of, freeze_all_but, pooled, reestimate_norms
 from luthier.nets.resnet import resnet
+from luthier.nets.seen_rows import seen_by
 from luthier.nets.weights import load_weights, read_weights
 from luthier.recipe import follows
 
@@ -156,7 +157,7 @@ def test_a_network_cut_at_a_block_says_what_the_block_says() -> None:
     name = "layer2.1"
     with torch.no_grad():
         cut = Truncated(net, name)(X)
-    (result,) = activations_of(net, X, [name], 2)
+    _, result = seen_by(net, "fc", [name], X, 2)
     torch.testing.assert_close(result, cut)
     assert cut.shape == (5, 128 * 16)
     assert pooled(torch.rand(2, 2000, 7, 7)).shape == (2, 2000)
@@ -192,3 +193,70 @@ def test_published_imagenet_weights_serve_other_pictures() -> None:
     scratch = luthier.transfer(fresh, parts[0], validation=parts[1], seeds=1, most_unfrozen=0)
     assert result.options[0]["loss"] < 0.8 * scratch.options[0]["loss"]
     assert all(value.equal(net.state_dict()[name]) for name, value in before.items())
+
+
+PASSED: list[int] = []  # rows, by pass
+
+
+class Powers(nn.Module):
+    """A network whose code, not its weights, says to which power its head sees numbers."""
+
+    def __init__(self, power: float) -> None:
+        super().__init__()
+        self.body, self.head = nn.Sequential(nn.Flatten(), nn.Linear(12, 6)), nn.Linear(6, 3)
+        self.power = power
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits [B, 3]."""
+        PASSED.append(len(x))
+        result: torch.Tensor = self.head(self.body(x.float() / 255).abs() ** self.power)
+        return result
+
+
+def powers(power: float, shift: float = 0.0) -> Powers:
+    torch.manual_seed(0)
+    net = Powers(power)
+    net.body[1].bias.data += shift
+    return net
+
+
+def kept(net: nn.Module, X: torch.Tensor) -> tuple[list[torch.Tensor], int]:
+    """What is kept for rows, and how many rows passed for it."""
+    PASSED.clear()
+    return seen_by(net, "head", ["body"], X, 16, kept=True), sum(PASSED)
+
+
+def test_what_frozen_blocks_give_is_kept_by_weights_code_and_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path))
+    X = torch.randint(0, 256, (40, 3, 2, 2), dtype=torch.uint8)
+    _, first = kept(powers(1.0), X)
+    again, few = kept(powers(1.0), X.flip(0))
+    assert first == few + len(X)
+    assert few < 5  # by which the network is known
+    for one, other in zip(seen_by(powers(1.0), "head", ["body"], X, 16), again, strict=True):
+        torch.testing.assert_close(one, other.flip(0))
+    for net in (powers(2.0), powers(1.0, shift=0.1)):
+        found, passed = kept(net, X)
+        assert passed == first
+        for one, other in zip(found, seen_by(net, "head", ["body"], X, 16), strict=True):
+            torch.testing.assert_close(one, other)
+    assert kept(powers(1.0), torch.cat([X, X[:1] + 1]))[1] == few + 1
+
+
+def test_a_second_transfer_of_the_same_rows_saves_a_pass_over_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path))
+    X, y = torch.randint(0, 256, (90, 3, 2, 2), dtype=torch.uint8), torch.arange(90) % 3
+    training, validation, passed, found = (X[:60], y[:60]), (X[60:], y[60:]), list[int](), list[object]()
+    for cached in (True, True, False):
+        PASSED.clear()
+        result = luthier.transfer(
+            powers(1.0), training, validation=validation, epochs=1, most_unfrozen=0, cached=cached
+        )
+        passed.append(sum(PASSED))
+        found.append((result.options, result.cut))
+    assert passed[0] - passed[1] == len(X)
+    assert found[0] == found[1] == found[2]

@@ -6,8 +6,7 @@ from luthier.data.columns import Column, column_of, infer_columns
 from luthier.data.encode import TableEncoder, texts_of
 from luthier.data.encoders import ENCODERS, Encoder, Prepare, encoder_from_json, encoder_of, flat, preprocess_from
 from luthier.data.facts import Facts, facts_by_name
-from luthier.data.frozen_pictures import BESIDE_FROZEN, CELLS_BESIDE, TEXT_BESIDE, FrozenEncoder
-from luthier.data.mixed_rows import MixedEncoder
+from luthier.data.mixed_rows import BESIDE_FROZEN, CELLS_BESIDE, TEXT_BESIDE, FrozenEncoder, MixedEncoder
 from luthier.data.parsing import CellParser
 from luthier.data.pictures import FORMATS as PICTURE_FORMATS
 from luthier.data.pictures import PictureEncoder, Pixels

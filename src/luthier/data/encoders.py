@@ -14,8 +14,7 @@ from torch.nn import functional as F
 from luthier.data.columns import Column
 from luthier.data.encode import TableEncoder
 from luthier.data.encoder_checks import Require
-from luthier.data.frozen_pictures import FrozenEncoder
-from luthier.data.mixed_rows import MixedEncoder
+from luthier.data.mixed_rows import FrozenEncoder, MixedEncoder
 from luthier.data.pictures import PictureEncoder, Pixels, Shape
 from luthier.data.preprocess import Preprocess
 from luthier.data.sentences import SentenceVectors

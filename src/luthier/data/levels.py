@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from luthier.data.shortest_decimals import as_written
 from luthier.errors import InputError
 from luthier.messages import Message
+from luthier.shortest_decimals import as_written
 
 UNKNOWN, MISSING, FIRST_LEVEL = 0, 1, 2
 TRUE, FALSE = ("true", "yes", "t", "y", "on", "1"), ("false", "no", "f", "n", "off", "0")

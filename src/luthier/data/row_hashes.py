@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import polars as pl
 
-from luthier.data.shortest_decimals import as_written
+from luthier.shortest_decimals import as_written
 
 DISTINCT = 0.95  # share of rows that no other equals, above which equal rows are the same ones
 

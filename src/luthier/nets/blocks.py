@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from luthier.errors import InputError, users_code
 from luthier.messages import Message
-from luthier.shapes import Activations, Embedded, Hidden
+from luthier.shapes import Activations, Hidden
 
 SIDE, MOST_NUMBERS = 4, 4096  # places a side that activations are pooled to, while so many numbers come of them
 
@@ -112,13 +112,13 @@ def anatomy_of(module: nn.Module, x: torch.Tensor) -> Anatomy:
     return Anatomy(heads[-1], [*below, *(own or heads[-1:])], frozenset(readable & set(below)))
 
 
-def _first(output: Any) -> Any:
+def first_of(output: Any) -> Any:
     """What a block hands on: of several values the first, as recurrent layers have it."""
     return output[0] if isinstance(output, tuple | list) and output else output
 
 
 def _is_readable(output: Any, rows: int) -> bool:
-    result = _first(output)
+    result = first_of(output)
     return isinstance(result, torch.Tensor) and result.is_floating_point() and result.ndim > 1 and len(result) == rows
 
 
@@ -237,7 +237,7 @@ class Truncated(nn.Module):
         result: list[torch.Tensor] = []
 
         def stop(layer: nn.Module, given: Any, output: Any) -> None:
-            result.append(_first(output))
+            result.append(first_of(output))
             raise _ReachedError
 
         handle = self.net.get_submodule(self.block).register_forward_hook(stop)
@@ -258,24 +258,6 @@ def pooled(activations: Activations) -> Hidden:
         indices = min(side, height), min(side, width)
         return F.adaptive_avg_pool2d(activations, indices).flatten(1)
     return activations.mean(1) if activations.ndim == 3 else activations.flatten(1)
-
-
-@torch.no_grad()
-def activations_of(net: nn.Module, X: Activations, blocks: Sequence[str], rows: int) -> list[Embedded]:
-    """What comes out of several blocks [N, D each], pooled, in evaluation mode, by one pass over the rows."""
-    result: dict[str, list[torch.Tensor]] = {name: [] for name in blocks}
-
-    def keep(name: str) -> Any:
-        return lambda layer, given, output: result[name].append(pooled(_first(output)).float())
-
-    handles = [net.get_submodule(name).register_forward_hook(keep(name)) for name in blocks]
-    try:
-        for some in torch.split(X, rows):
-            net(some.clone())
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [torch.cat(result[name]) for name in blocks]
 
 
 def has_norms(module: nn.Module) -> bool:

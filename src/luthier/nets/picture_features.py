@@ -6,12 +6,10 @@ B or N pictures, D numbers below the backbone's last layer, K numbers that are k
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from hashlib import sha256
 
 import numpy as np
 import torch
@@ -22,6 +20,7 @@ from luthier.errors import InputError
 from luthier.messages import Message
 from luthier.nets.backbone import BackboneSpec, head_of, shown
 from luthier.nets.blocks import put
+from luthier.nets.seen_rows import module_digest, row_keys
 from luthier.nets.weights import load_weights, read_weights
 from luthier.records import JsonObject
 from luthier.seeds import derive
@@ -65,11 +64,8 @@ class PictureFeatures(nn.Module):
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of what the D numbers follow from: the backbone's weights and how pictures are shown to it."""
-        made = sha256(json.dumps([self.spec.backbone, self.spec.inputs, self.spec.side]).encode())
-        for name, value in sorted(self.net.state_dict().items()):
-            made.update(name.encode() + value.contiguous().numpy().tobytes())
-        return made.hexdigest()
+        """The SHA-256 of what the D numbers follow from."""
+        return module_digest(self.net, torch.zeros(1, *self.spec.inputs, dtype=torch.uint8), self.net)
 
     @torch.no_grad()
     def forward(self, pictures: Pictures) -> Outputs:
@@ -91,11 +87,11 @@ class PictureFeatures(nn.Module):
             some = pictures[places]
             return torch.cat([net(one.to(device)).cpu() for one in torch.split(some, AT_ONCE)]).numpy()
 
-        return with_cache(self.digest, self.spec.width, _keys(pictures), compute, keep=keep)
+        return with_cache(self.digest, self.spec.width, row_keys(pictures), compute, keep=keep)
 
     def seconds(self, pictures: Tensor, device: torch.device) -> float:
         """About how long those of these pictures take that the cache does not have, by a few of them."""
-        new = not_cached(self.digest, self.spec.width, _keys(pictures))
+        new = not_cached(self.digest, self.spec.width, row_keys(pictures))
         net, some = copy.deepcopy(self.net).to(device), pictures[new[:: -(-len(new) // TIMED)] if new else []]
         with torch.no_grad():
             for one in torch.split(some[:WARM], AT_ONCE):
@@ -145,7 +141,3 @@ def features_of(
     with torch.no_grad():
         width = net(torch.zeros(2, *shape, dtype=torch.uint8)).shape[1]
     return PictureFeatures(replace(spec, width=width), net).requires_grad_(False).eval()
-
-
-def _keys(pictures: Tensor) -> list[bytes]:
-    return [sha256(one.contiguous().numpy().tobytes()).digest() for one in pictures]

@@ -41,11 +41,6 @@ class FeatureHeads:
         return state
 
 
-def heads_of(job: UnfreezingJob, net: nn.Module, name: str) -> FeatureHeads:
-    """Heads on what reaches the layer of that name in a frozen module."""
-    return heads_on(job, *(_features(net, name, part.inputs.only) for part in (job.training, job.validation)))
-
-
 def heads_on(job: UnfreezingJob, below: Tensor, above: Tensor) -> FeatureHeads:
     """Train heads of several rates and penalties, all at once, on features of training and validation rows [N, D]."""
     mean, std = below.mean(0), below.std(0, correction=0)
@@ -75,22 +70,6 @@ def heads_on(job: UnfreezingJob, below: Tensor, above: Tensor) -> FeatureHeads:
 
 
 @torch.no_grad()
-def _features(net: nn.Module, name: str, X: Tensor) -> Tensor:
-    """What reaches the layer of that name [N, D], in evaluation mode."""
-    result: list[Tensor] = []
-
-    def keep(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-        result.append(given[0].flatten(1).float())
-
-    handle = net.get_submodule(name).register_forward_pre_hook(keep)
-    try:
-        for some in torch.split(X, ROWS):
-            net(some.clone())
-    finally:
-        handle.remove()
-    return torch.cat(result)
-
-
 def score_of(outputs: Tensor, part: Rows) -> float:
     """The share that is right, or the root mean squared error, of outputs [N, C]."""
     if part.targets.is_floating_point():

@@ -34,14 +34,14 @@ from luthier.errors import ConfigError, InputError, users_code
 from luthier.machine import torch_settings
 from luthier.nets.blocks import (
     Truncated,
-    activations_of,
     anatomy_of,
     has_norms,
     reestimate_norms,
     with_new_head,
 )
+from luthier.nets.seen_rows import seen_by
 from luthier.objective import LOSSES, AnyLoss, loss_by_name, loss_for, outputs_for
-from luthier.recipe.feature_heads import ROWS, FeatureHeads, heads_of, heads_on, score_of
+from luthier.recipe.feature_heads import ROWS, FeatureHeads, heads_on, score_of
 from luthier.recipe.transferred import Advice, CutOption, DepthOption, StoredGain, Transferred
 from luthier.recipe.unfreezing import Depth, UnfreezingJob, best_way, depths
 from luthier.rows import Rows
@@ -69,6 +69,7 @@ def transfer(
     most_unfrozen: int | None = None,
     device: str | torch.device = AUTO,
     seed: int = 0,
+    cached: bool = False,
 ) -> Transferred:
     """Fit a pretrained network to new rows.
 
@@ -79,8 +80,9 @@ def transfer(
     `epochs` is how long unfrozen blocks learn, on the `device` "cpu", "cuda", "cuda:1" or "mps"; "auto" is an
     accelerator where there is one. `loss` names one of the engine's where the targets do not imply it. Batches have
     `batch_size` rows, each head and each depth `seeds` networks, drawn from `seed`; at most `most_unfrozen` blocks are
-    unfrozen (all). InputError for a module whose outputs no linear layer computes, and for rows that cannot be learnt
-    from.
+    unfrozen (all). With `cached` what the frozen blocks give for each row is kept in the user's cache, for other calls
+    with the same rows and weights. InputError for a module whose outputs no linear layer computes, and for rows that
+    cannot be learnt from.
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 5))
     >>> X = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
@@ -109,19 +111,19 @@ def transfer(
         resolve(device),
     )
     head, blocks, readable = anatomy_of(whole_net, training.inputs.only[:2])
-    net = with_new_head(whole_net, head, wanted).eval()
-    spread = SeedSpread()
-    heads, statistics, gain_anew = heads_of(job, net, head), OWN, None
-    if has_norms(net):
-        anew = reestimate_norms(net, torch.split(training.inputs.only, ROWS))
-        others = heads_of(job, anew, head)
-        gain = paired(heads.rows, others.rows, 1, spread)
+    offered, spread = _offered(blocks, readable), SeedSpread()
+    whole = _begun(job, with_new_head(whole_net, head, wanted), head, blocks, offered, cached)
+    statistics, gain_anew = OWN, None
+    if has_norms(whole.net):
+        anew = reestimate_norms(whole.net, torch.split(training.inputs.only, ROWS))
+        other = _begun(job, anew, head, blocks, offered)
+        gain = paired(whole.heads.rows, other.heads.rows, 1, spread)
         gain_anew = _stored(gain)
         if gain.lowers:
-            heads, net, statistics = others, anew, ANEW
-    whole = _Start(net, head, blocks, heads)
-    start, cut = _cut(job, whole, readable, spread)
-    untrained = heads_of(job, _untrained(start.net, seed), start.head)
+            whole = other  # what blocks gave before is let go
+            whole, statistics = _begun(job, anew, head, blocks, offered), ANEW
+    start, cut = _cut(job, whole, offered, spread)
+    untrained = _begun(job, _untrained(start.net, seed), start.head, start.blocks).heads
     taken = start.standing
     tried = [taken]
     for depth in _depths(job, start, most_unfrozen):
@@ -226,6 +228,7 @@ class _Start:
     head: str
     blocks: list[str]
     heads: FeatureHeads
+    seen: Sequence[tuple[Tensor, Tensor]] = ()  # what blocks that are offered give for training and validation rows
 
     @property
     def states(self) -> list[dict[str, Tensor]]:
@@ -270,19 +273,31 @@ def _unfrozen(job: UnfreezingJob, start: _Start, depth: Depth, standing: _Tried,
     return _Tried(option, start.net, after, rows)
 
 
+def _begun(
+    job: UnfreezingJob, net: nn.Module, head: str, blocks: list[str], offered: Sequence[str] = (), kept: bool = False
+) -> _Start:
+    """Heads on what reaches the last layer of a frozen module, and what earlier blocks give, by one pass."""
+    parts = (part.inputs.only for part in (job.training, job.validation))
+    last, *others = zip(*(seen_by(net, head, offered, X, ROWS, kept=kept) for X in parts), strict=True)
+    return _Start(net.eval(), head, blocks, heads_on(job, *last), others)
+
+
+def _offered(blocks: Sequence[str], readable: Collection[str]) -> list[str]:
+    """Blocks, from the first to the last but one, on whose output heads are tried."""
+    known = [name for name in blocks[:-1] if name in readable]
+    indices = np.linspace(0, len(known) - 1, min(MOST_CUTS, len(known))).round().astype(int)
+    return [known[place] for place in indices]
+
+
 def _cut(
-    job: UnfreezingJob, whole: _Start, readable: Collection[str], spread: SeedSpread
+    job: UnfreezingJob, whole: _Start, offered: Sequence[str], spread: SeedSpread
 ) -> tuple[_Start, tuple[CutOption, ...]]:
     """The network up to the block whose activations serve best, where one serves clearly better than the last.
 
     What the first blocks of a network say holds for other tasks too; what the last ones say is about its own.
     """
     net, blocks, heads = whole.net, whole.blocks, whole.heads
-    known = [name for name in blocks[:-1] if name in readable]
-    indices = np.linspace(0, len(known) - 1, min(MOST_CUTS, len(known))).round().astype(int)
-    offered = [known[place] for place in indices]
-    result = [activations_of(net, part.inputs.only, offered, ROWS) for part in (job.training, job.validation)]
-    tried = [heads_on(job, below, above) for below, above in zip(*result, strict=True)]
+    tried = [heads_on(job, below, above) for below, above in whole.seen]
     if not tried:
         return whole, ()
     spread.add([heads.rows - one.rows for one in tried])
@@ -294,7 +309,7 @@ def _cut(
     best = min(range(len(tried)), key=lambda k: float(tried[k].rows.mean()))
     if not gains[best].lowers:
         return whole, options
-    name, width = offered[best], result[0][best].shape[1]
+    name, width = offered[best], whole.seen[best][0].shape[1]
     body = Truncated(net, name).requires_grad_(False)
     cut = nn.Sequential(OrderedDict(body=body, head=nn.Linear(width, job.outputs)))
     kept = blocks[: blocks.index(name) + 1]

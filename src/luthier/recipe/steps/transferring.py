@@ -109,6 +109,7 @@ def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor],
         most_unfrozen=None if epochs else 0,
         device=runner.device,
         seed=problem.seed,
+        cached=True,
     )
     head = getattr(result.module, "head", None)
     width = head.in_features if isinstance(head, torch.nn.Linear) else 0
