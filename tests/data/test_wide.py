@@ -70,6 +70,44 @@ def test_facts_of_floats_together_are_those_of_each() -> None:
     assert found["half"].missing == 20
 
 
+@pytest.mark.parametrize("decimal", ["", ".", ","])
+def test_facts_of_texts_together_are_those_of_each(decimal: str) -> None:
+    """Numbers with a fraction are worked out together; all else is left to be looked at by itself."""
+    x = np.random.default_rng(0).normal(size=40)
+    plain = [f"{value:.3f}" for value in x]
+    columns: dict[str, list[str | None]] = {
+        "plain": list(plain),
+        "gaps": [None if k % 3 else one for k, one in enumerate(plain)],
+        "first is missing": [None, *plain[1:]],
+        "blanks": [f" {one} " for one in plain],
+        "empty": ["", *plain[1:]],
+        "marks": ["n/a", "-", *plain[2:]],
+        "nan": ["nan", *plain[1:]],
+        "a word": ["x", *plain[1:]],
+        "whole": [str(k) for k in range(40)],
+        "long": [f"90071992547409{90 + k}" for k in range(40)],
+        "long, one fraction": ["0.5", *(f"90071992547409{90 + k}" for k in range(1, 40))],
+        "points": [f"{k}.0" for k in range(40)],
+        "exponents": [f"{value:.2e}" for value in x],
+        "two": ["0.5", "1.5"] * 20,
+        "two values": ["0.5", "0.50", "1.5", "1.50"] * 10,
+        "three": ["0.5", "1.5", "2", "2.0"] * 10,
+        "one": ["0.5"] * 40,
+        "commas": [one.replace(".", ",") for one in plain],
+        "thousands": [f"{k},234.5" for k in range(40)],
+        "dates": [f"2024-01-{k % 28 + 1:02d}" for k in range(40)],
+        "clocks": [f"{k % 24}:30" for k in range(40)],
+        "years": [f"{k % 12 + 1}.2024" for k in range(40)],
+        "signs": [f"+{k}.5" for k in range(40)],
+        "words": ["yes", "no"] * 20,
+        "none": [None] * 40,
+        "very long": [f"0.{k:02d}{'123456789' * 5}" for k in range(40)],
+    }
+    frame = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+    assert facts_by_name(frame, columns, decimal) == {name: facts_of(frame[name], decimal) for name in columns}
+    assert facts_by_name(frame.head(0), columns, decimal) == {n: facts_of(frame[n].head(0), decimal) for n in columns}
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_columns_are_preprocessed_together_as_each_by_itself(method: str) -> None:
     """In pieces, whatever is missing where: but for "common", whose columns share a deviation."""

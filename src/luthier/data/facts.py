@@ -20,6 +20,7 @@ FEW_PLACES = 1000  # between which large whole numbers are rounded; of more the 
 MOST_TRUTHS = 20  # spellings of yes and no that are looked at
 MOST_NAMED = 20  # marks of missing cells that are kept, beside those that always count
 MOST_COMPARED = 2000  # levels that are compared with each other
+CELLS = 1 << 20  # of text that are read as numbers together
 # A letter of these scripts stands for a word: no blanks are written between their words.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _A_WORD = rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+"
@@ -98,7 +99,7 @@ def facts_of(series: pl.Series, decimal: str = "") -> Facts:
 
 
 def facts_by_name(frame: pl.DataFrame, names: Iterable[str], decimal: str = "") -> dict[str, Facts]:
-    """The facts of the columns with these names, those of floats worked out together: one after another takes as long
+    """The facts of the columns with these names, those of numbers worked out together: one after another takes as long
     as ten thousand calls do.
 
     >>> facts_by_name(pl.DataFrame({"dose": [1.5, None, 2.0]}), ["dose"])["dose"].missing
@@ -107,6 +108,10 @@ def facts_by_name(frame: pl.DataFrame, names: Iterable[str], decimal: str = "") 
     types, wanted = frame.schema, list(names)
     floats = [name for name in wanted if types[name].is_float()]
     known = _of_floats(frame.select(pl.col(floats).fill_nan(None))) if floats else {}
+    if decimal != ",":
+        texts, together = [name for name in wanted if types[name] == pl.String], max(1, CELLS // max(1, frame.height))
+        for start in range(0, len(texts) if together > 1 else 0, together):
+            known |= _of_fractions(frame.select(texts[start : start + together]))
     cells = {one.name: one for one in frame.get_columns()}
     return {name: known.get(name) or facts_of(cells[name], decimal) for name in wanted}
 
@@ -122,6 +127,22 @@ def _of_floats(known: pl.DataFrame) -> dict[str, Facts]:
         for name, gaps, values, one in zip(known.columns, missing, distinct, first, strict=True)
     ]
     return {one.name: one for one in facts if one.distinct > 2}
+
+
+def _of_fractions(cells: pl.DataFrame) -> dict[str, Facts]:
+    """The facts of columns of text whose cells are finite numbers, some of them with a fraction, of more than two
+    values: so written none is a mark, a whole number with too many digits, or in another style."""
+    numbers = cells.select(pl.all().cast(pl.Float64, strict=False))
+    values = numbers.to_numpy()
+    gaps, lost = (np.array(one.null_count().row(0)) for one in (cells, numbers))
+    fractions = ((values != np.floor(values)) & ~np.isnan(values)).any(0)
+    is_finite = np.isfinite(values).sum(0) == len(values) - gaps
+    some = [name for name, one in zip(cells.columns, (gaps == lost) & is_finite & fractions, strict=True) if one]
+    if not some:
+        return {}
+    style, found = NumberStyle().to_json(), _of_floats(numbers.select(some))
+    first = cells.select(pl.col(some).drop_nulls().first().str.strip_chars()).row(0, named=True)
+    return {name: replace(one, first=first[name][:30], style=style) for name, one in found.items()}
 
 
 def _facts_of_text(series: pl.Series, decimal: str) -> Facts:
