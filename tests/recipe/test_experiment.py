@@ -27,7 +27,7 @@ from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.recipe.steps import confirm as confirming
 from luthier.records import result_and_entries
-from luthier.report.experiment_figures import effect_rows
+from luthier.report.experiment_figures import IntervalRow, draw_intervals, effect_rows
 from luthier.rows import Inputs, Rows
 from luthier.runs.screen import SilentScreen
 
@@ -235,6 +235,15 @@ def test_a_cut_leaves_the_answers_of_the_shapes_before_it(asked: Asked, monkeypa
     partitions = [one["partitions"] for one in found]
     assert set(partitions) == {1, 2}
     assert all((one["low"] is None) is (one["partitions"] == 1) for one in found)
+
+
+def test_an_interval_beyond_the_edge_has_an_arrow_there() -> None:
+    rows = [IntervalRow("wide", 20.0, -250.0, 340.0, "grey"), IntervalRow("narrow", 1.0, -2.0, 4.0, "grey")]
+    narrow, wide, arrows = draw_intervals(rows, "gain").data
+    assert (narrow.error_x.arrayminus, narrow.error_x.array) == ((3.0,), (3.0,))
+    assert (wide.error_x.arrayminus, wide.error_x.array) == ((120.0,), (80.0,))
+    assert (arrows.x, arrows.y) == ((-100.0, 100.0), ("wide", "wide"))
+    assert arrows.marker.symbol == ("triangle-left", "triangle-right")
 
 
 def test_the_report_draws_effects_and_answers(result: luthier.Result) -> None:

@@ -11,8 +11,9 @@ import torch
 
 from luthier.engine import Member
 from luthier.nets import DenseSpec
+from luthier.recipe.decisions.question_answers import compared_with
 from luthier.recipe.modality.tables import TableModality
-from luthier.recipe.questions import Question
+from luthier.recipe.questions import USUAL_RATES, Question
 from luthier.recipe.setting import Setting
 from luthier.rows import Inputs, Rows
 
@@ -64,6 +65,14 @@ def test_what_closes_the_gap_is_asked_in_the_order_of_the_recipe(runner: Any, no
 def test_adam_stands_beside_descent_at_its_own_rate(runner: Any, now: Setting) -> None:
     other = asked(runner, now)["Adam"].other
     assert (other.rule, other.member.learning_rate) == ("sgd", 0.1)
+
+
+def test_a_rate_that_was_not_measured_is_said(runner: Any, now: Setting) -> None:
+    said = {0.07: "SGD with momentum", USUAL_RATES["sgd"]: "SGD with momentum at a usual rate"}
+    for rate, words in said.items():
+        (one,) = [q for q in TableModality().questions(runner, now, {"sgd": rate}) if q.name == "Adam"]
+        assert one.other.member.learning_rate == rate
+        assert compared_with("Adam", one.value, used=True) == words
 
 
 def test_units_batch_size_and_layers_are_other_ones(runner: Any, now: Setting) -> None:

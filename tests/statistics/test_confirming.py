@@ -144,3 +144,12 @@ def test_luck_of_trainings_is_judged_by_what_other_settings_did_to_the_same_loss
     assert claims(luck) <= 15 < claims([])  # of 300, 5 %
     reference, losses, units = pairs[0]
     assert still_open(reference, {"it": Asked(losses)}, units, luck=luck) == ["it"]
+
+
+def test_what_was_cut_takes_nothing_from_the_others() -> None:
+    """A question of one partition is unknown, and the others are answered as if it had not been asked."""
+    rng = RNG(3)
+    reference, other, units = made(rng, 0.0)
+    asked = {f"{k}": Asked(made(rng, 0.0)[1] - made(rng, 0.0)[0] + reference) for k in range(8)}
+    cut = Asked(other[:1])
+    assert answers(reference, asked | {"cut": cut}, units) == answers(reference, asked, units) | {"cut": UNKNOWN}

@@ -15,6 +15,8 @@ from luthier.recipe.decisions.experiment import SHARING
 from luthier.recipe.setting import Setting
 
 DROPPED, PENALTY, CLIP, SLOWER = 0.25, 1e-3, 1.0, 1 / 3  # what is tried of a remedy that the adopted setting lacks
+USUAL_RATES = {"sgd": 0.1, "adam": 3e-3}  # where the time for a range test is missing
+USUAL = "usual rate"
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,12 @@ class Question:
 
 
 def of_rates(now: Setting, rates: Mapping[str, float]) -> Iterator[Question]:
-    """Rate, rule, decay and restarts."""
+    """Rate, rule, decay and restarts; the other rule at a rate of its own, or a usual one where none was measured."""
     member = now.member
     yield Question("rate", True, changed(now, learning_rate=member.learning_rate * SLOWER))
     other = changed(now, learning_rate=rates["sgd"], width_scaled=False, rate_factors=())
-    yield Question("Adam", True, replace(other, rule="sgd"))
+    value = USUAL if rates["sgd"] == USUAL_RATES["sgd"] else ""
+    yield Question("Adam", True, replace(other, rule="sgd"), value)
     used = member.schedule.kind != "constant"
     yield Question("decay", used, changed(now, schedule=Schedule("constant" if used else "cosine")))
     used = member.schedule.kind in ("coslog4", "restarts")

@@ -12,7 +12,7 @@ from luthier.recipe.decisions.experiment import ExperimentEvidence, factor_name
 from luthier.recipe.decisions.question_answers import AnswerEvidence
 
 ANSWER_COLOURS = {"helps": GREEN, "hurts": ORANGE, "no-difference": BLUE, "unknown": GREY}
-WIDEST = 1.0  # of the loss: an interval that is longer is cut at the figure's edge
+EDGE = 100.0  # percent of the loss, where intervals that are longer are cut and an arrow stands
 
 
 class IntervalRow(NamedTuple):
@@ -47,22 +47,28 @@ def answer_rows(answers: Sequence[tuple[AnswerEvidence, str, str]]) -> list[Inte
         IntervalRow(
             factor_name(evidence.question),
             100 * evidence.size,
-            100 * max(-WIDEST, evidence.low),
-            100 * min(WIDEST, evidence.high),
+            100 * evidence.low,
+            100 * evidence.high,
             ANSWER_COLOURS[choice],
             said,
         )
         for evidence, choice, said in answers
-        if evidence.low is not None and evidence.high is not None and abs(evidence.size) <= WIDEST
+        if evidence.low is not None and evidence.high is not None and abs(100 * evidence.size) <= EDGE
     ]
 
 
 def draw_intervals(rows: Sequence[IntervalRow], title: str, margin: float | None = None) -> go.Figure:
-    """Middles with their intervals, one line each, the first on top; a band within the margin."""
+    """Middles with their intervals, one line each, the first on top; a band within the margin.
+
+    Of an interval that goes beyond the figure's edge an arrow stands there.
+    """
     figure = empty_figure(title, "")
     if margin is not None:
         figure.add_vrect(x0=-100 * margin, x1=100 * margin, fillcolor=GREY, opacity=0.12, line_width=0)
     for row in reversed(rows):
+        low, high = max(row.low, -EDGE), min(row.high, EDGE)
+        beyond = {-EDGE: "triangle-left"} if row.low < -EDGE else {}
+        beyond |= {EDGE: "triangle-right"} if row.high > EDGE else {}
         figure.add_scatter(
             x=[row.middle],
             y=[row.name],
@@ -71,12 +77,21 @@ def draw_intervals(rows: Sequence[IntervalRow], title: str, margin: float | None
             error_x={
                 "type": "data",
                 "symmetric": False,
-                "array": [row.high - row.middle],
-                "arrayminus": [row.middle - row.low],
+                "array": [high - row.middle],
+                "arrayminus": [row.middle - low],
                 "color": row.colour,
             },
             showlegend=False,
             hovertemplate=f"{row.said or row.name}: %{{x:.3g}} %<extra></extra>",
         )
+        if beyond:
+            figure.add_scatter(
+                x=list(beyond),
+                y=[row.name] * len(beyond),
+                mode="markers",
+                marker={"size": 9, "color": row.colour, "symbol": list(beyond.values())},
+                showlegend=False,
+                hovertemplate=f"{row.low:.3g} % ... {row.high:.3g} %<extra></extra>",
+            )
     figure.add_vline(x=0, line={"color": GREY, "dash": "dot"})
     return figure.update_layout(height=100 + 30 * len(rows))

@@ -110,17 +110,18 @@ def answers(
     """Each question's answer by all of its own partitions, the first ones of the `reference` [S, N].
 
     The luck of trainings is judged by all questions together, on the partitions that they share, and by differences
-    [S] of the same loss (`luck`) that other settings have shown. Where a question was
-    asked on more than `FIRST` of them it was looked at more than once, and its interval is wider by `LOOKED`.
+    [S] of the same loss (`luck`) that other settings have shown; what was cut before its `FIRST` partitions were whole
+    has no part in it. Where a question was asked on more of them it was looked at more than once, and its interval is
+    wider by `LOOKED`.
 
     >>> rows = np.random.default_rng(0).exponential(size=(1, 400)).repeat(2, 0)
     >>> asked = {"dropout": Asked(1.1 * rows), "L2": Asked(rows)}
     >>> {name: one.kind for name, one in answers(rows, asked, np.arange(400)).items()}
     {'dropout': 'helps', 'L2': 'no-difference'}
     """
-    shared = min((one.partitions for one in asked.values()), default=0)
-    spread = SeedSpread()
-    differences = [one.losses[:shared] - reference[:shared] for one in asked.values()]
+    whole = [one for one in asked.values() if one.partitions >= FIRST]
+    shared, spread = min((one.partitions for one in whole), default=0), SeedSpread()
+    differences = [one.losses[:shared] - reference[:shared] for one in whole]
     differences += [one[:shared, None] for one in luck if len(one) >= shared]
     if shared > 1:
         spread.add([one for one in differences if np.isfinite(one).all()])

@@ -21,7 +21,7 @@ def compared_with(question: str, value: str, *, used: bool) -> str:
         return tr("networks that learn {target} alone", target=question.removeprefix(SHARING))
     undone, done = {
         "rate": (tr("a third of the rate"), ""),
-        "Adam": (tr("SGD with momentum"), tr("Adam")),
+        "Adam": (tr("SGD with momentum at a usual rate") if value else tr("SGD with momentum"), tr("Adam")),
         "decay": (tr("a constant rate"), tr("a cosine")),
         "restarts": (tr("one cosine"), tr("four cosine cycles")),
         "units": (tr("half as many units"), ""),

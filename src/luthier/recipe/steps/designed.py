@@ -14,13 +14,14 @@ from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.remedy import NoRemedyEvidence
 from luthier.recipe.fold_bags import Bag
 from luthier.recipe.modality import modality_of
+from luthier.recipe.questions import USUAL_RATES
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.recipe.so_far import SoFar
 from luthier.recipe.steps.confirm import confirm
 from luthier.recipe.steps.deliver_bags import candidates, ensemble_of
 from luthier.recipe.steps.explore import Experiment, Explored
-from luthier.recipe.steps.find_rates import DEFAULT_RATES, find_rates, rate_of
+from luthier.recipe.steps.find_rates import find_rates, rate_of
 from luthier.recipe.steps.more_rows import ask_for_more_rows
 from luthier.records import Said, noted
 from luthier.statistics.bags import converged
@@ -40,7 +41,7 @@ def bare_setting(runner: Runner, rates: Mapping[str, float]) -> Setting:
 def fallback(runner: Runner, method: str, rates: Mapping[str, float]) -> Setting:
     """The setting to go on with when the time was up before anything was trained."""
     network = modality_of(runner.problem).bare_network(runner.problem, method, runner.plan.width)
-    member = Member(network, 0, rates.get("adam", DEFAULT_RATES["adam"]), schedule=Schedule("cosine"))
+    member = Member(network, 0, rates.get("adam", USUAL_RATES["adam"]), schedule=Schedule("cosine"))
     return Setting(method, "adam", runner.plan.batch_size, member, "Adam")
 
 

@@ -10,13 +10,13 @@ from luthier.nets import Spec
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.learning_rate import RULE_WORDS, RateEvidence, ShortRun
 from luthier.recipe.modality import modality_of
+from luthier.recipe.questions import USUAL_RATES
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
 from luthier.records import JsonObject, Said
 from luthier.seeds import derive
 
 LONGER = 2  # times the share of range tests, that they may take
-DEFAULT_RATES = {"sgd": 0.1, "adam": 3e-3}  # where the time for a range test is missing
 
 
 def find_rates(runner: Runner, method: str) -> Said[dict[str, float]]:
@@ -28,7 +28,7 @@ def find_rates(runner: Runner, method: str) -> Said[dict[str, float]]:
         seeds = _seeds_of(runner, network, runner.plan.batch_size)
         if not runner.memo.has(name) and (not seeds or runner.stopper(name, "range")(0)):
             yield runner.cut(name, 0)
-            rates[rule] = DEFAULT_RATES[rule]
+            rates[rule] = USUAL_RATES[rule]
             continue
         result = runner.memo.json(name, partial(_range_test, runner, method, rule, seeds))
         runs = tuple(ShortRun(**one) for one in result["confirmed"])
@@ -43,7 +43,7 @@ def rate_of(runner: Runner, setting: Setting, rule: str) -> float:
     assert not isinstance(one, ModuleSpec)
     seeds = _seeds_of(runner, one, setting.batch_size)
     if not seeds:
-        return DEFAULT_RATES[rule]
+        return USUAL_RATES[rule]
     tested = partial(_range_test, runner, setting.method, rule, seeds, one, setting.batch_size, setting.loss)
     return float(runner.memo.json(f"range-{rule}-adopted", tested)["confirmed_rate"])
 
