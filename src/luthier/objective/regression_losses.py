@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from luthier.errors import ConfigError
+from luthier.messages import Message
 from luthier.objective.row_loss import Loss, all_but_the_first, one_a_column, weighted_mean, weighted_quantile
 from luthier.objective.targets import check_amounts, check_one_amount, check_positive, check_values
 from luthier.shapes import AnyTargets, Logits, Outputs, RowLosses
@@ -225,12 +226,11 @@ def negative_binomial(dispersion: float) -> Loss:
     >>> negative_binomial(1.0).rows(torch.zeros(1, 1, 1), torch.zeros(1)).exp()  # 1 / P(0) = 1 + d m, to the 1 / d
     tensor([[2.]])
     """
-    if not abs(math.log(dispersion if dispersion > 0 else math.inf)) <= WIDEST:
-        low, high = math.exp(-WIDEST), math.exp(WIDEST)
-        raise ConfigError(
-            [f"the dispersion must lie between {low:.1g} and {high:.1g}, not {dispersion:g}"],
-            remedy="poisson is the limit at 0",
-        )
+    low, high = math.exp(-WIDEST), math.exp(WIDEST)
+    if not low <= dispersion <= high:
+        template = "the dispersion must lie between {low:.1g} and {high:.1g}, not {dispersion:g}"
+        mistake = Message(template, low=low, high=high, dispersion=dispersion)
+        raise ConfigError([mistake], remedy="poisson is the limit at 0")
     value, slope, floor = (
         partial(of, spread=math.log(dispersion)) for of in (_of_dispersion, _of_dispersion_slope, _of_dispersion_floor)
     )
