@@ -16,7 +16,9 @@ from luthier.optional import has, require
 PLACES = ("onnx/model.onnx", "model.onnx")  # in a folder, the likeliest first
 IDS, KNOWN, KINDS = "input_ids", "attention_mask", "token_type_ids"
 OUTPUTS = ("last_hidden_state", "token_embeddings")  # what exporters call the vectors of tokens
-ELSEWHERE = b"\x0a\x08location"  # how a graph begins to name another file that holds its weights
+ELSEWHERE = (
+    b"location"  # the key by which a graph names another file that holds its weights, however its length is written
+)
 Encode = Callable[[Tensor, Tensor], Tensor]  # ids [B, T] and which of them are known [B, T] to vectors [B, T, D]
 
 
