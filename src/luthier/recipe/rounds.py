@@ -53,6 +53,7 @@ WIDE = tuple(
     )
 )
 RESERVED = 0.15  # of the time, for rounds after the second and for what took longer than planned
+LATEST = 8  # populations whose speed tells that of the next ones
 MOST_PARTITIONS = 12  # of a question that stays open
 POPULATIONS_OF_QUESTIONS = 10  # the questions' variants have about so many shapes
 FEWEST_EPOCHS = 10.0  # rows are judged by one part below
@@ -183,7 +184,8 @@ Populations = Sequence[Sequence[Setting]]  # the settings of each
 def cost_of(runner: Runner, populations: Populations, share: float = 1.0) -> float:
     """What bags of these populations will take: steps where these are the budget, or else seconds.
 
-    Seconds go by the speed of those that were trained so far.
+    Seconds go by the speed of those that were trained last: dropout, clipping and averages take time too, and step 3
+    has none of them.
     """
     design = runner.plan.design
     assert design is not None
@@ -199,10 +201,9 @@ def cost_of(runner: Runner, populations: Populations, share: float = 1.0) -> flo
         steps * seconds([one.member for one in settings for _ in range(design.folds)], settings[0].batch_size)
         for settings, steps in zip(populations, lengths, strict=True)
     )
-    known = [
-        (seconds(t.members, t.batch_size), runner.speeds[t.name]) for t in runner.trained if t.name in runner.speeds
-    ]
-    expected, taken = (sum(values) for values in zip(*known, strict=True)) if known else (0.0, 0.0)
+    latest = [one for one in runner.trained if one.name in runner.speeds][-LATEST:]
+    expected = sum(seconds(one.members, one.batch_size) for one in latest)
+    taken = sum(runner.speeds[one.name] for one in latest)
     return total * (taken / expected if expected else 1.0)
 
 
