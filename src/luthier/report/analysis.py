@@ -81,7 +81,7 @@ def _importance(scores: Scores) -> Iterator[str]:
         yield f"<h3>{tr('Permutation importance')}</h3>"
         said = tr(
             "How much worse the {metric} is on the validation rows when the column is shuffled, with the spread over "
-            "five shuffles. Correlated columns share their importance.",
+            "two to five shuffles. Correlated columns share their importance.",
             metric=tr(scores.metric),
         )
         yield f"<p class=small>{escape(said)}</p>"

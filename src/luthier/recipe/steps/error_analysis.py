@@ -32,10 +32,11 @@ from luthier.recipe.runner import Runner
 from luthier.recipe.steps.run_baselines import own_scale
 from luthier.rows import Inputs, Rows
 from luthier.saved import Model
+from luthier.saved.explanation import MOST_VALUES
 from luthier.task import is_matrix
 
 MOST_COLUMNS = 100
-DEPENDENCES, DEPENDENCE_VALUES = 6, 10
+DEPENDENCES = 6
 OF_IMPORTANCE, LEAST_ROWS = 0.75, 100  # of the rows that are looked at; and rows of a dependence, however few are left
 DEPENDENCE_CLASSES = 8  # of more classes those whose answer a column changes most
 
@@ -112,13 +113,14 @@ def _importance(runner: Runner, model: Model) -> list[ColumnImportance]:
         return model.seen_by(metric, model.probabilities(inputs))
 
     scoring = Scoring.of(validation, model.task)
-    most = round(_rows_to_look_at(runner, model) * OF_IMPORTANCE / max(1, len(groups)))
+    most = _rows_to_look_at(runner, model, OF_IMPORTANCE, len(groups))
     return permutation_importance(predict, validation.inputs, y, metric, groups, scoring, seed=problem.seed, most=most)
 
 
-def _rows_to_look_at(runner: Runner, model: Model) -> float:
-    """How many rows the plan lets all networks of the model predict, for importance and dependence; 0: any."""
-    return runner.plan.looks / len(model.nets)
+def _rows_to_look_at(runner: Runner, model: Model, share: float, times: int) -> int:
+    """How many rows the plan lets all networks of the model predict each time, by a share of its looks; 0: any."""
+    looks = runner.plan.looks
+    return max(1, round(looks / len(model.nets) * share / max(1, times))) if looks else 0
 
 
 def _changed_most(table: pl.DataFrame) -> pl.DataFrame:
@@ -131,7 +133,7 @@ def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[Depend
     """The answer by the values of the columns that matter most; of two classes the positive one's."""
     kinds = {column.name: column.kind for column in model.encoder.columns}
     shown = [name for name in columns if kinds.get(name) in ("number", "boolean", "category")][:DEPENDENCES]
-    most = round(_rows_to_look_at(runner, model) * (1 - OF_IMPORTANCE) / (DEPENDENCES * DEPENDENCE_VALUES))
+    most = _rows_to_look_at(runner, model, 1 - OF_IMPORTANCE, DEPENDENCES * MOST_VALUES)
     rows = slice(None, max(LEAST_ROWS, most) if most else None)
     inputs = runner.problem.data.validation.inputs.map(lambda value: value[rows])
     few = DEPENDENCE_CLASSES if model.task.family != "binary" else 0

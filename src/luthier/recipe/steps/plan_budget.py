@@ -21,8 +21,9 @@ from luthier.recipe.plan import FINAL_SEEDS, FINISH_LONGER, Design, Plan, Traini
 from luthier.recipe.rounds import Means, StepCosts, can_be_crossed, design_of
 from luthier.recipe.runner import Runner
 from luthier.recipe.setting import Setting
-from luthier.recipe.steps.error_analysis import DEPENDENCE_VALUES, DEPENDENCES, MOST_COLUMNS
+from luthier.recipe.steps.error_analysis import DEPENDENCES, MOST_COLUMNS
 from luthier.records import Entry, Said
+from luthier.saved.explanation import MOST_VALUES
 from luthier.seeds import derive
 
 THREADS = 1  # the second core belongs to the baselines' process; see docs/decisions/0002
@@ -137,7 +138,7 @@ class _Timed:
         if used > MOST_COLUMNS:
             return 0.0
         rows = REPEATS * importance.MOST_ROWS * used
-        rows += min(used, DEPENDENCES) * DEPENDENCE_VALUES * dependence.MOST_ROWS
+        rows += min(used, DEPENDENCES) * MOST_VALUES * dependence.MOST_ROWS
         return self.of_prediction * LOOKED_AT * rows
 
     @property
