@@ -32,11 +32,17 @@ class Drop(NamedTuple):
     @classmethod
     def of(cls, shares: Sequence[float], dtype: torch.dtype, device: torch.device | None = None) -> Drop:
         """From probabilities, which are rounded to 1 / 65,536; the scale is that of the rounded ones."""
-        levels = torch.tensor(shares, dtype=torch.float64).mul_(LEVELS).round_().clamp_(0, LEVELS)
+        return cls.of_layers(torch.tensor([shares], dtype=torch.float64), dtype, device)[0]
+
+    @classmethod
+    def of_layers(cls, shares: Tensor, dtype: torch.dtype, device: torch.device | None = None) -> list[Drop]:
+        """One for each layer, from probabilities [L, M] in float64."""
+        levels = (shares * LEVELS).round_().clamp_(0, LEVELS)
         # In the bits' own type a comparison is four times as fast; where everything is dropped the scale is 0.
-        least = (levels.clamp_max(LEVELS - 1) - LEVELS // 2).to(torch.int16)
-        scale = torch.where(levels < LEVELS, LEVELS / (LEVELS - levels).clamp_min(1), 0.0).to(dtype)
-        return cls(least.view(-1, 1, 1).to(device), scale.view(-1, 1, 1).to(device))
+        least = (levels.clamp_max(LEVELS - 1) - LEVELS // 2).to(torch.int16).to(device)
+        scale = torch.where(levels < LEVELS, LEVELS / (LEVELS - levels).clamp_min(1), 0.0).to(dtype).to(device)
+        shape = (*shares.shape, 1, 1)
+        return [cls(*layer) for layer in zip(least.view(shape), scale.view(shape), strict=True)]
 
 
 def mask_seeds(seeds: Sequence[int], device: torch.device | None = None) -> Tensor:
@@ -79,20 +85,18 @@ class LayerMasks:
     """
 
     def __init__(self, seeds: Tensor, drops: Tensor, units: Sequence[int], dtype: torch.dtype) -> None:
-        self.seeds, self.drops, self._units = seeds, drops, units
-        self._dtype = dtype
-        self._drops = self._compared(drops)
+        self.seeds, self.drops, self._units, self._dtype = seeds, drops, units, dtype
+        self._shares = drops.T.to("cpu", torch.float64)
+        self._dropping = self._shares.any(1).tolist()
+        self.scale(torch.ones(len(drops), dtype=torch.float64))
         self._none: list[Tensor | None] = [None] * len(units)
         self._read = list[Tensor]()  # by what was recorded: it has to stay where it is
-        self._some, self._first = any(drop is not None for drop in self._drops), -1
+        self._some, self._first = any(self._dropping), -1
 
     def scale(self, factors: Tensor) -> None:
         """Drop so many times the members' probabilities [M] from now on."""
-        self._drops = self._compared(self.drops * factors.unsqueeze(1))
-
-    def _compared(self, drops: Tensor) -> list[Drop | None]:
-        columns = drops.T.tolist()
-        return [Drop.of(column, self._dtype, self.seeds.device) if any(column) else None for column in columns]
+        drops = Drop.of_layers(self._shares * factors, self._dtype, self.seeds.device)
+        self._drops = [drop if drops_any else None for drop, drops_any in zip(drops, self._dropping, strict=True)]
 
     def __call__(self, number: int | Tensor, rows: int, start: int = 0) -> list[Tensor | None]:
         """A mask [M, B, U] for each layer, None where nothing drops; the number may be a tensor []."""

@@ -46,6 +46,7 @@ class Followed:
     schedules: Sequence[Schedules]
     total: int
     _writes: list[tuple[str, Callable[[Tensor], object]]] = field(default_factory=list)
+    _written: dict[int, list[float]] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:
         """Whether a hyper-parameter follows a schedule in any member."""
@@ -60,14 +61,17 @@ class Followed:
         return values
 
     def call(self, name: str, write: Callable[[Tensor], object]) -> None:
-        """Hand the members' factors [M] to a function at each step."""
+        """Hand the members' factors [M] to a function at each step that changes them."""
         if self.has(name):
             self._writes.append((name, write))
 
     def write(self, step: int) -> None:
         """Make ready for a step, counted from 0."""
-        for name, write in self._writes:
-            write(self.factors(name, step))
+        for place, (name, write) in enumerate(self._writes):
+            factors = self._factors(name, step)
+            if factors != self._written.get(place):
+                self._written[place] = factors
+                write(torch.tensor(factors, dtype=torch.float64))
 
     def factors(self, name: str, step: int) -> Tensor:
         """What multiplies the members' values [M] at a step, in float64; 1 where one follows no schedule.
@@ -76,9 +80,12 @@ class Followed:
         >>> one.factors("l2", 1)
         tensor([0.7500, 1.0000], dtype=torch.float64)
         """
+        return torch.tensor(self._factors(name, step), dtype=torch.float64)
+
+    def _factors(self, name: str, step: int) -> list[float]:
         own = [dict(schedules).get(name, CONSTANT) for schedules in self.schedules]
         known = {schedule: schedule.factor(step, self.total) for schedule in set(own)}
-        return torch.tensor([known[schedule] for schedule in own], dtype=torch.float64)
+        return [known[schedule] for schedule in own]
 
 
 CONSTANT = Schedule()
