@@ -13,7 +13,9 @@ judged on as many draws; the usual answer is that of the same networks, and the 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,8 +28,17 @@ from luthier.assess import best_threshold, score, seen_by
 from luthier.data.target_transform import TargetTransform
 from luthier.objective import metric_named
 from luthier.seeds import numpy_generator
-from luthier.task import answer_for, answer_named, fitted_classes, law_around, of_costs, residual_atoms
+from luthier.task import (
+    answer_for,
+    answer_named,
+    costs_as_text,
+    fitted_classes,
+    law_around,
+    of_costs,
+    residual_atoms,
+)
 
+POISSON = "Poisson, rate 0.2 to 0.6"
 ATOMS = (np.arange(400) + 0.5) / 400
 LEVELS = ["a", "b", "c", "d", "e"]
 SEALED = 0.05  # of the rows that networks are given: they are judged on others
@@ -120,13 +131,13 @@ def _of_classes(draws: int) -> Iterator[Regret]:
     yield Regret("three classes, one of them rare", "cost", paid[0] / least - 1, paid[1] / least - 1)
 
 
-TRAINED = (
-    *(("log-normal, deviation 0.8", metric) for metric in ("mae", "mape", "pinball 0.9")),
-    ("Poisson, rate 0.2 to 0.6", "mae"),
-    ("two classes, one of them rare", "f1"),
-    ("ordered levels", "quadratic kappa"),
-    ("three classes, one of them rare", "f1 macro"),
-)
+def _trained() -> Iterator[tuple[str, str]]:
+    """The same pairs; the rate of Poisson's law follows from the row."""
+    yield from dict.fromkeys(
+        (POISSON if name.startswith("Poisson") else name, metric) for name, metric, _ in _numbers()
+    )
+    yield from CLASSES
+    yield "three classes, one of them rare", "cost"
 
 
 def _by_row(name: str, rows: int, seed: int) -> tuple[pl.DataFrame, np.ndarray]:
@@ -138,7 +149,11 @@ def _by_row(name: str, rows: int, seed: int) -> tuple[pl.DataFrame, np.ndarray]:
     if name.startswith("log-normal"):
         laws = np.exp(1.6 + 0.5 * x[:, :1] - 0.3 * x[:, 1:] ** 2 + 0.8 * stats.norm.ppf(ATOMS))
         y = np.exp(1.6 + 0.5 * x[:, 0] - 0.3 * x[:, 1] ** 2 + 0.8 * rng.normal(size=rows))
-    elif name.startswith("Poisson"):
+    elif name.startswith("beta"):
+        shapes = 0.6 * np.exp(0.4 * x[:, :1]), 4.0 * np.exp(0.3 * x[:, 1:])
+        laws = stats.beta.ppf(ATOMS, *shapes)
+        y = rng.beta(shapes[0][:, 0], shapes[1][:, 0])
+    elif name == POISSON:
         rate = 0.2 + 0.4 / (1 + np.exp(-2 * x[:, :1] - x[:, 1:]))
         laws, y = stats.poisson.ppf(ATOMS, rate), rng.poisson(rate[:, 0]).astype(float)
     else:
@@ -147,12 +162,27 @@ def _by_row(name: str, rows: int, seed: int) -> tuple[pl.DataFrame, np.ndarray]:
     return frame.with_columns(y=pl.Series(y)), laws
 
 
+def _paid(y: np.ndarray, decided: Any) -> float:
+    """The mean cost of decisions, by their names."""
+    return float(COSTS[np.searchsorted(LEVELS, y), np.searchsorted(LEVELS, np.asarray(decided))].mean())
+
+
+def _as_text(costs: np.ndarray) -> str:
+    """A matrix as requests keep it."""
+    names = LEVELS[: len(costs)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "costs.csv"
+        pl.DataFrame({"true": names} | dict(zip(names, costs.T.tolist(), strict=True))).write_csv(path)
+        return costs_as_text(str(path))
+
+
 def _by_networks(rows: int, draws: int, budget: str) -> Iterator[Regret]:
-    for name, metric in TRAINED:
+    for name, metric in _trained():
         (table, _), (new, laws) = _by_row(name, round(rows / (1 - SEALED)), 1), _by_row(name, draws, 2)
-        asked = {"order": ",".join(LEVELS[: laws.shape[1]])} if name == "ordered levels" else {}
-        asked |= {"task": "count"} if name.startswith("Poisson") else {}
-        model = luthier.fit(table, target="y", metric=metric, budget=budget, test_share=SEALED, **asked).model
+        asked: dict[str, Any] = {"order": ",".join(LEVELS[: laws.shape[1]])} if name == "ordered levels" else {}
+        asked |= {"task": "count"} if name == POISSON else {}
+        asked |= {"costs": _as_text(COSTS)} if metric == "cost" else {"metric": metric}
+        model = luthier.fit(table, target="y", budget=budget, test_share=SEALED, **asked).model
         if not model.task.is_classes:
             y = new["y"].to_numpy()
             answers = [model.predict(new).to_numpy(), model.answering("mean").predict(new).to_numpy()]
@@ -160,6 +190,12 @@ def _by_networks(rows: int, draws: int, budget: str) -> Iterator[Regret]:
             yield Regret(name, metric, ours / best - 1, usual / best - 1)
             continue
         names = np.array(model.task.classes)
+        if metric == "cost":
+            likeliest = names[model.predict_proba(new).to_numpy().argmax(1)]
+            decided = np.array(LEVELS)[of_costs(COSTS).classes(laws)]
+            ours, usual, best = (_paid(new["y"].to_numpy(), some) for some in (model.predict(new), likeliest, decided))
+            yield Regret(name, metric, ours / best - 1, usual / best - 1)
+            continue
         places = np.array([LEVELS.index(level) for level in names])
         y, P = np.searchsorted(np.sort(names), new["y"].to_numpy()), laws[:, places]
         y = np.argsort(names)[y]
