@@ -75,6 +75,19 @@ def test_a_window_mixes_blocks_from_everywhere() -> None:
     assert np.abs(np.diff(first.numpy())).mean() > 64
 
 
+def test_windows_of_wide_rows_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block of so many rows as of a narrow table would be the whole of a wide one, held twice."""
+    monkeypatch.setattr(module, "BLOCK", 4096)
+    monkeypatch.setattr(module, "WINDOW_BYTES", 1 << 16)
+    wide = Rows(Inputs(numbers=torch.zeros(ROWS, 200)), torch.arange(ROWS).float())  # 804 bytes each
+    stream = StreamedBatches(Stream(Held(wide)), 16, 5, torch.float32)
+    held = [stream.at(step) for step in range(stream.left(0))]
+    assert sum(batch.inputs.nbytes for batch in held) <= 1 << 16
+    assert len(torch.unique(torch.cat([batch.targets for batch in held]) // 16)) >= 4  # blocks from everywhere
+    seen = torch.cat([stream.at(step).targets for step in range(stream.epoch_steps)])
+    assert seen.sort().values.equal(wide.targets)
+
+
 def test_inputs_and_targets_stay_together() -> None:
     stream = batches(has_bias_column=True)
     batch = stream.at(3)

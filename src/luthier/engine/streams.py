@@ -20,6 +20,7 @@ from luthier.seeds import torch_generator
 
 BLOCK = 4096  # rows that lie together, about
 WINDOW_BYTES = 1 << 25
+FEWEST_BLOCKS = 4  # of a window, where rows are wide
 
 
 class PiecewiseRows(Protocol):
@@ -62,7 +63,8 @@ class StreamedBatches:
         self._stream, self._dtype, self._prepare, self._ones = stream, dtype, prepare, has_bias_column
         first = stream.rows.read(0, 1)
         row_bytes = first.inputs.nbytes + first.targets.nbytes
-        self._block = max(1, BLOCK // self.size) * self.size  # whole batches, but for the last block of all
+        rows = min(BLOCK, WINDOW_BYTES // FEWEST_BLOCKS // max(1, row_bytes))
+        self._block = max(1, rows // self.size) * self.size  # whole batches, but for the last block of all
         self._blocks = -(-len(stream) // self._block)
         self._together = max(1, WINDOW_BYTES // max(1, row_bytes * self._block))
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="luthier-rows")
