@@ -43,7 +43,7 @@ def check_way_back(previous: RunFolder, step: int, *, new_test: str, again: bool
 def openings(run: RunFolder) -> int:
     """How often a run's test part was read, in the runs before it too where they share it."""
     here: int = sum(record["kind"] == "opening" for record in read_ledger(run.ledger))
-    return here + int(run.facts().get("opened_before", 0))
+    return here + run.fit_facts().get("opened_before", 0)
 
 
 def copy_memory(previous: RunFolder, new: RunFolder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from luthier.console import printable
 from luthier.data import BUNDLED
@@ -20,7 +21,7 @@ from luthier.untrusted import validated
 
 def asked_of(folder: RunFolder) -> RunRequest:
     """What a run asked for. InputError where its run.json does not hold a request."""
-    asked = folder.facts().get("asked")
+    asked = folder.trained_facts().get("asked")
     result: RunRequest = validated(RunRequest, asked, f"'{folder.path / 'run.json'}', asked,")
     kept = Path(result.test).name == folder.test_rows.name and folder.test_rows.exists()  # wherever the folder is now
     return result.model_copy(update={"test": str(folder.test_rows)}) if kept else result
@@ -37,8 +38,8 @@ def reread(folder: RunFolder, command: str) -> tuple[RunRequest, LoadedData]:
 
 def read_unchanged(folder: RunFolder, asked: RunRequest) -> LoadedData:
     """A run's data for a request like its own. InputError where they have changed since the run, or are gone."""
-    read, before = read_as_asked(source_of(folder, asked), asked), folder.facts()
-    recorded = before["source"]
+    read = read_as_asked(source_of(folder, asked), asked)
+    recorded: dict[str, Any] = {**folder.trained_facts()["source"]}
     paths = {"fingerprint": asked.source or str(folder.source)}
     if asked.test_file and asked.test == asked_of(folder).test:
         paths["new_test"] = asked.test
@@ -66,7 +67,7 @@ def source_of(folder: RunFolder, asked: RunRequest) -> str:
             file=sys.stderr,
         )
     is_run = (folder.path / "run.json").exists()  # a recipe may lie by itself, as --plan prints it
-    before = folder.facts()["asked"] if is_run else {}
+    before = dict(folder.trained_facts()["asked"]) if is_run else {}
     moved = [path for path in (asked.source, asked.test_file) if path in before.values() and is_gone(path)]
     if moved:
         raise InputError(

@@ -57,8 +57,8 @@ def _lines(run: Contents, scores: Scores) -> Iterator[str]:
         if decision["code"] in SHOWN:
             words = wording_of(decision)
             yield tr("- {topic}: {chosen}", topic=words.topic, chosen=_cell(words.chosen))
-    for one in run.facts.get("licences", ()):
-        known = {name: _cell(one[name]) for name in ("of", "name", "written")}
+    for licence in run.facts.get("licences", ()):
+        known = {"of": _cell(licence["of"]), "name": _cell(licence["name"]), "written": _cell(licence["written"])}
         yield tr("- licence of `{of}`: {name} ({written})", **known)
     yield "\n" + tr("## Training data") + "\n"
     known = {name: _cell(source[name]) for name in ("name", "fingerprint")} | {

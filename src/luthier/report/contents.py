@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -14,6 +13,7 @@ from luthier.messages import tr
 from luthier.recipe import Record, read_ledger, worded, wording_of
 from luthier.records import Wording
 from luthier.saved import RunFolder, open_run, read_checks, read_drift, read_histories, read_scores
+from luthier.saved.schemas import FitFacts
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Contents:
     not get that far."""
 
     path: Path
-    facts: dict[str, Any]
+    facts: FitFacts
     scores: Scores | None
     drift: RunCheck | None
     checks: list[PastCheck]
@@ -69,7 +69,7 @@ def read_contents(path: Path) -> Contents:
     folder = open_run(path)
     return Contents(
         path=path,
-        facts=folder.facts(),
+        facts=folder.fit_facts(),
         scores=read_scores(folder, spoken=True),
         drift=read_drift(folder, spoken=True),
         checks=read_checks(folder),

@@ -24,7 +24,7 @@ def write_overview(run: Path) -> Path:
 
 
 def _body(run: Path) -> Iterator[str]:
-    facts = open_run(run).facts()
+    facts = open_run(run).several_facts()
     source = escape(Path(facts["source"]).name)
     title = tr("{count} targets", count=len(facts["folders"]))
     yield f"<header><p class=eyebrow>{source}</p><h1>{title}</h1></header>"

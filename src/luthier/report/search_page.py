@@ -15,6 +15,7 @@ from luthier.report import search_figures as figures
 from luthier.report.html import named_values, plot, table, whole_page
 from luthier.report.terminal import setting_in_words
 from luthier.saved import RunFolder, open_run, read_study
+from luthier.saved.schemas import SearchFacts
 from luthier.saved.search_schemas import ChoiceOptions, NumberRange, StudyFacts
 from luthier.search import AFTERWARDS, Space, space_from, stage_in_words
 from luthier.untrusted import fitting_together
@@ -34,7 +35,7 @@ def read_search(run: Path) -> StudyFacts:
 
 def build_search_report(run: Path) -> str:
     """The whole page as text."""
-    facts = open_run(run).facts()
+    facts = open_run(run).search_facts()
     stored, trials = read_study(run)
     result: StudyFacts = in_words(stored)
     with fitting_together(run):
@@ -51,7 +52,7 @@ def build_search_report(run: Path) -> str:
     return whole_page(f"{facts['name']} · Luthier", body)
 
 
-def _verdict(facts: dict[str, Any], found: StudyFacts) -> Iterator[str]:
+def _verdict(facts: SearchFacts, found: StudyFacts) -> Iterator[str]:
     arrow = f" → {escape(facts['target'])}" if facts.get("target") else ""
     yield f"<header><p class=eyebrow>{_said('Search: {source}', source=facts['source']['name'])}{arrow}</p>"
     best, measured, gain = found["best"], found["measured"], found["gain"]
@@ -150,7 +151,7 @@ def _trials(found: StudyFacts, trials: pl.DataFrame, space: Space) -> Iterator[s
     yield "</section>"
 
 
-def _facts(facts: dict[str, Any], found: StudyFacts, trials: pl.DataFrame) -> Iterator[str]:
+def _facts(facts: SearchFacts, found: StudyFacts, trials: pl.DataFrame) -> Iterator[str]:
     effort = found["effort"]
     counts = trials.group_by("status").len().sort("status")
     states = ", ".join(f"{row['len']} {tr(row['status'])}" for row in counts.iter_rows(named=True))

@@ -78,7 +78,7 @@ def check_run(
         raise InputError(
             Message("the model of '{run}' has no profile of the training rows", run=run), remedy="fit it again"
         )
-    asked = asked_of(folder) if "asked" in folder.facts() else RunRequest(source="")
+    asked = asked_of(folder) if "asked" in folder.trained_facts() else RunRequest(source="")
     earlier = read_checks(folder)
     column, given = time or asked.time, asked.columns.get(time or asked.time, "").partition(":")[2]
     last = next((one.until for one in reversed(earlier) if one.until), "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,6 +19,7 @@ from luthier.records import JsonObject, Measure, signed
 from luthier.runs.belonging import require_metric
 from luthier.runs.result import Result
 from luthier.saved import RunFolder, open_fit, read_judged
+from luthier.saved.schemas import FitFacts
 
 FEWEST = 10  # rows in common, for a comparison in pairs
 MOST_SHOWN = 60  # characters of a decision
@@ -134,12 +134,12 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
         raise InputError("a comparison needs at least two runs", expected="two runs or more", received=str(len(runs)))
     folders = [open_fit(run) for run in runs]
     results = [Result(folder) for folder in folders]
-    facts = [folder.facts() for folder in folders]
+    facts = [folder.fit_facts() for folder in folders]
     for name, values in (
-        (Message("targets"), {f.get("target", "") for f in facts}),
-        (Message("classes"), {str(f["task"]["classes"]) for f in facts if "task" in f}),
+        (Message("targets"), {f["target"] for f in facts}),
+        (Message("classes"), {str(f["task"]["classes"]) for f in facts}),
         (Message("metrics"), {r.judgement.metric for r in results}),
-        (Message("positive classes"), {f["task"].get("positive", "") for f in facts if "task" in f}),
+        (Message("positive classes"), {f["task"].get("positive", "") for f in facts}),
     ):
         if len(values) > 1:
             received = ", ".join(sorted(values))[:200]
@@ -201,7 +201,7 @@ def _truth(table: pl.DataFrame, run: Result) -> np.ndarray:
     return table.select(pl.col(r"^true_\d+$")).to_numpy() if labels else table["true"].to_numpy()
 
 
-def _common(facts: Sequence[dict[str, Any]], tables: Sequence[pl.DataFrame]) -> pl.DataFrame | None:
+def _common(facts: Sequence[FitFacts], tables: Sequence[pl.DataFrame]) -> pl.DataFrame | None:
     """The rows that all runs kept sealed; None where the data differ, or too few are shared."""
     read = [f["source"].get("contents") or f["source"]["fingerprint"] for f in facts]
     origins = {(one, f["source"].get("new_test", "")) for one, f in zip(read, facts, strict=True)}

@@ -63,7 +63,7 @@ def resume(
 def resume_as_asked(run: str | Path, call: Call, *, backbone: str = "", device: str = AUTO) -> Result:
     """The same for a call."""
     folder = open_fit(run, searched=f"continue it: luthier resume {run}")
-    facts = folder.facts()
+    facts = folder.fit_facts()
     if facts["status"] == "done":
         lines = ["This run is already finished.", *summary_lines(folder.path)]
         call.screen.event("done", result=outcome(folder), lines=lines)
@@ -75,7 +75,7 @@ def resume_as_asked(run: str | Path, call: Call, *, backbone: str = "", device: 
     if repeated is not None and repeated.plan is not None and facts.get("repeats"):
         recipe, limit = repeated, Budget()
     else:
-        limit = Budget(**facts["budget"])
+        limit = Budget(facts["budget"]["seconds"], facts["budget"]["steps"])
     _, read = reread(folder, "resume RUN")
     walk = call.walk(
         asked,

@@ -66,7 +66,7 @@ def fit_jointly(folder: RunFolder, config: FitConfig, call: Call, device: str) -
 
     Returns those that could not be, and why.
     """
-    facts, failed = folder.facts(), dict[str, LuthierError]()
+    facts, failed = folder.several_facts(), dict[str, LuthierError]()
     left = [target for target, place in facts["folders"].items() if not _is_done(folder.path / place)]
     if not left:
         return failed
@@ -74,7 +74,7 @@ def fit_jointly(folder: RunFolder, config: FitConfig, call: Call, device: str) -
     call.screen.event("target", name=", ".join(names))
     training = call.again()
     walk = _training(source, folder.path / facts["networks"], names, config, training, device)
-    status = training.finish(walk).folder.facts()["status"]
+    status = training.finish(walk).folder.trained_facts()["status"]
     write_overview(folder.path)
     if status == "cut" or walk.trained is None:
         return failed
@@ -90,7 +90,7 @@ def fit_jointly(folder: RunFolder, config: FitConfig, call: Call, device: str) -
             failed[target] = error  # the others are not to blame
             continue
         write_overview(folder.path)
-        if result.folder.facts()["status"] == "cut":
+        if result.folder.trained_facts()["status"] == "cut":
             break  # the user wants to stop; what is left can be resumed
     write_overview(folder.path)
     return failed
@@ -126,7 +126,7 @@ def _walk(call: Call, asked: RunRequest, read: LoadedData, path: Path, device: s
 
 
 def _is_done(path: Path) -> bool:
-    return (path / "run.json").exists() and RunFolder(path).facts()["status"] == "done"
+    return (path / "run.json").exists() and RunFolder(path).trained_facts()["status"] == "done"
 
 
 def _asked_of_all(source: Any, names: Sequence[str], config: FitConfig) -> RunRequest:

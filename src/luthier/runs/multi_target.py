@@ -50,12 +50,11 @@ class MultiTargetResult:
 
     def __init__(self, path: str | Path) -> None:
         self.folder = open_run(path)
-        facts = self.folder.facts()
-        if facts.get("kind") != SEVERAL:
+        if self.folder.kind != SEVERAL:
             raise InputError(
                 Message("'{path}' is a run with one target", path=path), remedy="luthier.load(path), or Result(folder)"
             )
-        self._folders: dict[str, str] = facts["folders"]
+        self._folders = self.folder.several_facts()["folders"]
 
     @property
     def path(self) -> Path:
@@ -217,7 +216,7 @@ def resume_several_as_asked(run: str | Path, call: Call, *, device: str = AUTO) 
 
 
 def _walk(folder: RunFolder, call: Call, device: str = AUTO) -> MultiTargetResult:
-    facts, shared = folder.facts(), _shared(folder)
+    facts, shared = folder.several_facts(), _shared(folder)
     names = list(facts["folders"])
     failed = fit_jointly(folder, shared, call, device) if "networks" in facts else {}
     for target, place in facts["folders"].items() if "networks" not in facts else ():
@@ -236,7 +235,7 @@ def _walk(folder: RunFolder, call: Call, device: str = AUTO) -> MultiTargetResul
         except LuthierError as error:
             failed[target] = error  # the others are not to blame
         write_overview(folder.path)
-        if result is not None and result.folder.facts()["status"] == "cut":
+        if result is not None and result.folder.trained_facts()["status"] == "cut":
             break  # the user wants to stop; what is left can be resumed
     if failed:
         remedy = Message(
@@ -253,7 +252,7 @@ def _shared(folder: RunFolder) -> FitConfig:
     It stands in a file that a stranger may have written, so nothing else is taken from there: no folder to write to,
     and no backbone, which is code.
     """
-    facts, where = folder.facts(), Message("'{path}', options,", path=folder.path / "run.json")
+    facts, where = folder.several_facts(), Message("'{path}', options,", path=folder.path / "run.json")
     options = {name: value for name, value in facts["options"].items() if value is not None}
     result: FitConfig = validated(FitConfig, {**options, "budget": facts["budget"]}, where)
     if others := [name for name in result.given() if name not in SHARED]:

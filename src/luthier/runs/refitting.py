@@ -50,7 +50,7 @@ def refit(run: str | Path, *, screen: Screen | None = None, verbose: int = 0) ->
     if not folder.refitted.exists():
         with storage.held(folder.path), fitting_together(folder.path):
             _refit(folder)
-    kept = folder.facts()["refitted"]
+    kept = folder.fit_facts()["refitted"]
     result = {"model": str(folder.refitted), **kept}
     screen.event("done", result=result, lines=["", *_lines(folder, kept)])
     return Model.load(folder.refitted)
@@ -105,7 +105,7 @@ def _refit(folder: RunFolder) -> None:
 
 def _keep(folder: RunFolder, found: Refitted, rows: int, ledger: Ledger) -> None:
     """First the rows are open, then the model is there."""
-    register = Register.opened(home_folder()) if folder.facts().get("registered") else Register.none()
+    register = Register.opened(home_folder()) if folder.trained_facts().get("registered") else Register.none()
     keep_learnt(folder, register)
     facts = {
         "rows": rows,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from luthier.data import BUNDLED, Source, read_source
 from luthier.data.remote import is_remote
@@ -33,7 +33,7 @@ def relocate(run: str | Path, source: str | Path) -> None:
         if (one / "run.json").exists():  # of several targets some may not have been started
             moved = _relocate_one(RunFolder(one), source)
     if folder.kind == SEVERAL:
-        facts, path = folder.facts(), name_of(source)
+        facts, path = folder.several_facts(), name_of(source)
         if moved == "test":
             folder.update_facts(options={**facts["options"], "test": path})
         elif facts["source"] != str(folder.source):
@@ -42,8 +42,8 @@ def relocate(run: str | Path, source: str | Path) -> None:
 
 def _relocate_one(folder: RunFolder, source: str | Path) -> Literal["source", "test"]:
     """Which of the two it is that moved."""
-    facts = folder.facts()
-    asked, recorded = asked_of(folder), facts["source"]
+    facts = folder.trained_facts()
+    asked, recorded = asked_of(folder), cast("dict[str, Any]", {**facts["source"]})
     if not (asked.source or asked.test_file):
         raise InputError(
             Message(
@@ -97,7 +97,7 @@ def _other_data(
 
 def read_as_in(folder: RunFolder, source: str, asked: RunRequest) -> LoadedData:
     """The data of a run that is repeated. InputError where they have changed; a recipe that was edited is its own."""
-    known = (folder.path / "run.json").exists() and "asked" in folder.facts()
+    known = (folder.path / "run.json").exists() and "asked" in folder.trained_facts()
     if not known or asked_of(folder) != asked:
         return read_as_asked(source, asked)
     return read_unchanged(folder, asked)

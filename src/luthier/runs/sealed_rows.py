@@ -82,7 +82,7 @@ def _read_again(folder: RunFolder) -> None:
 def _history(folder: RunFolder) -> SealHistory:
     """What is known of the test rows after one more reading, which is kept."""
     times = sum(record["kind"] == "opening" for record in read_ledger(folder.ledger))
-    register = Register.opened(home_folder()) if folder.facts().get("registered") else Register.none()
+    register = Register.opened(home_folder()) if folder.trained_facts().get("registered") else Register.none()
     record, count = record_in(folder), openings(folder)
     if record is None:  # a run of an earlier version
         return SealHistory(0, readings=count)

@@ -117,7 +117,7 @@ def _folder(path: Path, space: Space, effort: Effort, asked: dict[str, object]) 
     wanted = {"space": space.to_json(), "effort": spent, **asked}
     if (path / "run.json").exists():
         folder = open_run(path)
-        result = folder.facts().get("search")
+        result = folder.search_facts().get("search")
         if result != plain(wanted):
             different = [name for name in wanted if result is None or result.get(name) != plain(wanted)[name]]
             raise InputError(

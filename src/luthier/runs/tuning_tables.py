@@ -152,8 +152,7 @@ def resume_search(
     file does not choose where this machine connects to. InputError where they differ.
     """
     folder = open_one(run)
-    facts = folder.facts()
-    if folder.kind != SEARCH or "options" not in facts:
+    if folder.kind != SEARCH or "options" not in (facts := folder.search_facts()):
         raise InputError(
             Message("'{run}' is not a search on a table", run=run), remedy="start one with luthier tune SOURCE"
         )
@@ -161,8 +160,8 @@ def resume_search(
     _require_named(folder, "--storage", storage)
     asked, read = reread(folder, "resume SEARCH")
     with fitting_together(folder.path):
-        effort = Effort(**facts["search"]["effort"])
-        space = _stored_space(facts["search"]["space"]) if facts["search"]["space"] else None
+        told: dict[str, Any] = {**facts["search"]}
+        effort, space = Effort(**told["effort"]), _stored_space(told["space"]) if told["space"] else None
         options = {**facts["options"], "workers": min(facts["options"]["workers"] or cores(), cores())}
         kept, shown = is_registered(facts.get("registered", False), folder.path), screen or SearchScreen()
         sitting = _Sitting(folder, shown, resumed=True, registered=kept)
@@ -170,7 +169,7 @@ def resume_search(
 
 
 def _require_named(folder: RunFolder, option: str, named: str | None) -> None:
-    recorded = folder.facts()["options"][option.removeprefix("--")]
+    recorded = dict(folder.search_facts()["options"])[option.removeprefix("--")]
     if named != recorded:
         message = f"{option} {recorded}" if recorded else Message("no {option}", option=option)
         raise InputError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy
 import polars
@@ -18,12 +18,13 @@ import torch
 import luthier
 from luthier import storage
 from luthier.errors import InputError
-from luthier.messages import Message
-from luthier.saved.schemas import RUN_FACTS
+from luthier.messages import Message, joined
+from luthier.saved.schemas import RUN_FACTS, FitFacts, RunFacts, SearchFacts, SeveralFacts
 from luthier.untrusted import content_of, parse_json, require_plain_files, validated
 
 FORMAT = 2  # since 2 a decision is stored as evidence and choice
 SEARCH, SEVERAL = "search", "several"  # kinds of runs besides the plain fit
+KINDS = {"": Message("a fit"), SEARCH: Message("a search"), SEVERAL: Message("the runs of several targets")}
 _MARK = "luthier run"
 # All that Luthier writes into a run's folder; `.*` are files that a kill left half written.
 WRITTEN = (
@@ -136,10 +137,30 @@ class RunFolder:
     @property
     def kind(self) -> str:
         """SEARCH, SEVERAL, or empty for a fit."""
-        return str(self.facts().get("kind", ""))
+        return str(self._read().get("kind", ""))
 
-    def facts(self) -> dict[str, Any]:
-        """The contents of run.json, whole and of the types that they must have. InputError for any other file."""
+    def facts(self) -> RunFacts:
+        """What every run.json has, whole and of the types that it must have. InputError for any other file."""
+        return cast("RunFacts", self._read())
+
+    def trained_facts(self) -> FitFacts | SearchFacts:
+        """run.json of a fit or a search. InputError for another."""
+        return cast("FitFacts | SearchFacts", self._read("", SEARCH))
+
+    def fit_facts(self) -> FitFacts:
+        """run.json of a fit. InputError for another."""
+        return cast("FitFacts", self._read(""))
+
+    def search_facts(self) -> SearchFacts:
+        """run.json of a search. InputError for another."""
+        return cast("SearchFacts", self._read(SEARCH))
+
+    def several_facts(self) -> SeveralFacts:
+        """run.json of the runs of several targets. InputError for another."""
+        return cast("SeveralFacts", self._read(SEVERAL))
+
+    def _read(self, *kinds: str) -> dict[str, Any]:
+        """run.json, validated as what it says it is: one of `kinds`, where some are named."""
         path = self.path / "run.json"
         try:
             facts = parse_json(content_of(path), f"'{path}'")
@@ -165,15 +186,21 @@ class RunFolder:
                 received=Message("format {version}", version=version),
                 remedy="pip install --upgrade luthier",
             )
-        schema = RUN_FACTS.get(str(facts.get("kind", "")), RUN_FACTS[""])
-        result: dict[str, Any] = validated(schema, facts, f"'{path}'")
+        kind = str(facts.get("kind", ""))
+        if kinds and kind not in kinds:
+            raise InputError(
+                Message("'{path}' is a run of another kind", path=self.path),
+                expected=joined([KINDS[one] for one in kinds], "{first} or {rest}"),
+                received=KINDS.get(kind, kind),
+            )
+        result: dict[str, Any] = validated(RUN_FACTS.get(kind, RUN_FACTS[""]), facts, f"'{path}'")
         return result
 
     def to_continue(self, command: str) -> RunFolder:
         """The run itself. InputError for one of an earlier version, whose decisions are sentences: it is only read."""
-        facts = self.facts()
-        if facts.get("format", 1) < FORMAT:
-            version = facts.get("versions", {}).get("luthier", "an earlier version")
+        facts = self.trained_facts()
+        if facts["format"] < FORMAT:
+            version = facts["versions"]["luthier"]
             raise InputError(
                 Message(
                     "{command} cannot continue '{path}': it was made by Luthier {version}, which stored "
@@ -183,7 +210,7 @@ class RunFolder:
                     version=version,
                 ),
                 expected=Message("a run of format {format}", format=FORMAT),
-                received=Message("format {format}", format=facts.get("format", 1)),
+                received=Message("format {format}", format=facts["format"]),
                 remedy="start a new run (this one still opens, predicts, checks and compares), or install that version",
             )
         return self
@@ -194,7 +221,7 @@ class RunFolder:
 
     def update_facts(self, **changes: Any) -> None:
         """Change some entries of run.json."""
-        self.write_facts({**self.facts(), **changes})
+        self.write_facts({**self._read(), **changes})
 
 
 def open_run(path: Path | str) -> RunFolder:
@@ -217,12 +244,11 @@ def _is_any(name: str) -> bool:
 def runs_in(path: Path | str) -> dict[str, Path]:
     """The runs of a folder by their targets: the runs of several targets, or the one run itself under its own."""
     folder = open_run(path)
-    facts = folder.facts()
     if folder.kind == SEVERAL:
-        below = {target: folder.path / name for target, name in facts["folders"].items()}
-        require_plain_files(folder.path, set(facts["folders"].values()).__contains__)
-        return below
-    return {str(facts.get("target", "")): folder.path}
+        folders = folder.several_facts()["folders"]
+        require_plain_files(folder.path, set(folders.values()).__contains__)
+        return {target: folder.path / name for target, name in folders.items()}
+    return {folder.trained_facts()["target"]: folder.path}
 
 
 def finished_in(path: Path | str) -> dict[str, Path]:
@@ -306,8 +332,8 @@ def _clear(path: Path, replace: bool) -> None:
 
 def _remove(path: Path) -> None:
     """Remove what Luthier wrote into a run's folder, those of its targets too; anything else stays where it lies."""
-    facts = RunFolder(path).facts()
-    for name in dict(facts.get("folders", {})).values():
+    run = RunFolder(path)
+    for name in run.several_facts()["folders"].values() if run.kind == SEVERAL else ():
         below = path / str(name)
         if below.parent == path and not below.is_symlink() and (below / "run.json").is_file():
             _remove(below)

@@ -49,6 +49,7 @@ class AskedFacts(TypedDict):
     __pydantic_config__ = OPEN  # type: ignore[misc]
     source: FilePath
     budget: Text
+    heads: NotRequired[list[Text]]
     group: NotRequired[Text]
     weight: NotRequired[Text]
     test: NotRequired[FilePath]

@@ -13,7 +13,7 @@ from luthier.records import JsonObject
 def history_at_opening(runner: Runner) -> SealHistory:
     """What earlier runs have done with the test rows, asked once and kept for a resumed run; the register learns of
     this reading."""
-    record, before = runner.problem.data.record, int(runner.folder.facts().get("opened_before", 0))
+    record, before = runner.problem.data.record, runner.folder.fit_facts().get("opened_before", 0)
 
     def counted() -> JsonObject:
         history = runner.register.history(record, own=1)
