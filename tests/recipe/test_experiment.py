@@ -113,6 +113,18 @@ def test_a_repeated_run_has_the_same_numbers(result: luthier.Result, tmp_path: P
     assert numbers(again.path) == numbers(result.path)
 
 
+def test_what_the_questions_left_trains_for_the_ensemble(result: luthier.Result, tmp_path: Path) -> None:
+    """Of a budget of time; here by a record in which such a round stands in the place of one before the questions."""
+    written = tmp_path / "late.toml"
+    written.write_text((result.path / "recipe.toml").read_text().replace("validate-further-1", "validate-further-100"))
+    late = luthier.rerun(written, run=tmp_path / "late")
+    assert (late.path / "history" / "validate-further-100-0.parquet").exists()
+    places = {record.get("name") or record.get("code"): place for place, record in enumerate(late.ledger)}
+    assert places["experiment"] < places["answer"] < places["validate-further-100"] < places["bags"]
+    (bags,), (known,) = (decisions(one.ledger, "bags") for one in (late, result))
+    assert bags["evidence"]["candidates"] == known["evidence"]["candidates"]  # as many as of the round before
+
+
 def test_a_killed_run_resumes_to_the_same_numbers(source: Path, result: luthier.Result, tmp_path: Path) -> None:
     run = tmp_path / "killed"
     command = ["fit", str(source), "--target", "y", "--budget", BUDGET, "--run", str(run), "--json"]

@@ -69,24 +69,30 @@ def fit_validation(runner: Runner, so_far: SoFar) -> Said[SoFar]:
     if explored is None:
         yield from decided(4, NoRemedyEvidence())
         return so_far
-    explored = yield from _until_converged(runner, experiment, explored, so_far.bags)
+    explored, has_converged = yield from _until_converged(runner, experiment, explored, so_far.bags)
     yield from experiment.adopt(explored)
     yield from _gate(runner, explored.bags[0])
     rates = {**so_far.rates, "sgd": rate_of(runner, explored.setting, "sgd")}
     yield from ask_for_more_rows(runner, explored.setting)
     answered = yield from confirm(runner, explored.setting, rates)
-    return replace(so_far, setting=explored.setting, bags=[*explored.bags, *answered, *so_far.bags])
+    bags, earlier = list(explored.bags), [*answered, *so_far.bags]
+    if not has_converged and experiment.has_late_rounds:
+        # What is left when the questions are answered may lower the ensemble's loss; what they were asked about stays.
+        late, _ = yield from _until_converged(runner, experiment, explored, earlier, late=True)
+        bags += [bag for bag in late.bags if all(bag is not one for one in bags)]
+    return replace(so_far, setting=explored.setting, bags=[*bags, *earlier])
 
 
 def _until_converged(
-    runner: Runner, experiment: Experiment, explored: Explored, earlier: Sequence[Bag]
-) -> Said[Explored]:
-    """Rounds near the adopted setting while there is time, until two of them running gain next to nothing."""
+    runner: Runner, experiment: Experiment, explored: Explored, earlier: Sequence[Bag], *, late: bool = False
+) -> Said[tuple[Explored, bool]]:
+    """Rounds near the adopted setting while there is time, until two of them running gain next to nothing; whether they
+    did."""
     curve = [_rows_of_ensemble(runner, explored, earlier)]
     for number in range(MOST_ROUNDS):
-        more = yield from experiment.further(explored, number)
+        more = yield from experiment.further(explored, number, late=late)
         if more is None:
-            return explored
+            return explored, False
         explored = more
         curve.append(_rows_of_ensemble(runner, explored, earlier))
         known = [rows for rows in curve if rows is not None]
@@ -96,8 +102,8 @@ def _until_converged(
                 template = "two further rounds gained less than 0.2 % of the loss: converged after {seconds:.0f} s"
                 sentence = Message(template, seconds=runner.budget_clock.spent())
             yield noted(4, sentence)
-            return explored
-    return explored
+            return explored, True
+    return explored, False
 
 
 def _rows_of_ensemble(runner: Runner, explored: Explored, earlier: Sequence[Bag]) -> np.ndarray | None:

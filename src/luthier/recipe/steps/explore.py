@@ -35,6 +35,7 @@ CANDIDATE_POINTS = 256  # among which draws of the posterior choose
 MEASURED = 0.5  # weight of a setting's own loss beside the one that all others make likely
 LOWEST = 1e-12
 DIGITS = 4  # of log losses: sums in another order, by groups or processes, choose no other settings
+LATE = 100  # from which number on rounds are called that take what the questions left
 SHOWN = 12  # settings in the ledger's evidence
 
 
@@ -94,10 +95,14 @@ class Experiment:
         whole = yield from self._second(screened, design.settings, design.second)
         return self._best(whole or screened)
 
-    def further(self, so_far: Explored, number: int) -> Said[Explored | None]:
-        """One more round of whole trainings near the adopted setting, from other seeds; None when time is up."""
-        design, name = self.runner.plan.design, f"{self._prefix}-further-{number}"
+    def further(self, so_far: Explored, number: int, *, late: bool = False) -> Said[Explored | None]:
+        """One more round of whole trainings near the adopted setting, from other seeds; None when time is up.
+
+        A `late` one takes what the questions left.
+        """
+        design, place = self.runner.plan.design, LATE * late + number
         assert design is not None
+        name, stage = f"{self._prefix}-further-{place}", "questions" if late else STAGES[self.step]
         box, _ = Box.whole(len(self.space.factors)).widened(so_far.point, self.space.factors)
         for _ in range(1 + number // 2):
             box = box.narrowed(so_far.point)
@@ -106,14 +111,22 @@ class Experiment:
         others = [shape for shape in self._best_shapes(so_far.populations) if shape != so_far.shape]
         shapes = [so_far.shape, others[0] if others and number % 3 == 2 else {**so_far.shape, LENGTH: length}]
         tried = [[self.space.setting(shape, point) for point in points] for shape in shapes]
-        if not (yield from there_is_time(self.runner, STAGES[self.step], self.step, name, tried)):
+        if not (yield from there_is_time(self.runner, stage, self.step, name, tried)):
             return None
         new = []
         for k, (shape, each) in enumerate(zip(shapes, tried, strict=False)):
-            bags = yield from self._train(f"{name}-{k}", each, BagPlan(STAGES[self.step], seed=2 + number))
+            bags = yield from self._train(f"{name}-{k}", each, BagPlan(stage, seed=2 + place))
             if bags:
                 new.append(TriedShape(shape, points, bags))
         return self._best([*so_far.populations, *new]) if new else None
+
+    @property
+    def has_late_rounds(self) -> bool:
+        """Whether what the questions left is used: of a budget of time, or where the record has it."""
+        recorded = self.runner.recipe.rounds
+        if recorded is not None:
+            return f"{self._prefix}-further-{LATE}" in recorded
+        return self.runner.budget_clock.budget.seconds is not None
 
     def adopt(self, explored: Explored) -> Said[Setting]:
         """The setting with the lowest expected loss, said with the evidence."""
