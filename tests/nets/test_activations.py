@@ -37,6 +37,23 @@ def test_an_activation_and_its_derivative(name: str) -> None:
     torch.testing.assert_close(ACTIVATIONS[name].derivative(z.detach(), a.detach()), slope, rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_mish_by_one_exponential_is_mish_far_out_too(dtype: torch.dtype) -> None:
+    z = torch.cat([torch.linspace(-120, 120, 4_801, dtype=dtype), torch.tensor([-1e30, 1e30, torch.nan], dtype=dtype)])
+    mish, out = ACTIVATIONS["mish"], torch.empty_like(z)
+    assert mish.write is not None
+    mish.write(z, out)
+    tolerance = {"rtol": 1e-12, "atol": 1e-15} if dtype == torch.float64 else {"rtol": 2e-6, "atol": 1e-30}
+    torch.testing.assert_close(out, F.mish(z), equal_nan=True, **tolerance)
+    same = z.clone()
+    mish.write(same, same)
+    assert same.equal(out) or same[:-1].equal(out[:-1])
+    exact = z.double().requires_grad_()
+    (slope,) = torch.autograd.grad(F.mish(exact).sum(), exact)
+    near = {"rtol": 1e-12, "atol": 1e-15} if dtype == torch.float64 else {"rtol": 2e-6, "atol": 1e-6}
+    torch.testing.assert_close(mish.derivative(z, out), slope.to(dtype), equal_nan=True, **near)
+
+
 def part(rows: int = 40) -> Rows:
     X = torch.randn(rows, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return Rows(Inputs(numbers=X), X[:, 0] * X[:, 1])
