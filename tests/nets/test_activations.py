@@ -43,11 +43,12 @@ def test_mish_by_one_exponential_is_mish_far_out_too(dtype: torch.dtype) -> None
     mish, out = ACTIVATIONS["mish"], torch.empty_like(z)
     assert mish.write is not None
     mish.write(z, out)
+    # A few roundings of the type; a slope near 0 is a difference of numbers near 1.
     tolerance = {"rtol": 1e-12, "atol": 1e-15} if dtype == torch.float64 else {"rtol": 2e-6, "atol": 1e-30}
     torch.testing.assert_close(out, F.mish(z), equal_nan=True, **tolerance)
     same = z.clone()
     mish.write(same, same)
-    assert same.equal(out) or same[:-1].equal(out[:-1])
+    assert same[:-1].equal(out[:-1])  # also where it is written over its input; the last is not a number
     exact = z.double().requires_grad_()
     (slope,) = torch.autograd.grad(F.mish(exact).sum(), exact)
     near = {"rtol": 1e-12, "atol": 1e-15} if dtype == torch.float64 else {"rtol": 2e-6, "atol": 1e-6}

@@ -159,7 +159,7 @@ def _reconstructed(folder: RunFolder, secret: Secret, record: RowRecord | None) 
         tested = np.setdiff1d(np.arange(values.height), splits.left_out)
         sealed = fingerprints_of_test(read, values, alone).rows(tested)
     found = rows.rows(opened).joined(on_disk.rows(~on_disk.known_in(sealed)))
-    if folder.refitted.exists() or folder.fit_facts().get("refitted"):
+    if folder.refitted.exists() or "refitted" in folder.trained_facts():
         found = found.joined(sealed)
     times = np.full(len(sealed), int(folder.scores.exists()))
     groups = _open_groups(read, asked, opened, secret)
@@ -197,7 +197,7 @@ def forget(folder: RunFolder) -> None:
 
 def has_learnt(folder: RunFolder) -> bool:
     """Whether a run has learnt from its sealed rows: a refitted model is there, was there, or was about to be."""
-    if folder.refitted.exists() or folder.fit_facts().get("refitted"):
+    if folder.refitted.exists() or "refitted" in folder.trained_facts():
         return True
     record = record_in(folder)
     if record is None or not len(sealed := record.of(SEALED).cells):
