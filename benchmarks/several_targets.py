@@ -37,7 +37,7 @@ def measured(way: str, split: int, budget: str) -> dict[str, Any]:
     if way == "complete":
         rows = rows.drop_nulls(TARGETS)
     began = _processor_seconds()
-    found = luthier.fit(rows, target=TARGETS, test=held, budget=budget, seed=split, separate=way == "separate")
+    found = luthier.fit(rows, TARGETS, test=held, budget=budget, seed=split, separate=way == "separate")
     seconds = _processor_seconds() - began
     errors = {}
     for target in TARGETS:

@@ -27,7 +27,6 @@ from luthier.runs import check_run, read_test
 from luthier.runs import compare as compare
 from luthier.runs import doctor as doctor
 from luthier.runs import fit as fit
-from luthier.runs import fit_several as fit_several
 from luthier.runs import plan as plan
 from luthier.runs import refit as refit
 from luthier.runs import relocate as relocate

@@ -6,7 +6,13 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-PUBLIC = {"Checkup": "DataReport", "Several": "MultiTargetResult", "Watch": "TrainingMonitor", "go_back": "branch"}
+PUBLIC = {
+    "Checkup": "DataReport",
+    "Several": "MultiTargetResult",
+    "Watch": "TrainingMonitor",
+    "fit_several": "fit",
+    "go_back": "branch",
+}
 OPTIONS = {
     "weight": "sample_weight",
     "weights": "backbone_weights",

@@ -126,7 +126,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_site_has_every_name_and_names_the_other_language(site: Path) -> None:
     built = (site / "reference" / "python.html").read_text()
-    for name in ("luthier.runs.fitting.fit", "luthier.saved.model.Model.explain", "luthier.search.Number"):
+    for name in ("luthier.runs.fit_targets.fit", "luthier.saved.model.Model.explain", "luthier.search.Number"):
         assert f'id="{name}"' in built, name
     assert "https://fonts" not in built
     english, chinese = ((site / "how-to" / f"{name}.html").read_text() for name in ("monitor", "monitor.zh"))

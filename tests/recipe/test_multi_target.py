@@ -38,7 +38,7 @@ TARGETS = ["value of it", "warm", "wet"]
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> luthier.MultiTargetResult:
     folder = tmp_path_factory.mktemp("several")
-    return luthier.fit_several(table(), TARGETS, budget="900steps", run=folder / "run", screen=SilentScreen())
+    return luthier.fit(table(), TARGETS, budget="900steps", run=folder / "run", screen=SilentScreen())
 
 
 def test_each_target_has_a_run_of_its_own(found: luthier.MultiTargetResult) -> None:
@@ -82,7 +82,7 @@ def _rows_of(found: luthier.MultiTargetResult, target: str) -> dict[str, list[in
 
 def test_what_is_asked_of_a_target_is_said_by_its_name(tmp_path: Path) -> None:
     options: Any = {"budget": "60steps", "screen": SilentScreen(), "run": tmp_path / "run"}
-    result = luthier.fit_several(table(), ["warm", "wet"], metric={"warm": "auc"}, positive="wet=no", **options)
+    result = luthier.fit(table(), ["warm", "wet"], metric={"warm": "auc"}, positive="wet=no", **options)
     assert [result[target].scores["metric"] for target in ("warm", "wet")] == ["auc", "accuracy"]
     assert result["wet"].model.task.positive_name == "no"
     facts = read_ledger(result.path / "networks" / "ledger.jsonl")
@@ -98,7 +98,7 @@ def test_what_is_asked_of_a_target_is_said_by_its_name(tmp_path: Path) -> None:
 
 def test_targets_may_have_networks_of_their_own(tmp_path: Path) -> None:
     options: Any = {"budget": "120steps", "screen": SilentScreen(), "run": tmp_path / "run", "separate": True}
-    result = luthier.fit_several(table(), ["warm", "wet"], **options)
+    result = luthier.fit(table(), ["warm", "wet"], **options)
     assert not (result.path / "networks").exists()
     assert [luthier.load(result[target].path).task.target for target in ("warm", "wet")] == ["warm", "wet"]
 
@@ -108,10 +108,10 @@ def test_a_target_of_earlier_rows_alone_is_refused_and_hardly_any_later_ones_are
     days = pl.date(2024, 1, 1) + pl.duration(days=day)
     early = table().with_columns(day=days, late=pl.when(day < 190).then(pl.col("a")))
     with pytest.raises(InputError, match=r"(?s)too few rows of a part have the target `late`.*test: 0.*--separate"):
-        luthier.fit_several(early, ["warm", "late"], run=tmp_path / "refused", **options)
+        luthier.fit(early, ["warm", "late"], run=tmp_path / "refused", **options)
     assert not (tmp_path / "refused").exists()
     some = early.with_columns(late=pl.when((day < 190) | day.is_in([200, 210, 250, 251])).then(pl.col("a")))
-    found = luthier.fit_several(some, ["warm", "late"], run=tmp_path / "run", **options)
+    found = luthier.fit(some, ["warm", "late"], run=tmp_path / "run", **options)
     assert found["late"].scores["headline"]["value"] > 0
     assert found["late"].scores["headline"]["n"] == 2
 
@@ -127,17 +127,17 @@ def test_the_bound_of_memory_holds_from_the_first_read_on(tmp_path: Path, monkey
     for module in ("runs.multi_target", "recipe.reading"):
         monkeypatch.setattr(f"luthier.{module}.read_source", read)
     with pytest.raises(InputError, match="are copies"):
-        luthier.fit_several(tmp_path / "rows.csv", ["warm", "again"], memory="1GiB", run=tmp_path / "run")
+        luthier.fit(tmp_path / "rows.csv", ["warm", "again"], memory="1GiB", run=tmp_path / "run")
     assert set(allowed) == {2**30}
 
 
 def test_copies_are_refused(tmp_path: Path) -> None:
     frame = table().with_columns(again=pl.col("warm"))
     with pytest.raises(InputError, match="`warm` and `again` are copies"):
-        luthier.fit_several(frame, ["warm", "again"], run=tmp_path / "run", screen=SilentScreen())
+        luthier.fit(frame, ["warm", "again"], run=tmp_path / "run", screen=SilentScreen())
     assert not (tmp_path / "run").exists()
     with pytest.raises(InputError, match="--metric rmse: not one of accuracy"):
-        luthier.fit_several(frame, ["warm", "wet"], metric="wet=rmse", run=tmp_path / "run", screen=SilentScreen())
+        luthier.fit(frame, ["warm", "wet"], metric="wet=rmse", run=tmp_path / "run", screen=SilentScreen())
 
 
 def test_predictions_come_in_one_table(found: luthier.MultiTargetResult, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_what_is_left_is_gone_on_with(found: luthier.MultiTargetResult, tmp_path
     screen = SilentScreen()
     screen.event = broken  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        luthier.fit_several(table(), TARGETS, budget="900steps", run=tmp_path / "run", screen=screen)
+        luthier.fit(table(), TARGETS, budget="900steps", run=tmp_path / "run", screen=screen)
     assert "not started" in (tmp_path / "run" / "report.html").read_text()
     again = resume_several(tmp_path / "run", screen=SilentScreen())
     for target in TARGETS:
@@ -191,7 +191,7 @@ def test_the_commands_know_such_a_folder(found: luthier.MultiTargetResult, tmp_p
 def test_a_target_that_cannot_be_is_refused_before_the_first_is_trained(tmp_path: Path) -> None:
     frame = table().with_columns(note=pl.lit("all"), level=pl.lit(2.5), none=pl.lit(None, pl.Float64))
     with pytest.raises(InputError, match="3 of 4 targets cannot be predicted") as refused:
-        luthier.fit_several(frame, ["warm", "note", "level", "none"], run=tmp_path / "run", screen=SilentScreen())
+        luthier.fit(frame, ["warm", "note", "level", "none"], run=tmp_path / "run", screen=SilentScreen())
     assert all(f"`{name}`: " in str(refused.value) for name in ("note", "level", "none"))
     assert not (tmp_path / "run").exists()
 
@@ -210,7 +210,7 @@ def test_what_is_finished_serves_and_the_rest_is_tried_again(
     run, quiet = tmp_path / "run", SilentScreen()
     monkeypatch.setattr("luthier.runs.joint_fit._delivering", broken)
     with pytest.raises(InputError, match="1 of 3 targets could not be fitted"):
-        luthier.fit_several(table(), TARGETS, budget="900steps", run=run, screen=quiet)
+        luthier.fit(table(), TARGETS, budget="900steps", run=run, screen=quiet)
     monkeypatch.undo()
     table().drop(TARGETS).write_csv(tmp_path / "new.csv")
     table().write_csv(tmp_path / "rows.csv")
@@ -226,7 +226,7 @@ def test_what_is_finished_serves_and_the_rest_is_tried_again(
 @pytest.mark.parametrize(("targets", "said"), [(["warm"], "not several"), (["warm", "wett"], "no column `wett`")])
 def test_what_cannot_be_several_targets(targets: list[str], said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said):
-        luthier.fit_several(table(), targets, run=tmp_path / "run", screen=SilentScreen())
+        luthier.fit(table(), targets, run=tmp_path / "run", screen=SilentScreen())
 
 
 def test_what_is_for_one_target_says_so(found: luthier.MultiTargetResult, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from luthier.recipe.outside import require_outside
 from luthier.recipe.parts import parts_of
 from luthier.records import result_and_entries
 from luthier.request import FitConfig, RunRequest
-from luthier.runs.fitting import request
+from luthier.runs.requested import request
 from luthier.runs.screen import SilentScreen
 
 BUDGET = "400steps"

@@ -88,7 +88,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[luthier.MultiTar
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(luthier.recipe.steps.confirm, "_affordable", _of_targets)
         patched.setattr(luthier.recipe.steps.confirm, "MOST_PARTITIONS", 2)
-        yield luthier.fit_several(frame, ["one", "two"], budget="300steps", run=run, screen=SilentScreen())
+        yield luthier.fit(frame, ["one", "two"], budget="300steps", run=run, screen=SilentScreen())
 
 
 def sharing(path: Path) -> list[dict[str, Any]]:

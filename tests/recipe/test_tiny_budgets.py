@@ -63,7 +63,7 @@ def test_the_latest_two_rows_of_eleven_are_validated_by(tmp_path: Path) -> None:
 
 
 def test_several_targets_share_next_to_nothing(tmp_path: Path) -> None:
-    found = luthier.fit_several(table(), ["value", "side"], budget="0.002s", run=tmp_path, screen=SilentScreen())
+    found = luthier.fit(table(), ["value", "side"], budget="0.002s", run=tmp_path, screen=SilentScreen())
     assert found.predict(table()).shape == (ROWS, 2)
 
 

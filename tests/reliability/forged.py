@@ -400,9 +400,7 @@ def make_more_bases(folder: Path) -> dict[str, tuple[Path, Path]]:
     table = {name: [draw.gauss(0, 1) for _ in range(160)] for name in ("a", "b", "first")}
     lacking = [draw.choice(("up", "down", "down", None)) for _ in range(160)]
     pl.DataFrame(table | {"second": lacking}).write_csv(rows)
-    several = luthier.fit_several(
-        rows, ["first", "second"], budget="60steps", run=folder / "several", screen=SilentScreen()
-    )
+    several = luthier.fit(rows, ["first", "second"], budget="60steps", run=folder / "several", screen=SilentScreen())
     luthier.tune_table(rows, target="first", trials=4, epochs=2, confirm=2, workers=1, run=folder / "search")
     return {
         "several": (several.path, rows),

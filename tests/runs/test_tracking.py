@@ -243,9 +243,7 @@ def test_the_runs_of_several_targets_are_followed_one_by_one(tmp_path: Path) -> 
             "b": [k % 13 * 0.5 for k in range(60)],
         }
     )
-    luthier.fit_several(
-        table, ["a", "b"], budget="60steps", run=tmp_path / "both", screen=Tracked(SilentScreen(), Listening())
-    )
+    luthier.fit(table, ["a", "b"], budget="60steps", run=tmp_path / "both", screen=Tracked(SilentScreen(), Listening()))
     assert [one for one in told if one[0] in ("begin", "FINISHED")] == [
         ("begin", "networks"),
         ("FINISHED", "networks"),

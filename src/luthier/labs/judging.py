@@ -185,7 +185,7 @@ def six_steps(bench: Bench) -> None:
     """The whole recipe on a small table, and what its checklist says afterwards."""
     from luthier.recipe import follows
     from luthier.recipe.checklist import AFTER_TEST, GATES, checklist, in_lines
-    from luthier.runs.fitting import fit
+    from luthier.runs import fit
     from luthier.runs.screen import SilentScreen
 
     with tempfile.TemporaryDirectory() as folder:

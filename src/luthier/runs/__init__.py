@@ -6,8 +6,9 @@ from luthier.runs.checking import check_run
 from luthier.runs.comparing import Comparison, compare
 from luthier.runs.continuing import branch, resume
 from luthier.runs.data_check import DataReport, doctor
-from luthier.runs.fitting import fit, plan, rerun
-from luthier.runs.multi_target import MultiTargetResult, fit_several, resume_several
+from luthier.runs.fit_targets import fit
+from luthier.runs.fitting import plan, rerun
+from luthier.runs.multi_target import MultiTargetResult, resume_several
 from luthier.runs.refitting import refit
 from luthier.runs.relocating import relocate
 from luthier.runs.result import Result
@@ -27,7 +28,6 @@ __all__ = [
     "compare",
     "doctor",
     "fit",
-    "fit_several",
     "plan",
     "read_test",
     "refit",

@@ -1,4 +1,4 @@
-"""`luthier.fit`, `plan` and `rerun`: from a source, or a recipe, to a finished run."""
+"""A fit of one target, `luthier.plan` and `rerun`: from a source, or a recipe, to a finished run."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from luthier.data import BUNDLED
-from luthier.data.sentences import whole_name
 from luthier.data.sources import default_name
-from luthier.engine.devices import AUTO, resolve
 from luthier.errors import InputError
 from luthier.machine import default_memory
 from luthier.messages import Message, spoken
-from luthier.nets.backbone import allow
 from luthier.recipe import (
     Budget,
     Clock,
@@ -32,60 +28,15 @@ from luthier.request import Config, FitConfig, OutputSection, PlanConfig, RunReq
 from luthier.request_types import FitOptions, OutputOptions
 from luthier.runs.calls import Call, allow_backbone
 from luthier.runs.own_rows import keep_source, keep_test, with_test_file
-from luthier.runs.relocating import name_of, read_as_in
+from luthier.runs.relocating import read_as_in
+from luthier.runs.requested import request
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen
 from luthier.saved import RunFolder
-from luthier.task import costs_as_text
-
-
-def fit(
-    source: Any,
-    target: str | int | None = None,
-    config: Config = None,
-    *,
-    screen: Screen | None = None,
-    clock: Clock | None = None,
-    **options: Unpack[FitOptions],
-) -> Result:
-    """Run the six steps of the recipe on a table and return the finished run.
-
-    `source` is a path (CSV, Parquet, a folder of Parquet files) or an address (`https://`, `s3://`, `gs://`), a bundled
-    name (`digits`, `iris`, `wine`, `breast-cancer`, `diabetes`), a pandas, Polars or Arrow frame, a dict of columns or
-    a list of dicts, or arrays `(X, y)`; for pictures a folder with one sub-folder per class, a table with a column of
-    paths, IDX files, or arrays X [N, H, W] or [N, H, W, C]. `target` is the column to predict.
-
-    `options` are the fields of `luthier.FitConfig`, whose page has each with its type, default and meaning: `budget`
-    ("60s", "10m", "2h" or "5000steps"), `group`, `time`, `sample_weight`, `metric`, `device`, `seed` ... `config` is a
-    FitConfig, a mapping or a TOML file of them; what is said beside it counts.
-
-    Without `run` the run lies in a temporary folder until the program ends; with `run="runs/one"` it stays. Nothing is
-    printed unless `verbose` is 1, or 2 for a table of epochs; the logger "luthier" has every decision. `screen`
-    follows the run in place of both, `clock` says what time it is.
-
-    Raises InputError for anything in the request that cannot be used.
-
-    >>> result = fit("iris", budget="40steps")
-    >>> result.model.task.target
-    'species'
-    """
-    _one_target(target)
-    asked = FitConfig.of(config, target=target, **with_test_file(options))
-    call = Call.begun(asked, screen, clock)
-    return call.finish(_walk(source, asked, call))
-
-
-def _one_target(target: object) -> None:
-    if isinstance(target, (list, tuple)):
-        raise InputError(
-            "luthier.fit predicts one target",
-            received=", ".join(map(str, target)),
-            remedy="luthier.fit_several(source, targets)",
-        )
 
 
 def fit_as_asked(source: Any, config: FitConfig, call: Call) -> Result:
-    """The same for a request."""
+    """`luthier.fit` of one target, for a request."""
     return call.finish(_walk(source, config, call))
 
 
@@ -174,30 +125,6 @@ def rerun_as_asked(recipe: str | Path, output: OutputSection, call: Call, *, bac
     asked, read = _kept(folder, asked, read)
     script = script.model_copy(update={"asked": asked})
     return call.finish(call.walk(asked, read, folder, script, Budget(), registered=call.registered(output)))
-
-
-def request(source: Any, config: PlanConfig) -> RunRequest:
-    """What a run is asked for, as it is kept: a budget, whole paths, and a device of this machine."""
-    if config.backbone:
-        allow(config.backbone)
-    given = {name: getattr(config, name) for name in PlanConfig.model_fields}
-    given["source"] = name_of(source)
-    given["budget"] = str(Budget.parse(config.budget) if config.budget else default_budget(source))
-    if config.device != AUTO:
-        given["device"] = str(resolve(config.device))
-    for name in ("backbone_weights", "warm_start"):
-        given[name] = given[name] and str(Path(given[name]).resolve())
-    given["costs"] = costs_as_text(config.costs)
-    given["text_model"] = whole_name(config.text_model)
-    if Path(config.backbone).is_dir() and config.backbone:
-        given["backbone"] = whole_name(config.backbone)
-    given["test"] = given["test"] and name_of(given["test"])
-    return RunRequest.of(None, **given)
-
-
-def default_budget(source: Any) -> Budget:
-    """A minute for a bundled set, five minutes for anything else."""
-    return Budget(seconds=60.0 if isinstance(source, str) and source in BUNDLED else 300.0)
 
 
 def _read(source: Any, asked: RunRequest) -> tuple[RunRequest, LoadedData]:

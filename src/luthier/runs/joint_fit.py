@@ -18,7 +18,7 @@ from luthier.recipe.shared_networks import SharedNetworks
 from luthier.report import write_overview
 from luthier.request import FitConfig, RunRequest, flag_of
 from luthier.runs.calls import Call
-from luthier.runs.fitting import request
+from luthier.runs.requested import request
 from luthier.saved import RunFolder
 
 TRAINING = 0.7  # of a budget of time: the rest is for what each target has of its own, baselines first

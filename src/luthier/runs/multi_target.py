@@ -23,14 +23,15 @@ from luthier.messages import Message
 from luthier.recipe import Budget, Clock, LoadedData, read_as_asked
 from luthier.recipe.parts import Parts, parts_of
 from luthier.report import write_overview
-from luthier.request import Config, FitConfig, ShownSection, flag_of, option_of
-from luthier.request_types import FitOptions, ShownOptions
+from luthier.request import FitConfig, ShownSection, flag_of, option_of
+from luthier.request_types import ShownOptions
 from luthier.runs.calls import Call
 from luthier.runs.continuing import resume_as_asked
-from luthier.runs.fitting import default_budget, fit_as_asked, request
+from luthier.runs.fitting import fit_as_asked
 from luthier.runs.joint_fit import NAMED, alone, can_share, fit_jointly, free_name, require_named, share_of
-from luthier.runs.own_rows import keep_source, keep_test_file, with_test_file
+from luthier.runs.own_rows import keep_source, keep_test_file
 from luthier.runs.relocating import name_of
+from luthier.runs.requested import default_budget, request
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen
 from luthier.saved import SEVERAL, RunFolder, finished_in, open_run, timestamp
@@ -93,32 +94,8 @@ class MultiTargetResult:
         )
 
 
-def fit_several(
-    source: Any,
-    targets: Sequence[str],
-    config: Config = None,
-    *,
-    screen: Screen | None = None,
-    clock: Clock | None = None,
-    **options: Unpack[FitOptions],
-) -> MultiTargetResult:
-    """Run the recipe for several `targets` at once: networks with a head for each, which all of their rows train.
-
-    With `separate` each target has networks of its own, and the budget is shared evenly; so it is for tables that
-    are larger than memory, and for networks of text. `source`, `config` and `options` are as for `luthier.fit`, without
-    warm_start and the backbone; task, order, metric, costs and positive name their targets, as in
-    `metric="price=mae;sold=auc"` or `metric={"price": "mae"}`. So are `screen` and `clock`. The whole request is
-    checked before anything is trained.
-
-    Raises InputError for targets that are not there, that cannot be predicted, that are copies, or fewer than two, and
-    for other options; of separate networks at the end for a target whose run failed, once the others are finished.
-    """
-    asked = FitConfig.of(config, **with_test_file(options))
-    return fit_several_as_asked(source, targets, asked, Call.begun(asked, screen, clock))
-
-
 def fit_several_as_asked(source: Any, targets: Sequence[str], config: FitConfig, call: Call) -> MultiTargetResult:
-    """The same for a request."""
+    """`luthier.fit` of several targets, for a request that is checked whole before anything is trained."""
     if alone := [flag_of(name, field) for name, field in ALONE.items() if name in config.given()]:
         template = "{names} works with one target only" if len(alone) == 1 else "{names} work with one target only"
         message = Message(template, names=", ".join(alone))
@@ -134,7 +111,9 @@ def fit_several_as_asked(source: Any, targets: Sequence[str], config: FitConfig,
             )
     if len(names) < 2:
         raise InputError(
-            "these are not several different targets", received=", ".join(names) or "none", remedy="luthier.fit"
+            "these are not several different targets",
+            received=", ".join(names) or "none",
+            remedy="name one target as text, target='price', or several different ones",
         )
     whole = Budget.parse(config.budget) if config.budget else default_budget(source)
     require_named(config, names)
