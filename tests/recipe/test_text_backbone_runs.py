@@ -5,18 +5,23 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from tests.sentence_folders import sentence_folder
 
 import luthier
+from luthier.data.sentences import BertSizes
 from luthier.errors import InputError
 from luthier.exporting.to_onnx import export_onnx
 from luthier.nets import TextBackboneSpec
 from luthier.recipe import follows
+from luthier.recipe.backbones import KnownTexts
+from luthier.recipe.steps import transferring
 from luthier.saved.bundle import read_bundle, write_bundle
 
 STRANGE = ["", "👍👍 🎉", "x" * 1_000_000, "very good " * 100_000, None]
@@ -108,3 +113,36 @@ def test_forged_networks_are_refused(fitted: luthier.Result, forged: dict[str, A
     write_bundle(tmp_path / "model.luthier", replace(bundle, model={**bundle.model, "specs": [changed]}))
     with pytest.raises(InputError, match=r"does not (describe a model|hold what it should)"):
         luthier.load(tmp_path / "model.luthier")
+
+
+class Told:
+    """A runner of a budget, as `_epochs` asks it."""
+
+    def __init__(self, seconds: float | None, steps: int | None = None) -> None:
+        self.budget_clock = SimpleNamespace(budget=SimpleNamespace(seconds=seconds, steps=steps), left=lambda: seconds)
+        self.plan = SimpleNamespace(finish_seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steps", "found"),
+    [
+        (1e6, None, (20, 4)),
+        (50.0, None, (3, 4)),  # 20 s beside: 8 passes and range tests; of the rest 0.7, by 6 s an epoch
+        (40.0, None, (7, 2)),
+        (20.0, None, (9, 1)),
+        (9.0, None, (0, 1)),
+        (None, 6 * 5 * 10, (3, 4)),  # 10 batches an epoch, six trainings, 0.7 of the steps
+        (None, 2 * 5 * 10, (3, 1)),
+        (None, 10, (0, 1)),
+    ],
+)
+def test_fewer_blocks_learn_where_time_is_short(
+    seconds: float | None, steps: int | None, found: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six layers, 320 rows, a second a pass of all."""
+    monkeypatch.setattr(transferring, "seconds_of_pass", lambda net, rows, count: 1.0)
+    sizes = BertSizes(tokens=9, width=4, layers=6, heads=1, inner=4, positions=9)
+    known = KnownTexts(cast(Any, SimpleNamespace(data=SimpleNamespace(training=range(320)))))
+    vars(known)["spec"] = TextBackboneSpec("mine", sizes, "mean", (2, 3), 7, 1)
+    runner = cast(Any, Told(seconds, steps))
+    assert transferring._epochs(runner, known, torch.nn.Identity(), torch.zeros(320, 7)) == found

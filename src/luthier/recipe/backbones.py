@@ -29,17 +29,18 @@ from luthier.recipe.unfreezing import RANGE_STEPS
 
 BATCH = 32
 PASSES = 3.0  # what a step costs beside a pass without gradients
-MOST_OF_TEXT = 4  # blocks: what lies deeper is most of the weights, and the least that few texts can teach
+DEPTHS = (1, 2, 4)  # blocks of text: what lies deeper is most of the weights, and the least that few texts can teach
 RATES = 2  # ways that a depth is trained, by rates that were tested and by the rule of thumb
-ANSWERS = 12.0  # passes of all rows, however few blocks learn, as counted in runs
+ANSWERS = 6.0  # passes of the training rows, however few blocks learn, as counted in runs
 WARM = 8  # rows before a pass is timed
 
 
 @dataclass(frozen=True)
-class UnfreezingCosts:
-    """What unfreezing takes: `trainings` of all depths; in epochs of the whole network what one epoch of all of these
-    takes, and what comes before and after them."""
+class Unfreezing:
+    """At most so many blocks are unfrozen (None: all), and what that takes: `trainings` of all depths; in epochs of the
+    whole network what one epoch of all of these takes, and what comes before and after them."""
 
+    most: int | None
     trainings: int
     epochs: float
     beside: float
@@ -57,12 +58,8 @@ class KnownNetwork(Protocol):
         """What it is, whole."""
 
     @property
-    def most_unfrozen(self) -> int | None:
-        """At most so many blocks are unfrozen; None: all."""
-
-    @property
-    def costs(self) -> UnfreezingCosts:
-        """What unfreezing takes."""
+    def ways(self) -> tuple[Unfreezing, ...]:
+        """How far it may be unfrozen: the farthest, and nearer ones for less time."""
 
     def evidence(self) -> BackboneEvidence:
         """What the decision on it says."""
@@ -77,8 +74,7 @@ class KnownPictures:
 
     problem: Problem
     method: Method = "pixels"
-    most_unfrozen: int | None = None
-    costs: UnfreezingCosts = UnfreezingCosts(21, 21.0, 1.0)  # seven depths, three ways each
+    ways: tuple[Unfreezing, ...] = (Unfreezing(None, 21, 21.0, 1.0),)  # about seven depths, three trainings each
 
     @property
     def spec(self) -> BackboneSpec:
@@ -116,7 +112,6 @@ class KnownTexts:
 
     problem: Problem
     method: Method = "standardise"
-    most_unfrozen: int | None = MOST_OF_TEXT
 
     @cached_property
     def spec(self) -> TextBackboneSpec:
@@ -125,16 +120,17 @@ class KnownTexts:
         return TextBackboneSpec.of(transformer_named(name), name, words.length, self.problem.outputs)
 
     @property
-    def costs(self) -> UnfreezingCosts:
-        """One, two and four blocks: what is frozen below them passes once for each depth, what learns passes in each
-        epoch. Beside them heads on all blocks, of the weights that were read and of fresh ones, and the answers of all
-        parts, which the end asks for several times."""
-        blocks = self.spec.sizes.layers + 1
-        depths = [count for count in (1, 2, MOST_OF_TEXT) if count <= blocks]
-        learnt = sum(depths) / blocks
+    def ways(self) -> tuple[Unfreezing, ...]:
+        """Up to four, two or one block."""
+        return tuple(self._way(DEPTHS[: k + 1]) for k in reversed(range(len(DEPTHS))))
+
+    def _way(self, depths: tuple[int, ...]) -> Unfreezing:
+        """What is frozen below passes once for each depth, what learns passes in each epoch. Beside them heads on all
+        blocks, of the weights that were read and of fresh ones, and the answers of all parts."""
+        learnt = sum(depths) / (self.spec.sizes.layers + 1)
         tests = learnt * RANGE_STEPS * BATCH / max(1, len(self.problem.data.training))
         passes = ANSWERS + len(depths) - learnt
-        return UnfreezingCosts(RATES * len(depths), RATES * learnt, passes / PASSES + tests)
+        return Unfreezing(depths[-1], RATES * len(depths), RATES * learnt, passes / PASSES + tests)
 
     def evidence(self) -> BackboneEvidence:
         """Its name, and how much of a text it reads."""

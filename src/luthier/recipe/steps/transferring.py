@@ -28,7 +28,7 @@ from luthier.saved import activate
 from luthier.statistics.paired import Gain
 from luthier.statistics.row_losses import row_losses
 
-MOST_EPOCHS = 20
+MOST_EPOCHS, FEW_EPOCHS = 20, 3
 SHARE = 0.7  # of the time left that goes into unfrozen blocks
 
 
@@ -72,7 +72,7 @@ def _transferred(runner: Runner, known: KnownNetwork) -> tuple[dict[str, Tensor]
     _, training, validation = problem.prepared(known.method)
     message = list[str]()
     backbone = known.module(training.inputs.only[:2], message.append)
-    epochs = _epochs(runner, known, backbone, training.inputs.only)
+    epochs, most = _epochs(runner, known, backbone, training.inputs.only)
     runner.tell("population", name="backbone", stage="fit validation", members=1, steps=max(1, epochs))
     result = transfer(
         backbone,
@@ -83,7 +83,7 @@ def _transferred(runner: Runner, known: KnownNetwork) -> tuple[dict[str, Tensor]
         epochs=max(1, epochs),
         batch_size=BATCH,
         seeds=1,
-        most_unfrozen=known.most_unfrozen if epochs else 0,
+        most_unfrozen=most if epochs else 0,
         device=runner.device,
         seed=problem.seed,
         cached=True,
@@ -108,15 +108,22 @@ def _transferred(runner: Runner, known: KnownNetwork) -> tuple[dict[str, Tensor]
     return tensors, facts
 
 
-def _epochs(runner: Runner, known: KnownNetwork, backbone: torch.nn.Module, rows: Tensor) -> int:
-    """Epochs of each training of unfrozen blocks that there is time for; a budget of steps gives steps."""
-    budget, costs = runner.budget_clock.budget, known.costs
-    steps = -(-len(rows) // BATCH)
-    if budget.seconds is None:
-        return int(min(MOST_EPOCHS, (budget.steps or 0) * SHARE / (steps * costs.trainings)))
-    epoch = PASSES * seconds_of_pass(backbone, rows, len(rows))
-    left = max(0.0, runner.budget_clock.left() - runner.plan.finish_seconds - costs.beside * epoch)
-    return int(min(MOST_EPOCHS, SHARE * left / (epoch * costs.epochs)))
+def _epochs(runner: Runner, known: KnownNetwork, backbone: torch.nn.Module, rows: Tensor) -> tuple[int, int | None]:
+    """Epochs of each training of unfrozen blocks that there is time for, and how many blocks at most: as many as can
+    learn for a few epochs. A budget of steps gives steps."""
+    budget, steps = runner.budget_clock.budget, -(-len(rows) // BATCH)
+    epoch = 0.0 if budget.seconds is None else PASSES * seconds_of_pass(backbone, rows, len(rows))
+    found = 0, known.ways[-1].most
+    for way in known.ways:
+        if budget.seconds is None:
+            there = (budget.steps or 0) * SHARE / (steps * way.trainings)
+        else:
+            left = runner.budget_clock.left() - runner.plan.finish_seconds - way.beside * epoch
+            there = SHARE * max(0.0, left) / (epoch * way.epochs)
+        found = int(min(MOST_EPOCHS, there)), way.most
+        if there >= FEW_EPOCHS:
+            break
+    return found
 
 
 def _say_what_was_measured(facts: FittedBackbone) -> Said[None]:
