@@ -11,6 +11,7 @@ from luthier.estimators import LuthierClassifier as LuthierClassifier
 from luthier.estimators import LuthierRegressor as LuthierRegressor
 from luthier.nets import DenseSpec as DenseSpec
 from luthier.nets import summary as summary
+from luthier.nets import text_backbone as text_backbone
 from luthier.objective import own_metric as own_metric
 from luthier.optimise import Schedule as Schedule
 from luthier.recipe.transfer import transfer as transfer

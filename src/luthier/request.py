@@ -175,10 +175,10 @@ class MethodSection(Section):
 
     title = "method"
     backbone: Annotated[
-        str, OptionSpec("orrr rr oor oo", f"a backbone is trained in one go, without steps; {_PICTURES}", alone=True)
+        Place, OptionSpec("orrr rr oor oo", f"a backbone is trained in one go, without steps; {_PICTURES}", alone=True)
     ] = ""
-    """For pictures, a pretrained network: auto (efficientnet-lite0, whose ImageNet weights a package brings), resnet18,
-    resnet34, resnet50, or module:callable. Beside other columns it stays frozen."""
+    """For pictures, a pretrained network: auto (efficientnet-lite0 with weights from a package), resnet18, resnet34,
+    resnet50, or module:callable; beside other columns it stays frozen. For text alone, minilm or a model's folder."""
     backbone_weights: Annotated[
         Place, OptionSpec("orrr rr oor oo", f"they go with --backbone; {_PICTURES}", alone=True)
     ] = ""

@@ -94,9 +94,9 @@ class FitOptions(TypedDict, total=False):
     there; of a search it is the processor, whose cores share the trials."""
     seed: int | None
     """Random seed of the whole run; of a run's folder that is searched, of the search alone."""
-    backbone: str | None
-    """For pictures, a pretrained network: auto (efficientnet-lite0, whose ImageNet weights a package brings), resnet18,
-    resnet34, resnet50, or module:callable. Beside other columns it stays frozen."""
+    backbone: str | Path | None
+    """For pictures, a pretrained network: auto (efficientnet-lite0 with weights from a package), resnet18, resnet34,
+    resnet50, or module:callable; beside other columns it stays frozen. For text alone, minilm or a model's folder."""
     backbone_weights: str | Path | None
     """File of the backbone's pretrained weights: .safetensors, .pt or .pth. Default: those of its package."""
     text_model: str | Path | None

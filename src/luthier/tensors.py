@@ -1,4 +1,4 @@
-"""Numbers that a user hands in, as tensors."""
+"""Numbers that a user hands in, as tensors; and modules whose tensors take no memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from luthier.errors import InputError, in_a_line
 
@@ -35,3 +36,16 @@ def tensor_of(values: Any, what: str = "the data") -> Tensor:
             expected="arrays, tensors, or lists of numbers",
             received=in_a_line(error),
         ) from error
+
+
+class ShapesAlone(TorchFunctionMode):
+    """With the device "meta", modules that are made inside take no memory: what would draw their weights does nothing.
+
+    On that device `normal_` imports the compiler, for two seconds.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Leave out what fills a tensor in place."""
+        if getattr(func, "__name__", "") in ("normal_", "uniform_", "zeros_", "zero_", "fill_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))

@@ -99,8 +99,8 @@ def by_pytorch(encoder: BertEncoder, ids: Tensor) -> Tensor:
     """The same encoder by PyTorch's own layers."""
     state = encoder.state_dict()
     parts = encoder.embeddings
-    x = parts["word_embeddings"](ids) + state["embeddings.position_embeddings.weight"][: ids.shape[1]]
-    x = parts["LayerNorm"](x + state["embeddings.token_type_embeddings.weight"][0])
+    x = parts.word_embeddings(ids) + state["embeddings.position_embeddings.weight"][: ids.shape[1]]
+    x = parts.LayerNorm(x + state["embeddings.token_type_embeddings.weight"][0])
     for k in range(SIZES.layers):
         layer = nn.TransformerEncoderLayer(
             SIZES.width, SIZES.heads, SIZES.inner, 0.0, "gelu", 1e-12, batch_first=True, dtype=torch.float64

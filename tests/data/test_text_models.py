@@ -15,38 +15,26 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from safetensors.torch import save_file
+from tests.sentence_folders import sentence_folder
 from typer.testing import CliRunner
 
 import luthier
 from luthier.cli import app
 from luthier.data import vector_cache
 from luthier.data.sentences import SentenceVectors, source_named, text_sources
-from luthier.data.sentences.bert import BertEncoder, BertSizes
+from luthier.data.sentences.bert import BertEncoder
 from luthier.data.sentences.model_folder import SentenceTransformer, read_folder
-from luthier.data.sentences.static_table import wordpiece
 from luthier.errors import InputError
 from luthier.recipe.computed_once import keep_vectors
 from luthier.request import RunRequest
 from luthier.runs.screen import SilentScreen
 
 CPU = torch.device("cpu")
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "film", "##s", "a", "very", "rain", "the", "."]
 
 
 def made(folder: Path, seed: int = 0) -> Path:
-    """A folder of a tiny sentence transformer with random weights."""
-    folder.mkdir()
-    torch.manual_seed(seed)
-    encoder = BertEncoder(BertSizes(tokens=len(WORDS), width=12, layers=1, heads=3, inner=20, positions=16))
-    save_file(encoder.state_dict(), folder / "model.safetensors")
-    config = {
-        "model_type": "bert", "vocab_size": len(WORDS), "hidden_size": 12, "num_hidden_layers": 1,
-        "num_attention_heads": 3, "intermediate_size": 20, "type_vocab_size": 2, "max_position_embeddings": 16,
-    }  # fmt: skip
-    (folder / "config.json").write_text(json.dumps(config))
-    wordpiece(WORDS).save(str(folder / "tokenizer.json"))
-    return folder
+    """A folder of a tiny sentence transformer of one layer."""
+    return sentence_folder(folder, layers=1, seed=seed)
 
 
 @pytest.fixture

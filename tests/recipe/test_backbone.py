@@ -135,7 +135,7 @@ def test_a_checkpoint_whose_last_layer_is_replaced_anyway(
 
 
 def test_what_cannot_be_meant() -> None:
-    with pytest.raises(InputError, match="with pictures only"):
+    with pytest.raises(InputError, match="with pictures and text only"):
         luthier.fit("iris", backbone="resnet18")
     with pytest.raises(InputError, match="--backbone-weights needs --backbone"):
         luthier.fit("iris", backbone_weights="some.pth")

@@ -117,6 +117,7 @@ CASES: list[tuple[Evidence[Any], Any, Evidence[Any] | None]] = [
     ),
     (SPLIT, [60, 20, 20], replace(SPLIT, training=1)),
     (TextEvidence("t", 500, 40, 30, 0.02, 0.001), [500, 40, 30], TextEvidence("t", 500, 7, 30, 0.02, 0.001)),
+    (TextEvidence("t", 90, 0, 8, 0.0, 0.1, known=True), [90, 0, 8], TextEvidence("t", 90, 0, 9, 0.0, 0.1, known=True)),
     (LossEvidence("regression", log_scale=True), "mse", LossEvidence("binary", 2)),
     (
         BaselinesEvidence("auc", (BaselineScore("trees", 0.9, 0.8, 0.95),), ("SVM",), ("SVM",), few=True),
@@ -148,6 +149,7 @@ CASES: list[tuple[Evidence[Any], Any, Evidence[Any] | None]] = [
     (GapEvidence(0.2, 0.3, 0.01, 2.0), False, GapEvidence(0.29, 0.3, 0.01, 2.0)),
     (LAW, True, replace(LAW, low=0.001)),
     (BackboneEvidence("resnet18", 64, "weights.pth"), "resnet18", BackboneEvidence("resnet34", 64)),
+    (BackboneEvidence("minilm", tokens=51), "minilm", BackboneEvidence("mine", tokens=51)),
     (
         EndEvidence((CutHead("layer2", 0.4, 0.9, CLEAR), CutHead("layer3", 0.5, 0.8, CLEAR))),
         "layer2",

@@ -264,7 +264,7 @@ def test_what_takes_too_long_is_refused_before_it_is_begun(table: Path, monkeypa
     monkeypatch.setattr(PictureFeatures, "seconds", lambda self, pictures, device: 31.0)
     with pytest.raises(InputError, match=r"158 pictures takes about 31 s here(.|\n)*24 s(.|\n)*smaller --size"):
         parts_of(*read(table, budget="60s"))
-    with pytest.raises(InputError, match="--backbone works with pictures only"):
+    with pytest.raises(InputError, match="learns from text alone"):
         read(table, columns={"photo": "identifier"})
     alone, _ = read(table, columns={"said": "identifier", "size": "identifier"})
     assert alone.pictures is not None

@@ -17,9 +17,8 @@ from luthier.data.encoder_checks import Require, check_columns, check_facts_of_n
 from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, OneWord, TruthWords, in_order
 from luthier.data.parsing import CellParser, require_finite
 from luthier.data.preprocess import Preprocess
-from luthier.data.sentences import NONE, SentenceVectors
+from luthier.data.sentences import MARKS, NONE, SentenceVectors, transformer_named
 from luthier.data.unread import Unread
-from luthier.data.word_pieces import UNKNOWN as UNKNOWN_PIECE
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest
 from luthier.messages import Message, joined
@@ -59,15 +58,24 @@ class TableEncoder:
 
     @classmethod
     def learnt(
-        cls, frame: pl.DataFrame, columns: Sequence[Column], *, text_model: str = NONE, **others: Any
+        cls,
+        frame: pl.DataFrame,
+        columns: Sequence[Column],
+        *,
+        text_model: str = NONE,
+        backbone: str = "",
+        **others: Any,
     ) -> TableEncoder:
         """`fit`; pictures that were decoded are not its own."""
-        return cls.fit(frame, columns, text_model)
+        return cls.fit(frame, columns, text_model, backbone)
 
     @classmethod
-    def fit(cls, frame: pl.DataFrame, columns: Sequence[Column], text_model: str = NONE) -> TableEncoder:
+    def fit(
+        cls, frame: pl.DataFrame, columns: Sequence[Column], text_model: str = NONE, backbone: str = ""
+    ) -> TableEncoder:
         """Learn the levels of categories, and the pieces of texts, from the training rows. What gives vectors of texts
-        is named by `text_model` (see `SentenceVectors`); it learns nothing."""
+        is named by `text_model` (see `SentenceVectors`); it learns nothing. With the `backbone` of a sentence
+        transformer texts are its pieces alone."""
         used = tuple(column for column in columns if column.used)
         vocabularies, truths = {}, {}
         for column in used:
@@ -81,6 +89,11 @@ class TableEncoder:
                 if len(words) <= 2 and not TruthWords.hold(words):
                     truths[column.name] = in_order(words)
         written = [column.name for column in used if column.kind == "text"]
+        if backbone and written:
+            model = transformer_named(backbone)
+            most = model.longest - MARKS
+            texts: tuple[Words, ...] = (Words.of_model(texts_of(frame, used), written, model.word_pieces(), most),)
+            return cls(used, vocabularies, truths, texts)
         texts = (Words.fit(texts_of(frame, used), written),) if written else ()
         vectors = (SentenceVectors.of(written, text_model),) if written and text_model != NONE else ()
         return cls(used, vocabularies, truths, texts, vectors)
@@ -235,7 +248,7 @@ class TableEncoder:
         for words in self.texts:
             ids = inputs.tokens[:, : words.length]
             by_name[f"{words.name} (pieces)"] = (ids > 0).sum(1).numpy().astype(float)
-            by_name[f"{words.name} (unknown pieces)"] = (ids == UNKNOWN_PIECE).sum(1).numpy().astype(float)
+            by_name[f"{words.name} (unknown pieces)"] = (ids == words.unknown).sum(1).numpy().astype(float)
         return by_name, {name: inputs.codes[:, k].numpy() for k, name in enumerate(self.category_names)}
 
     def labels(self, inputs: Inputs) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from luthier.errors import InputError
 from luthier.messages import Message
 from luthier.records import JsonObject
 
-PAD, UNKNOWN = 0, 1  # no piece, and one that training did not have
+PAD, UNKNOWN = 0, 1  # no piece, and one that training did not have, of pieces that are learnt from it
 MOST_PIECES, MOST_PAIRS = 12_000, 50_000
 FEWEST_ROWS = 2  # a pair must occur in as many training rows
 LONGEST = 256  # pieces of a row that are read
@@ -59,10 +59,19 @@ class Words:
             vocab_size=MOST_PIECES, min_frequency=2, special_tokens=["[PAD]", "[UNK]"], show_progress=False
         )
         tokenizer.train_from_iterator(written, trainer)
-        lengths = [len(row.ids) for row in tokenizer.encode_batch(written)]
-        length = int(np.clip(np.quantile(lengths, COVERED), 1, LONGEST))
-        result = cls(tuple(names), tokenizer.to_str(), length, tokenizer.get_vocab_size())
+        result = cls(tuple(names), tokenizer.to_str(), LONGEST, tokenizer.get_vocab_size())._as_long_as(frame)
         return replace(result, pairs=result._frequent_pairs(result._pieces(frame)))
+
+    @classmethod
+    def of_model(cls, frame: pl.DataFrame, names: Sequence[str], tokenizer: str, longest: int) -> Words:
+        """The pieces of a model that has learnt elsewhere, by its tokenizer; no pairs. Of a row at most `longest` are
+        read, fewer where the training rows are shorter."""
+        result = cls(tuple(names), tokenizer, longest, 0)
+        return replace(result, pieces=result.known_pieces())._as_long_as(frame)
+
+    def _as_long_as(self, frame: pl.DataFrame) -> Words:
+        lengths = [len(ids) for ids in self._ids(_texts(frame, self.names))]
+        return replace(self, length=int(np.clip(np.quantile(lengths, COVERED), 1, self.length)))
 
     @property
     def name(self) -> str:
@@ -109,10 +118,15 @@ class Words:
         ids = self._ids(_texts(frame, self.names))
         total = max(1, sum(map(len, ids)))
         cut = sum(len(row) > self.length for row in ids) / max(1, len(ids))
-        return {"cut": cut, "unknown": sum(row.count(UNKNOWN) for row in ids) / total}
+        return {"cut": cut, "unknown": sum(row.count(self.unknown) for row in ids) / total}
 
     def _ids(self, written: Sequence[str]) -> list[list[int]]:
         return [row.ids for row in self._known.encode_batch(list(written))]
+
+    @property
+    def unknown(self) -> int:
+        """The id of what is not known."""
+        return int(self._known.token_to_id("[UNK]"))
 
     @cached_property
     def letters(self) -> int:

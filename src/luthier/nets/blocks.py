@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from luthier.data.sentences import known_of, mean_of_known
 from luthier.errors import InputError, users_code
 from luthier.messages import Message
 from luthier.shapes import Activations, Hidden
@@ -251,13 +252,14 @@ class Truncated(nn.Module):
 
 
 def pooled(activations: Activations) -> Hidden:
-    """Activations as rows [B, D]: pictures averaged to a few places a side, sequences over their steps."""
+    """Activations as rows [B, D]: pictures averaged to a few places a side, sequences over their steps, without those
+    of padding, whose numbers are all 0."""
     if activations.ndim == 4:
         channels, height, width = activations.shape[1:]
         side = next((side for side in range(SIDE, 1, -1) if channels * side * side <= MOST_NUMBERS), 1)
         indices = min(side, height), min(side, width)
         return F.adaptive_avg_pool2d(activations, indices).flatten(1)
-    return activations.mean(1) if activations.ndim == 3 else activations.flatten(1)
+    return mean_of_known(activations, known_of(activations)) if activations.ndim == 3 else activations.flatten(1)
 
 
 def has_norms(module: nn.Module) -> bool:

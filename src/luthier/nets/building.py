@@ -11,9 +11,10 @@ from luthier.nets.dense import DenseNet, build_dense
 from luthier.nets.mixed import MixedNet, MixedSpec, build_mixed
 from luthier.nets.spec import DenseSpec
 from luthier.nets.text import TextNet, TextSpec, build_text
+from luthier.nets.text_backbone import TextBackboneNet, TextBackboneSpec, build_text_backbone
 
-Spec = DenseSpec | ConvSpec | TextSpec | BackboneSpec
-Net = DenseNet | ConvNet | TextNet | BackboneNet
+Spec = DenseSpec | ConvSpec | TextSpec | BackboneSpec | TextBackboneSpec
+Net = DenseNet | ConvNet | TextNet | BackboneNet | TextBackboneNet
 
 
 @overload
@@ -26,6 +27,8 @@ def build(spec: MixedSpec, *, seed: int) -> MixedNet: ...
 def build(spec: TextSpec, *, seed: int) -> TextNet: ...
 @overload
 def build(spec: BackboneSpec, *, seed: int) -> BackboneNet: ...
+@overload
+def build(spec: TextBackboneSpec, *, seed: int) -> TextBackboneNet: ...
 @overload
 def build(spec: Spec, *, seed: int) -> Net: ...
 def build(spec: Spec, *, seed: int) -> Net:
@@ -40,11 +43,19 @@ def build(spec: Spec, *, seed: int) -> Net:
         return build_conv(spec, seed=seed)
     if isinstance(spec, MixedSpec):
         return build_mixed(spec, seed=seed)
+    if isinstance(spec, TextBackboneSpec):
+        return build_text_backbone(spec, seed=seed)
     return build_text(spec, seed=seed) if isinstance(spec, TextSpec) else build_backbone(spec, seed=seed)
 
 
 def spec_from_json(value: Mapping[str, Any]) -> Spec:
     """The spec that its `to_json` gave."""
-    kinds: dict[str, Any] = {"conv": ConvSpec, "text": TextSpec, "mixed": MixedSpec, "backbone": BackboneSpec}
+    kinds: dict[str, Any] = {
+        "conv": ConvSpec,
+        "text": TextSpec,
+        "mixed": MixedSpec,
+        "backbone": BackboneSpec,
+        "text backbone": TextBackboneSpec,
+    }
     result: Spec = kinds.get(str(value.get("kind")), DenseSpec).from_json(value)
     return result

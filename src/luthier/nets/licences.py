@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from luthier.data.sentences import MINILM
 from luthier.nets.backbone import AUTO
 from luthier.nets.efficientnet import LITE, PACKAGE
 
@@ -24,7 +25,8 @@ class Licence:
 
 
 def licences_of(backbone: str, weights: str = "") -> tuple[Licence, ...]:
-    """The licences of a `module:callable` (none is needed for an architecture of ours) and of a file of weights.
+    """The licences of a `module:callable` (none is needed for an architecture of ours), of MiniLM, of the weights of a
+    sentence transformer's folder and of a file of weights.
 
     >>> licences_of("resnet18")
     ()
@@ -34,6 +36,10 @@ def licences_of(backbone: str, weights: str = "") -> tuple[Licence, ...]:
     result = [Licence(backbone, *_of_package(backbone.partition(":")[0]))] if ":" in backbone else []
     if backbone in (AUTO, LITE) and not weights:
         result = [Licence(f"{LITE}, ImageNet weights", "Apache-2.0", f"the file LICENSE of the package {PACKAGE}")]
+    if backbone == MINILM:
+        result = [Licence(MINILM, "Apache-2.0", "the model card of sentence-transformers/all-MiniLM-L6-v2")]
+    elif backbone and Path(backbone).is_dir():
+        result = [Licence(Path(backbone).name, *_of_file(Path(backbone) / "model.safetensors"))]
     return (*result, *([Licence(Path(weights).name, *_of_file(Path(weights)))] if weights else []))
 
 

@@ -89,7 +89,10 @@ def parts_of(
 
 def _encoder(read: LoadedData, asked: RunRequest, training: pl.DataFrame) -> Encoder:
     """What encodes rows like these training rows, with the backbone that sees pictures beside other columns."""
-    options: dict[str, Any] = {"text_model": asked.text_model, "store": read.pictures or read.beside}
+    store = read.pictures or read.beside
+    options: dict[str, Any] = {"text_model": asked.text_model, "store": store}
+    if asked.backbone and store is None:
+        options["backbone"] = asked.backbone
     if asked.backbone and read.beside is not None:
         features = frozen_features(read, asked, training)
         return FrozenEncoder.learnt(training, read.columns, features=features, **options)

@@ -95,7 +95,8 @@ def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, secret: Secr
     for finding in _findings(read, asked, parts, record):
         yield found(0, finding)
     for words in parts.encoder.texts:
-        yield from _say_what_is_read(words, parts.frames["validation"])
+        known = bool(asked.backbone) and read.beside is None
+        yield from _say_what_is_read(words, parts.frames["validation"], known)
     for sentence in said_of(parts.encoder, asked):
         yield noted(0, sentence)
     weights = parts.training.weights_array
@@ -260,7 +261,7 @@ def _asked(column: Column) -> tuple[None, str, str]:
     return None, column.kind, column.reason
 
 
-def _say_what_is_read(words: Words, validation: pl.DataFrame) -> Said[None]:
+def _say_what_is_read(words: Words, validation: pl.DataFrame, known: bool) -> Said[None]:
     lost = words.figures(validation)
     sizes = words.pieces, len(words.pairs), words.length
-    yield from decided(0, TextEvidence(words.name, *sizes, cut=lost["cut"], unknown=lost["unknown"]))
+    yield from decided(0, TextEvidence(words.name, *sizes, cut=lost["cut"], unknown=lost["unknown"], known=known))

@@ -65,8 +65,9 @@ class Problem:
 
     @property
     def transfers(self) -> bool:
-        """Whether a backbone is fitted to pictures alone; beside other columns what it sees is computed once."""
-        return bool(self.asked.backbone) and self.medium == "pictures"
+        """Whether a backbone is fitted, to pictures or texts alone; what it sees in pictures beside other columns is
+        computed once."""
+        return bool(self.asked.backbone) and self.medium in ("pictures", "text")
 
     @property
     def joint(self) -> JointTargets | None:

@@ -32,6 +32,7 @@ from luthier.data.large import PLACE
 from luthier.data.near_rows import NearGrid
 from luthier.data.pictures import PictureStore, alike, common_shape, read_pictures, with_content_names
 from luthier.data.row_hashes import row_hashes
+from luthier.data.sentences import NONE, STATIC, transformer_named
 from luthier.data.task import positive_facts, with_positive
 from luthier.data.values import styles_of, values_as_known, with_any_target
 from luthier.errors import InputError, listed, nearest
@@ -164,9 +165,6 @@ def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) ->
                 ),
                 remedy=nearest(name, others) or "check the spelling",
             )
-    if asked.backbone and read.pictures is None and read.beside is None:
-        raise InputError("--backbone works with pictures only", received="a table without pictures",
-                         remedy="leave it out")  # fmt: skip
     if asked.backbone_weights and not asked.backbone:
         raise InputError("--backbone-weights needs --backbone", remedy="for example --backbone resnet18")
     if asked.group and asked.time:
@@ -198,10 +196,31 @@ def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) ->
             received=joined(column.sentence() for column in columns) or "a table with only the target",
             remedy="add columns, or keep a dropped one with --column NAME=category",
         )
+    if asked.backbone and read.pictures is None and read.beside is None:
+        _require_text_alone(columns, asked)
     test = read_test(asked, read.task.target, styles_of(columns, read.task))
     if test is not None and read.beside is not None and read.picture in test.frame.columns:
         test = replace(test, frame=with_content_names(test.frame, read.picture))
     return replace(read, columns=columns, test=test, counted=asked.sample_weight)
+
+
+def _require_text_alone(columns: Sequence[Column], asked: RunRequest) -> None:
+    """InputError where a backbone of text cannot be fitted to the columns that are used."""
+    used = {column.name: column.kind for column in columns if column.used}
+    if "text" not in used.values():
+        raise InputError("--backbone works with pictures and text only",
+                         received="a table without pictures and text", remedy="leave it out")  # fmt: skip
+    others = [name for name, kind in used.items() if kind != "text"]
+    if others:
+        raise InputError(
+            Message("--backbone {backbone} learns from text alone", backbone=asked.backbone),
+            received=Message("other columns: {names}", names=listed(others)),
+            remedy="leave them out with --column NAME=identifier, or take frozen vectors beside them with --text-model",
+        )
+    if asked.text_model not in (NONE, STATIC):
+        raise InputError("--backbone and --text-model exclude each other",
+                         remedy="leave out --text-model: the backbone reads the texts")  # fmt: skip
+    transformer_named(asked.backbone)
 
 
 def read_where_kept(path: Path, asked: RunRequest, read: LoadedData) -> LoadedData:

@@ -91,7 +91,7 @@ class Run:
             return SEVERAL_TARGETS
         if self.earlier is not None:
             return WARM_START
-        return BACKBONE if self.asked.backbone and self.read.pictures is not None else SIX_STEPS
+        return BACKBONE if self.asked.backbone and self.read.beside is None else SIX_STEPS
 
     def start(self) -> tuple[Ledger, Runner]:
         """Open ledger and memory, write what was asked, prepare the data."""

@@ -28,6 +28,8 @@ def request(source: Any, config: PlanConfig) -> RunRequest:
         given[name] = given[name] and str(Path(given[name]).resolve())
     given["costs"] = costs_as_text(config.costs)
     given["text_model"] = whole_name(config.text_model)
+    if config.backbone and Path(config.backbone).is_dir():
+        given["backbone"] = whole_name(config.backbone)
     given["test"] = given["test"] and name_of(given["test"])
     return RunRequest.of(None, **given)
 

@@ -129,7 +129,7 @@ class _Added(TypedDict):
 
 
 class TokenizerFacts(TypedDict):
-    """The tokenizer's own JSON, of the one kind that Luthier writes: others may run slow patterns over a text."""
+    """The tokenizer's own JSON, of a kind that Luthier writes: others may run slow patterns over a text."""
 
     __pydantic_config__ = CLOSED  # type: ignore[misc]
     version: Literal["1.0"]
@@ -143,6 +143,60 @@ class TokenizerFacts(TypedDict):
     model: Annotated[_Pieces, AfterValidator(_of_known_pieces)]
 
 
+class _BertNormalizer(TypedDict):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    type: Literal["BertNormalizer"]
+    clean_text: bool
+    handle_chinese_chars: bool
+    strip_accents: bool | None
+    lowercase: bool
+
+
+class _BertPreTokenizer(TypedDict):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    type: Literal["BertPreTokenizer"]
+
+
+def _with_unknown(ids: dict[str, int]) -> dict[str, int]:
+    if "[UNK]" not in ids:
+        raise ValueError("Input should be a vocabulary with [UNK]")
+    return _dense(ids)
+
+
+class _WordPieces(TypedDict):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    type: Literal["WordPiece"]
+    unk_token: Literal["[UNK]"]
+    continuing_subword_prefix: Name
+    max_input_chars_per_word: Annotated[int, Field(ge=1, le=1000)]
+    vocab: Annotated[dict[Text, Size], AfterValidator(_with_unknown)]
+
+
+class WordPieceFacts(TypedDict):
+    """The same of a sentence transformer's word pieces."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    version: Literal["1.0"]
+    truncation: None
+    padding: None
+    added_tokens: Annotated[list[_Added], Field(max_length=0)]
+    normalizer: _BertNormalizer
+    pre_tokenizer: _BertPreTokenizer
+    post_processor: None
+    decoder: None
+    model: _WordPieces
+
+
+def _tokenizer_kind(value: Any) -> str:
+    model = value.get("model") if isinstance(value, dict) else None
+    return "WordPiece" if isinstance(model, dict) and model.get("type") == "WordPiece" else "BPE"
+
+
+AnyTokenizer: Any = Annotated[
+    Annotated[TokenizerFacts, Tag("BPE")] | Annotated[WordPieceFacts, Tag("WordPiece")], Discriminator(_tokenizer_kind)
+]
+
+
 class WordsFacts(TypedDict):
     """How text becomes ids."""
 
@@ -151,7 +205,7 @@ class WordsFacts(TypedDict):
     pieces: Annotated[int, Field(ge=2, le=10_000_000)]
     pairs: list[Annotated[int, Field(ge=0, le=10**14)]]
     names: Annotated[Different, Field(min_length=1)]
-    tokenizer: TokenizerFacts
+    tokenizer: AnyTokenizer
 
 
 class VectorsFacts(TypedDict):

@@ -133,9 +133,38 @@ class BackboneFacts(TypedDict):
     width: Size
 
 
+class TransformerSizes(TypedDict):
+    """How large a sentence transformer is."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    tokens: Positive
+    width: Annotated[int, Field(ge=1, le=65_536)]
+    layers: Annotated[int, Field(ge=1, le=64)]
+    heads: Annotated[int, Field(ge=1, le=1024)]
+    inner: Annotated[int, Field(ge=1, le=1_000_000)]
+    positions: Positive
+    kinds: Annotated[int, Field(ge=1, le=1024)]
+    epsilon: PositiveNumber
+
+
+class TextBackboneFacts(TypedDict):
+    """A sentence transformer that has learnt from the rows too."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]
+    kind: Literal["text backbone"]
+    backbone: Text
+    sizes: TransformerSizes
+    pooling: Literal["mean", "cls"]
+    marks: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    length: Annotated[int, Field(ge=1, le=4096)]
+    outputs: Positive
+    cut: Text
+    width: Size
+
+
 def _spec_kind(value: Any) -> str:
     kind = value.get("kind") if isinstance(value, dict) else None
-    return kind if kind in ("conv", "text", "mixed", "backbone") else "dense"
+    return kind if kind in ("conv", "text", "mixed", "backbone", "text backbone") else "dense"
 
 
 SpecFacts: Any = Annotated[
@@ -143,6 +172,7 @@ SpecFacts: Any = Annotated[
     | Annotated[ConvFacts, Tag("conv")]
     | Annotated[TextFacts, Tag("text")]
     | Annotated[MixedFacts, Tag("mixed")]
-    | Annotated[BackboneFacts, Tag("backbone")],
+    | Annotated[BackboneFacts, Tag("backbone")]
+    | Annotated[TextBackboneFacts, Tag("text backbone")],
     Discriminator(_spec_kind),
 ]

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from luthier.assess import Familiarity, Profile, RowIntervals, RowQuantiles
 from luthier.assess.drift import PREDICTION
@@ -41,6 +40,8 @@ from luthier.nets import (
     MixedSpec,
     Net,
     Spec,
+    TextBackboneNet,
+    TextBackboneSpec,
     TextSpec,
     build,
     spec_from_json,
@@ -50,6 +51,7 @@ from luthier.nets.picture_features import PictureFeatures
 from luthier.nets.text import TextNet
 from luthier.saved.bundle import Bundle
 from luthier.task import ClassAnswer, ResidualLaw, with_answer
+from luthier.tensors import ShapesAlone
 
 SCALARS = ("temperature", "half_width", "threshold", "set_threshold")
 KINDS_OF_LABELS: Mapping[str, Any] = {"integer": int, "float": float, "text": str}
@@ -204,6 +206,8 @@ def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder,
         _require(spec.vectors == encoder.vector_width, f"a network of vectors of {encoder.vector_width} numbers")
         with ShapesAlone(), torch.device("meta"):
             net: Net = MixedNet(spec) if isinstance(spec, MixedSpec) else TextNet(spec)
+    elif isinstance(spec, TextBackboneSpec):
+        net = _text_backbone(spec, encoder)
     else:
         _require(
             encoder.medium == "pictures" and spec.inputs == encoder.shape,
@@ -213,6 +217,22 @@ def _net(spec: Spec, stored: Mapping[str, Tensor], task: Task, encoder: Encoder,
         net = _picture_net(spec, stored)
     _fill(net, stored)
     return net.eval()
+
+
+def _text_backbone(spec: TextBackboneSpec, encoder: Encoder) -> Net:
+    """Of the encoder's pieces; nothing is allocated."""
+    sizes, texts = spec.sizes, encoder.texts
+    alone = encoder.medium == "text" and len(encoder.columns) == len(texts[0].names)
+    _require(alone and not encoder.vectors, "a network of text alone")
+    _require(texts[0].length == spec.length, f"a network of {texts[0].length} pieces", str(spec.length))
+    ids = max(texts[0].pieces - 1, *spec.marks)
+    _require(ids < sizes.tokens and spec.length + len(spec.marks) <= sizes.positions, "pieces that it has")
+    _require(sizes.width % sizes.heads == 0, f"a width that {sizes.heads} heads share", str(sizes.width))
+    blocks = {"embeddings", *(f"layers.{k}" for k in range(sizes.layers))}
+    whole = not spec.cut or (spec.cut in blocks and spec.width == sizes.width)
+    _require(whole, "a block of its own that it ends at", spec.cut)
+    with ShapesAlone(), torch.device("meta"):
+        return TextBackboneNet(spec)
 
 
 def _dense_net(spec: DenseSpec, stored: Mapping[str, Tensor], encoder: Encoder, inputs: int) -> DenseNet:
@@ -272,19 +292,6 @@ def _picture_net(spec: ConvSpec | BackboneSpec, stored: Mapping[str, Tensor]) ->
         head = stored.get("net.head.weight")
         _require(head is not None and head.shape == (spec.outputs, spec.width), "a head of the backbone's width")
     return build(spec, seed=0)
-
-
-class ShapesAlone(TorchFunctionMode):
-    """With the device "meta", modules that are made inside take no memory: what would draw their weights does nothing.
-
-    On that device `normal_` imports the compiler, for two seconds.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Leave out what fills a tensor in place."""
-        if getattr(func, "__name__", "") in ("normal_", "uniform_", "zeros_", "zero_", "fill_"):
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **(kwargs or {}))
 
 
 def _fill(module: nn.Module, stored: Mapping[str, Tensor], unbounded: Iterable[str] = ()) -> None:

@@ -36,32 +36,36 @@ class BertEncoder(nn.Module):
 
     def __init__(self, sizes: BertSizes) -> None:
         super().__init__()
-        norm = nn.LayerNorm(sizes.width, eps=sizes.epsilon)
-        self.embeddings: nn.ModuleDict = nn.ModuleDict(
-            {
-                "word_embeddings": nn.Embedding(sizes.tokens, sizes.width),
-                "position_embeddings": nn.Embedding(sizes.positions, sizes.width),
-                "token_type_embeddings": nn.Embedding(sizes.kinds, sizes.width),
-                "LayerNorm": norm,
-            }
-        )
-        layers = nn.ModuleList(BertLayer(sizes) for _ in range(sizes.layers))
-        self.encoder: nn.ModuleDict = nn.ModuleDict({"layer": layers})
+        self.sizes = sizes
+        self.embeddings = BertEmbeddings(sizes)
+        self.encoder = nn.ModuleDict({"layer": nn.Sequential(*(BertLayer(sizes) for _ in range(sizes.layers)))})
 
     def forward(self, ids: Tensor, known: Tensor) -> Tensor:
-        """Vectors [B, T, D] of ids [B, T], of which those that are not `known` [B, T] are padding."""
-        parts, layers = self.embeddings, self.encoder["layer"]
-        assert isinstance(layers, nn.ModuleList)
+        """Vectors [B, T, D] of ids [B, T]; 0 for those that are not `known` [B, T], which are padding."""
+        result: Tensor = self.encoder["layer"](self.embeddings(ids, known))
+        return result
+
+
+class BertEmbeddings(nn.Module):
+    """What each token says by itself, and by its place."""
+
+    def __init__(self, sizes: BertSizes) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(sizes.tokens, sizes.width)
+        self.position_embeddings = nn.Embedding(sizes.positions, sizes.width)
+        self.token_type_embeddings = nn.Embedding(sizes.kinds, sizes.width)
+        self.LayerNorm = nn.LayerNorm(sizes.width, eps=sizes.epsilon)
+
+    def forward(self, ids: Tensor, known: Tensor | None = None) -> Tensor:
+        """Vectors [B, T, D] of ids [B, T], 0 for padding: ids that are not `known`, or else those that are 0."""
         places = torch.arange(ids.shape[1], device=ids.device)
-        x: Tensor = parts["word_embeddings"](ids) + parts["position_embeddings"](places)
-        x = parts["LayerNorm"](x + parts["token_type_embeddings"](torch.zeros_like(ids)))
-        for layer in layers:
-            x = layer(x, known)
-        return x
+        x: Tensor = self.word_embeddings(ids) + self.position_embeddings(places)
+        known = ids > 0 if known is None else known
+        return _padded(self.LayerNorm(x + self.token_type_embeddings(torch.zeros_like(ids))), known)
 
 
 class BertLayer(nn.Module):
-    """Attention and two linear layers, each added to what came in and normalised."""
+    """Attention and two linear layers, each added to what came in and normalised. Padding comes in and out as 0."""
 
     def __init__(self, sizes: BertSizes) -> None:
         super().__init__()
@@ -71,17 +75,26 @@ class BertLayer(nn.Module):
         self.intermediate = nn.ModuleDict({"dense": nn.Linear(width, sizes.inner)})
         self.output = _joined(sizes.inner, width, sizes.epsilon)
 
-    def forward(self, x: Tensor, known: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Vectors [B, T, D] to vectors [B, T, D]."""
         batch, length, width = x.shape
-        each = self.attention["self"]
+        each, known = self.attention["self"], known_of(x)
         query, key, value = (
             part(x).view(batch, length, self.heads, -1).transpose(1, 2)
             for part in (each["query"], each["key"], each["value"])  # type: ignore[index]
         )
         read = F.scaled_dot_product_attention(query, key, value, attn_mask=known[:, None, None])
         x = _after(self.attention["output"], read.transpose(1, 2).reshape(batch, length, width), x)
-        return _after(self.output, F.gelu(self.intermediate["dense"](x)), x)
+        return _padded(_after(self.output, F.gelu(self.intermediate["dense"](x)), x), known)
+
+
+def known_of(vectors: Tensor) -> Tensor:
+    """Which vectors [B, T] of tokens [B, T, D] are not padding, whose numbers are all 0."""
+    return (vectors != 0).any(2)
+
+
+def _padded(vectors: Tensor, known: Tensor) -> Tensor:
+    return vectors * known.unsqueeze(2).to(vectors.dtype)
 
 
 def _joined(inputs: int, width: int, epsilon: float) -> nn.ModuleDict:

@@ -25,10 +25,12 @@ from luthier.data.sentences.bert import BertEncoder, BertSizes, mean_of_known
 from luthier.data.sentences.onnx_graph import PLACES, Encode, graph_encoder
 from luthier.errors import InputError
 from luthier.messages import Message
+from luthier.tensors import ShapesAlone
 
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 PICKLED = ("pytorch_model.bin", "model.pt", "model.pth", "model.ckpt")
 MARKS = 2  # of beginning and end
+WORD_PIECES = ["WordPiece", "BertNormalizer", "BertPreTokenizer"]  # BERT's own way to cut text
 TOKENS_AT_ONCE = 4096  # of a batch: long texts come in small ones
 LONGEST, MOST_WINDOWS = 256, 8  # tokens that are read at once, and how often: the rest of a long text is left out
 SAME = 1e-5  # of numbers of a vector of length 1, by ONNX Runtime and by PyTorch: float32 sums in another order
@@ -114,8 +116,34 @@ class SentenceTransformer:
         return by_graph if same else self
 
     def _marked(self, ids: list[int]) -> list[int]:
-        first, last = (self.tokenizer.token_to_id(mark) for mark in ("[CLS]", "[SEP]"))
+        first, last = self.marks
         return [first, *ids, last]
+
+    @property
+    def marks(self) -> tuple[int, int]:
+        """The ids of beginning and end."""
+        first, last = (self.tokenizer.token_to_id(mark) for mark in ("[CLS]", "[SEP]"))
+        return first, last
+
+    def word_pieces(self) -> str:
+        """How it cuts text, as JSON that a model's file may hold: without marks, ids from 1 on, 0 for padding.
+
+        InputError where that is not BERT's own way.
+        """
+        facts = json.loads(self.tokenizer.to_str())
+        kinds = [(facts[part] or {}).get("type") for part in ("model", "normalizer", "pre_tokenizer")]
+        pieces = facts["model"].get("vocab", {})
+        whole = isinstance(pieces, dict) and sorted(pieces.values()) == list(range(len(pieces)))
+        if kinds != WORD_PIECES or not whole or pieces.get("[PAD]") != 0 or "[UNK]" not in pieces:
+            raise InputError(
+                "the model cuts text in another way than those whose blocks can be unfrozen",
+                expected="WordPiece behind BertNormalizer and BertPreTokenizer, [PAD] with id 0",
+                received=", ".join(map(str, kinds)),
+                remedy="take its vectors as they are: --text-model FOLDER",
+            )
+        parts = {name: facts[name] for name in ("version", "normalizer", "pre_tokenizer", "model")}
+        absent = dict.fromkeys(("truncation", "padding", "post_processor", "decoder"))
+        return json.dumps({**parts, **absent, "added_tokens": []})
 
 
 def read_folder(folder: ModelFolder) -> SentenceTransformer:
@@ -207,7 +235,7 @@ def _sizes(config: Mapping[str, Any], where: ModelFolder) -> BertSizes:
 
 def _filled(sizes: BertSizes, content: bytes, where: ModelFolder) -> BertEncoder:
     """The encoder with the folder's weights; their shapes are compared before anything of their size is made."""
-    with torch.device("meta"):
+    with ShapesAlone(), torch.device("meta"):
         encoder = BertEncoder(sizes).eval()
     expected = encoder.state_dict()
     try:

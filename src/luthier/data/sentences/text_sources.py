@@ -121,6 +121,16 @@ def source_named(name: str) -> TextSource:
     return result
 
 
+def transformer_named(name: str) -> SentenceTransformer:
+    """The sentence transformer "minilm", or that of a folder. InputError for what is not there."""
+    if name in (NONE, STATIC) or (name != MINILM and not Path(name).is_dir()):
+        raise InputError(
+            Message("'{name}' is not a backbone for text", name=name),
+            expected="minilm, or the folder of a sentence transformer",
+        )
+    return (_packaged() if name == MINILM else _in_folder(whole_name(name))).model
+
+
 def whole_name(name: str) -> str:
     """A name of ours as it is, and the whole path of a folder. InputError where there is neither."""
     if name in NAMES:

@@ -13,21 +13,25 @@ from luthier.statistics.paired import Gain
 
 @dataclass(frozen=True)
 class BackboneEvidence(Evidence[str]):
-    """The backbone that was asked for, the side of its pictures in pixels, and the file of its weights."""
+    """The backbone that was asked for, the side of its pictures in pixels and the file of its weights; of text how many
+    tokens it reads."""
 
     code: ClassVar[str] = "backbone"
     name: str
-    side: int
+    side: int = 0
     weights: str = ""
+    tokens: int = 0
 
     def decide(self) -> str:
         """The backbone."""
         return self.name
 
     def render(self, choice: str) -> Wording:
-        """The backbone, its pictures and its weights."""
+        """The backbone, its pictures or texts, and its weights."""
         weights = tr("weights from '{file}'", file=self.weights) if self.weights else tr("its own weights")
         reason = tr("it was requested, with {weights}; its last layer is replaced", weights=weights)
+        if self.tokens:
+            return Wording(tr("backbone"), tr("{name}, {tokens} tokens", name=choice, tokens=self.tokens), reason)
         return Wording(tr("backbone"), tr("{name}, {side} pixels", name=choice, side=self.side), reason)
 
 

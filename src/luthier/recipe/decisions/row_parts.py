@@ -77,7 +77,8 @@ def _listed(parts: Iterable[str]) -> str:
 @dataclass(frozen=True)
 class TextEvidence(Evidence[tuple[int, int, int]]):
     """The word pieces and pairs of a column of text, how many of a row are read, and what is lost of validation rows:
-    the shares of rows that are cut and of pieces that training did not have."""
+    the shares of rows that are cut and of pieces that training did not have. Pieces are learnt from the training rows,
+    or `known`, those of a backbone."""
 
     code: ClassVar[str] = "text"
     column: str
@@ -86,6 +87,7 @@ class TextEvidence(Evidence[tuple[int, int, int]]):
     length: int
     cut: float
     unknown: float
+    known: bool = False
 
     @property
     def of(self) -> str:
@@ -99,6 +101,17 @@ class TextEvidence(Evidence[tuple[int, int, int]]):
     def render(self, choice: tuple[int, int, int]) -> Wording:
         """What is read, and what that loses."""
         pieces, pairs, length = choice
+        lost = {"cut": f"{self.cut:.1%}", "unknown": f"{self.unknown:.2%}"}
+        if self.known:
+            return Wording(
+                tr("words of `{name}`", name=self.column),
+                tr("{pieces} word pieces; the first {length} of each row are read", pieces=pieces, length=length),
+                tr(
+                    "those of the backbone, and a length that 98 % of the training rows fit, or as many as it reads; "
+                    "{cut} of the validation rows are truncated, {unknown} of their pieces are unknown",
+                    **lost,
+                ),
+            )
         return Wording(
             tr("words of `{name}`", name=self.column),
             tr(
@@ -110,7 +123,6 @@ class TextEvidence(Evidence[tuple[int, int, int]]):
             tr(
                 "byte-pair encoding of the training rows, pairs that occur in at least two of them, and a length that "
                 "98 % of them fit; {cut} of the validation rows are truncated, {unknown} of their pieces are unknown",
-                cut=f"{self.cut:.1%}",
-                unknown=f"{self.unknown:.2%}",
+                **lost,
             ),
         )

@@ -7,7 +7,7 @@ from luthier.recipe.modality.mixed_networks import MixedModality
 from luthier.recipe.modality.modality import Modality, WholeTraining
 from luthier.recipe.modality.picture_networks import PictureModality
 from luthier.recipe.modality.tables import TableModality
-from luthier.recipe.modality.texts import TextModality
+from luthier.recipe.modality.texts import BackboneTextModality, TextModality
 from luthier.recipe.problem import Problem
 
 MODALITIES: dict[str, Modality] = {
@@ -18,10 +18,11 @@ MODALITIES: dict[str, Modality] = {
     CELLS_BESIDE: TableModality(),
     TEXT_BESIDE: TextModality(),
 }
+TEXT_BACKBONE = BackboneTextModality()
 
 __all__ = ["MODALITIES", "Modality", "TableModality", "WholeTraining", "modality_of"]
 
 
 def modality_of(problem: Problem) -> Modality:
     """What the rows of a problem are."""
-    return MODALITIES[problem.medium]
+    return TEXT_BACKBONE if problem.transfers and problem.medium == "text" else MODALITIES[problem.medium]

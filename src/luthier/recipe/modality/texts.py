@@ -149,6 +149,12 @@ class TextModality:
         yield of_clipping(now)
 
 
+class BackboneTextModality(TextModality):
+    """Text before a sentence transformer whose blocks are unfrozen. (A modality; see there.)"""
+
+    need_all_cores = True
+
+
 def reading(spec: TextSpec, order: str) -> TextSpec:
     """The network that reads words alone, words and pairs, or the words in their order."""
     if order == "LSTM":

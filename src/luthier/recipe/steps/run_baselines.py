@@ -17,7 +17,6 @@ from luthier.data import Task
 from luthier.messages import Message
 from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
 from luthier.recipe.decisions.decision import decided, finite
-from luthier.recipe.modality import modality_of
 from luthier.recipe.runner import Runner
 from luthier.records import Said, noted
 from luthier.rows import Rows
@@ -81,7 +80,7 @@ class Baselines:
                 tuple(BaselineScore(name, finite(one.value), one.low, one.high) for name, one in scores.items()),
                 tuple(name for name in missing if not of_quantile(name)),
                 tuple(run.unweighed()),
-                few=modality_of(runner.problem).need_all_cores,
+                few="pixels" in runner.problem.data.training.inputs,
             ),
         )
 

@@ -34,7 +34,7 @@ from luthier.data import Task
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Member
 from luthier.messages import Message, joined
-from luthier.nets import BackboneSpec, ConvSpec, TextSpec
+from luthier.nets import BackboneSpec, ConvSpec, TextBackboneSpec, TextSpec
 from luthier.objective import metric_named
 from luthier.objective.metrics import OWN
 from luthier.recipe.runner import Runner
@@ -326,6 +326,8 @@ def _shape(member: Member) -> _Shape:
         return _Shape(text.width, depth, [text.dropout, text.word_dropout], "none")
     if isinstance(member.spec, BackboneSpec):
         return _Shape(member.spec.width, 1, [0.0], "batch")
+    if isinstance(member.spec, TextBackboneSpec):
+        return _Shape(member.spec.sizes.width, member.spec.sizes.layers, [0.0], "layer")
     hidden = member.spec.hidden
     norm = "batch" if member.dense.batch_norm else "layer" if member.dense.layer_norm else "none"
     dropout = list(member.drop_rates)

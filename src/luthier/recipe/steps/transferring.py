@@ -5,9 +5,7 @@ The epochs that unfrozen blocks learn follow from the budget, by one timed pass;
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,19 +13,9 @@ from typing_extensions import TypedDict
 
 from luthier.engine import Member
 from luthier.messages import Message
-from luthier.nets.backbone import AUTO, BackboneSpec, build_backbone, shown
-from luthier.nets.blocks import anatomy_of
-from luthier.nets.efficientnet import LITE
-from luthier.nets.weights import load_weights, read_weights
-from luthier.recipe.computed_once import LEAST_SIDE, weights_of
-from luthier.recipe.decisions.backbone_use import (
-    AveragesEvidence,
-    BackboneEvidence,
-    CutHead,
-    Depth,
-    EndEvidence,
-    UnfrozenEvidence,
-)
+from luthier.nets import build
+from luthier.recipe.backbones import BATCH, PASSES, KnownNetwork, known_network, seconds_of_pass
+from luthier.recipe.decisions.backbone_use import AveragesEvidence, CutHead, Depth, EndEvidence, UnfrozenEvidence
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.feature_heads import ROWS
 from luthier.recipe.runner import Runner, TrainedPopulation
@@ -40,10 +28,8 @@ from luthier.saved import activate
 from luthier.statistics.paired import Gain
 from luthier.statistics.row_losses import row_losses
 
-MOST_EPOCHS, BATCH = 20, 32
+MOST_EPOCHS = 20
 SHARE = 0.7  # of the time left that goes into unfrozen blocks
-PASSES = 3.0  # what a step costs beside a pass without gradients
-DEPTHS, WAYS = 7, 3  # about how many trainings an epoch is multiplied by
 
 
 class FittedBackbone(TypedDict):
@@ -63,39 +49,30 @@ class FittedBackbone(TypedDict):
 
 
 def use_backbone(runner: Runner, so_far: SoFar) -> Said[SoFar]:
-    """Fit the backbone to the run's pictures, and say what was measured."""
+    """Fit the backbone to the run's pictures or texts, and say what was measured."""
     problem = runner.problem
-    asked = problem.asked
-    channels, height, width = problem.data.training.inputs["pixels"].shape[1:]
-    side = max(LEAST_SIDE, height, width)
-    name = LITE if asked.backbone == AUTO else asked.backbone
-    spec = BackboneSpec(name, (channels, height, width), problem.outputs, side=side)
-    file = asked.backbone_weights or Path(weights_of(name, "")).name  # a package lies elsewhere on other machines
-    yield from decided(2, BackboneEvidence(name, side, file))
-    tensors, facts = runner.memo.recall("backbone", FittedBackbone) or _transferred(runner, spec)
+    known = known_network(problem)
+    yield from decided(2, known.evidence())
+    tensors, facts = runner.memo.recall("backbone", FittedBackbone) or _transferred(runner, known)
     for sentence in facts["said"]:
         yield noted(2, sentence)
-    spec = replace(spec, cut=facts["ends_at"], width=facts["width"])
+    spec = replace(known.spec, cut=facts["ends_at"], width=facts["width"])
     yield from _say_what_was_measured(facts)
     member = Member(
         spec, problem.seed, max(facts["rates"]), label=Message("{unfrozen} blocks unfrozen", unfrozen=facts["unfrozen"])
     )
-    setting = Setting("pixels", "adam", BATCH, member, member.label)
-    net = build_backbone(spec, seed=0)
+    setting = Setting(known.method, "adam", BATCH, member, member.label)
+    net = build(spec, seed=0)
     net.load_state_dict(tensors)
     return replace(so_far, setting=setting, started=_as_trained(runner, setting, net.eval()))
 
 
-def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor], FittedBackbone]:
+def _transferred(runner: Runner, known: KnownNetwork) -> tuple[dict[str, Tensor], FittedBackbone]:
     problem = runner.problem
-    _, training, validation = problem.prepared("pixels")
-    backbone, message = shown(spec), list[str]()
-    if path := weights_of(spec.backbone, problem.asked.backbone_weights):
-        last = anatomy_of(backbone, training.inputs.only[:2]).head.removeprefix("body.")
-        weights = read_weights(path, say=message.append)
-        load_weights(backbone.get_submodule("body"), weights, but=(f"{last}.",), say=message.append)
-        message.append(f"the last layer, `{last}`, is replaced: nothing is read for it")
-    epochs = _epochs(runner, backbone, training.inputs.only)
+    _, training, validation = problem.prepared(known.method)
+    message = list[str]()
+    backbone = known.module(training.inputs.only[:2], message.append)
+    epochs = _epochs(runner, known, backbone, training.inputs.only)
     runner.tell("population", name="backbone", stage="fit validation", members=1, steps=max(1, epochs))
     result = transfer(
         backbone,
@@ -106,13 +83,13 @@ def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor],
         epochs=max(1, epochs),
         batch_size=BATCH,
         seeds=1,
-        most_unfrozen=None if epochs else 0,
+        most_unfrozen=known.most_unfrozen if epochs else 0,
         device=runner.device,
         seed=problem.seed,
         cached=True,
     )
     head = getattr(result.module, "head", None)
-    width = head.in_features if isinstance(head, torch.nn.Linear) else 0
+    width = head.in_features if result.ends_at and isinstance(head, torch.nn.Linear) else 0
     facts: FittedBackbone = {
         "unfrozen": result.unfrozen,
         "ends_at": result.ends_at,
@@ -131,20 +108,15 @@ def _transferred(runner: Runner, spec: BackboneSpec) -> tuple[dict[str, Tensor],
     return tensors, facts
 
 
-@torch.no_grad()
-def _epochs(runner: Runner, backbone: torch.nn.Module, pictures: Tensor) -> int:
+def _epochs(runner: Runner, known: KnownNetwork, backbone: torch.nn.Module, rows: Tensor) -> int:
     """Epochs of each training of unfrozen blocks that there is time for; a budget of steps gives steps."""
-    budget = runner.budget_clock.budget
-    steps = -(-len(pictures) // BATCH)
+    budget, costs = runner.budget_clock.budget, known.costs
+    steps = -(-len(rows) // BATCH)
     if budget.seconds is None:
-        return int(min(MOST_EPOCHS, (budget.steps or 0) * SHARE / (steps * DEPTHS * WAYS)))
-    some = pictures[:ROWS]
-    backbone.eval()(some[:8])
-    began = time.perf_counter()
-    backbone(some)
-    epoch = (time.perf_counter() - began) * len(pictures) / len(some) * PASSES
-    left = max(0.0, runner.budget_clock.left() - runner.plan.finish_seconds - epoch)
-    return int(min(MOST_EPOCHS, SHARE * left / (epoch * DEPTHS * WAYS)))
+        return int(min(MOST_EPOCHS, (budget.steps or 0) * SHARE / (steps * costs.trainings)))
+    epoch = PASSES * seconds_of_pass(backbone, rows, len(rows))
+    left = max(0.0, runner.budget_clock.left() - runner.plan.finish_seconds - costs.beside * epoch)
+    return int(min(MOST_EPOCHS, SHARE * left / (epoch * costs.epochs)))
 
 
 def _say_what_was_measured(facts: FittedBackbone) -> Said[None]:

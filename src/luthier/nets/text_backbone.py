@@ -1,0 +1,186 @@
+"""Sentence transformers as networks whose blocks can be unfrozen. B texts, L pieces of a row, D numbers of a text."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from luthier.data.sentences import (
+    MARKS,
+    BertEncoder,
+    BertSizes,
+    SentenceTransformer,
+    known_of,
+    mean_of_known,
+    transformer_named,
+)
+from luthier.data.word_pieces import Words
+from luthier.nets.blocks import Truncated
+from luthier.records import JsonObject
+from luthier.seeds import derive
+from luthier.shapes import Outputs, Tokens
+
+TEXT = "text"  # a column of its own
+
+
+@dataclass(frozen=True)
+class TextBackboneSpec:
+    """Ids of pieces in [B, T], of which the first `length` are read, 0 for padding; logits [B, outputs] out.
+
+    `backbone` says which sentence transformer it came from, `sizes` and `pooling` (`mean`, or `cls`: the first) what it
+    is; `marks` are its ids of beginning and end, which the network sets itself. With `cut` it ends at that block, the
+    mean of whose tokens are `width` numbers.
+    """
+
+    backbone: str
+    sizes: BertSizes
+    pooling: str
+    marks: tuple[int, int]
+    length: int
+    outputs: int
+    cut: str = ""
+    width: int = 0
+
+    @classmethod
+    def of(cls, model: SentenceTransformer, name: str, length: int, outputs: int) -> TextBackboneSpec:
+        """Of a model that was read."""
+        return cls(Path(name).name, model.encoder.sizes, model.pooling, model.marks, length, outputs)
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Hidden layers whose dropout a member sets: none."""
+        return ()
+
+    @property
+    def layers(self) -> int:
+        """Groups of weights that may have rates of their own: what is below the head, and the head."""
+        return 2
+
+    def to_json(self) -> JsonObject:
+        """The spec as plain JSON values."""
+        return {"kind": "text backbone", **asdict(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> TextBackboneSpec:
+        """The spec that `to_json` gave."""
+        known = {name: item for name, item in value.items() if name != "kind"}
+        first, last = known["marks"]
+        return cls(**{**known, "sizes": BertSizes(**known["sizes"]), "marks": (int(first), int(last))})
+
+
+class SetMarks(nn.Module):
+    """Ids [B, T] to ids int64 [B, T' + 2], of at most L pieces: beginning in front, end behind the last piece."""
+
+    def __init__(self, marks: tuple[int, int], length: int) -> None:
+        super().__init__()
+        self.marks, self.length = marks, length
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Ids with marks; an empty text is its marks."""
+        ids = F.pad(tokens[:, : self.length].long(), (1, 1))
+        places = torch.arange(ids.shape[1], device=ids.device)
+        last = (places * (ids > 0)).amax(1, keepdim=True)
+        marked = torch.where(places == last + 1, self.marks[1], ids)
+        return torch.where(places == 0, self.marks[0], marked)
+
+
+class PoolTokens(nn.Module):
+    """Vectors of tokens [B, T, D], 0 for padding, to vectors of texts [B, D] of length 1."""
+
+    def __init__(self, pooling: str) -> None:
+        super().__init__()
+        self.pooling = pooling
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """The mean over the tokens, or the first one."""
+        made = mean_of_known(vectors, known_of(vectors)) if self.pooling == "mean" else vectors[:, 0]
+        return F.normalize(made, dim=1)
+
+
+class SentenceNet(nn.Sequential):
+    """A sentence transformer and a head, layer after layer: what comes out of each block holds the padding as 0."""
+
+    def __init__(self, spec: TextBackboneSpec, encoder: BertEncoder | None = None) -> None:
+        encoder = encoder or BertEncoder(spec.sizes)
+        super().__init__(
+            OrderedDict(
+                marks=SetMarks(spec.marks, spec.length),
+                embeddings=encoder.embeddings,
+                layers=encoder.encoder["layer"],
+                pool=PoolTokens(spec.pooling),
+                head=nn.Linear(spec.sizes.width, spec.outputs),
+            )
+        )
+
+
+class TextBackboneNet(nn.Module):
+    """The module of a TextBackboneSpec; see there."""
+
+    takes = ("tokens",)
+
+    def __init__(self, spec: TextBackboneSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.net: nn.Module = SentenceNet(spec)
+        if spec.cut:
+            body = Truncated(self.net, spec.cut)
+            self.net = nn.Sequential(OrderedDict(body=body, head=nn.Linear(spec.width, spec.outputs)))
+
+    def forward(self, tokens: Tokens) -> Outputs:
+        """Logits [B, outputs]."""
+        result: Tensor = self.net(tokens)
+        return result
+
+
+def build_text_backbone(spec: TextBackboneSpec, *, seed: int) -> TextBackboneNet:
+    """A network with fresh weights; the same spec and seed give the same.
+
+    >>> sizes = BertSizes(tokens=50, width=8, layers=2, heads=2, inner=16, positions=20)
+    >>> net = build_text_backbone(TextBackboneSpec("mine", sizes, "mean", (2, 3), length=6, outputs=3), seed=0)
+    >>> net(torch.tensor([[7, 9, 0], [0, 0, 0]])).shape
+    torch.Size([2, 3])
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(seed, "module"))
+        return TextBackboneNet(spec)
+
+
+class TextBackbone(SentenceNet):
+    """What `text_backbone` gives."""
+
+    def __init__(self, model: SentenceTransformer, name: str) -> None:
+        most = model.longest - MARKS
+        encoder = copy.deepcopy(model.encoder).requires_grad_(True)
+        super().__init__(TextBackboneSpec.of(model, name, most, model.width), encoder)
+        self.words = Words((TEXT,), model.word_pieces(), most, model.tokenizer.get_vocab_size())
+
+    def ids(self, texts: Sequence[str]) -> Tensor:
+        """The ids int32 [N, T] of the pieces of N texts, 0 behind a shorter one; T are those of the longest, or as many
+        as the model reads."""
+        tokens = torch.from_numpy(self.words.encode(pl.DataFrame({TEXT: pl.Series(list(texts), dtype=pl.String)})))
+        longest = int((tokens[:, : self.words.length] > 0).sum(1).amax()) if len(tokens) else 1
+        return tokens[:, : max(1, longest)]
+
+
+def text_backbone(name: str | Path = "minilm") -> TextBackbone:
+    """A sentence transformer as a module whose last layer is a linear head, for `luthier.transfer`.
+
+    `name` is "minilm", from its package, or the local folder of a BERT encoder (`config.json`, `tokenizer.json`,
+    `model.safetensors`), of which no code is run. The module takes ids [B, T], which `ids` makes of texts, 0 for
+    padding; its blocks are the embeddings and each layer of the encoder. The head is fresh: `transfer` replaces it.
+    InputError for a folder that is not whole, and for a model of another kind.
+
+        backbone = luthier.text_backbone("minilm")
+        train, held_out = backbone.ids(train_texts), backbone.ids(other_texts)
+        found = luthier.transfer(backbone, (train, y), validation=(held_out, z), most_unfrozen=4)
+    """
+    return TextBackbone(transformer_named(str(name)), str(name))

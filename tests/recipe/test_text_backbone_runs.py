@@ -1,0 +1,110 @@
+"""A sentence transformer in the recipe: its last blocks learn where that gains, and the model holds all of it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.sentence_folders import sentence_folder
+
+import luthier
+from luthier.errors import InputError
+from luthier.exporting.to_onnx import export_onnx
+from luthier.nets import TextBackboneSpec
+from luthier.recipe import follows
+from luthier.saved.bundle import read_bundle, write_bundle
+
+STRANGE = ["", "👍👍 🎉", "x" * 1_000_000, "very good " * 100_000, None]
+
+
+def table(rows: int = 220) -> pl.DataFrame:
+    """Notes that are good where "good" stands before "bad"."""
+    draw = np.random.default_rng(0)
+    texts = [" ".join(draw.permutation(["good", "bad", "film", "a", "the", "very"])) for _ in range(rows)]
+    first = [text.index("good") < text.index("bad") for text in texts]
+    texts[5:10] = STRANGE  # type: ignore[list-item]
+    return pl.DataFrame({"said": texts, "fine": ["yes" if one else "no" for one in first]})
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> luthier.Result:
+    """A run whose folder of the sentence transformer is gone."""
+    folder = sentence_folder(tmp_path_factory.mktemp("models") / "mine")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LUTHIER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        place = tmp_path_factory.mktemp("runs") / "run"
+        result = luthier.fit(
+            table(), target="fine", columns={"said": "text"}, backbone=folder, budget="600steps", run=place
+        )
+    assert result is not None
+    shutil.rmtree(folder)
+    return result
+
+
+def test_what_was_measured_is_decided_and_follows_from_its_evidence(fitted: luthier.Result) -> None:
+    decisions = {str(one["code"]): one for one in fitted.ledger if one["kind"] == "decision"}
+    for code in ("text", "backbone", "backbone-end", "unfrozen-blocks"):
+        assert follows(decisions[code]), code
+    assert decisions["backbone"]["chosen"] == "mine, 6 tokens"
+    counts = [one["unfrozen"] for one in decisions["unfrozen-blocks"]["evidence"]["depths"]]
+    assert counts[:3] == [0, 1, 2]
+    report = (fitted.path / "report.html").read_text(encoding="utf-8")
+    assert "2 unfrozen" in report
+    assert "those of the backbone" in report
+
+
+def test_the_model_is_whole(fitted: luthier.Result) -> None:
+    model, frame = luthier.load(fitted.path), table()[:12]
+    assert isinstance(model.nets[0].spec, TextBackboneSpec)
+    expected = fitted.model.predict_proba(frame)
+    np.testing.assert_array_equal(model.predict_proba(frame).to_numpy(), expected.to_numpy())
+    assert len(model.explain_words(frame[:1])[0]) == 6
+
+
+def test_an_export_is_refused_in_words(fitted: luthier.Result, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a model of text cannot be exported"):
+        export_onnx(fitted.model, tmp_path / "model.onnx", table())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"columns": {"said": "text"}, "backbone": "resnet18"}, "'resnet18' is not a backbone for text"),
+        ({"columns": {"said": "text", "more": "number"}, "backbone": "minilm"}, "learns from text alone"),
+        ({"columns": {"said": "category"}, "backbone": "minilm"}, "works with pictures and text only"),
+        ({"columns": {"said": "text"}, "backbone": "minilm", "text_model": "minilm"}, "exclude each other"),
+    ],
+)
+def test_what_cannot_be_meant(given: dict[str, Any], words: str, tmp_path: Path) -> None:
+    frame = table()
+    if "more" in given["columns"]:
+        frame = frame.with_columns(more=pl.int_range(frame.height))
+    with pytest.raises(InputError, match=words):
+        luthier.fit(frame, target="fine", budget="1steps", run=tmp_path / "run", **given)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"length": 13},
+        {"marks": [2, 13]},
+        {"cut": "head", "width": 12},
+        {"cut": "layers.0", "width": 11},
+        {"pooling": "last"},
+        {"sizes": {"positions": 4}},
+        {"sizes": {"heads": 5}},
+        {"sizes": {"layers": 3}},
+    ],
+)
+def test_forged_networks_are_refused(fitted: luthier.Result, forged: dict[str, Any], tmp_path: Path) -> None:
+    bundle = read_bundle(fitted.path / "model.luthier")
+    (spec,) = bundle.model["specs"]
+    changed = {**spec, **forged, "sizes": {**spec["sizes"], **forged.get("sizes", {})}}
+    write_bundle(tmp_path / "model.luthier", replace(bundle, model={**bundle.model, "specs": [changed]}))
+    with pytest.raises(InputError, match=r"does not (describe a model|hold what it should)"):
+        luthier.load(tmp_path / "model.luthier")
