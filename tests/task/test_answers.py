@@ -12,6 +12,7 @@ from luthier.errors import InputError
 from luthier.objective import metric_named
 from luthier.task import (
     ClassAnswer,
+    ResidualLaw,
     answer_for,
     answer_from,
     answer_named,
@@ -52,7 +53,7 @@ def test_answers_of_a_log_normal_law_are_its_closed_forms() -> None:
         "q0.9": middle * np.exp(1.2815516 * deviation),
     }
     for answer, expected in known.items():
-        found = with_answer(transform, atoms, answer).answer(mean)
+        found = with_answer(transform, ResidualLaw.alike(atoms), answer).answer(mean)
         np.testing.assert_allclose(found, expected, rtol=0.01, err_msg=answer)  # 400 atoms of 200,000 draws
 
 
@@ -60,7 +61,7 @@ def test_answers_of_a_log_normal_law_are_its_closed_forms() -> None:
 @pytest.mark.parametrize("answer", ["mean", "median", "relative median", "mean of logarithms", "least symmetric error"])
 def test_intervals_find_back_from_an_answer(log: bool, answer: str) -> None:
     transform = TargetTransform(mean=1.0, std=0.5, log=log, smear=1.3, lowest=-2.0, highest=3.0)
-    found = with_answer(transform, 0.3 * np.sort(RNG.gumbel(size=300)), answer)
+    found = with_answer(transform, ResidualLaw.alike(0.3 * np.sort(RNG.gumbel(size=300))), answer)
     outputs = np.linspace(-1.5, 2.5, 50)
     np.testing.assert_allclose(found.centre(found.answer(outputs)), transform.modelled(outputs), atol=1e-9)
     import torch
@@ -71,7 +72,7 @@ def test_intervals_find_back_from_an_answer(log: bool, answer: str) -> None:
 
 def test_the_mean_stays_what_it_was() -> None:
     transform = TargetTransform(mean=1.0, std=0.5, log=True, smear=1.3)
-    assert with_answer(transform, np.array([0.1, 2.0]), "mean") == transform
+    assert with_answer(transform, ResidualLaw.alike(np.array([0.1, 2.0])), "mean") == transform
     outputs, targets = RNG.normal(size=400), RNG.normal(size=400)
     smeared = answer_from(TargetTransform(log=True), outputs, targets, "mean")
     assert smeared.smear == pytest.approx(np.exp(targets - outputs).mean())

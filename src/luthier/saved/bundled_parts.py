@@ -39,8 +39,10 @@ def contents_of(parts: Mapping[str, Any]) -> Bundle:
     }
     if model.transform.dispersion is not None:
         facts["dispersion"] = model.transform.dispersion
-    if model.residuals:
-        facts |= {"answer": model.answer, "residuals": list(model.residuals)}
+    if model.residuals is not None:
+        law = model.residuals
+        facts |= {"answer": model.answer, "residuals": [value for row in law.residuals for value in row]}
+        facts |= {"residual_places": list(law.places)} if law.by_prediction else {}
     if model.decision is not None:
         decision = {"matrix": model.decision.matrix.tolist(), "offset": model.decision.offset.tolist()}
         facts["decision"] = decision

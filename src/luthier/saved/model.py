@@ -48,7 +48,7 @@ from luthier.saved.other_answers import changes_for
 from luthier.saved.rebuilding import MismatchError, parts_of
 from luthier.saved.row_laws import interval_ends, quantile_values
 from luthier.saved.word_shares import WordShare, word_shares
-from luthier.task import ClassAnswer, LabelAnswer
+from luthier.task import ClassAnswer, LabelAnswer, ResidualLaw
 
 ROWS, NUMBERS = 8192, 2**21  # rows through the networks at once, and numbers of these
 PIECE = 8192  # rows of a table that a thread computes at a time
@@ -63,8 +63,8 @@ class Model:
     is the 90 % conformal half width on the modelled scale; where there are `row_intervals`, each row has its own.
     Of two classes the second is predicted from probability `threshold` on (`positive_threshold` says it of the positive
     one); of several the likeliest, or by a `decision`; of labels those that reach their `label_thresholds`. A model of
-    numbers gives the `answer` that the run's metric asked for: with `residuals`, equally likely on the modelled scale,
-    it can give others. Classes with at least the probability `set_threshold` are in a row's 90 % set; `familiarity`
+    numbers gives the `answer` that the run's metric asked for: with a law of `residuals` on the modelled scale it can
+    give others. Classes with at least the probability `set_threshold` are in a row's 90 % set; `familiarity`
     detects rows unlike those of training. `licences` are those of a backbone and of its weights.
     """
 
@@ -81,7 +81,7 @@ class Model:
     decision: ClassAnswer | None = None
     label_thresholds: tuple[float, ...] = ()
     answer: str = "mean"
-    residuals: tuple[float, ...] = ()
+    residuals: ResidualLaw | None = None
     familiarity: Familiarity | None = None
     profile: Profile | None = None
     licences: tuple[Licence, ...] = ()

@@ -376,6 +376,7 @@ class ModelFacts(TypedDict):
     answer: NotRequired[Name]
     dispersion: NotRequired[Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]]
     residuals: NotRequired[Annotated[list[Number], Field(min_length=1, max_length=1000)]]
+    residual_places: NotRequired[Annotated[list[Number], Field(min_length=2, max_length=20)]]
     licences: NotRequired[list[_Licence]]
     familiar_within: NotRequired[Number]
     row_intervals: NotRequired[RowIntervalFacts]

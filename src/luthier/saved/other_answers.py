@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from luthier.data import Task
 from luthier.data.target_transform import TargetTransform
 from luthier.errors import InputError
 from luthier.messages import Message
-from luthier.task import answer_named, with_answer
+from luthier.task import ResidualLaw, answer_named, with_answer
 
 
 def changes_for(
-    answer: str, task: Task, now: str, transform: TargetTransform, residuals: Sequence[float]
+    answer: str, task: Task, now: str, transform: TargetTransform, residuals: ResidualLaw | None
 ) -> dict[str, Any]:
     """What changes in a model that gives the answer `now`; InputError for an answer that it cannot give."""
     if task.is_classes:
@@ -32,9 +29,11 @@ def changes_for(
     if answer == "probability":
         raise InputError("--answer probability: the target is a number", expected="mean, median, or q0.9")
     answer_named(answer)
-    if not residuals and answer != now:
+    if residuals is None:
+        if answer == now:
+            return {}
         raise InputError(
             Message("--answer {answer}: this model does not know how its errors are distributed", answer=answer),
             remedy="fit it anew",
         )
-    return {"answer": answer, "transform": with_answer(transform, np.array(residuals), answer)}
+    return {"answer": answer, "transform": with_answer(transform, residuals, answer)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ from luthier.nets.conv import ConvNet
 from luthier.nets.picture_features import PictureFeatures
 from luthier.nets.text import TextNet
 from luthier.saved.bundle import Bundle
-from luthier.task import ClassAnswer, with_answer
+from luthier.task import ClassAnswer, ResidualLaw, with_answer
 from luthier.tensors import ShapesAlone
 
 SCALARS = ("temperature", "half_width", "threshold", "set_threshold")
@@ -119,10 +120,10 @@ def _answer(facts: Mapping[str, Any], task: Task) -> dict[str, Any]:
     result: dict[str, Any] = {"transform": transform}
     if "residuals" in facts:
         _require(not task.is_classes, "residuals of a model of numbers only")
-        answer, residuals = facts.get("answer", "mean"), np.array(facts["residuals"], dtype=float)
-        transform = with_answer(transform, residuals, answer)
+        answer, law = facts.get("answer", "mean"), _residual_law(facts)
+        transform = with_answer(transform, law, answer)
         _require(bool(np.isfinite(transform.shifts).all()), "residuals whose answers are numbers")
-        result = {"transform": transform, "answer": answer, "residuals": tuple(residuals.tolist())}
+        result = {"transform": transform, "answer": answer, "residuals": law}
     if "decision" in facts:
         count = len(task.classes)
         _require(task.family == "multiclass", "a decision between several classes only")
@@ -133,6 +134,16 @@ def _answer(facts: Mapping[str, Any], task: Task) -> dict[str, Any]:
     thresholds = tuple(facts.get("label_thresholds", ()))
     _require(len(thresholds) == len(task.classes) * task.traits.is_labels, "a threshold for each label")
     return {**result, "label_thresholds": thresholds}
+
+
+def _residual_law(facts: Mapping[str, Any]) -> ResidualLaw:
+    """Residuals of all rows, or one row of them for each place."""
+    places = tuple(facts.get("residual_places", (0.0,)))
+    count, rest = divmod(len(facts["residuals"]), len(places))
+    _require(count > 0 and not rest, "as many residuals for each of their places")
+    _require(all(low < high for low, high in pairwise(places)), "places of residuals that rise")
+    rows = (facts["residuals"][k * count : (k + 1) * count] for k in range(len(places)))
+    return ResidualLaw(tuple(tuple(row) for row in rows), places)
 
 
 class MismatchError(InputError):

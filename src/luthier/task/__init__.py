@@ -7,13 +7,15 @@ from luthier.task.class_answers import ClassAnswer, fitted_classes, fitted_decis
 from luthier.task.cost_matrix import cheapest, costs_as_text, is_matrix, matrix_of
 from luthier.task.label_answers import LabelAnswer, fitted_labels
 from luthier.task.metrics_asked import asked_metrics, deciding_metric, reported_metrics, require_metrics
-from luthier.task.number_answers import answer_from, chosen_answer, law_around, residual_atoms, with_answer
+from luthier.task.number_answers import answer_from, chosen_answer, law_around, with_answer
 from luthier.task.quantile_levels import quantile_levels, require_numbers
+from luthier.task.residual_law import ResidualLaw, fitted_law, residual_atoms
 
 __all__ = [
     "ANSWERS",
     "ClassAnswer",
     "LabelAnswer",
+    "ResidualLaw",
     "answer_for",
     "answer_from",
     "answer_named",
@@ -26,6 +28,7 @@ __all__ = [
     "fitted_classes",
     "fitted_decision",
     "fitted_labels",
+    "fitted_law",
     "is_matrix",
     "law_around",
     "likeliest",

@@ -27,7 +27,7 @@ from luthier.recipe.problem import Problem
 from luthier.rows import Inputs, Rows
 from luthier.saved import Model
 from luthier.saved.profiled import profiled_classes, profiled_names
-from luthier.task import cheapest, chosen_answer, fitted_decision, fitted_labels, is_matrix, residual_atoms, with_answer
+from luthier.task import cheapest, chosen_answer, fitted_decision, fitted_labels, fitted_law, is_matrix, with_answer
 
 PROFILED = 10_000  # rows that stand for all training rows when new ones are compared with them
 
@@ -86,10 +86,11 @@ def calibrated(
         transform = transform.with_law(targets, averaged[:, 0], counting)
         residuals = transform.residuals(targets, averaged[:, 0])
         transform = replace(transform, smear=smearing(residuals, counting) if task.log_scale else 1.0)
-        width, atoms = half_width(residuals, weights=counting, units=units), residual_atoms(residuals, counting)
+        width = half_width(residuals, weights=counting, units=units)
+        law = fitted_law(residuals, averaged[:, 0], counting)
         answer = chosen_answer(problem.metric, transform, averaged[:, 0], targets, counting)
-        transform = with_answer(transform, atoms, answer)
-        model = replace(model, transform=transform, half_width=width, answer=answer, residuals=tuple(atoms.tolist()))
+        transform = with_answer(transform, law, answer)
+        model = replace(model, transform=transform, half_width=width, answer=answer, residuals=law)
     elif task.traits.is_labels:
         model = replace(model, temperature=fit_temperature(averaged, targets, counting))
         answer_of = fitted_labels(problem.metric, targets, model.tempered(averaged), counting)

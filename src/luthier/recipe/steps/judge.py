@@ -270,8 +270,8 @@ def _explain_answer(runner: Runner, model: Model, choice: Deliverable) -> Said[N
     """The answer that the metric asks for beside the usual one, on rows not learnt from."""
     problem = runner.problem
     y, w, metric = own_scale(problem.task, problem.data.validation), weights_of(problem, folded=False), problem.metric
-    usual = model.answering("mean") if model.residuals else replace(model, decision=None)
-    answer = model.answer if model.residuals else "classes"
+    usual = model.answering("mean") if model.residuals is not None else replace(model, decision=None)
+    answer = "classes" if model.residuals is None else model.answer
     if model.label_thresholds:
         usual, answer = replace(model, label_thresholds=(0.5,) * len(model.label_thresholds)), "labels"
     values = [
