@@ -10,7 +10,7 @@ from luthier.recipe import Clock
 from luthier.request import Config, FitConfig
 from luthier.request_types import FitOptions
 from luthier.runs.calls import Call
-from luthier.runs.fitting import fit_as_asked
+from luthier.runs.fitting import new_run
 from luthier.runs.multi_target import MultiTargetResult, fit_several_as_asked
 from luthier.runs.own_rows import with_test_file
 from luthier.runs.result import Result
@@ -82,4 +82,5 @@ def fit(
         several = FitConfig.of(config, **with_test_file(options))
         return fit_several_as_asked(source, target, several, Call.begun(several, screen, clock))
     asked = FitConfig.of(config, target=target, **with_test_file(options))
-    return fit_as_asked(source, asked, Call.begun(asked, screen, clock))
+    call = Call.begun(asked, screen, clock)
+    return call.finish(new_run(source, asked, call))

@@ -37,10 +37,10 @@ from luthier.saved import RunFolder
 
 def fit_as_asked(source: Any, config: FitConfig, call: Call) -> Result:
     """`luthier.fit` of one target, for a request."""
-    return call.finish(_walk(source, config, call))
+    return call.finish(new_run(source, config, call))
 
 
-def _walk(source: Any, config: FitConfig, call: Call) -> Run:
+def new_run(source: Any, config: FitConfig, call: Call) -> Run:
     """A new run in a folder of its own; what it has no use for any more is given back."""
     asked, read = _read(source, request(source, config))
     folder = call.new_folder(config, default_name(source, read.source))
