@@ -31,7 +31,7 @@ from torch import Tensor
 
 from luthier.engine import Member, Schedule, Settings, train
 from luthier.nets import DenseSpec
-from luthier.recipe.rounds import MOST_PARTITIONS
+from luthier.recipe.experiment.rounds import MOST_PARTITIONS
 from luthier.rows import Inputs, Rows
 from luthier.seeds import derive, numpy_generator
 from luthier.statistics.confirming import FIRST, WIDENING, Asked, answers, still_open

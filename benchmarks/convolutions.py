@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from luthier.engine import Member, Settings
 from luthier.engine.feed import batches_for
-from luthier.engine.population import Population
+from luthier.engine.populations.population import Population
 from luthier.nets import ConvSpec
 from luthier.rows import Inputs, Rows
 

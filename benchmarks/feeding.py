@@ -27,9 +27,9 @@ from luthier.data.large import scan_parquet, table_files
 from luthier.data.pieces import Pieces
 from luthier.engine import Member, Settings, Stream
 from luthier.engine.feed import batches_for
-from luthier.engine.population import Population
+from luthier.engine.populations.population import Population
 from luthier.nets import ConvSpec, DenseSpec
-from luthier.recipe.full_training_rows import StreamedInputs
+from luthier.recipe.rows.full_training_rows import StreamedInputs
 from luthier.rows import Inputs, Rows
 
 ROWS, EACH, STEPS = 20_000_000, 1_000_000, 1500

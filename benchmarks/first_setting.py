@@ -28,12 +28,12 @@ from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES, loss_named
 from luthier.recipe import read_as_asked
 from luthier.recipe.decisions.starting_network import first_width
-from luthier.recipe.first_setting import TableShape, first_setting
-from luthier.recipe.full_training_rows import dataset
-from luthier.recipe.parts import parts_of
-from luthier.recipe.plan import PlanSize
-from luthier.recipe.problem import embedding_width
-from luthier.recipe.setting import Setting, seeded
+from luthier.recipe.experiment.first_setting import TableShape, first_setting
+from luthier.recipe.planning.plan import PlanSize
+from luthier.recipe.planning.setting import Setting, seeded
+from luthier.recipe.preparing.problem import embedding_width
+from luthier.recipe.rows.full_training_rows import dataset
+from luthier.recipe.rows.parts import parts_of
 from luthier.request import RunRequest
 from luthier.rows import Rows
 

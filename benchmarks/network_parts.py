@@ -28,11 +28,11 @@ from benchmarks import first_setting as tables
 from benchmarks.ranks import TARGETS
 from luthier.engine import Member, Settings
 from luthier.engine.feed import batches_for
-from luthier.engine.population import Population
+from luthier.engine.populations.population import Population
 from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, TargetEncoding, many_levelled, quantile_edges
 from luthier.objective import USUAL_LOSSES
-from luthier.recipe.first_setting import TableShape, first_setting
-from luthier.recipe.setting import Setting
+from luthier.recipe.experiment.first_setting import TableShape, first_setting
+from luthier.recipe.planning.setting import Setting
 from luthier.rows import Inputs, Rows
 
 RESULTS = Path(__file__).parent / "results" / "network_parts.json"

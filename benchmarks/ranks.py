@@ -32,7 +32,7 @@ from luthier.assess import measure
 from luthier.data import encode_target, read_source
 from luthier.objective import METRICS
 from luthier.recipe import read_as_asked
-from luthier.recipe.prepare import parts_of
+from luthier.recipe.preparing.prepare import parts_of
 from luthier.request import RunRequest
 from luthier.runs.screen import SilentScreen
 

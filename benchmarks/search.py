@@ -69,7 +69,7 @@ def ours(trials: int = TRIALS, **options: Any) -> Any:
 
 def settings(trials: int = TRIALS) -> list[dict[str, float]]:
     """The settings that `luthier.tune` draws, for the others to train."""
-    from luthier.search.samplers import Random, Request
+    from luthier.search.spaces.samplers import Random, Request
 
     space = space_from(SPACE)
     drawn = Random().ask(Request(space, trials, 0, trials, [], 0)).settings

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from luthier.engine import Member, ModuleSpec, Settings, train
-from luthier.engine.layouts import choose
+from luthier.engine.populations.layouts import choose
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator

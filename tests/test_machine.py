@@ -76,7 +76,7 @@ def test_so_does_one_that_fails(name: str, settings: tuple[int, bool], monkeypat
         raise ValueError("no")
 
     monkeypatch.setattr(nn.Tanh, "forward", forward)
-    monkeypatch.setattr("luthier.engine.module_spec.chain", lambda module: None)
+    monkeypatch.setattr("luthier.engine.members.module_spec.chain", lambda module: None)
     with pytest.raises(InputError, match="ValueError: no"):
         ENTRIES[name]()
     assert (torch.get_num_threads(), flushes_denormals()) == settings

@@ -24,7 +24,7 @@ from luthier.messages import Message, catalogue, restored, speaking, tr, with_me
 from luthier.messages import in_words as message_words
 from luthier.recipe import checklist, in_lines, read_ledger, worded
 from luthier.recipe.checklist import ITEMS, STEP_NAMES
-from luthier.recipe.ledger import Ledger
+from luthier.recipe.planning.ledger import Ledger
 from luthier.records import noted
 from luthier.report.terminal import STEPS, WORDS
 from luthier.search import REGISTRY, TIERS

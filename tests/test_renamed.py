@@ -8,7 +8,7 @@ from torch import nn
 
 import luthier
 from luthier.renamed import HYPER_PARAMETERS, PUBLIC
-from luthier.search.described import space_from
+from luthier.search.spaces.described import space_from
 
 
 @pytest.mark.parametrize("old", sorted(PUBLIC))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.gpu.figures import FULL, QUICK, TINY, everything
 from benchmarks.gpu.table import Table, device_name
-from luthier.engine.devices import resolve
+from luthier.engine.members.devices import resolve
 from luthier.errors import InputError
 
 SECONDS, QUICK_SECONDS = 350.0, 115.0  # until the last figure begins; each says what it needs

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from luthier.engine import Member, ModuleSpec, Outcome, Settings, train
-from luthier.engine.member import Spec
+from luthier.engine.members.member import Spec
 from luthier.nets import ConvSpec, DenseSpec, NumberEmbedding, TextSpec
 from luthier.objective import LOSSES
 from luthier.optimise import RULES, Schedule

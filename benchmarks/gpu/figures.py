@@ -22,8 +22,8 @@ from benchmarks.gpu.resuming import interrupted
 from benchmarks.gpu.speed import WORKS, Work, one_by_one_steps, population_steps
 from benchmarks.gpu.table import Row, SkippedError, Table
 from luthier.engine import Member, Population, Settings, train
-from luthier.engine.devices import CPU, wait
 from luthier.engine.feed import prepared
+from luthier.engine.members.devices import CPU, wait
 from luthier.optimise import RULES
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luthier.engine import Member, Settings, train
-from luthier.engine.devices import wait
+from luthier.engine.members.devices import wait
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs, Rows
 

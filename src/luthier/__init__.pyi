@@ -14,7 +14,7 @@ from luthier.nets import summary as summary
 from luthier.nets import text_backbone as text_backbone
 from luthier.objective import own_metric as own_metric
 from luthier.optimise import Schedule as Schedule
-from luthier.recipe.transfer import transfer as transfer
+from luthier.pretrained.transfer import transfer as transfer
 from luthier.request import FitConfig as FitConfig
 from luthier.request import TuneConfig as TuneConfig
 from luthier.runs import Comparison as Comparison

@@ -32,7 +32,7 @@ from luthier.assess import (
 from luthier.assess.jackknife import Units
 from luthier.assess.subgroups import subgroup_scores
 from luthier.data import centre_of, share_explained
-from luthier.data.measured_target import target_facts
+from luthier.data.typed_columns.measured_target import target_facts
 from luthier.objective import LOSSES, METRICS, mean_gradient, mean_loss
 from luthier.rows import Inputs
 from luthier.statistics.bags import greedy_weights

@@ -18,7 +18,7 @@ from luthier.classic.synthetic import synthetic_data
 from luthier.errors import InputError
 from luthier.nets import DenseSpec, build
 from luthier.objective import LOSSES
-from luthier.search.registry import REGISTRY
+from luthier.search.spaces.registry import REGISTRY
 
 
 @pytest.mark.parametrize("sizes", [[784, 30, 10], [2, 3, 1], [5, 4, 3, 2]])

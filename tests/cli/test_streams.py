@@ -17,7 +17,7 @@ from luthier.assess import BaselineRun
 from luthier.cli import streams
 from luthier.data import infer_task, read_batches, read_source
 from luthier.errors import InputError, LuthierError, TerminatedError
-from luthier.recipe.interrupted import Interrupted
+from luthier.recipe.running.interrupted import Interrupted
 from luthier.rows import Inputs, Rows
 from luthier.runs.signals import ended_by_signals
 from luthier.saved.predict import _destination

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from luthier.search import SAMPLERS
-from luthier.search.samplers import Proposal, Random, Request
+from luthier.search.spaces.samplers import Proposal, Random, Request
 from luthier.seeds import numpy_generator
 from luthier.testing import check_sampler
 

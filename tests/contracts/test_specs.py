@@ -15,10 +15,10 @@ from tests.serving.asking import ThreadServer
 
 from luthier.assess import Profile
 from luthier.data import Preprocess, TableEncoder, Task
-from luthier.data.columns import Column
+from luthier.data.typed_columns.columns import Column
 from luthier.engine import Member, Settings, train
-from luthier.engine.crossed_means import CrossedMeans
-from luthier.engine.dense_rows import views
+from luthier.engine.dense.dense_rows import views
+from luthier.engine.populations.crossed_means import CrossedMeans
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
 from luthier.nets import (
@@ -33,7 +33,7 @@ from luthier.nets import (
     state_of_head,
 )
 from luthier.objective import TargetHead, loss_named, several, shared_outputs
-from luthier.recipe.first_setting import TableShape, first_network
+from luthier.recipe.experiment.first_setting import TableShape, first_network
 from luthier.rows import Inputs, Rows
 from luthier.saved import Model
 from luthier.seeds import torch_generator

@@ -21,7 +21,7 @@ import torch
 
 from luthier.data import Preprocess, TableEncoder, Task, infer_columns, read_batches, read_source, with_values
 from luthier.data.encode import FIRST_LEVEL, MISSING
-from luthier.data.numerals import NumberStyle
+from luthier.data.typed_columns.numerals import NumberStyle
 from luthier.data.values import styles_of
 from luthier.exporting.exported_rows import exportable
 from luthier.exporting.to_onnx import export_onnx
@@ -29,8 +29,8 @@ from luthier.exporting.to_torch import export_torch
 from luthier.nets import DenseSpec, build
 from luthier.rows import Inputs
 from luthier.saved import Model
-from luthier.serving.limits import Limits
-from luthier.serving.row_reader import RequestRows, RowReader
+from luthier.serving.readers.limits import Limits
+from luthier.serving.readers.row_reader import RequestRows, RowReader
 
 Styles = Mapping[str, NumberStyle]
 ROWS = 1100

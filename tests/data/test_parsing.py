@@ -15,10 +15,10 @@ import torch
 from polars.testing import assert_series_equal
 
 from luthier.data import TableEncoder, Unread, encode_target, infer_columns, infer_task, read_source, target_values
-from luthier.data.columns import Column
-from luthier.data.levels import Levels
-from luthier.data.numerals import NumberStyle
-from luthier.data.parsing import MOMENTS, NUMBERS, WORD_MARKS, CellParser
+from luthier.data.typed_columns.columns import Column
+from luthier.data.typed_columns.levels import Levels
+from luthier.data.typed_columns.numerals import NumberStyle
+from luthier.data.typed_columns.parsing import MOMENTS, NUMBERS, WORD_MARKS, CellParser
 from luthier.errors import ConfigError, InputError
 
 

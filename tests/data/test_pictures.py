@@ -16,7 +16,6 @@ import pytest
 
 import luthier
 from luthier.data import PictureEncoder, encoder_from_json, read_batches, read_source
-from luthier.data.columns import Column
 from luthier.data.pictures import (
     UnreadableError,
     cache_folder,
@@ -30,6 +29,7 @@ from luthier.data.pictures import (
     shape_of,
     store_of,
 )
+from luthier.data.typed_columns.columns import Column
 from luthier.errors import InputError, LuthierError
 from luthier.runs.screen import SilentScreen
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from luthier.data import Task, check_table, infer_columns, infer_task, share_explained
-from luthier.data.task import is_known_class, positive_facts, positive_of, with_positive
+from luthier.data.typed_columns.task import is_known_class, positive_facts, positive_of, with_positive
 from luthier.errors import InputError
 
 

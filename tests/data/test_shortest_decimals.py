@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from luthier.data.levels import values_of
 from luthier.data.row_hashes import cell_hashes, row_hashes
+from luthier.data.typed_columns.levels import values_of
 from luthier.shortest_decimals import as_written
 
 EDGES = np.float32([0, -0.0, np.nan, np.inf, -np.inf, 16777215, 16777217, 999999.94, 1000000.06, 3.4028235e38, 1e-45])

@@ -25,7 +25,7 @@ from luthier.data.sentences import SentenceVectors, source_named, text_sources
 from luthier.data.sentences.bert import BertEncoder
 from luthier.data.sentences.model_folder import SentenceTransformer, read_folder
 from luthier.errors import InputError
-from luthier.recipe.computed_once import keep_vectors
+from luthier.recipe.rows.computed_once import keep_vectors
 from luthier.request import RunRequest
 from luthier.runs.screen import SilentScreen
 

@@ -9,9 +9,9 @@ import torch
 
 from luthier.data import check_table, facts_by_name, infer_columns, infer_task
 from luthier.data.copies import FINE, CopyRule
-from luthier.data.facts import facts_of
-from luthier.data.parsing import NUMBERS
 from luthier.data.preprocess import METHODS, Preprocess
+from luthier.data.typed_columns.facts import facts_of
+from luthier.data.typed_columns.parsing import NUMBERS
 from luthier.data.values import with_values
 from luthier.errors import InputError
 from luthier.rows import Inputs

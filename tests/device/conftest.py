@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-from luthier.engine.devices import resolve
+from luthier.engine.members.devices import resolve
 
 
 @pytest.fixture(scope="session")

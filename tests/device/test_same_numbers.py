@@ -10,9 +10,9 @@ from benchmarks.gpu.resuming import Kept, interrupted
 
 from luthier import train
 from luthier.engine import Outcome, Population
-from luthier.engine.devices import CPU
 from luthier.engine.feed import batches_for
-from luthier.engine.masks import Drop, mask, mask_keys, mask_seeds
+from luthier.engine.members.devices import CPU
+from luthier.engine.members.masks import Drop, mask, mask_keys, mask_seeds
 from luthier.nets import DenseSpec
 
 STEPS = 20

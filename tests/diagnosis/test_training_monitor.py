@@ -12,7 +12,7 @@ from torch.nn import functional as F
 import luthier
 from luthier.diagnosis import TrainingMonitor, look, stack_traces
 from luthier.diagnosis.checks import CHECKS
-from luthier.engine.dense_rows import fresh_buffers, fresh_parameters
+from luthier.engine.dense.dense_rows import fresh_buffers, fresh_parameters
 from luthier.errors import InputError
 from luthier.nets import DenseSpec, build
 from luthier.rows import Inputs, Rows

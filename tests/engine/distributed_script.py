@@ -13,7 +13,7 @@ from torch import distributed, nn
 
 import luthier
 from luthier.engine import FileCheckpoint, Member, Outcome, Schedule, Settings, Snapshot, train
-from luthier.engine.distributed import run_distributed
+from luthier.engine.populations.distributed import run_distributed
 from luthier.errors import LuthierError
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs, Rows

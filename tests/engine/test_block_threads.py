@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 import luthier
 from luthier.engine import FileCheckpoint, Member, ModuleSpec, Outcome, Settings, train
-from luthier.engine.layouts import choose
-from luthier.engine.population import Population
+from luthier.engine.populations.layouts import choose
+from luthier.engine.populations.population import Population
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs, Rows

@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold
 from sklearn.preprocessing import TargetEncoder
 
 from luthier.engine import Member, Settings, train
-from luthier.engine.crossed_means import CrossedMeans
+from luthier.engine.populations.crossed_means import CrossedMeans
 from luthier.errors import ConfigError, InputError
 from luthier.nets import DenseSpec, LevelSums, TargetEncoding
 from luthier.rows import Inputs, Rows

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 import luthier
-from luthier.engine import Member, Settings, devices, feed, placing, timing
-from luthier.engine.batches import CarriedBatches
-from luthier.engine.devices import CPU, home_of, resolve, within_memory
+from luthier.engine import Member, Settings, feed, placing, timing
+from luthier.engine.members import devices
+from luthier.engine.members.batches import CarriedBatches
+from luthier.engine.members.devices import CPU, home_of, resolve, within_memory
 from luthier.engine.placing import candidates, carried
 from luthier.errors import InputError, LuthierError
 from luthier.nets import DenseSpec

@@ -16,7 +16,7 @@ import torch
 from tests import warm
 from tests.cli.program import luthier
 
-from luthier.engine.sharing import BatchShare, current, sharing, summed
+from luthier.engine.members.sharing import BatchShare, current, sharing, summed
 
 SCRIPT = Path(__file__).with_name("distributed_script.py")
 

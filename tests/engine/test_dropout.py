@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from luthier.engine import Batch, Member, ModuleSpec, Population, Settings
-from luthier.engine.dense_rows import with_ones
+from luthier.engine.dense.dense_rows import with_ones
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from luthier.engine import Batch, Member, Schedule, Settings, Snapshot, Stack, train
-from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, views, with_ones
+from luthier.engine.dense.dense_rows import fresh_buffers, fresh_parameters, views, with_ones
 from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, build
 from luthier.objective import LOSSES, mean_gradient, outputs_for
 from luthier.optimise import RULES
@@ -323,7 +323,7 @@ def test_a_short_last_batch_counts_over_its_own_length() -> None:
 
 
 def test_dropout_keeps_the_expected_share_and_scale() -> None:
-    from luthier.engine.masks import LayerMasks, mask_seeds
+    from luthier.engine.members.masks import LayerMasks, mask_seeds
 
     shape = replace(spec(), hidden=(400,))
     seeds, drops = mask_seeds([0, 1]), torch.full((2, 1), 0.25)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from luthier.engine import Member, ModuleSpec, Settings, footprint, in_memory_groups, train
-from luthier.engine.dense_rows import row_length
-from luthier.engine.footprint import COPIES
+from luthier.engine import Member, ModuleSpec, Settings, in_memory_groups, train
+from luthier.engine.dense.dense_rows import row_length
+from luthier.engine.populations import footprint
+from luthier.engine.populations.footprint import COPIES
 from luthier.errors import LuthierError
 from luthier.nets import ConvSpec, DenseSpec
 from luthier.rows import Inputs, Rows
@@ -129,7 +130,8 @@ def test_a_population_is_freed_as_soon_as_it_is_done_with(spec: DenseSpec | Modu
 PEAKS = r"""
 import re, torch
 from luthier.nets import DenseSpec
-from luthier.engine import Inputs, Member, Rows, Settings, footprint, in_memory_groups, train
+from luthier.engine import Inputs, Member, Rows, Settings, in_memory_groups, train
+from luthier.engine.populations import footprint
 torch.set_num_threads(1)
 X = torch.randn(256, 64)
 part = Rows(Inputs(numbers=X), (X[:, 0] > 0).long())

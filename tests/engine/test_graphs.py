@@ -12,8 +12,8 @@ from torch import Tensor
 
 from luthier.engine import Member, Population, Settings
 from luthier.engine.feed import batches_for
-from luthier.engine.graphs import CudaRecorder, StepGraphs
-from luthier.engine.loss_buffer import LossBuffer
+from luthier.engine.populations.graphs import CudaRecorder, StepGraphs
+from luthier.engine.populations.loss_buffer import LossBuffer
 from luthier.nets import DenseSpec
 from luthier.objective import loss_named
 from luthier.optimise import RULES, Schedule

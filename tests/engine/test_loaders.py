@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import luthier
-from luthier.engine.loaders import endless, part_of
 from luthier.engine.plain_loop import Loop
+from luthier.engine.populations.loaders import endless, part_of
 from luthier.errors import InputError
 from luthier.seeds import torch_generator
 
@@ -162,7 +162,7 @@ def test_what_is_not_data_is_refused(name: str) -> None:
 
 
 def test_a_loader_that_does_not_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("luthier.engine.loaders.default_memory", lambda: 1 << 30)
+    monkeypatch.setattr("luthier.engine.populations.loaders.default_memory", lambda: 1 << 30)
     with pytest.raises(InputError, match="does not end"):
         part_of(endlessly())
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from luthier.engine.batches import Batch
-from luthier.engine.loss_buffer import PUT, LossBuffer
+from luthier.engine.members.batches import Batch
+from luthier.engine.populations.loss_buffer import PUT, LossBuffer
 from luthier.objective import loss_named
 from luthier.rows import Inputs
 

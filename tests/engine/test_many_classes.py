@@ -9,7 +9,7 @@ from tests.engine.test_streams import Held
 
 from luthier.engine import Member, Settings, Stream, train
 from luthier.engine.feed import batches_for
-from luthier.engine.population import Population
+from luthier.engine.populations.population import Population
 from luthier.nets import DenseSpec
 from luthier.objective import losses
 from luthier.rows import Inputs, Rows

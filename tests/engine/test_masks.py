@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import luthier
-from luthier.engine.masks import FIRST, SECOND, STEP, Drop, LayerMasks, mask, mask_keys, mask_seeds
+from luthier.engine.members.masks import FIRST, SECOND, STEP, Drop, LayerMasks, mask, mask_keys, mask_seeds
 
 WORD = 1 << 64
 

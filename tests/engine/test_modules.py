@@ -16,11 +16,11 @@ from torch.nn import functional as F
 import luthier
 from luthier.engine import Batch, Evaluation, ModuleSpec, Outcome, Schedule
 from luthier.engine.api import loss_for
-from luthier.engine.checkpoint import FileCheckpoint
-from luthier.engine.masks import mask_seeds
-from luthier.engine.module_learners import LoopedLearner
-from luthier.engine.modules import Modules
-from luthier.engine.state import TrainState
+from luthier.engine.members.checkpoint import FileCheckpoint
+from luthier.engine.members.masks import mask_seeds
+from luthier.engine.members.state import TrainState
+from luthier.engine.torch_modules.module_learners import LoopedLearner
+from luthier.engine.torch_modules.modules import Modules
 from luthier.errors import InputError, LuthierError
 from luthier.objective import custom_loss, loss_named
 from luthier.optimise import RULES
@@ -402,10 +402,10 @@ class Both(nn.Module):
 
 def test_a_module_that_draws_by_itself_gets_a_new_mask_each_step() -> None:
     from luthier.engine import Batch, ModuleSpec
-    from luthier.engine.masks import mask_seeds
-    from luthier.engine.module_learners import LoopedLearner
-    from luthier.engine.modules import Modules
-    from luthier.engine.state import TrainState
+    from luthier.engine.members.masks import mask_seeds
+    from luthier.engine.members.state import TrainState
+    from luthier.engine.torch_modules.module_learners import LoopedLearner
+    from luthier.engine.torch_modules.modules import Modules
     from luthier.objective import loss_named
 
     spec = ModuleSpec(lambda: Both().double())
@@ -457,7 +457,8 @@ def test_modules_with_memory_of_their_own_give_their_rows_the_same(monkeypatch: 
     for apart in (False, True):
         parameters, buffers = kind.fresh([0, 1], torch.float32)
         state = TrainState(parameters, buffers, torch.zeros_like(parameters), {})
-        monkeypatch.setattr("luthier.engine.module_learners.has_own_memory", lambda device, apart=apart: apart)
+        place = "luthier.engine.torch_modules.module_learners.has_own_memory"
+        monkeypatch.setattr(place, lambda device, apart=apart: apart)
         learner = LoopedLearner(kind.spec, state, mask_seeds([0, 1]), torch.zeros(2, 0), loss_named("softmax"))
         assert bool(learner._apart) == apart
         for number in range(2):  # the second step sees what the first did to rows and buffers

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from luthier.engine import Member, Settings, train
-from luthier.engine.module_spec import ModuleSpec
+from luthier.engine.members.module_spec import ModuleSpec
 from luthier.errors import ConfigError
 from luthier.nets import DenseSpec, NumberEmbedding, build
 from luthier.rows import Inputs, Rows

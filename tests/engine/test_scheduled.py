@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 import luthier
 from luthier.engine import Member, Settings, train
-from luthier.engine.masks import LayerMasks, mask_seeds
-from luthier.engine.scheduled import SCHEDULED
+from luthier.engine.members.masks import LayerMasks, mask_seeds
+from luthier.engine.members.scheduled import SCHEDULED
 from luthier.errors import ConfigError
 from luthier.nets import DenseSpec, build
 from luthier.optimise import Schedule
@@ -108,7 +108,7 @@ def test_modules_follow_them_too(layout: str) -> None:
 
 
 def test_a_training_that_is_interrupted_goes_on(tmp_path: Any) -> None:
-    from luthier.engine.checkpoint import FileCheckpoint
+    from luthier.engine.members.checkpoint import FileCheckpoint
 
     member = Member(SPEC, 0, RATE, dropout=(0.5,), weight_decay=0.1, schedules={"dropout": "linear"})  # type: ignore[arg-type]
     whole = trained(member, rule="adam")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from luthier.engine import Batch, Member, Settings, Stack, train
-from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, views, with_ones
-from luthier.engine.sharing import BatchShare, sharing
+from luthier.engine.dense.dense_rows import fresh_buffers, fresh_parameters, views, with_ones
+from luthier.engine.members.sharing import BatchShare, sharing
 from luthier.errors import ConfigError
 from luthier.nets import DenseSpec, build
 from luthier.objective import LOSSES

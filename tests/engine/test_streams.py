@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from luthier.engine import Member, Settings, Stream, train
-from luthier.engine import streams as module
-from luthier.engine.streams import StreamedBatches
+from luthier.engine.populations import streams as module
+from luthier.engine.populations.streams import StreamedBatches
 from luthier.nets import DenseSpec
 from luthier.rows import Inputs, Rows
 

@@ -17,9 +17,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from luthier.data import PictureEncoder, Task
-from luthier.data.columns import Column
 from luthier.data.pictures import Pixels
 from luthier.data.target_transform import TargetTransform
+from luthier.data.typed_columns.columns import Column
 from luthier.errors import InputError
 from luthier.exporting.quantised import export_int8
 from luthier.exporting.to_onnx import export_onnx

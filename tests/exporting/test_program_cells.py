@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from luthier.data import TableEncoder, infer_columns
-from luthier.data.columns import Column
+from luthier.data.typed_columns.columns import Column
 from luthier.exporting.exported_rows import cells_facts
 from luthier.exporting.plain_model import _code, _moment, _number, _truth, _written
 from luthier.seeds import numpy_generator

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from tests.kinds.named_targets import NAMED, TABLES
 
-from luthier.data.measured_target import target_facts
+from luthier.data.typed_columns.measured_target import target_facts
 from luthier.kinds import KINDS, TaskKind, task_of
 
 HERE = os.environ.get("LUTHIER_DATA")

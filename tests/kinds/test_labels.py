@@ -17,7 +17,7 @@ from tests.serving.asking import ThreadServer
 import luthier
 from luthier.assess import measure, reliability, score, tempered
 from luthier.data import encode_target, infer_task, read_source
-from luthier.data.label_lists import SEPARATORS, as_cells, indicators, rarest_label, without_lists
+from luthier.data.typed_columns.label_lists import SEPARATORS, as_cells, indicators, rarest_label, without_lists
 from luthier.errors import ConfigError, InputError
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch

@@ -14,7 +14,7 @@ import torch
 import luthier
 from luthier.assess import prediction_sets
 from luthier.data import Task, infer_task, read_source
-from luthier.data.task import in_order
+from luthier.data.typed_columns.task import in_order
 from luthier.errors import InputError
 from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import luthier
 from luthier.engine import Member, Settings, train
-from luthier.engine.dense_rows import views
+from luthier.engine.dense.dense_rows import views
 from luthier.errors import InputError
 from luthier.nets import DenseSpec, build
 from luthier.objective import (

@@ -11,8 +11,8 @@ from tests.oracles.rules import numpy_schedule_free
 from torch import Tensor, nn
 
 from luthier.engine import Member, Settings, train
-from luthier.engine.architecture import architecture
-from luthier.engine.module_spec import ModuleSpec
+from luthier.engine.members.module_spec import ModuleSpec
+from luthier.engine.populations.architecture import architecture
 from luthier.errors import LuthierError
 from luthier.nets import DenseSpec
 from luthier.optimise import RULES, Step, by_rule, chain, decayed, muon

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from luthier.recipe.experiment.questions import Question
 from luthier.recipe.modality.tables import TableModality
-from luthier.recipe.questions import Question
-from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.running.runner import Runner
 
 Asked = tuple[Runner, Setting, list[Question]]
 

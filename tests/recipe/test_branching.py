@@ -18,7 +18,7 @@ from luthier.data import read_source
 from luthier.errors import InputError
 from luthier.recipe import checklist, in_lines, read_as_asked
 from luthier.recipe.checklist import AFTER_TEST, AFTER_USE, ITEMS
-from luthier.recipe.parts import parts_of
+from luthier.recipe.rows.parts import parts_of
 from luthier.records import Finding, Measure
 from luthier.request import RunRequest
 from luthier.runs.screen import SilentScreen

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from luthier.recipe import rounds
+from luthier.recipe.experiment import rounds
 
 
 def test_seconds_go_by_the_speed_of_the_last_populations(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 import luthier
 from luthier import storage
 from luthier.data import Facts, read_source
-from luthier.data.task import PositiveFacts
+from luthier.data.typed_columns.task import PositiveFacts
 from luthier.errors import InputError
 from luthier.kinds import TargetFacts
 from luthier.messages import Message, language, speaking
@@ -59,7 +59,7 @@ from luthier.recipe.decisions.starting_network import (
     WidthEvidence,
 )
 from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
-from luthier.recipe.ledger import Ledger
+from luthier.recipe.planning.ledger import Ledger
 from luthier.records import Entry, Wording, noted
 from luthier.report import ledger_lines, model_card, write_report
 from luthier.runs.screen import SilentScreen

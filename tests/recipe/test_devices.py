@@ -12,7 +12,7 @@ import torch
 import luthier
 from luthier.errors import InputError
 from luthier.recipe import read_recipe
-from luthier.recipe.plan import Design, PlanSize, TrainingBudget, plan_without_design
+from luthier.recipe.planning.plan import Design, PlanSize, TrainingBudget, plan_without_design
 from luthier.recipe.steps import plan_budget as planning
 from luthier.runs.screen import SilentScreen
 
@@ -42,7 +42,7 @@ def fitted(run: Path, screen: Heard, **options: Any) -> Any:
 @pytest.fixture
 def with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine says that it has a GPU."""
-    monkeypatch.setattr("luthier.engine.devices.available", lambda: ["cpu", CUDA])
+    monkeypatch.setattr("luthier.engine.members.devices.available", lambda: ["cpu", CUDA])
     monkeypatch.setattr("torch.cuda.current_device", lambda: 0)
 
 
@@ -120,7 +120,7 @@ def test_the_end_keeps_the_seconds_that_looking_at_columns_takes(monkeypatch: py
 def test_the_end_looks_at_so_many_rows_as_the_plan_lets_it(looks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """All networks of the model together. A plan that lets it look at next to none is not one that lets it at any."""
     from luthier.recipe import run as recipe_run
-    from luthier.recipe.steps import error_analysis
+    from luthier.recipe.judging import error_analysis
 
     asked: list[int] = []
     look = error_analysis.permutation_importance
@@ -151,7 +151,7 @@ def test_populations_train_where_the_plan_says(tmp_path: Path, monkeypatch: pyte
         asked.add(given[3].device if len(given) > 3 else given[2].device)
         raise InputError("looked at")
 
-    monkeypatch.setattr("luthier.recipe.pieces_of_populations.train", look)
+    monkeypatch.setattr("luthier.recipe.running.pieces_of_populations.train", look)
     monkeypatch.setattr("luthier.recipe.steps.find_rates.range_test", look)
     with pytest.raises(InputError, match="looked at"):
         fitted(tmp_path / "run", Heard())
@@ -237,7 +237,7 @@ def test_a_transfer_trains_where_it_is_asked_to(with_cuda: None, monkeypatch: py
         asked.append(settings.device)
         raise InputError("looked at")
 
-    monkeypatch.setattr("luthier.recipe.feature_heads.train", look)
+    monkeypatch.setattr("luthier.pretrained.feature_heads.train", look)
     net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 5))
     with pytest.raises(InputError, match="looked at"):
         luthier.transfer(net, ROWS_AND_CLASSES, validation=ROWS_AND_CLASSES, epochs=1, device="cuda")

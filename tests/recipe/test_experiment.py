@@ -21,10 +21,10 @@ from luthier.nets import DenseSpec
 from luthier.recipe.checklist import ITEMS
 from luthier.recipe.decisions import evidence_of, follows, wording_of
 from luthier.recipe.decisions.question_answers import compared_with
-from luthier.recipe.fold_bags import BagPlan, train_bags
+from luthier.recipe.experiment.fold_bags import BagPlan, train_bags
 from luthier.recipe.modality.tables import TableModality
-from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.running.runner import Runner
 from luthier.recipe.steps import confirm as confirming
 from luthier.records import result_and_entries
 from luthier.report.experiment_figures import IntervalRow, draw_intervals, effect_rows

@@ -8,8 +8,8 @@ import torch
 from luthier.data import Preprocess
 from luthier.engine import Settings, train
 from luthier.objective import loss_named
-from luthier.recipe.first_setting import EMBEDDED, TableShape, first_setting
-from luthier.recipe.setting import Setting, seeded
+from luthier.recipe.experiment.first_setting import EMBEDDED, TableShape, first_setting
+from luthier.recipe.planning.setting import Setting, seeded
 from luthier.rows import Inputs, Rows
 from luthier.seeds import torch_generator
 

@@ -30,7 +30,7 @@ from luthier.nets import backbone
 from luthier.nets.picture_features import PictureFeatures, features_of
 from luthier.nets.resnet import resnet
 from luthier.recipe import read_as_asked
-from luthier.recipe.parts import parts_of
+from luthier.recipe.rows.parts import parts_of
 from luthier.request import RunRequest
 from luthier.runs.screen import SilentScreen
 from luthier.saved.bundle import read_bundle, write_bundle

@@ -11,8 +11,8 @@ import torch
 
 from luthier.data import Task
 from luthier.errors import InputError
-from luthier.recipe.fold_bags import choosing_folds
-from luthier.recipe.joint_targets import JointTargets
+from luthier.recipe.experiment.fold_bags import choosing_folds
+from luthier.recipe.preparing.joint_targets import JointTargets
 from luthier.saved import activate
 from luthier.statistics.bags import greedy_weights
 from luthier.statistics.row_losses import row_losses, target_losses

@@ -12,8 +12,8 @@ import pytest
 import luthier
 from luthier.data import read_source
 from luthier.recipe import read_as_asked
-from luthier.recipe.learnable import learnable
-from luthier.recipe.parts import parts_of
+from luthier.recipe.rows.learnable import learnable
+from luthier.recipe.rows.parts import parts_of
 from luthier.request import RunRequest
 
 ROWS = 6000

@@ -12,11 +12,11 @@ from tests.recipe.asking import questions_kept
 
 import luthier
 from luthier.recipe.decisions import follows, wording_of
-from luthier.recipe.fold_bags import Bag, BagPlan, choosing_folds, train_bags
-from luthier.recipe.questions import Question
-from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
-from luthier.recipe.steps.deliver_bags import compared, ensemble_of
+from luthier.recipe.delivery.deliver_bags import compared, ensemble_of
+from luthier.recipe.experiment.fold_bags import Bag, BagPlan, choosing_folds, train_bags
+from luthier.recipe.experiment.questions import Question
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.running.runner import Runner
 from luthier.records import result_and_entries
 from luthier.runs.screen import SilentScreen
 

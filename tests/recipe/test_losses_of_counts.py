@@ -13,9 +13,9 @@ import luthier
 from luthier.kinds import KINDS
 from luthier.objective import loss_by_name
 from luthier.recipe.decisions import follows, wording_of
-from luthier.recipe.questions import Question
-from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
+from luthier.recipe.experiment.questions import Question
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.running.runner import Runner
 from luthier.runs.screen import SilentScreen
 
 Asked = tuple[luthier.Result, Runner, Setting, list[Question]]
@@ -71,7 +71,7 @@ def test_the_loss_is_a_question_of_one_output_each(asked: Asked) -> None:
 
 
 def test_settings_are_compared_by_the_deviance_whatever_they_learnt_by(asked: Asked) -> None:
-    from luthier.recipe.fold_bags import BagPlan, train_bags
+    from luthier.recipe.experiment.fold_bags import BagPlan, train_bags
     from luthier.recipe.modality.tables import learning_by
     from luthier.records import result_and_entries
 

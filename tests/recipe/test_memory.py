@@ -11,8 +11,8 @@ from polars.testing import assert_frame_equal
 
 import luthier
 from luthier.errors import InputError
-from luthier.recipe.memo import Memo
-from luthier.recipe.memory_groups import PieceFacts
+from luthier.recipe.running.memo import Memo
+from luthier.recipe.running.memory_groups import PieceFacts
 from luthier.runs.screen import SilentScreen
 
 

@@ -22,8 +22,8 @@ from luthier.nets import ConvSpec, MixedSpec
 from luthier.recipe import read_as_asked
 from luthier.recipe.decisions.question_answers import compared_with
 from luthier.recipe.modality import MODALITIES
-from luthier.recipe.parts import parts_of
-from luthier.recipe.setting import Setting
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.rows.parts import parts_of
 from luthier.request import RunRequest
 from luthier.runs.screen import SilentScreen
 from luthier.saved import AskedColumns, predict_file

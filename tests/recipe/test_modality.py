@@ -17,7 +17,7 @@ from luthier.recipe.decisions.question_answers import compared_with
 from luthier.recipe.modality import MODALITIES
 from luthier.recipe.modality.picture_networks import CHANGES
 from luthier.recipe.modality.tables import of_categories
-from luthier.recipe.setting import Setting
+from luthier.recipe.planning.setting import Setting
 
 CONV = ConvSpec((1, 8, 8), (8, 16), 10)
 TEXT = TextSpec(numbers=1, pieces=20, length=4, outputs=3, pairs=5, vectors=2, weighted=True)

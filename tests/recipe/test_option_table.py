@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 import luthier
 from luthier.cli import app
 from luthier.errors import InputError
-from luthier.recipe.option_table import COMMANDS, MEANINGLESS, OBEYED, REFUSED, TABLE, kept_for
+from luthier.recipe.rows.option_table import COMMANDS, MEANINGLESS, OBEYED, REFUSED, TABLE, kept_for
 from luthier.request import PlanConfig, RunRequest
 from luthier.runs.export_run import export_run
 from luthier.runs.screen import SilentScreen

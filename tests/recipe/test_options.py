@@ -16,8 +16,8 @@ from luthier.assess import open_test
 from luthier.data import read_source
 from luthier.errors import ConfigError, InputError
 from luthier.recipe import follows, read_as_asked
-from luthier.recipe.outside import require_outside
-from luthier.recipe.parts import parts_of
+from luthier.recipe.rows.outside import require_outside
+from luthier.recipe.rows.parts import parts_of
 from luthier.records import result_and_entries
 from luthier.request import FitConfig, RunRequest
 from luthier.runs.requested import request

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 import luthier
 from luthier.assess.row_record import RowRecord
 from luthier.recipe import read_as_asked
-from luthier.recipe.known_rows import record_in
+from luthier.recipe.rows.known_rows import record_in
 from luthier.request import RunRequest
 from luthier.runs.screen import SilentScreen
 from luthier.saved import RunFolder

@@ -13,12 +13,20 @@ from luthier.engine import Member
 from luthier.errors import InputError
 from luthier.nets import DenseSpec
 from luthier.recipe import Budget, Recipe, read_recipe, write_recipe
-from luthier.recipe.config import recipe_from
-from luthier.recipe.ledger import Ledger, read_ledger
+from luthier.recipe.experiment.rounds import LEANER, LEVELS, RESERVED, WIDE, Level, Means, StepCosts
 from luthier.recipe.modality import MODALITIES
-from luthier.recipe.plan import SEEDS_SHARE, WARM_WAYS, Design, PlanSize, Stage, TrainingBudget, plan_without_design
-from luthier.recipe.rounds import LEANER, LEVELS, RESERVED, WIDE, Level, Means, StepCosts
-from luthier.recipe.setting import Setting
+from luthier.recipe.planning.config import recipe_from
+from luthier.recipe.planning.ledger import Ledger, read_ledger
+from luthier.recipe.planning.plan import (
+    SEEDS_SHARE,
+    WARM_WAYS,
+    Design,
+    PlanSize,
+    Stage,
+    TrainingBudget,
+    plan_without_design,
+)
+from luthier.recipe.planning.setting import Setting
 from luthier.records import Entry
 from luthier.request import RunRequest
 

@@ -12,9 +12,9 @@ import torch
 from luthier.engine import Member
 from luthier.nets import DenseSpec
 from luthier.recipe.decisions.question_answers import compared_with
+from luthier.recipe.experiment.questions import USUAL_RATES, Question
 from luthier.recipe.modality.tables import TableModality
-from luthier.recipe.questions import USUAL_RATES, Question
-from luthier.recipe.setting import Setting
+from luthier.recipe.planning.setting import Setting
 from luthier.rows import Inputs, Rows
 
 FOR_TRAINING = ("rate", "Adam", "decay", "restarts", "units", "batch size", "layers")

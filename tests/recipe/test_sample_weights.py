@@ -12,7 +12,7 @@ import pytest
 
 import luthier
 from luthier.errors import InputError
-from luthier.recipe.sample_weights import CountedRows
+from luthier.recipe.rows.sample_weights import CountedRows
 from luthier.runs.checking import check_run
 from luthier.runs.screen import SilentScreen
 

@@ -15,9 +15,10 @@ import pytest
 import luthier
 from luthier.assess.row_record import OPEN, SEALED, WAS_OPEN, RowRecord
 from luthier.errors import InputError
-from luthier.recipe import known_rows, read_as_asked
-from luthier.recipe.known_rows import record_in
-from luthier.recipe.run_data import asked_of
+from luthier.recipe import read_as_asked
+from luthier.recipe.rows import known_rows
+from luthier.recipe.rows.known_rows import record_in
+from luthier.recipe.rows.run_data import asked_of
 from luthier.runs.screen import SearchScreen, SilentScreen
 from luthier.saved import RunFolder
 

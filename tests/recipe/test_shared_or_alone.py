@@ -18,11 +18,11 @@ from luthier.data import Task
 from luthier.engine import Member
 from luthier.nets import DenseSpec
 from luthier.recipe import follows, read_ledger, wording_of
-from luthier.recipe.fold_bags import _with_target
-from luthier.recipe.joint_targets import JointTargets
-from luthier.recipe.questions import of_sharing
-from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
+from luthier.recipe.experiment.fold_bags import _with_target
+from luthier.recipe.experiment.questions import of_sharing
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.preparing.joint_targets import JointTargets
+from luthier.recipe.running.runner import Runner
 from luthier.recipe.steps.question_losses import ADOPTED, QuestionLosses
 from luthier.records import Said
 from luthier.rows import Inputs, Rows

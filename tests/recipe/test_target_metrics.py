@@ -10,7 +10,7 @@ import pytest
 from luthier.assess.jackknife import batches
 from luthier.data import Task
 from luthier.data.target_transform import TargetTransform
-from luthier.recipe.steps.target_metrics import BATCHES, TargetMetric
+from luthier.recipe.delivery.target_metrics import BATCHES, TargetMetric
 
 RNG = np.random.default_rng(0)
 N = 400

@@ -15,8 +15,8 @@ import luthier
 from luthier.assess.row_record import OPEN, SEALED, WAS_OPEN
 from luthier.errors import InputError
 from luthier.recipe import read_as_asked
-from luthier.recipe.parts import Parts, parts_of
-from luthier.recipe.run_data import asked_of
+from luthier.recipe.rows.parts import Parts, parts_of
+from luthier.recipe.rows.run_data import asked_of
 from luthier.request import FitConfig, RunRequest
 from luthier.runs.own_rows import with_test_file
 from luthier.runs.screen import SearchScreen, SilentScreen

@@ -20,7 +20,7 @@ from luthier.errors import InputError
 from luthier.exporting.to_onnx import export_onnx
 from luthier.nets import TextBackboneSpec
 from luthier.recipe import follows
-from luthier.recipe.backbones import KnownTexts
+from luthier.recipe.running.backbones import KnownTexts
 from luthier.recipe.steps import transferring
 from luthier.saved.bundle import read_bundle, write_bundle
 

@@ -12,7 +12,7 @@ import pytest
 
 import luthier
 from luthier.nets import DenseSpec
-from luthier.recipe.plan import Stage
+from luthier.recipe.planning.plan import Stage
 from luthier.recipe.steps import find_rates
 from luthier.runs.screen import SilentScreen
 

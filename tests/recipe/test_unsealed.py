@@ -88,7 +88,7 @@ def test_of_coin_labels_the_estimate_is_not_better_than_a_coin(tmp_path: Path) -
 def test_networks_alone_are_answered_as_what_is_delivered_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each row by a temperature and a threshold of its own from other folds: networks that are all that is delivered
     have its score."""
-    monkeypatch.setattr(luthier.recipe.steps.deliver_bags, "MOST_CANDIDATES", 1)
+    monkeypatch.setattr(luthier.recipe.delivery.deliver_bags, "MOST_CANDIDATES", 1)
     rng = np.random.default_rng(0)
     rows = pl.DataFrame({"x": rng.normal(size=240), "y": rng.choice(["a", "b", "b"], 240)})
     run = luthier.fit(rows, "y", test="none", metric="mcc", budget="2500steps", run=tmp_path / "run")

@@ -38,7 +38,7 @@ from luthier.assess import Register
 from luthier.errors import LuthierError
 from luthier.messages import speaking
 from luthier.recipe import checklist, read_recipe
-from luthier.recipe.known_rows import line_of
+from luthier.recipe.rows.known_rows import line_of
 from luthier.report import build_report, build_search_report, ledger_lines, model_card, notebook_card, read_contents
 from luthier.report.overview import write_overview
 from luthier.request import RunRequest

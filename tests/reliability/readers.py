@@ -15,19 +15,19 @@ import torch
 from safetensors.torch import save
 
 from luthier.data import Task, read_batches, read_source
-from luthier.data.columns import Column, infer_columns
 from luthier.data.encode import TableEncoder
 from luthier.data.pictures.decoding import UnreadableError, decode, shape_of
 from luthier.data.pictures.idx import read_idx
 from luthier.data.preprocess import Preprocess
+from luthier.data.typed_columns.columns import Column, infer_columns
 from luthier.errors import LuthierError
 from luthier.nets import DenseSpec, build
 from luthier.nets.weights import read_weights
 from luthier.recipe import Recipe, read_ledger, read_recipe, write_recipe
 from luthier.request import RunRequest
 from luthier.saved import Model, open_run
-from luthier.serving.requests import RefusedError
-from luthier.serving.row_reader import from_csv, from_json
+from luthier.serving.readers.requests import RefusedError
+from luthier.serving.readers.row_reader import from_csv, from_json
 
 OURS = (LuthierError, RefusedError, UnreadableError)  # what a reader may say; anything else is a fault
 COLUMNS = (Column("a", "number", True, ""), Column("b", "category", True, ""), Column("c", "boolean", True, ""))

@@ -19,7 +19,7 @@ from tests.reliability.frames import PANDAS, POLARS, ROWS, SOURCES, Maker
 
 from luthier.errors import LuthierError
 from luthier.recipe import read_as_asked
-from luthier.recipe.prepare import parts_of
+from luthier.recipe.preparing.prepare import parts_of
 from luthier.request import RunRequest
 from luthier.seeds import numpy_generator
 

@@ -16,7 +16,7 @@ from tests.browsing import drawn, elsewhere
 
 import luthier
 from luthier.assess.judgement import Confusion
-from luthier.recipe.steps.error_analysis import _changed_most
+from luthier.recipe.judging.error_analysis import _changed_most
 from luthier.report import figures
 from luthier.runs.screen import SilentScreen
 

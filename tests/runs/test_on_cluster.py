@@ -12,7 +12,7 @@ import pytest
 import luthier
 from luthier.errors import InputError
 from luthier.recipe import read_ledger
-from luthier.recipe.config import read_recipe, write_recipe
+from luthier.recipe.planning.config import read_recipe, write_recipe
 from luthier.runs.screen import SilentScreen
 from luthier.saved import RunFolder, read_histories
 

@@ -13,7 +13,7 @@ import pytest
 import luthier
 from luthier.errors import InputError
 from luthier.recipe import read_as_asked
-from luthier.recipe.prepare import parts_of
+from luthier.recipe.preparing.prepare import parts_of
 from luthier.request import RunRequest
 from luthier.runs.screen import SearchScreen, SilentScreen
 from luthier.saved import open_run

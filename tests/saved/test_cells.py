@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from luthier.data import Task, infer_columns
-from luthier.data.columns import Column
 from luthier.data.encode import TableEncoder
-from luthier.data.numerals import NumberStyle
 from luthier.data.preprocess import Preprocess
+from luthier.data.typed_columns.columns import Column
+from luthier.data.typed_columns.numerals import NumberStyle
 from luthier.nets import DenseSpec, build
 from luthier.saved import AskedColumns, Model, predict_file
 from luthier.saved.model_schemas import _Style

@@ -16,9 +16,9 @@ import luthier
 from luthier import optional
 from luthier.assess import Profile
 from luthier.data import Preprocess, TableEncoder, Task
-from luthier.data.columns import Column
 from luthier.data.preprocess import METHODS
 from luthier.data.target_transform import TargetTransform
+from luthier.data.typed_columns.columns import Column
 from luthier.errors import InputError, MissingExtraError
 from luthier.nets import DenseSpec, build
 from luthier.rows import Inputs

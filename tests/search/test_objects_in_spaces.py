@@ -13,7 +13,7 @@ import luthier
 from luthier.errors import ConfigError, InputError
 from luthier.optimise import RULES, Rule, Schedule
 from luthier.search import Choice, Number, space_from
-from luthier.search.samplers import Random
+from luthier.search.spaces.samplers import Random
 from luthier.seeds import torch_generator
 
 X = torch.randn(80, 4, generator=torch_generator(0, "objects in spaces"))

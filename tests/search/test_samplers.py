@@ -15,7 +15,7 @@ from tests.oracles.searching import SPACE, distance, search
 
 from luthier.errors import ConfigError
 from luthier.search import Number, Space, Trial
-from luthier.search.samplers import CoarseToFine, Request, sampler_named
+from luthier.search.spaces.samplers import CoarseToFine, Request, sampler_named
 from luthier.seeds import derive
 
 

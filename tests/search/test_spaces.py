@@ -14,16 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from luthier.engine.flat_rows import KINDS
+from luthier.engine.members.flat_rows import KINDS
 from luthier.errors import ConfigError, InputError
 from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, TargetEncoding
 from luthier.rows import Inputs, Rows
 from luthier.search import REGISTRY, SCALES, Choice, DenseNetworks, Number, Scale, Space, space_from, usual_space
 from luthier.search.network_jobs import Job
-from luthier.search.registry import RATES_OF
-from luthier.search.samplers import Random, Request
-from luthier.search.stages import make_stages, shared_out
-from luthier.search.trials import Trial
+from luthier.search.spaces.registry import RATES_OF
+from luthier.search.spaces.samplers import Random, Request
+from luthier.search.spaces.stages import make_stages, shared_out
+from luthier.search.spaces.trials import Trial
 
 
 def draws(space: Space, count: int, seed: int = 0) -> list[dict[str, Any]]:

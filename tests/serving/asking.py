@@ -19,7 +19,7 @@ from tests import warm
 from luthier.saved import Model
 from luthier.server_address import listen
 from luthier.serving.application import make_app
-from luthier.serving.limits import Limits
+from luthier.serving.readers.limits import Limits
 from luthier.serving.server import server_of
 
 

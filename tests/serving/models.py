@@ -11,7 +11,7 @@ from tests.serving.picture_files import picture as picture
 
 from luthier.assess import Profile
 from luthier.data import PictureEncoder, Preprocess, TableEncoder, Task
-from luthier.data.columns import Column, infer_columns
+from luthier.data.typed_columns.columns import Column, infer_columns
 from luthier.nets import ConvSpec, DenseSpec, TextSpec, build
 from luthier.saved import Model
 

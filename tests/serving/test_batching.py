@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from luthier.serving import batching
-from luthier.serving.batching import JOINED, RequestBatches
+from luthier.serving.readers import batching
+from luthier.serving.readers.batching import JOINED, RequestBatches
 
 
 class Turns:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luthier.serving import bodies
-from luthier.serving.bodies import csv_parts, json_items
-from luthier.serving.requests import RefusedError
+from luthier.serving.readers import bodies
+from luthier.serving.readers.bodies import csv_parts, json_items
+from luthier.serving.readers.requests import RefusedError
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30),

@@ -10,9 +10,9 @@ import pytest
 import torch
 from tests.serving import models
 
-from luthier.serving import cell_memory
-from luthier.serving.cell_memory import MOST_ROWS, FewRows
-from luthier.serving.row_reader import RequestRows, RowReader, from_csv, from_json
+from luthier.serving.readers import cell_memory
+from luthier.serving.readers.cell_memory import MOST_ROWS, FewRows
+from luthier.serving.readers.row_reader import RequestRows, RowReader, from_csv, from_json
 
 CELLS = {
     "size": [3.25, 1e-300, -0.0, 7, 1.7e307, None],

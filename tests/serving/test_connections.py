@@ -21,8 +21,8 @@ from tests.serving.neighbours import ROW, post, rows
 from luthier.serving import connections
 from luthier.serving.connections import Connections, affordable
 from luthier.serving.intake import FULL, Intake, clock
-from luthier.serving.limits import Limits
-from luthier.serving.requests import RefusedError
+from luthier.serving.readers.limits import Limits
+from luthier.serving.readers.requests import RefusedError
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tests.serving import models
 from tests.serving.asking import ThreadServer
 
 from luthier.cli import serve
-from luthier.serving.limits import Limits
+from luthier.serving.readers.limits import Limits
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]

@@ -25,8 +25,8 @@ from tests.serving.asking import ThreadServer
 from luthier.data import PictureEncoder
 from luthier.saved import Model
 from luthier.serving.application import make_app
-from luthier.serving.limits import Limits
-from luthier.serving.picture_reader import STRETCH, PictureReader, decoded
+from luthier.serving.readers.limits import Limits
+from luthier.serving.readers.picture_reader import STRETCH, PictureReader, decoded
 
 PATIENCE = 20.0  # seconds, only where the test fails
 

@@ -30,7 +30,7 @@ from luthier.cli import main
 from luthier.data.target_transform import TargetTransform
 from luthier.saved import Model
 from luthier.serving.application import make_app
-from luthier.serving.limits import Limits
+from luthier.serving.readers.limits import Limits
 
 
 @pytest.fixture(scope="module")

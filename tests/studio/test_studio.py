@@ -21,9 +21,9 @@ from tests.cli.program import luthier as command_line
 from werkzeug.serving import make_server
 
 import luthier
-from luthier.data.task import PositiveFacts
+from luthier.data.typed_columns.task import PositiveFacts
 from luthier.engine import Snapshot
-from luthier.engine.checkpoint import FileCheckpoint
+from luthier.engine.members.checkpoint import FileCheckpoint
 from luthier.labs.neuron import learn
 from luthier.labs.pages import gallery_page, page_html
 from luthier.messages import speaking, spoken

@@ -123,7 +123,7 @@ def _several_processes() -> AbstractContextManager[bool]:
     """The processes that torchrun started, brought together; yields whether this one is to do the work."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return nullcontext(True)
-    from luthier.engine.distributed import assembled
+    from luthier.engine.populations.distributed import assembled
 
     return assembled()
 

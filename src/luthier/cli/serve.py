@@ -70,7 +70,7 @@ def serve(
     On SIGHUP the model is read again, and takes the place of the one before without a request lost.
     """
     from luthier.server_address import listen, token_for
-    from luthier.serving.limits import Limits
+    from luthier.serving.readers.limits import Limits
     from luthier.serving.request_log import log_on_stderr
     from luthier.serving.workers import in_workers
 

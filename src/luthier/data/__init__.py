@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from luthier.data.columns import Column, column_of, infer_columns
 from luthier.data.encode import TableEncoder, texts_of
 from luthier.data.encoders import ENCODERS, Encoder, Prepare, encoder_from_json, encoder_of, flat, preprocess_from
-from luthier.data.facts import Facts, facts_by_name
 from luthier.data.mixed_rows import BESIDE_FROZEN, CELLS_BESIDE, TEXT_BESIDE, FrozenEncoder, MixedEncoder
-from luthier.data.parsing import CellParser
 from luthier.data.pictures import FORMATS as PICTURE_FORMATS
 from luthier.data.pictures import PictureEncoder, Pixels
 from luthier.data.preprocess import Preprocess
@@ -15,7 +12,10 @@ from luthier.data.sources import BUNDLED, Source, read_batches, read_source
 from luthier.data.split import SplitRule, Splits, require_rows, split_rows
 from luthier.data.table_checks import LEAKING, check_table, share_explained
 from luthier.data.target_transform import centre_of
-from luthier.data.task import Task, decode_classes, encode_target, infer_task, target_values
+from luthier.data.typed_columns.columns import Column, column_of, infer_columns
+from luthier.data.typed_columns.facts import Facts, facts_by_name
+from luthier.data.typed_columns.parsing import CellParser
+from luthier.data.typed_columns.task import Task, decode_classes, encode_target, infer_task, target_values
 from luthier.data.unread import Unread
 from luthier.data.values import with_target, with_values
 

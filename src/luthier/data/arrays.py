@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from luthier.data.csv_text import require_names
-from luthier.data.levels import text_of
+from luthier.data.typed_columns.levels import text_of
 from luthier.errors import InputError, in_a_line
 from luthier.messages import Message
 

@@ -16,9 +16,6 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from luthier.data.columns import Column
-from luthier.data.facts import MOST_TRUTHS
-from luthier.data.levels import TruthWords
 from luthier.data.row_hashes import (
     are_among,
     cell_hashes,
@@ -29,6 +26,9 @@ from luthier.data.row_hashes import (
     text_hash,
     text_hashes,
 )
+from luthier.data.typed_columns.columns import Column
+from luthier.data.typed_columns.facts import MOST_TRUTHS
+from luthier.data.typed_columns.levels import TruthWords
 from luthier.messages import Message, joined
 
 FINE = 1e-6  # of a column's quartile range: numbers that are nearer count as the same

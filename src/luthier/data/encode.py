@@ -12,12 +12,12 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data.columns import MOST_LEVELS, Column
 from luthier.data.encoder_checks import Require, check_columns, check_facts_of_numbers, check_texts
-from luthier.data.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, OneWord, TruthWords, in_order
-from luthier.data.parsing import CellParser, require_finite
 from luthier.data.preprocess import Preprocess
 from luthier.data.sentences import MARKS, NONE, SentenceVectors, transformer_named
+from luthier.data.typed_columns.columns import MOST_LEVELS, Column
+from luthier.data.typed_columns.levels import FIRST_LEVEL, MISSING, UNKNOWN, Levels, OneWord, TruthWords, in_order
+from luthier.data.typed_columns.parsing import CellParser, require_finite
 from luthier.data.unread import Unread
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest

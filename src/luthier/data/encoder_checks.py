@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from luthier.data.columns import Column
-from luthier.data.moments import FORMATS, ISO, moment_format
-from luthier.data.parsing import CellParser
 from luthier.data.preprocess import BINS, KNOTS
 from luthier.data.sentences import SentenceVectors
+from luthier.data.typed_columns.columns import Column
+from luthier.data.typed_columns.moments import FORMATS, ISO, moment_format
+from luthier.data.typed_columns.parsing import CellParser
 from luthier.data.word_pieces import Words
 
 READS = {"number": "number", "date": "moment", "category": "word", "boolean": "word", "text": "word"}

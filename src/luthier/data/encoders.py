@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from luthier.data.columns import Column
 from luthier.data.encode import TableEncoder
 from luthier.data.encoder_checks import Require
 from luthier.data.mixed_rows import FrozenEncoder, MixedEncoder
 from luthier.data.pictures import PictureEncoder, Pixels, Shape
 from luthier.data.preprocess import Preprocess
 from luthier.data.sentences import SentenceVectors
+from luthier.data.typed_columns.columns import Column
 from luthier.data.unread import Unread
 from luthier.data.word_pieces import Words
 from luthier.records import JsonObject

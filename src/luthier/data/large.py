@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from luthier.data.columns import Column
 from luthier.data.csv_text import CsvFile, open_csv
-from luthier.data.numerals import NumberStyle
 from luthier.data.pieces import Pieces, rows_of
 from luthier.data.row_bytes import class_count, row_bytes
 from luthier.data.text_bytes import text_size
+from luthier.data.typed_columns.columns import Column
+from luthier.data.typed_columns.numerals import NumberStyle
 from luthier.data.witnesses import witnesses
 from luthier.errors import InputError, in_a_line
 from luthier.messages import Message, in_bytes

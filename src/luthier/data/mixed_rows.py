@@ -12,12 +12,12 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data.columns import Column
 from luthier.data.encode import TableEncoder
 from luthier.data.encoder_checks import Require
 from luthier.data.pictures import PictureEncoder, PictureStore, Shape, store_of, with_content_names
 from luthier.data.preprocess import Preprocess
 from luthier.data.sentences import SentenceVectors
+from luthier.data.typed_columns.columns import Column
 from luthier.data.unread import Unread
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from luthier.data.columns import Column, infer_columns
+from luthier.data.typed_columns.columns import Column, infer_columns
 from luthier.data.word_pieces import LONGEST
 
 NUMBER = 110  # bytes of a number: three copies of 8 here, two of 4 for networks, five of 8 and some text on the way

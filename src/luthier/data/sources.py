@@ -16,7 +16,6 @@ from torch import Tensor
 
 from luthier.data.arrays import table_of, to_polars
 from luthier.data.csv_text import open_csv, require_names
-from luthier.data.label_lists import without_lists
 from luthier.data.large import (
     LargeTable,
     digest,
@@ -26,8 +25,6 @@ from luthier.data.large import (
     table_files,
     too_large,
 )
-from luthier.data.numerals import NumberStyle, in_marks_of
-from luthier.data.parsing import require_finite
 from luthier.data.pictures import (
     LABEL,
     PICTURE,
@@ -41,6 +38,9 @@ from luthier.data.pictures import contents as picture_contents
 from luthier.data.pictures import fingerprint as pictures_fingerprint
 from luthier.data.pieces import Pieces
 from luthier.data.remote import fetched, is_remote
+from luthier.data.typed_columns.label_lists import without_lists
+from luthier.data.typed_columns.numerals import NumberStyle, in_marks_of
+from luthier.data.typed_columns.parsing import require_finite
 from luthier.errors import InputError, in_a_line, nearest
 from luthier.machine import default_memory
 from luthier.messages import Message

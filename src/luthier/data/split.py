@@ -10,9 +10,9 @@ import polars as pl
 
 from luthier.data.copies import Copies, CopyRule
 from luthier.data.grouping import share_out
-from luthier.data.label_lists import rarest_label
-from luthier.data.task import Task, encode_target
 from luthier.data.times import time_format, times
+from luthier.data.typed_columns.label_lists import rarest_label
+from luthier.data.typed_columns.task import Task, encode_target
 from luthier.errors import InputError
 from luthier.messages import Message, joined
 from luthier.seeds import numpy_generator

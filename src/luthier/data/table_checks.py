@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from luthier.data.columns import Column
 from luthier.data.copies import numbers_rows
-from luthier.data.task import Task, encode_target
+from luthier.data.typed_columns.columns import Column
+from luthier.data.typed_columns.task import Task, encode_target
 from luthier.messages import Message
 from luthier.records import Finding
 from luthier.seeds import numpy_generator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from luthier.data.moments import formats_like, in_format
+from luthier.data.typed_columns.moments import formats_like, in_format
 from luthier.errors import InputError
 from luthier.messages import Message, joined
 

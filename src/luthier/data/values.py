@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from luthier.data.columns import Column
-from luthier.data.facts import is_text
-from luthier.data.numerals import NumberStyle
-from luthier.data.parsing import CellParser, require_finite
-from luthier.data.task import Task, target_values
+from luthier.data.typed_columns.columns import Column
+from luthier.data.typed_columns.facts import is_text
+from luthier.data.typed_columns.numerals import NumberStyle
+from luthier.data.typed_columns.parsing import CellParser, require_finite
+from luthier.data.typed_columns.task import Task, target_values
 
 
 def with_values(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:

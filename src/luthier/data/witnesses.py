@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from luthier.data.task import MOST_CLASSES
+from luthier.data.typed_columns.task import MOST_CLASSES
 from luthier.messages import Message
 
 PER_CLASS = 3  # rows of a class: one for each part of the split

@@ -5,11 +5,11 @@ from __future__ import annotations
 from luthier.diagnosis.before_training import check_gradients, expected_loss, loss_at_start, overfit_batch
 from luthier.diagnosis.checks import CHECKS, ROWS, Check, check_rows, look
 from luthier.diagnosis.checks.curves import gap_gate, onsets
+from luthier.diagnosis.checks.trace import Birth, Evaluated, LayerSeen, NormSeen, Trace, WeightsSeen
 from luthier.diagnosis.controls import optimism
 from luthier.diagnosis.findings import Diagnosis, diagnosis_of
 from luthier.diagnosis.in_training import diagnose
 from luthier.diagnosis.stacks import stack_traces
-from luthier.diagnosis.trace import Birth, Evaluated, LayerSeen, NormSeen, Trace, WeightsSeen
 from luthier.diagnosis.training_monitor import TrainingMonitor
 
 __all__ = [

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from luthier.engine import Batch, Member, Settings, Stack, train
-from luthier.engine.architecture import architecture
-from luthier.engine.dense_rows import fresh_buffers, fresh_parameters, with_ones
+from luthier.engine.dense.dense_rows import fresh_buffers, fresh_parameters, with_ones
+from luthier.engine.populations.architecture import architecture
 from luthier.messages import Message
 from luthier.nets import DenseSpec, Spec, build
 from luthier.objective import Loss, column, constant_loss, floors, loss_by_name

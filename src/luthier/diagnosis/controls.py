@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from luthier.diagnosis.trace import Evaluated
+from luthier.diagnosis.checks.trace import Evaluated
 from luthier.engine import find_lr, train_networks
 from luthier.errors import LuthierError
 from luthier.messages import Message

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from luthier.diagnosis.checks import CHECKS, look
 from luthier.diagnosis.checks.base import ORDER
 from luthier.diagnosis.checks.curves import gap_gate
-from luthier.diagnosis.trace import Trace
+from luthier.diagnosis.checks.trace import Trace
 from luthier.messages import Message, as_message, joined, tr, with_messages
 from luthier.records import Finding, JsonObject
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from luthier.diagnosis.checks.data_rows import check_order, check_rows
 from luthier.diagnosis.checks.layers import usual_update
+from luthier.diagnosis.checks.trace import Trace
 from luthier.diagnosis.controls import (
     are_labels,
     label_noise,
@@ -25,13 +26,12 @@ from luthier.diagnosis.controls import (
     trivial_loss,
 )
 from luthier.diagnosis.findings import Diagnosis, diagnosis_of
-from luthier.diagnosis.trace import Trace
 from luthier.diagnosis.training_monitor import TrainingMonitor
 from luthier.engine.api import alike
-from luthier.engine.devices import AUTO, resolve
 from luthier.engine.find_lr import left_alone
-from luthier.engine.loaders import Given, bad_rows, has_columns, rows_of
+from luthier.engine.members.devices import AUTO, resolve
 from luthier.engine.plain_loop import Loop, optimiser_for
+from luthier.engine.populations.loaders import Given, bad_rows, has_columns, rows_of
 from luthier.errors import InputError
 from luthier.machine import torch_settings
 from luthier.objective import loss_by_name

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from luthier.diagnosis.trace import LayerSeen, Trace, WeightsSeen
+from luthier.diagnosis.checks.trace import LayerSeen, Trace, WeightsSeen
 from luthier.diagnosis.training_monitor import seen
 from luthier.engine import Batch, Stack
-from luthier.engine.dense_rows import views, with_ones
+from luthier.engine.dense.dense_rows import views, with_ones
 from luthier.nets import DenseSpec
 from luthier.objective import Loss, loss_named
 from luthier.rows import Rows

@@ -20,8 +20,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode, resolve_name
 
+from luthier.diagnosis.checks.trace import Birth, Evaluated, LayerSeen, NormSeen, Trace, WeightsSeen
 from luthier.diagnosis.findings import Diagnosis, diagnosis_of
-from luthier.diagnosis.trace import Birth, Evaluated, LayerSeen, NormSeen, Trace, WeightsSeen
 from luthier.errors import InputError
 from luthier.messages import Message
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from luthier.engine.api import train_networks
-from luthier.engine.batches import Batch
 from luthier.engine.block_threads import threaded
-from luthier.engine.checkpoint import FileCheckpoint
+from luthier.engine.dense.stack import Stack
 from luthier.engine.find_lr import find_lr
-from luthier.engine.footprint import footprint, in_memory_groups
-from luthier.engine.history import History
-from luthier.engine.loaders import part_of
-from luthier.engine.member import Member
-from luthier.engine.module_spec import ModuleSpec
-from luthier.engine.outcome import Outcome
-from luthier.engine.population import Population
+from luthier.engine.members.batches import Batch
+from luthier.engine.members.checkpoint import FileCheckpoint
+from luthier.engine.members.history import History
+from luthier.engine.members.member import Member
+from luthier.engine.members.module_spec import ModuleSpec
+from luthier.engine.members.settings import Checkpointer, Evaluation, Settings, Snapshot, never
+from luthier.engine.populations.footprint import footprint, in_memory_groups
+from luthier.engine.populations.loaders import part_of
+from luthier.engine.populations.outcome import Outcome
+from luthier.engine.populations.population import Population
+from luthier.engine.populations.streams import Stream
 from luthier.engine.range_test import RangeTest, confirm, range_test, suggest
-from luthier.engine.settings import Checkpointer, Evaluation, Settings, Snapshot, never
-from luthier.engine.stack import Stack
-from luthier.engine.streams import Stream
 from luthier.engine.timing import step_time
 from luthier.engine.train import train
 from luthier.optimise import Schedule

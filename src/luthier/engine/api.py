@@ -14,20 +14,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from luthier.engine.batches import cast, epoch_steps
-from luthier.engine.checkpoint import FileCheckpoint
-from luthier.engine.devices import AUTO, CPU
-from luthier.engine.distributed import run_distributed
-from luthier.engine.layouts import choose
-from luthier.engine.loaders import loss_taken, numbers_in, part_of, types_taken
-from luthier.engine.member import Member
 from luthier.engine.member_shares import train_shares
-from luthier.engine.module_spec import ModuleSpec
-from luthier.engine.outcome import Outcome, merged
+from luthier.engine.members.batches import cast, epoch_steps
+from luthier.engine.members.checkpoint import FileCheckpoint
+from luthier.engine.members.devices import AUTO, CPU
+from luthier.engine.members.member import Member
+from luthier.engine.members.module_spec import ModuleSpec
+from luthier.engine.members.settings import Evaluation, Settings
+from luthier.engine.members.sharing import several_processes
 from luthier.engine.placing import Turn, candidates, carried, faster, in_turns
+from luthier.engine.populations.distributed import run_distributed
+from luthier.engine.populations.layouts import choose
+from luthier.engine.populations.loaders import loss_taken, numbers_in, part_of, types_taken
+from luthier.engine.populations.outcome import Outcome, merged
 from luthier.engine.processes import train_in_processes
-from luthier.engine.settings import Evaluation, Settings
-from luthier.engine.sharing import several_processes
 from luthier.engine.train import train
 from luthier.errors import ConfigError, InputError, nearest, users_code
 from luthier.identity import name_of

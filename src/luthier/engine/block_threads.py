@@ -14,11 +14,11 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from luthier.engine.architecture import architecture
-from luthier.engine.batches import Batch
-from luthier.engine.member import Member
-from luthier.engine.population import Block
-from luthier.engine.settings import Settings
+from luthier.engine.members.batches import Batch
+from luthier.engine.members.member import Member
+from luthier.engine.members.settings import Settings
+from luthier.engine.populations.architecture import architecture
+from luthier.engine.populations.population import Block
 from luthier.machine import torch_settings
 
 Given = ParamSpec("Given")

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from luthier.engine.feed import prepared
-from luthier.engine.outputs import as_rows
-from luthier.engine.population import Population
+from luthier.engine.members.outputs import as_rows
+from luthier.engine.populations.population import Population
+from luthier.engine.populations.streams import Stream
 from luthier.engine.standing import Figures
-from luthier.engine.streams import Stream
 from luthier.objective import Criterion, column, loss_named, metric_named
 from luthier.rows import Rows
 

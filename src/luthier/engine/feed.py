@@ -7,15 +7,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from luthier.engine.batches import Batches, BatchSource, CarriedBatches, cast
-from luthier.engine.devices import CPU, fits
-from luthier.engine.fold_batches import FoldBatches
-from luthier.engine.mixing import AugmentedBatches
-from luthier.engine.module_spec import ModuleSpec
-from luthier.engine.outputs import as_rows
-from luthier.engine.population import Population
-from luthier.engine.settings import Settings
-from luthier.engine.streams import Stream, StreamedBatches
+from luthier.engine.members.batches import Batches, BatchSource, CarriedBatches, cast
+from luthier.engine.members.devices import CPU, fits
+from luthier.engine.members.module_spec import ModuleSpec
+from luthier.engine.members.outputs import as_rows
+from luthier.engine.members.settings import Settings
+from luthier.engine.populations.fold_batches import FoldBatches
+from luthier.engine.populations.mixing import AugmentedBatches
+from luthier.engine.populations.population import Population
+from luthier.engine.populations.streams import Stream, StreamedBatches
 from luthier.errors import InputError
 from luthier.nets import DenseSpec, TextSpec
 from luthier.objective import Criterion, Loss, check_metric, column, loss_named

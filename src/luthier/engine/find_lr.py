@@ -16,9 +16,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from luthier.engine.devices import resolve
-from luthier.engine.loaders import Given
+from luthier.engine.members.devices import resolve
 from luthier.engine.plain_loop import Loop, optimiser_for
+from luthier.engine.populations.loaders import Given
 from luthier.engine.range_test import RangeTest, Trial, ramp_until_it_tells, while_too_low
 from luthier.errors import ConfigError, LuthierError
 from luthier.machine import torch_settings

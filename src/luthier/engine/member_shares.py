@@ -11,11 +11,11 @@ from pathlib import Path
 
 from torch import distributed
 
-from luthier.engine.checkpoint import FileCheckpoint
-from luthier.engine.member import Member
-from luthier.engine.outcome import Outcome, merged
-from luthier.engine.settings import Settings
-from luthier.engine.sharing import own_device
+from luthier.engine.members.checkpoint import FileCheckpoint
+from luthier.engine.members.member import Member
+from luthier.engine.members.settings import Settings
+from luthier.engine.members.sharing import own_device
+from luthier.engine.populations.outcome import Outcome, merged
 from luthier.engine.train import train
 from luthier.errors import InputError, LuthierError
 from luthier.rows import Rows

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from luthier.engine.devices import AUTO, CPU, accelerator, free_memory, is_there, resolve
-from luthier.engine.footprint import in_memory_groups
-from luthier.engine.member import Member
-from luthier.engine.settings import Settings
+from luthier.engine.members.devices import AUTO, CPU, accelerator, free_memory, is_there, resolve
+from luthier.engine.members.member import Member
+from luthier.engine.members.settings import Settings
+from luthier.engine.populations.footprint import in_memory_groups
 from luthier.engine.timing import seconds_by_device
 from luthier.errors import InputError, LuthierError
 from luthier.messages import Message, joined

@@ -14,8 +14,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from luthier.engine.devices import home_of
-from luthier.engine.loaders import (
+from luthier.engine.members.devices import home_of
+from luthier.engine.members.outputs import as_rows, one_tensor
+from luthier.engine.placing import carried
+from luthier.engine.populations.loaders import (
     Given,
     answer_of,
     bad_rows,
@@ -27,8 +29,6 @@ from luthier.engine.loaders import (
     type_taken,
     types_taken,
 )
-from luthier.engine.outputs import as_rows, one_tensor
-from luthier.engine.placing import carried
 from luthier.errors import InputError, users_code
 from luthier.objective import AnyLoss, Criterion, Loss, has_gaps, loss_for, loss_named, targets_for
 from luthier.rows import Inputs, Rows

@@ -16,12 +16,12 @@ import torch
 
 from luthier.averages import debias
 from luthier.drawing import RangeCurves, draw_range, small_table
-from luthier.engine.devices import sent
 from luthier.engine.feed import batches_for
-from luthier.engine.member import Member
-from luthier.engine.module_spec import ModuleSpec
-from luthier.engine.population import Population
-from luthier.engine.settings import Settings
+from luthier.engine.members.devices import sent
+from luthier.engine.members.member import Member
+from luthier.engine.members.module_spec import ModuleSpec
+from luthier.engine.members.settings import Settings
+from luthier.engine.populations.population import Population
 from luthier.errors import LuthierError
 from luthier.identity import name_of
 from luthier.nets import Spec

@@ -8,12 +8,12 @@ from dataclasses import fields, replace
 
 import torch
 
-from luthier.engine.devices import CPU
-from luthier.engine.member import Member
-from luthier.engine.module_spec import ModuleSpec
-from luthier.engine.population import Population
+from luthier.engine.members.devices import CPU
+from luthier.engine.members.member import Member
+from luthier.engine.members.module_spec import ModuleSpec
+from luthier.engine.members.settings import Settings, Snapshot
+from luthier.engine.populations.population import Population
 from luthier.engine.run_record import RunRecord
-from luthier.engine.settings import Settings, Snapshot
 from luthier.engine.standing import Standing
 from luthier.errors import InputError
 from luthier.identity import identity

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.engine.history import History
-from luthier.engine.member import Member
-from luthier.engine.outcome import Outcome
-from luthier.engine.settings import Evaluation, Settings
+from luthier.engine.members.history import History
+from luthier.engine.members.member import Member
+from luthier.engine.members.settings import Evaluation, Settings
+from luthier.engine.populations.outcome import Outcome
 from luthier.engine.standing import DIVERGED, Figures, Standing
 from luthier.messages import Message
 from luthier.records import Finding, JsonObject

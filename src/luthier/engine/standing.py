@@ -12,10 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from luthier.engine.devices import sent
-from luthier.engine.member import Member
-from luthier.engine.population import Population
-from luthier.engine.settings import Settings
+from luthier.engine.members.devices import sent
+from luthier.engine.members.member import Member
+from luthier.engine.members.settings import Settings
+from luthier.engine.populations.population import Population
 
 EARLY, RUNG, DIVERGED = "early stopped", "cut at rung", "diverged: the loss was not finite"
 

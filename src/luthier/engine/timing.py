@@ -9,13 +9,13 @@ from statistics import median
 
 import torch
 
-from luthier.engine.devices import CPU, wait
 from luthier.engine.evaluating import held_out_rows, measured
 from luthier.engine.feed import batches_for
-from luthier.engine.graphs import STRETCH
-from luthier.engine.member import Member
-from luthier.engine.population import RECORDED_FROM, Population
-from luthier.engine.settings import Settings
+from luthier.engine.members.devices import CPU, wait
+from luthier.engine.members.member import Member
+from luthier.engine.members.settings import Settings
+from luthier.engine.populations.graphs import STRETCH
+from luthier.engine.populations.population import RECORDED_FROM, Population
 from luthier.machine import torch_settings
 from luthier.objective import Loss
 from luthier.rows import Rows

@@ -14,22 +14,22 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from luthier.engine.batches import Batch, BatchSource
 from luthier.engine.block_threads import BlockThreads, in_one_thread_each
-from luthier.engine.crossed_means import CrossedMeans
-from luthier.engine.devices import within_memory
 from luthier.engine.evaluating import held_out_rows, measured
 from luthier.engine.feed import batches_for, check
-from luthier.engine.first_biases import write_first_biases
-from luthier.engine.member import Member
-from luthier.engine.modules import Modules
-from luthier.engine.outcome import Outcome
-from luthier.engine.population import Population
+from luthier.engine.members.batches import Batch, BatchSource
+from luthier.engine.members.devices import within_memory
+from luthier.engine.members.member import Member
+from luthier.engine.members.settings import Checkpointer, Evaluation, Settings, Stop, never
+from luthier.engine.populations.crossed_means import CrossedMeans
+from luthier.engine.populations.first_biases import write_first_biases
+from luthier.engine.populations.outcome import Outcome
+from luthier.engine.populations.population import Population
+from luthier.engine.populations.streams import Stream
 from luthier.engine.resuming import plan_of, restored, snapshot
 from luthier.engine.run_record import RunRecord
-from luthier.engine.settings import Checkpointer, Evaluation, Settings, Stop, never
 from luthier.engine.standing import RUNG, Standing, groups_of, judged, kept
-from luthier.engine.streams import Stream
+from luthier.engine.torch_modules.modules import Modules
 from luthier.errors import InputError, TerminatedError
 from luthier.rows import Rows
 

@@ -25,7 +25,7 @@ from luthier.data import Preprocess, TableEncoder, Task, centre_of
 from luthier.data.arrays import to_polars
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Member, Settings, step_time, train
-from luthier.engine.devices import AUTO, CPU
+from luthier.engine.members.devices import AUTO, CPU
 from luthier.engine.placing import candidates, faster
 from luthier.errors import InputError
 from luthier.estimators.sklearn_rows import (
@@ -46,8 +46,8 @@ from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES
 from luthier.optimise import Schedule
 from luthier.recipe import first_width
-from luthier.recipe.budget import Budget
-from luthier.recipe.problem import embedding_width
+from luthier.recipe.planning.budget import Budget
+from luthier.recipe.preparing.problem import embedding_width
 from luthier.rows import Rows
 from luthier.saved import Model
 from luthier.seeds import numpy_generator

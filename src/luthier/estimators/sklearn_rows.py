@@ -10,10 +10,10 @@ import torch
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, column_or_1d
 
 from luthier.data import infer_columns
-from luthier.data.columns import Column
-from luthier.data.parsing import require_scale
+from luthier.data.typed_columns.columns import Column
+from luthier.data.typed_columns.parsing import require_scale
 from luthier.errors import InputError
-from luthier.recipe.sample_weights import NOTHING, relative
+from luthier.recipe.rows.sample_weights import NOTHING, relative
 
 
 class Counted(NamedTuple):

@@ -15,7 +15,7 @@ from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
 from luthier.messages import Message
 from luthier.nets import DenseSpec
-from luthier.search.sensitivity import variance_shares
+from luthier.search.spaces.sensitivity import variance_shares
 from luthier.statistics.paired import of_mean
 
 WIDTHS, BATCHES = (8, 32, 128), (16, 64)

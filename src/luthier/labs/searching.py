@@ -11,8 +11,8 @@ from luthier.drawing import BLUE, ORANGE, empty_figure
 from luthier.labs.lab import DOCUMENT, FORMULA, Bench, Lab
 from luthier.messages import Message
 from luthier.search import Number, Sampler, Space, Trial
-from luthier.search.samplers import CoarseToFine, Grid, Random, Request
-from luthier.search.scales import LOG, UNIFORM, WINDOW, Scale
+from luthier.search.spaces.samplers import CoarseToFine, Grid, Random, Request
+from luthier.search.spaces.scales import LOG, UNIFORM, WINDOW, Scale
 
 Merit = Callable[[np.ndarray], float | np.ndarray]
 

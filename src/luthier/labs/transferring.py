@@ -14,7 +14,7 @@ from luthier.engine.api import train_networks
 from luthier.labs.lab import Bench, Lab
 from luthier.messages import Message
 from luthier.nets.blocks import blocks_of, freeze_all_but, with_new_head
-from luthier.recipe.transfer import transfer
+from luthier.pretrained.transfer import transfer
 
 Rows = tuple[Tensor, Tensor]
 BATCH = 10

@@ -15,7 +15,7 @@ import torch
 from luthier.engine import Settings, train
 from luthier.nets import Net, build
 from luthier.objective import USUAL_LOSSES
-from luthier.recipe.steps.delivered_bags import DeliveredBag
+from luthier.recipe.delivery.delivered_bags import DeliveredBag
 from luthier.rows import Rows
 from luthier.saved import Model
 

@@ -16,28 +16,28 @@ from luthier.data.large import memory_in_words
 from luthier.data.target_transform import TargetTransform
 from luthier.machine import torch_settings
 from luthier.messages import Message
-from luthier.recipe.branching import take_over
-from luthier.recipe.budget import BudgetClock
-from luthier.recipe.config import Recipe, recipe_from, write_recipe
 from luthier.recipe.decisions import evidence_of
 from luthier.recipe.decisions.question_answers import AnswerEvidence
-from luthier.recipe.interrupted import Interrupted
-from luthier.recipe.ledger import Ledger, Record
-from luthier.recipe.memo import Memo
 from luthier.recipe.modality import modality_of
-from luthier.recipe.places import settle
-from luthier.recipe.plan import Plan
-from luthier.recipe.prepare import Prepared, prepare
-from luthier.recipe.problem import Problem
-from luthier.recipe.reading import LoadedData
-from luthier.recipe.runner import Runner
-from luthier.recipe.shared_networks import SharedNetworks
+from luthier.recipe.planning.branching import take_over
+from luthier.recipe.planning.budget import BudgetClock
+from luthier.recipe.planning.config import Recipe, recipe_from, write_recipe
+from luthier.recipe.planning.ledger import Ledger, Record
+from luthier.recipe.planning.plan import Plan
+from luthier.recipe.preparing.prepare import Prepared, prepare
+from luthier.recipe.preparing.problem import Problem
+from luthier.recipe.rows.reading import LoadedData
+from luthier.recipe.running.interrupted import Interrupted
+from luthier.recipe.running.memo import Memo
+from luthier.recipe.running.places import settle
+from luthier.recipe.running.run_baselines import Baselines, running_baselines
+from luthier.recipe.running.runner import Runner
+from luthier.recipe.running.warm_run import Earlier, earlier_run
 from luthier.recipe.six_steps import BACKBONE, ONE_OF_SEVERAL, SEVERAL_TARGETS, SIX_STEPS, WARM_START, RecipeStep
-from luthier.recipe.so_far import SoFar, Verdict
 from luthier.recipe.steps.plan_budget import THREADS, plan_budget
-from luthier.recipe.steps.run_baselines import Baselines, running_baselines
+from luthier.recipe.steps.shared_networks import SharedNetworks
+from luthier.recipe.steps.so_far import SoFar, Verdict
 from luthier.recipe.unsealed import require_estimate
-from luthier.recipe.warm_run import Earlier, earlier_run
 from luthier.records import JsonObject, noted
 from luthier.request import RunRequest
 from luthier.saved import RunFolder, machine_facts, timestamp

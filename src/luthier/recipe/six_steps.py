@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from luthier.recipe.runner import Runner
-from luthier.recipe.so_far import SoFar
+from luthier.recipe.running.runner import Runner
 from luthier.recipe.steps.designed import fit_training, fit_validation
 from luthier.recipe.steps.judge import judge
 from luthier.recipe.steps.loss import choose_loss
 from luthier.recipe.steps.sanity_checks import check_before_training, choose_network
+from luthier.recipe.steps.so_far import SoFar
 from luthier.recipe.steps.transferring import use_backbone
 from luthier.recipe.steps.warm_start import warm_start
 from luthier.records import Said

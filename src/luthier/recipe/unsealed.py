@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from luthier.errors import InputError
 from luthier.messages import Message
-from luthier.recipe.known_rows import has_learnt
-from luthier.recipe.plan import Plan
-from luthier.recipe.problem import Problem
-from luthier.recipe.rounds import can_be_crossed
-from luthier.recipe.run_data import asked_of
+from luthier.recipe.experiment.rounds import can_be_crossed
+from luthier.recipe.planning.plan import Plan
+from luthier.recipe.preparing.problem import Problem
+from luthier.recipe.rows.known_rows import has_learnt
+from luthier.recipe.rows.run_data import asked_of
 from luthier.saved import RunFolder
 
 OTHERWISE = "judge on rows of your own with --test FILE, or seal fewer rows with --test-share 0.1"

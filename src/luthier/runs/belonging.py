@@ -7,7 +7,7 @@ from luthier.errors import ConfigError, InputError
 from luthier.messages import Message
 from luthier.objective import metrics_of
 from luthier.objective.metrics import PREFIX
-from luthier.recipe.reading import LoadedData
+from luthier.recipe.rows.reading import LoadedData
 from luthier.saved import Model
 from luthier.task import require_metrics
 

@@ -18,7 +18,7 @@ from luthier.errors import InputError
 from luthier.messages import Message
 from luthier.nets.backbone import allow
 from luthier.recipe import Budget, BudgetClock, Clock, Interrupted, LoadedData, Recipe, Run, WallClock
-from luthier.recipe.known_rows import forget
+from luthier.recipe.rows.known_rows import forget
 from luthier.report import summary_lines, write_report
 from luthier.request import KeptSection, RunRequest, ShownSection
 from luthier.runs.result import TEMPORARY, Result

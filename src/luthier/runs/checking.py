@@ -31,13 +31,13 @@ from luthier.assess import (
 from luthier.data import Source, Unread, encode_target, read_source, target_values, with_values
 from luthier.data.copies import CopyRule
 from luthier.data.split import group_numbers
-from luthier.data.task import is_known_class
+from luthier.data.typed_columns.task import is_known_class
 from luthier.errors import InputError
 from luthier.messages import Message, as_message, joined, spoken, tr
 from luthier.objective import metric_named
 from luthier.recipe import asked_of, columns_of, reread
-from luthier.recipe.parts import Parts, parts_of
-from luthier.recipe.sample_weights import CountedRows, require_weights, varied
+from luthier.recipe.rows.parts import Parts, parts_of
+from luthier.recipe.rows.sample_weights import CountedRows, require_weights, varied
 from luthier.records import Finding, JsonObject, Measure
 from luthier.request import RunRequest
 from luthier.rows import Inputs

@@ -10,7 +10,7 @@ from typing import Any
 from typing_extensions import Unpack
 
 from luthier.assess.register import is_registered
-from luthier.engine.devices import AUTO, resolve
+from luthier.engine.members.devices import AUTO, resolve
 from luthier.errors import InputError
 from luthier.messages import Message
 from luthier.recipe import (

@@ -12,8 +12,8 @@ from luthier.exporting.to_onnx import export_onnx
 from luthier.exporting.to_torch import export_torch
 from luthier.messages import Message
 from luthier.recipe import reread
-from luthier.recipe.parts import parts_of
-from luthier.recipe.steps.run_baselines import own_scale
+from luthier.recipe.rows.parts import parts_of
+from luthier.recipe.running.run_baselines import own_scale
 from luthier.runs.belonging import require_model_of
 from luthier.saved import Model, open_one
 from luthier.task import deciding_metric

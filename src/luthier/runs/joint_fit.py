@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from luthier.data import Task
-from luthier.engine.devices import AUTO, resolve
+from luthier.engine.members.devices import AUTO, resolve
 from luthier.errors import InputError, LuthierError, TerminatedError
 from luthier.messages import Message, tr
 from luthier.recipe import Budget, LoadedData, Recipe, Run, read_as_asked, read_ledger, recipe_from
-from luthier.recipe.joint_targets import JointTargets
-from luthier.recipe.parts import Parts, parts_of
-from luthier.recipe.shared_networks import SharedNetworks
+from luthier.recipe.preparing.joint_targets import JointTargets
+from luthier.recipe.rows.parts import Parts, parts_of
+from luthier.recipe.steps.shared_networks import SharedNetworks
 from luthier.report import write_overview
 from luthier.request import FitConfig, RunRequest, flag_of
 from luthier.runs.calls import Call

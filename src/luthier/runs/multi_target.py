@@ -17,11 +17,11 @@ from typing_extensions import Unpack
 
 from luthier.data import read_source
 from luthier.data.sources import default_name
-from luthier.engine.devices import AUTO, is_there
+from luthier.engine.members.devices import AUTO, is_there
 from luthier.errors import ConfigError, InputError, LuthierError, TerminatedError, in_a_line, nearest
 from luthier.messages import Message
 from luthier.recipe import Budget, Clock, LoadedData, read_as_asked
-from luthier.recipe.parts import Parts, parts_of
+from luthier.recipe.rows.parts import Parts, parts_of
 from luthier.report import write_overview
 from luthier.request import FitConfig, ShownSection, flag_of, option_of
 from luthier.request_types import ShownOptions

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import polars as pl
 
 from luthier.data import Source
-from luthier.data.moments import moment
-from luthier.data.parsing import NUMBERS
 from luthier.data.times import time_format
+from luthier.data.typed_columns.moments import moment
+from luthier.data.typed_columns.parsing import NUMBERS
 from luthier.errors import InputError
 from luthier.messages import Message
 

@@ -12,10 +12,10 @@ from luthier.errors import InputError, LuthierError
 from luthier.machine import torch_settings
 from luthier.messages import Message
 from luthier.recipe import Ledger, reread
-from luthier.recipe.known_rows import keep_learnt
-from luthier.recipe.parts import parts_of
+from luthier.recipe.delivery.delivered_bags import DELIVERED, DeliveredBag
 from luthier.recipe.refitted import Refitted, refitted
-from luthier.recipe.steps.delivered_bags import DELIVERED, DeliveredBag
+from luthier.recipe.rows.known_rows import keep_learnt
+from luthier.recipe.rows.parts import parts_of
 from luthier.records import noted
 from luthier.report import write_report
 from luthier.runs.belonging import require_model_of

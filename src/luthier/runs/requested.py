@@ -7,7 +7,7 @@ from typing import Any
 
 from luthier.data import BUNDLED
 from luthier.data.sentences import whole_name
-from luthier.engine.devices import AUTO, resolve
+from luthier.engine.members.devices import AUTO, resolve
 from luthier.nets.backbone import allow
 from luthier.recipe import Budget
 from luthier.request import PlanConfig, RunRequest

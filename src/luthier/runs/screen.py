@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from luthier import storage
 from luthier.console import console
-from luthier.data.columns import USED
+from luthier.data.typed_columns.columns import USED
 from luthier.messages import Message, spoken, tr
 from luthier.recipe import Record
 from luthier.records import Wording

@@ -13,7 +13,7 @@ from luthier.recipe import Record
 from luthier.report.terminal import setting_in_words
 from luthier.runs.screen import SearchScreen, TextScreen
 from luthier.search import AFTERWARDS, Trial, VarianceShare
-from luthier.search.space import Values
+from luthier.search.spaces.space import Values
 
 
 class JsonSearch(SearchScreen):

@@ -17,7 +17,7 @@ import torch
 
 from luthier import storage
 from luthier.diagnosis import optimism
-from luthier.engine.devices import AUTO, CPU, free_memory, resolve
+from luthier.engine.members.devices import AUTO, CPU, free_memory, resolve
 from luthier.errors import ConfigError, InputError
 from luthier.machine import cores, default_memory
 from luthier.messages import Message

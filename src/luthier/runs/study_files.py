@@ -9,7 +9,7 @@ from typing import Any, get_args
 from luthier.assess import TrialFacts
 from luthier.optimise import RULES
 from luthier.optimise.schedules import KINDS
-from luthier.recipe.plan import Method
+from luthier.recipe.planning.plan import Method
 from luthier.report import Contents, read_contents
 from luthier.saved import RunFolder
 from luthier.search.optuna_file import write_study_file

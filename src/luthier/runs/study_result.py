@@ -18,7 +18,7 @@ from luthier.report import search_lines
 from luthier.report.search_figures import draw_progress, progress
 from luthier.saved.search_schemas import StudyFacts
 from luthier.search import AFTERWARDS, Networks, SearchOutcome
-from luthier.search.space import Value
+from luthier.search.spaces.space import Value
 from luthier.statistics.paired import Paired
 from luthier.storage import plain
 from luthier.untrusted import validated

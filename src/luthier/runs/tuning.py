@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 
 from luthier.engine import part_of
 from luthier.engine.api import alike, known_spec, suited
-from luthier.engine.loaders import numbers_in
+from luthier.engine.populations.loaders import numbers_in
 from luthier.errors import InputError
 from luthier.machine import torch_settings
 from luthier.messages import Message

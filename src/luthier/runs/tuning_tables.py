@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from luthier.assess.register import is_registered
 from luthier.data.sources import default_name
-from luthier.engine.devices import AUTO, is_there, resolve
+from luthier.engine.members.devices import AUTO, is_there, resolve
 from luthier.errors import InputError
 from luthier.machine import cores, default_memory
 from luthier.messages import Message
@@ -32,7 +32,7 @@ from luthier.recipe import (
     read_as_asked,
     reread,
 )
-from luthier.recipe.reading import LoadedData
+from luthier.recipe.rows.reading import LoadedData
 from luthier.records import JsonObject
 from luthier.request import Config, DataConfig, RunRequest, TuneConfig, flag_of
 from luthier.request_types import TuneOptions
@@ -46,7 +46,7 @@ from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
 from luthier.saved import SEARCH, RunFolder, open_fit, open_one
 from luthier.search import REGISTRY, Choice, DenseNetworks, Effort, Number, Space, space_from
-from luthier.search.space import Dimension
+from luthier.search.spaces.space import Dimension
 from luthier.task import costs_as_text
 from luthier.untrusted import fitting_together
 

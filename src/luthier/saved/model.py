@@ -31,8 +31,8 @@ from luthier.data import (
     decode_classes,
     read_source,
 )
-from luthier.data.numerals import NumberStyle
 from luthier.data.target_transform import TargetTransform
+from luthier.data.typed_columns.numerals import NumberStyle
 from luthier.data.values import styles_of
 from luthier.errors import ConfigError, InputError, LuthierError, in_a_line
 from luthier.messages import Message

@@ -15,7 +15,7 @@ import polars as pl
 
 from luthier import storage
 from luthier.data import Unread, read_batches
-from luthier.data.numerals import NumberStyle, in_marks_of
+from luthier.data.typed_columns.numerals import NumberStyle, in_marks_of
 from luthier.errors import InputError
 from luthier.messages import Message
 from luthier.saved.explained_rows import medium_of

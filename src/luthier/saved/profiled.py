@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from luthier.data import Task
-from luthier.data.label_lists import NONE
+from luthier.data.typed_columns.label_lists import NONE
 from luthier.rows import Inputs
 from luthier.saved.model import Model
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from luthier.data.levels import TruthWords
-from luthier.data.parsing import MOMENTS, NUMBERS, WORDS, CellParser
+from luthier.data.typed_columns.levels import TruthWords
+from luthier.data.typed_columns.parsing import MOMENTS, NUMBERS, WORDS, CellParser
 from luthier.records import JsonObject
 
 _NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?", "#N/A")  # what readers took for missing until format 3

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from luthier.search.built import BuiltNetworks
 from luthier.search.cluster import cluster_at, require_cluster
-from luthier.search.described import space_from, usual_space
 from luthier.search.effort import Effort
 from luthier.search.executors import executor_for
 from luthier.search.jobs import Executor
 from luthier.search.journal import Journal
 from luthier.search.network_jobs import DenseNetworks, Networks
-from luthier.search.registry import REGISTRY, TIERS
-from luthier.search.samplers import SAMPLERS, Sampler
-from luthier.search.scales import SCALES, Scale
 from luthier.search.search_outcome import SearchOutcome
-from luthier.search.sensitivity import VarianceShare, sensitivity
-from luthier.search.space import Choice, Number, Space
-from luthier.search.stages import stage_in_words
+from luthier.search.spaces.described import space_from, usual_space
+from luthier.search.spaces.registry import REGISTRY, TIERS
+from luthier.search.spaces.samplers import SAMPLERS, Proposal, Sampler
+from luthier.search.spaces.scales import SCALES, Scale
+from luthier.search.spaces.sensitivity import VarianceShare, sensitivity
+from luthier.search.spaces.space import Choice, Number, Space
+from luthier.search.spaces.stages import stage_in_words
+from luthier.search.spaces.trials import AFTERWARDS, FAILED, Trial
 from luthier.search.study import Search, Watched
 from luthier.search.training import TrialStore
-from luthier.search.trials import AFTERWARDS, FAILED, Trial
 
 __all__ = [
     "AFTERWARDS",
@@ -36,6 +36,7 @@ __all__ = [
     "Journal",
     "Networks",
     "Number",
+    "Proposal",
     "Sampler",
     "Scale",
     "Search",

@@ -14,17 +14,17 @@ from torch import nn
 
 from luthier.engine import Batch, Member, ModuleSpec, Settings
 from luthier.engine.api import suited
-from luthier.engine.dropout import OwnDropout
-from luthier.engine.layouts import choose, learn_about
-from luthier.engine.loaders import loss_taken, types_taken
+from luthier.engine.members.dropout import OwnDropout
+from luthier.engine.populations.layouts import choose, learn_about
+from luthier.engine.populations.loaders import loss_taken, types_taken
 from luthier.errors import ConfigError, InputError, in_a_line, nearest
 from luthier.objective import AnyLoss, Criterion, Loss
 from luthier.records import Finding
 from luthier.rows import Inputs, Rows
 from luthier.search.network_jobs import Job, Networks, TrainedJob, hyper_parameters
-from luthier.search.registry import REGISTRY
-from luthier.search.space import Space, Values
-from luthier.search.trials import Trial
+from luthier.search.spaces.registry import REGISTRY
+from luthier.search.spaces.space import Space, Values
+from luthier.search.spaces.trials import Trial
 from luthier.tensors import tensor_of
 
 MOST_NAMED = 3  # settings of a population that an error names

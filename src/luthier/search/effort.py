@@ -8,8 +8,8 @@ from luthier.errors import ConfigError
 from luthier.identity import identity
 from luthier.messages import Message
 from luthier.records import JsonObject
-from luthier.search.samplers import SAMPLERS, Sampler, sampler_named
-from luthier.search.stages import brackets
+from luthier.search.spaces.samplers import SAMPLERS, Sampler, sampler_named
+from luthier.search.spaces.stages import brackets
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from luthier.engine import FileCheckpoint, Member, Schedule, Settings, in_memory_groups, train
-from luthier.engine.batches import epoch_steps
-from luthier.engine.devices import CPU
+from luthier.engine.members.batches import epoch_steps
+from luthier.engine.members.devices import CPU
 from luthier.errors import LuthierError
 from luthier.identity import name_of
 from luthier.nets import DenseSpec, NumberEmbedding, PiecewiseEmbedding, many_levelled, quantile_edges
@@ -26,9 +26,9 @@ from luthier.objective import Criterion, Loss
 from luthier.optimise import AnySchedule, schedule_for
 from luthier.records import Finding
 from luthier.rows import Rows
-from luthier.search.registry import RATES_OF, SCHEDULES_OF
-from luthier.search.space import Values
-from luthier.search.trials import COMPLETE, FAILED, PRUNED, Trial
+from luthier.search.spaces.registry import RATES_OF, SCHEDULES_OF
+from luthier.search.spaces.space import Values
+from luthier.search.spaces.trials import COMPLETE, FAILED, PRUNED, Trial
 from luthier.tensors import tensor_of
 
 DEFAULT_RULE, DEFAULT_BATCH, DEFAULT_RATE = "adam", 64, 3e-3

@@ -17,8 +17,8 @@ from luthier.errors import InputError, in_a_line
 from luthier.messages import Message
 from luthier.optional import require
 from luthier.search.optuna_file import close_storage, write_study_file
-from luthier.search.space import Choice, Space, Values
-from luthier.search.trials import AFTERWARDS, COMPLETE, PRUNED, Trial
+from luthier.search.spaces.space import Choice, Space, Values
+from luthier.search.spaces.trials import AFTERWARDS, COMPLETE, PRUNED, Trial
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -14,13 +14,13 @@ import numpy as np
 
 from luthier.messages import Message
 from luthier.records import Finding
-from luthier.search.claims import at_edges, convergence, same_within_noise, still_improving
 from luthier.search.search_outcome import SearchOutcome
-from luthier.search.sensitivity import contradictions
-from luthier.search.space import Values
-from luthier.search.stages import Bracket
+from luthier.search.spaces.claims import at_edges, convergence, same_within_noise, still_improving
+from luthier.search.spaces.sensitivity import contradictions
+from luthier.search.spaces.space import Values
+from luthier.search.spaces.stages import Bracket
+from luthier.search.spaces.trials import Trial, best_first
 from luthier.search.training import Training
-from luthier.search.trials import Trial, best_first
 from luthier.seeds import derive
 from luthier.statistics.paired import by_seed
 

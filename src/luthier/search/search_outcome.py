@@ -11,9 +11,9 @@ import polars as pl
 from luthier.messages import with_messages
 from luthier.records import Finding, JsonObject
 from luthier.search.effort import Effort
-from luthier.search.sensitivity import VarianceShare, sensitivity
-from luthier.search.space import Space
-from luthier.search.trials import AFTERWARDS, COMPLETE, MEASURED, PRUNED, Trial
+from luthier.search.spaces.sensitivity import VarianceShare, sensitivity
+from luthier.search.spaces.space import Space
+from luthier.search.spaces.trials import AFTERWARDS, COMPLETE, MEASURED, PRUNED, Trial
 from luthier.statistics.paired import Paired
 
 

@@ -16,13 +16,13 @@ from luthier.search.jobs import Executor
 from luthier.search.journal import Journal
 from luthier.search.network_jobs import Networks
 from luthier.search.refits import Refits, findings, refit
-from luthier.search.samplers import Request, Unseen, sampler_named
 from luthier.search.search_outcome import SearchOutcome
-from luthier.search.sensitivity import VarianceShare, sensitivity
-from luthier.search.space import Space, Values
-from luthier.search.stages import RATE, Bracket, SearchStage, brackets, make_stages, shared_out, title
+from luthier.search.spaces.samplers import Request, Unseen, sampler_named
+from luthier.search.spaces.sensitivity import VarianceShare, sensitivity
+from luthier.search.spaces.space import Space, Values
+from luthier.search.spaces.stages import RATE, Bracket, SearchStage, brackets, make_stages, shared_out, title
+from luthier.search.spaces.trials import Trial, best_of
 from luthier.search.training import StoppedError, Training, TrialStore, nobody
-from luthier.search.trials import Trial, best_of
 from luthier.seeds import derive
 
 MOST_TRIALS = 10_000

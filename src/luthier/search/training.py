@@ -14,9 +14,9 @@ from luthier.search.effort import Effort
 from luthier.search.jobs import Executor, state_of
 from luthier.search.journal import Journal
 from luthier.search.network_jobs import Job, Networks
-from luthier.search.space import Values
-from luthier.search.stages import Bracket
-from luthier.search.trials import PRUNED, Trial
+from luthier.search.spaces.space import Values
+from luthier.search.spaces.stages import Bracket
+from luthier.search.spaces.trials import PRUNED, Trial
 
 FEWEST = 4  # trials that are worth a population of their own for the sake of another worker
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from luthier.server_address import LOOPBACK
 from luthier.serving.escaping import as_json
-from luthier.serving.requests import RefusedError
+from luthier.serving.readers.requests import RefusedError
 
 COOKIE = "luthier-docs"
 NO_TOKEN = "the header `Authorization: Bearer TOKEN` is missing or wrong"

@@ -17,7 +17,7 @@ from luthier.server_address import LOOPBACK
 from luthier.serving.access import COOKIE, Access, OwnNames
 from luthier.serving.docs_page import ASSETS, POLICY, SCRIPT, assets, page
 from luthier.serving.escaping import as_json
-from luthier.serving.limits import Limits
+from luthier.serving.readers.limits import Limits
 from luthier.serving.request_log import LoggedRequests
 from luthier.serving.served_model import ServedModel
 from luthier.serving.service import PURPOSE, Service

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from luthier.optional import require
-from luthier.serving.limits import Limits
+from luthier.serving.readers.limits import Limits
 
 HEAD_SECONDS = 10.0  # from the connection, or the last answer on it, to the end of a request's headers
 HEAD_BYTES, HEADERS = 64 << 10, 100

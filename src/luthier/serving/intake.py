@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from luthier.serving.batching import Rest, others_first
-from luthier.serving.limits import BODIES, SMALL
-from luthier.serving.requests import RefusedError
+from luthier.serving.readers.batching import Rest, others_first
+from luthier.serving.readers.limits import BODIES, SMALL
+from luthier.serving.readers.requests import RefusedError
 
 STILL = 0.25  # seconds without a byte, after which a body stands still
 FULL = "too many large requests at once; send it again in a moment"

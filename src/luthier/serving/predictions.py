@@ -13,7 +13,7 @@ from luthier.messages import Message
 from luthier.records import JsonObject, JsonValue
 from luthier.rows import Inputs
 from luthier.saved import Model
-from luthier.serving.requests import Reader
+from luthier.serving.readers.requests import Reader
 
 DIGITS = 9  # of a probability
 Compute = Callable[[Inputs], np.ndarray]  # to probabilities [N, C], or values [N]

@@ -8,13 +8,13 @@ from typing import Any
 
 from luthier.data import BESIDE_FROZEN
 from luthier.saved import Model
-from luthier.serving.batching import RequestBatches, others_first
-from luthier.serving.limits import Limits
-from luthier.serving.mixed_reader import MixedReader
-from luthier.serving.picture_reader import PictureReader
 from luthier.serving.predictions import Answers
-from luthier.serving.requests import Reader
-from luthier.serving.row_reader import RowReader
+from luthier.serving.readers.batching import RequestBatches, others_first
+from luthier.serving.readers.limits import Limits
+from luthier.serving.readers.mixed_reader import MixedReader
+from luthier.serving.readers.picture_reader import PictureReader
+from luthier.serving.readers.requests import Reader
+from luthier.serving.readers.row_reader import RowReader
 
 JSON = "application/json"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from luthier.optional import require
 from luthier.serving.connections import BACKLOG, protocol
-from luthier.serving.limits import Limits
+from luthier.serving.readers.limits import Limits
 
 
 def server_of(app: Any, limits: Limits) -> Any:

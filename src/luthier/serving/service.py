@@ -17,13 +17,13 @@ from luthier.errors import LuthierError
 from luthier.machine import torch_settings
 from luthier.optional import require
 from luthier.serving.access import Access
-from luthier.serving.batching import in_slices
 from luthier.serving.escaping import as_json
 from luthier.serving.faster import faster_by_onnx
 from luthier.serving.intake import Intake, RequestClock, clock
-from luthier.serving.limits import SHARED_COUNTS, SMALL, Limits
+from luthier.serving.readers.batching import in_slices
+from luthier.serving.readers.limits import SHARED_COUNTS, SMALL, Limits
+from luthier.serving.readers.requests import RefusedError
 from luthier.serving.reloading import Reloader
-from luthier.serving.requests import RefusedError
 from luthier.serving.served_model import ServedModel
 
 PURPOSE = "serving a model"

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from luthier.errors import InputError
-from luthier.serving.limits import SHARED_COUNTS
+from luthier.serving.readers.limits import SHARED_COUNTS
 
 SOON, TIMES = 5.0, 3  # a worker that ends within so many seconds of its start, so often in a row, is not replaced
 FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP")

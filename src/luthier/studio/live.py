@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 import polars as pl
 
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
-from luthier.engine.checkpoint import read_tensors
-from luthier.engine.history import SCHEMA
+from luthier.engine.members.checkpoint import read_tensors
+from luthier.engine.members.history import SCHEMA
 from luthier.errors import InputError, LuthierError
 from luthier.messages import tr
 from luthier.recipe import read_ledger

@@ -10,7 +10,7 @@ from luthier.labs.neuron import learn
 from luthier.labs.softmax import START
 from luthier.messages import Message
 from luthier.optimise import Schedule
-from luthier.search.scales import scale_named
+from luthier.search.spaces.scales import scale_named
 from luthier.studio.widgets import Page, SelectBox, Shown, Slider, Values, soft
 
 COLOURS = (BLUE, ORANGE, GREEN, GREY)

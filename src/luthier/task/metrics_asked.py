@@ -9,7 +9,7 @@ import polars as pl
 
 from luthier.assess import PRIMARY
 from luthier.data import Task
-from luthier.data.task import target_values
+from luthier.data.typed_columns.task import target_values
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.kinds import KINDS
 from luthier.messages import Message, joined

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from luthier.engine import Member, ModuleSpec, Outcome, Settings, Snapshot, part_of, train
 from luthier.engine.api import suited
-from luthier.engine.batches import epoch_steps
-from luthier.engine.layouts import choose
-from luthier.engine.loaders import loss_taken, types_taken
+from luthier.engine.members.batches import epoch_steps
+from luthier.engine.populations.layouts import choose
+from luthier.engine.populations.loaders import loss_taken, types_taken
 from luthier.objective import AnyLoss, loss_named
 from luthier.rows import Rows
 from luthier.seeds import torch_generator

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import cast
 
 from luthier.search import Choice, Number, Sampler, Space, Trial
-from luthier.search.samplers import Request, Unseen, sampler_named
-from luthier.search.space import Values
+from luthier.search.spaces.samplers import Request, Unseen, sampler_named
+from luthier.search.spaces.space import Values
 
 SPACE = Space(
     {

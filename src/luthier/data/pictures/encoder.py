@@ -11,12 +11,12 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from luthier.data.columns import Column
 from luthier.data.encoder_checks import Require
 from luthier.data.picture_parts import parts_of_pictures
 from luthier.data.pictures.decoding import Shape, decode_block
 from luthier.data.pictures.store import PictureStore, store_of
 from luthier.data.sentences import SentenceVectors
+from luthier.data.typed_columns.columns import Column
 from luthier.data.unread import Unread
 from luthier.data.word_pieces import Words
 from luthier.errors import InputError, nearest

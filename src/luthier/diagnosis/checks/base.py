@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from luthier.diagnosis.trace import Trace
+from luthier.diagnosis.checks.trace import Trace
 from luthier.records import Finding, JsonObject, Severity
 
 ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}

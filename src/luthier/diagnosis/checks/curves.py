@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from luthier.diagnosis.checks.base import Check
-from luthier.diagnosis.trace import Evaluated, Trace, difference
+from luthier.diagnosis.checks.trace import Evaluated, Trace, difference
 from luthier.messages import Message, joined
 from luthier.records import JsonObject
 

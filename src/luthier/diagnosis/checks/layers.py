@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from luthier.diagnosis.checks.base import Check
-from luthier.diagnosis.trace import Trace, WeightsSeen
+from luthier.diagnosis.checks.trace import Trace, WeightsSeen
 from luthier.messages import Message
 from luthier.records import JsonObject
 

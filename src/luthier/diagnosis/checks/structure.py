@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from luthier.diagnosis.checks.base import Check
-from luthier.diagnosis.trace import Trace
+from luthier.diagnosis.checks.trace import Trace
 from luthier.messages import Message
 from luthier.records import JsonObject
 

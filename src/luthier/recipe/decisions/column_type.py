@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from luthier.data import Column, Facts, column_of
-from luthier.data.columns import USED
+from luthier.data.typed_columns.columns import USED
 from luthier.messages import spoken, tr
 from luthier.recipe.decisions.decision import Evidence
 from luthier.records import Wording

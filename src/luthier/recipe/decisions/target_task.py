@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import ClassVar
 
-from luthier.data.task import PositiveFacts, positive_of
+from luthier.data.typed_columns.task import PositiveFacts, positive_of
 from luthier.kinds import TargetFacts, task_of
 from luthier.messages import Message, as_message, joined, spoken, tr
 from luthier.recipe.decisions.decision import Evidence

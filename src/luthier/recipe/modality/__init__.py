@@ -8,7 +8,7 @@ from luthier.recipe.modality.modality import Modality, WholeTraining
 from luthier.recipe.modality.picture_networks import PictureModality
 from luthier.recipe.modality.tables import TableModality
 from luthier.recipe.modality.texts import BackboneTextModality, TextModality
-from luthier.recipe.problem import Problem
+from luthier.recipe.preparing.problem import Problem
 
 MODALITIES: dict[str, Modality] = {
     "table": TableModality(),

@@ -11,17 +11,17 @@ from luthier.messages import Message
 from luthier.nets import ConvSpec, MixedSpec, Spec
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.starting_network import MixedNetworkEvidence, channels_for
-from luthier.recipe.factor_space import FactorSpace, Shape, batch_sizes, training_space, validation_space
-from luthier.recipe.fold_bags import learnt_rows
+from luthier.recipe.experiment.factor_space import FactorSpace, Shape, batch_sizes, training_space, validation_space
+from luthier.recipe.experiment.fold_bags import learnt_rows
+from luthier.recipe.experiment.questions import Question, of_batches, of_clipping, of_penalties, of_rates, respecified
 from luthier.recipe.modality.modality import WholeTraining
 from luthier.recipe.modality.picture_networks import CHANGES, MOVED, PictureModality, centred, filtered
 from luthier.recipe.modality.texts import DROPOUTS, MOST_BATCH, UNITS, WIDTH, WORD_DROPOUTS, TextModality
 from luthier.recipe.modality.texts import network_in_words as text_in_words
-from luthier.recipe.plan import first_batch
-from luthier.recipe.problem import Problem, embedding_width
-from luthier.recipe.questions import Question, of_batches, of_clipping, of_penalties, of_rates, respecified
-from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
+from luthier.recipe.planning.plan import first_batch
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.preparing.problem import Problem, embedding_width
+from luthier.recipe.running.runner import Runner
 from luthier.records import Said
 from luthier.statistics.designs import ShapeFactor
 

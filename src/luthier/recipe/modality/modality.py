@@ -7,12 +7,12 @@ from typing import NamedTuple, Protocol
 
 from luthier.engine import ModuleSpec
 from luthier.nets import Spec
-from luthier.recipe.factor_space import FactorSpace
-from luthier.recipe.plan import Method, PlanSize
-from luthier.recipe.problem import Problem
-from luthier.recipe.questions import Question
-from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
+from luthier.recipe.experiment.factor_space import FactorSpace
+from luthier.recipe.experiment.questions import Question
+from luthier.recipe.planning.plan import Method, PlanSize
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.preparing.problem import Problem
+from luthier.recipe.running.runner import Runner
 from luthier.records import Said
 
 

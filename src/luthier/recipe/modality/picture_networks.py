@@ -13,14 +13,22 @@ from luthier.nets import Augment, ConvSpec, Spec
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.input_encoding import InputsEvidence
 from luthier.recipe.decisions.starting_network import ConvnetEvidence, channels_for
-from luthier.recipe.factor_space import FactorSpace, Shape, batch_sizes, training_space, validation_space
-from luthier.recipe.fold_bags import learnt_rows
+from luthier.recipe.experiment.factor_space import FactorSpace, Shape, batch_sizes, training_space, validation_space
+from luthier.recipe.experiment.fold_bags import learnt_rows
+from luthier.recipe.experiment.questions import (
+    Question,
+    changed,
+    of_batches,
+    of_clipping,
+    of_penalties,
+    of_rates,
+    respecified,
+)
 from luthier.recipe.modality.modality import WholeTraining
-from luthier.recipe.plan import Method, PlanSize, first_batch
-from luthier.recipe.problem import Problem
-from luthier.recipe.questions import Question, changed, of_batches, of_clipping, of_penalties, of_rates, respecified
-from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
+from luthier.recipe.planning.plan import Method, PlanSize, first_batch
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.preparing.problem import Problem
+from luthier.recipe.running.runner import Runner
 from luthier.records import Said
 from luthier.statistics.designs import ShapeFactor
 

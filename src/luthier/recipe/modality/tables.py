@@ -14,7 +14,7 @@ from luthier.objective import shared_outputs
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.experiment import FirstSettingEvidence
 from luthier.recipe.decisions.starting_network import WidthEvidence, first_width
-from luthier.recipe.factor_space import (
+from luthier.recipe.experiment.factor_space import (
     LENGTH,
     LOSS,
     RATE_AGAIN,
@@ -30,12 +30,9 @@ from luthier.recipe.factor_space import (
     regularisers,
     trained_by,
 )
-from luthier.recipe.first_setting import EMBEDDED, METHOD, TableShape, first_setting
-from luthier.recipe.fold_bags import learnt_rows
-from luthier.recipe.modality.modality import WholeTraining
-from luthier.recipe.plan import CODED, ENCODINGS, MOST_CODED, WIDEST, Method, PlanSize
-from luthier.recipe.problem import Problem, input_count
-from luthier.recipe.questions import (
+from luthier.recipe.experiment.first_setting import EMBEDDED, METHOD, TableShape, first_setting
+from luthier.recipe.experiment.fold_bags import learnt_rows
+from luthier.recipe.experiment.questions import (
     DROPPED,
     Question,
     changed,
@@ -44,8 +41,11 @@ from luthier.recipe.questions import (
     of_penalties,
     of_rates,
 )
-from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
+from luthier.recipe.modality.modality import WholeTraining
+from luthier.recipe.planning.plan import CODED, ENCODINGS, MOST_CODED, WIDEST, Method, PlanSize
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.preparing.problem import Problem, input_count
+from luthier.recipe.running.runner import Runner
 from luthier.records import Said
 from luthier.statistics.designs import Factor, ShapeFactor
 

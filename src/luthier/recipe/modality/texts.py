@@ -10,14 +10,14 @@ from luthier.messages import Message
 from luthier.nets import Spec, TextSpec
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.starting_network import TextNetworkEvidence
-from luthier.recipe.factor_space import FactorSpace, Shape, batch_sizes, training_space, validation_space
-from luthier.recipe.fold_bags import learnt_rows
+from luthier.recipe.experiment.factor_space import FactorSpace, Shape, batch_sizes, training_space, validation_space
+from luthier.recipe.experiment.fold_bags import learnt_rows
+from luthier.recipe.experiment.questions import Question, of_batches, of_clipping, of_penalties, of_rates, respecified
 from luthier.recipe.modality.modality import WholeTraining
-from luthier.recipe.plan import Method, PlanSize, first_batch
-from luthier.recipe.problem import Problem, embedding_width
-from luthier.recipe.questions import Question, of_batches, of_clipping, of_penalties, of_rates, respecified
-from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
+from luthier.recipe.planning.plan import Method, PlanSize, first_batch
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.preparing.problem import Problem, embedding_width
+from luthier.recipe.running.runner import Runner
 from luthier.records import Said
 from luthier.statistics.designs import ShapeFactor
 

@@ -18,12 +18,12 @@ import numpy as np
 from luthier.messages import Message
 from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.question_answers import AnswerEvidence
-from luthier.recipe.fold_bags import Bag, BagPlan, judging_units, train_bags
+from luthier.recipe.experiment.fold_bags import Bag, BagPlan, judging_units, train_bags
+from luthier.recipe.experiment.questions import of_sharing
+from luthier.recipe.experiment.rounds import MOST_PARTITIONS, there_is_time
 from luthier.recipe.modality import modality_of
-from luthier.recipe.questions import of_sharing
-from luthier.recipe.rounds import MOST_PARTITIONS, there_is_time
-from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.running.runner import Runner
 from luthier.recipe.steps.question_losses import ADOPTED, QuestionLosses
 from luthier.records import Said
 from luthier.statistics.confirming import FIRST, MARGIN

@@ -12,17 +12,17 @@ from luthier.messages import Message
 from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.remedy import NoRemedyEvidence
-from luthier.recipe.fold_bags import Bag
+from luthier.recipe.delivery.deliver_bags import candidates, ensemble_of
+from luthier.recipe.experiment.fold_bags import Bag
+from luthier.recipe.experiment.questions import USUAL_RATES
 from luthier.recipe.modality import modality_of
-from luthier.recipe.questions import USUAL_RATES
-from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
-from luthier.recipe.so_far import SoFar
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.running.runner import Runner
 from luthier.recipe.steps.confirm import confirm
-from luthier.recipe.steps.deliver_bags import candidates, ensemble_of
 from luthier.recipe.steps.explore import Experiment, Explored
 from luthier.recipe.steps.find_rates import find_rates, rate_of
 from luthier.recipe.steps.more_rows import ask_for_more_rows
+from luthier.recipe.steps.so_far import SoFar
 from luthier.records import Said, noted
 from luthier.statistics.bags import converged
 

@@ -17,13 +17,13 @@ import numpy as np
 
 from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.experiment import Effect, ExperimentEvidence, Tried, adopted_place
-from luthier.recipe.factor_space import LENGTH, FactorSpace, Shape
-from luthier.recipe.fold_bags import Bag, BagPlan, choosing_folds, train_bags
-from luthier.recipe.rounds import SCREEN, there_is_time
-from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
-from luthier.recipe.steps.deliver_bags import by_metric
-from luthier.recipe.steps.target_metrics import TargetMetrics
+from luthier.recipe.delivery.deliver_bags import by_metric
+from luthier.recipe.delivery.target_metrics import TargetMetrics
+from luthier.recipe.experiment.factor_space import LENGTH, FactorSpace, Shape
+from luthier.recipe.experiment.fold_bags import Bag, BagPlan, choosing_folds, train_bags
+from luthier.recipe.experiment.rounds import SCREEN, there_is_time
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.running.runner import Runner
 from luthier.records import Said
 from luthier.seeds import derive
 from luthier.statistics.designs import Box, sobol_settings, spread_shapes

@@ -9,10 +9,10 @@ from luthier.engine.range_test import FACTORS
 from luthier.nets import Spec
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.learning_rate import RULE_WORDS, RateEvidence, ShortRun
+from luthier.recipe.experiment.questions import USUAL_RATES
 from luthier.recipe.modality import modality_of
-from luthier.recipe.questions import USUAL_RATES
-from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.running.runner import Runner
 from luthier.records import JsonObject, Said
 from luthier.seeds import derive
 

@@ -30,28 +30,28 @@ from luthier.objective import metric_named
 from luthier.recipe.decisions.calibrating import CalibrationEvidence, PredictionEvidence, Threshold, ThresholdEvidence
 from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.delivered import SeedsEvidence
-from luthier.recipe.fold_bags import Bag
-from luthier.recipe.pieces_of_populations import TrainingPlan
-from luthier.recipe.plan import FINAL_SEEDS, Stage
-from luthier.recipe.runner import AT_LEAST, Runner, TrainedPopulation
-from luthier.recipe.setting import Setting, seeded
-from luthier.recipe.so_far import SoFar, Verdict
-from luthier.recipe.steps.beside_constant import beside_constant
-from luthier.recipe.steps.calibrated import as_model, predict_part, weights_of
-from luthier.recipe.steps.deliver_bags import candidates, deliver_bags
-from luthier.recipe.steps.deliverable import Component, Deliverable, choose_deliverable, is_offered
-from luthier.recipe.steps.delivered_bags import keep_delivered
-from luthier.recipe.steps.distil import distil
-from luthier.recipe.steps.error_analysis import JudgedRows, error_analysis
-from luthier.recipe.steps.estimate import answer_of, answers_alone, estimate
-from luthier.recipe.steps.fit_intervals import with_row_intervals
-from luthier.recipe.steps.fit_quantiles import quantile_scores, with_quantiles
-from luthier.recipe.steps.image_grids import image_grids
-from luthier.recipe.steps.look_inside import look_inside
-from luthier.recipe.steps.opening import history_at_opening
-from luthier.recipe.steps.run_baselines import Baselines, own_scale
-from luthier.recipe.steps.scores import Predictions, next_step, scores_of
-from luthier.recipe.steps.stored_predictions import write_stored_predictions
+from luthier.recipe.delivery.deliver_bags import candidates, deliver_bags
+from luthier.recipe.delivery.deliverable import Component, Deliverable, choose_deliverable, is_offered
+from luthier.recipe.delivery.delivered_bags import keep_delivered
+from luthier.recipe.delivery.distil import distil
+from luthier.recipe.experiment.fold_bags import Bag
+from luthier.recipe.judging.beside_constant import beside_constant
+from luthier.recipe.judging.calibrated import as_model, predict_part, weights_of
+from luthier.recipe.judging.error_analysis import JudgedRows, error_analysis
+from luthier.recipe.judging.estimate import answer_of, answers_alone, estimate
+from luthier.recipe.judging.fit_intervals import with_row_intervals
+from luthier.recipe.judging.fit_quantiles import quantile_scores, with_quantiles
+from luthier.recipe.judging.image_grids import image_grids
+from luthier.recipe.judging.look_inside import look_inside
+from luthier.recipe.judging.opening import history_at_opening
+from luthier.recipe.judging.scores import Predictions, next_step, scores_of
+from luthier.recipe.judging.stored_predictions import write_stored_predictions
+from luthier.recipe.planning.plan import FINAL_SEEDS, Stage
+from luthier.recipe.planning.setting import Setting, seeded
+from luthier.recipe.running.pieces_of_populations import TrainingPlan
+from luthier.recipe.running.run_baselines import Baselines, own_scale
+from luthier.recipe.running.runner import AT_LEAST, Runner, TrainedPopulation
+from luthier.recipe.steps.so_far import SoFar, Verdict
 from luthier.recipe.steps.warm_start import forgotten
 from luthier.records import Entry, Finding, Said, found, noted
 from luthier.rows import Rows

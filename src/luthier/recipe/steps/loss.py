@@ -5,8 +5,8 @@ from __future__ import annotations
 from luthier.messages import Message
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.loss_choice import LossEvidence
-from luthier.recipe.runner import Runner
-from luthier.recipe.so_far import SoFar
+from luthier.recipe.running.runner import Runner
+from luthier.recipe.steps.so_far import SoFar
 from luthier.records import Said, noted
 
 

@@ -7,12 +7,12 @@ import torch
 from luthier.assess import more_rows
 from luthier.recipe.decisions.data_need import LossLaw, MoreRowsEvidence
 from luthier.recipe.decisions.decision import decided
-from luthier.recipe.fold_bags import steps_of
-from luthier.recipe.pieces_of_populations import TrainingPlan
-from luthier.recipe.plan import FOLDS, Stage
-from luthier.recipe.rounds import there_is_time
-from luthier.recipe.runner import Runner, TrainedPopulation
-from luthier.recipe.setting import Setting, seeded
+from luthier.recipe.experiment.fold_bags import steps_of
+from luthier.recipe.experiment.rounds import there_is_time
+from luthier.recipe.planning.plan import FOLDS, Stage
+from luthier.recipe.planning.setting import Setting, seeded
+from luthier.recipe.running.pieces_of_populations import TrainingPlan
+from luthier.recipe.running.runner import Runner, TrainedPopulation
 from luthier.records import Said
 from luthier.rows import Rows
 from luthier.seeds import derive, torch_generator

@@ -11,18 +11,18 @@ import torch
 from luthier.assess import dependence, importance
 from luthier.assess.importance import REPEATS
 from luthier.engine import step_time
-from luthier.engine.devices import CPU
+from luthier.engine.members.devices import CPU
 from luthier.machine import threads
 from luthier.messages import Message, joined
 from luthier.nets import DenseSpec, build
-from luthier.recipe.backbones import known_network, seconds_of_pass
+from luthier.recipe.experiment.rounds import Means, StepCosts, can_be_crossed, design_of
+from luthier.recipe.judging.error_analysis import DEPENDENCES, MOST_COLUMNS
 from luthier.recipe.modality import modality_of
-from luthier.recipe.places import devices_for, fastest
-from luthier.recipe.plan import FINAL_SEEDS, FINISH_LONGER, Design, Plan, TrainingBudget, plan_without_design
-from luthier.recipe.rounds import Means, StepCosts, can_be_crossed, design_of
-from luthier.recipe.runner import Runner
-from luthier.recipe.setting import Setting
-from luthier.recipe.steps.error_analysis import DEPENDENCES, MOST_COLUMNS
+from luthier.recipe.planning.plan import FINAL_SEEDS, FINISH_LONGER, Design, Plan, TrainingBudget, plan_without_design
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.running.backbones import known_network, seconds_of_pass
+from luthier.recipe.running.places import devices_for, fastest
+from luthier.recipe.running.runner import Runner
 from luthier.records import Entry, Said
 from luthier.saved.explanation import MOST_VALUES
 from luthier.seeds import derive

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from luthier.recipe.fold_bags import Bag
-from luthier.recipe.problem import Problem
-from luthier.recipe.questions import Question
+from luthier.recipe.experiment.fold_bags import Bag
+from luthier.recipe.experiment.questions import Question
+from luthier.recipe.preparing.problem import Problem
 from luthier.statistics.confirming import Answer, Asked, answers, still_open
 
 ADOPTED = "adopted"

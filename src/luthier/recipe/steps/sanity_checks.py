@@ -10,8 +10,8 @@ from luthier.messages import restored, with_messages
 from luthier.recipe.decisions.decision import Evidence, decided
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
 from luthier.recipe.modality import modality_of
-from luthier.recipe.runner import Runner
-from luthier.recipe.so_far import SoFar
+from luthier.recipe.running.runner import Runner
+from luthier.recipe.steps.so_far import SoFar
 from luthier.records import Finding, Said, found
 from luthier.seeds import derive
 

@@ -14,15 +14,15 @@ from typing_extensions import TypedDict
 from luthier.engine import Member
 from luthier.messages import Message
 from luthier.nets import build
-from luthier.recipe.backbones import BATCH, PASSES, KnownNetwork, known_network, seconds_of_pass
+from luthier.pretrained.feature_heads import ROWS
+from luthier.pretrained.transfer import transfer
+from luthier.pretrained.transferred import Advice, CutOption, DepthOption, StoredGain
 from luthier.recipe.decisions.backbone_use import AveragesEvidence, CutHead, Depth, EndEvidence, UnfrozenEvidence
 from luthier.recipe.decisions.decision import decided
-from luthier.recipe.feature_heads import ROWS
-from luthier.recipe.runner import Runner, TrainedPopulation
-from luthier.recipe.setting import Setting
-from luthier.recipe.so_far import SoFar
-from luthier.recipe.transfer import transfer
-from luthier.recipe.transferred import Advice, CutOption, DepthOption, StoredGain
+from luthier.recipe.planning.setting import Setting
+from luthier.recipe.running.backbones import BATCH, PASSES, KnownNetwork, known_network, seconds_of_pass
+from luthier.recipe.running.runner import Runner, TrainedPopulation
+from luthier.recipe.steps.so_far import SoFar
 from luthier.records import Said, noted
 from luthier.saved import activate
 from luthier.statistics.paired import Gain

@@ -21,12 +21,12 @@ from luthier.messages import Message
 from luthier.nets import DenseNet
 from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.remedy import RemedyEvidence, StandingLosses, Variant
-from luthier.recipe.pieces_of_populations import TrainingPlan
-from luthier.recipe.runner import Runner, TrainedPopulation
-from luthier.recipe.setting import Setting, seeded
-from luthier.recipe.so_far import SoFar
-from luthier.recipe.steps.run_baselines import own_scale
-from luthier.recipe.warm_run import Earlier
+from luthier.recipe.planning.setting import Setting, seeded
+from luthier.recipe.running.pieces_of_populations import TrainingPlan
+from luthier.recipe.running.run_baselines import own_scale
+from luthier.recipe.running.runner import Runner, TrainedPopulation
+from luthier.recipe.running.warm_run import Earlier
+from luthier.recipe.steps.so_far import SoFar
 from luthier.records import Finding, Measure, Said, found, noted
 from luthier.rows import Rows, arguments
 from luthier.saved import Model, activate

@@ -1,0 +1,1 @@
+"""Columns of a table and what each is: numbers, categories, times, text, and the target."""

@@ -1,0 +1,1 @@
+"""Stacks of dense networks, with the four equations of backpropagation written out."""

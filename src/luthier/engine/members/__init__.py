@@ -1,0 +1,1 @@
+"""What is trained: members and their settings, batches, masks, the state."""

@@ -1,0 +1,1 @@
+"""Members that are modules of PyTorch: vmapped or one after another."""

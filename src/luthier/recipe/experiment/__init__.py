@@ -1,0 +1,1 @@
+"""The designed experiment: factors, rounds, bags of folds, questions."""

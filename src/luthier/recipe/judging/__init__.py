@@ -1,0 +1,1 @@
+"""What the sealed rows say: scores, intervals, quantiles, errors, a look inside."""

@@ -1,0 +1,1 @@
+"""How what was planned is trained: the runner, its memory, baselines, a network to begin from."""

@@ -1,0 +1,1 @@
+"""What is searched: spaces, scales, tiers, trials, samplers."""

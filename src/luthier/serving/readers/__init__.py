@@ -1,0 +1,1 @@
+"""What the body of a request says: rows, pictures, mixes, within limits."""
