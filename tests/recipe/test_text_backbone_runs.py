@@ -20,6 +20,7 @@ from luthier.errors import InputError
 from luthier.exporting.to_onnx import export_onnx
 from luthier.nets import TextBackboneSpec
 from luthier.recipe import follows
+from luthier.recipe.planning.budget import Budget
 from luthier.recipe.running.backbones import KnownTexts
 from luthier.recipe.steps import transferring
 from luthier.saved.bundle import read_bundle, write_bundle
@@ -71,6 +72,20 @@ def test_the_model_is_whole(fitted: luthier.Result) -> None:
     assert len(model.explain_words(frame[:1])[0]) == 6
 
 
+def test_a_repeated_run_unfreezes_as_far(fitted: luthier.Result, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+        folder = sentence_folder(Path(str(fitted.folder.trained_facts()["asked"]["backbone"])))
+        again = luthier.rerun(fitted.path / "recipe.toml", run=tmp_path / "again")
+        shutil.rmtree(folder)
+    first, second = (
+        next(one["evidence"] for one in run.ledger if one.get("code") == "unfrozen-blocks") for run in (fitted, again)
+    )
+    assert first == second
+    frame = table()[:12]
+    assert again.model.predict_proba(frame).equals(fitted.model.predict_proba(frame))
+
+
 def test_an_export_is_refused_in_words(fitted: luthier.Result, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a model of text cannot be exported"):
         export_onnx(fitted.model, tmp_path / "model.onnx", table())
@@ -119,8 +134,8 @@ class Told:
     """A runner of a budget, as `_epochs` asks it."""
 
     def __init__(self, seconds: float | None, steps: int | None = None) -> None:
-        self.budget_clock = SimpleNamespace(budget=SimpleNamespace(seconds=seconds, steps=steps), left=lambda: seconds)
-        self.plan = SimpleNamespace(finish_seconds=0.0)
+        self.budget_clock = SimpleNamespace(budget=Budget(seconds, steps), spent=lambda: 0.0)
+        self.plan, self.repeating = SimpleNamespace(finish_seconds=0.0), False
 
 
 @pytest.mark.parametrize(

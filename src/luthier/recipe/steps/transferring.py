@@ -19,6 +19,7 @@ from luthier.pretrained.transfer import transfer
 from luthier.pretrained.transferred import Advice, CutOption, DepthOption, StoredGain
 from luthier.recipe.decisions.backbone_use import AveragesEvidence, CutHead, Depth, EndEvidence, UnfrozenEvidence
 from luthier.recipe.decisions.decision import decided
+from luthier.recipe.planning.budget import Budget
 from luthier.recipe.planning.setting import Setting
 from luthier.recipe.running.backbones import BATCH, PASSES, KnownNetwork, known_network, seconds_of_pass
 from luthier.recipe.running.runner import Runner, TrainedPopulation
@@ -110,15 +111,16 @@ def _transferred(runner: Runner, known: KnownNetwork) -> tuple[dict[str, Tensor]
 
 def _epochs(runner: Runner, known: KnownNetwork, backbone: torch.nn.Module, rows: Tensor) -> tuple[int, int | None]:
     """Epochs of each training of unfrozen blocks that there is time for, and how many blocks at most: as many as can
-    learn for a few epochs. A budget of steps gives steps."""
-    budget, steps = runner.budget_clock.budget, -(-len(rows) // BATCH)
+    learn for a few epochs. A budget of steps gives steps. A repeated run, which has no clock, has what was asked."""
+    clock, steps = runner.budget_clock, -(-len(rows) // BATCH)
+    budget = Budget.parse(runner.problem.asked.budget) if runner.repeating else clock.budget
     epoch = 0.0 if budget.seconds is None else PASSES * seconds_of_pass(backbone, rows, len(rows))
     found = 0, known.ways[-1].most
     for way in known.ways:
         if budget.seconds is None:
             there = (budget.steps or 0) * SHARE / (steps * way.trainings)
         else:
-            left = runner.budget_clock.left() - runner.plan.finish_seconds - way.beside * epoch
+            left = budget.seconds - clock.spent() - runner.plan.finish_seconds - way.beside * epoch
             there = SHARE * max(0.0, left) / (epoch * way.epochs)
         found = int(min(MOST_EPOCHS, there)), way.most
         if there >= FEW_EPOCHS:
