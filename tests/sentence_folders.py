@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from luthier.data.sentences.bert import BertEncoder, BertSizes
+from luthier.bert import BertEncoder, BertSizes
 from luthier.data.sentences.static_table import wordpiece
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "film", "##s", "a", "very", "rain", "the", "."]

@@ -15,6 +15,7 @@ FOUNDATION = (
     "_version",
     "renamed",
     "averages",
+    "bert",
     "citations",
     "console",
     "errors",

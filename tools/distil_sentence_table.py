@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from luthier.data.sentences.bert import mean_of_known
+from luthier.bert import mean_of_known
 from luthier.data.sentences.model_folder import read_folder
 from luthier.data.sentences.static_table import PATH, ZERO
 

@@ -11,9 +11,9 @@ from luthier.estimators import LuthierClassifier as LuthierClassifier
 from luthier.estimators import LuthierRegressor as LuthierRegressor
 from luthier.nets import DenseSpec as DenseSpec
 from luthier.nets import summary as summary
-from luthier.nets import text_backbone as text_backbone
 from luthier.objective import own_metric as own_metric
 from luthier.optimise import Schedule as Schedule
+from luthier.pretrained.sentence_modules import text_backbone as text_backbone
 from luthier.pretrained.transfer import transfer as transfer
 from luthier.request import FitConfig as FitConfig
 from luthier.request import TuneConfig as TuneConfig

@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from luthier.bert import BertEncoder, BertSizes
 from luthier.data import Preprocess, TableEncoder, infer_columns
 from luthier.data.sentences import SentenceVectors
 from luthier.data.sentences import static_table as table_module
-from luthier.data.sentences.bert import BertEncoder, BertSizes
 from luthier.data.sentences.model_folder import read_folder
 from luthier.data.sentences.static_table import ROWS, static_table, wordpiece
 from luthier.errors import InputError

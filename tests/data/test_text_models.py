@@ -19,10 +19,10 @@ from tests.sentence_folders import sentence_folder
 from typer.testing import CliRunner
 
 import luthier
+from luthier.bert import BertEncoder
 from luthier.cli import app
 from luthier.data import vector_cache
 from luthier.data.sentences import SentenceVectors, source_named, text_sources
-from luthier.data.sentences.bert import BertEncoder
 from luthier.data.sentences.model_folder import SentenceTransformer, read_folder
 from luthier.errors import InputError
 from luthier.recipe.rows.computed_once import keep_vectors

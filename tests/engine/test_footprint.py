@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from luthier.engine import Member, ModuleSpec, Settings, in_memory_groups, train
+from luthier.engine import Member, ModuleSpec, Settings, footprint, in_memory_groups, train
 from luthier.engine.dense.dense_rows import row_length
-from luthier.engine.populations import footprint
 from luthier.engine.populations.footprint import COPIES
 from luthier.errors import LuthierError
 from luthier.nets import ConvSpec, DenseSpec
@@ -131,7 +130,7 @@ PEAKS = r"""
 import re, torch
 from luthier.nets import DenseSpec
 from luthier.engine import Inputs, Member, Rows, Settings, in_memory_groups, train
-from luthier.engine.populations import footprint
+from luthier.engine import footprint
 torch.set_num_threads(1)
 X = torch.randn(256, 64)
 part = Rows(Inputs(numbers=X), (X[:, 0] > 0).long())

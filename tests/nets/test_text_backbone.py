@@ -19,6 +19,7 @@ from luthier.nets import TextBackboneSpec, build, spec_from_json
 from luthier.nets.blocks import anatomy_of, pooled
 from luthier.nets.frozen import above_frozen
 from luthier.nets.seen_rows import seen_by
+from luthier.pretrained.sentence_modules import spec_of
 
 TEXTS = ["good film", "bad", "", "the very good film.", "👍👍", "x" * 1_000_000, "very good bad films " * 2]
 
@@ -94,7 +95,7 @@ def test_other_ways_to_cut_text_are_refused(tmp_path: Path) -> None:
 
 def test_a_spec_comes_back_and_its_networks_end_where_it_says(tmp_path: Path) -> None:
     model = transformer_named(str(sentence_folder(tmp_path / "model")))
-    spec = TextBackboneSpec.of(model, "some/model", 6, 2)
+    spec = spec_of(model, "some/model", 6, 2)
     assert spec_from_json(json.loads(json.dumps(spec.to_json()))) == spec
     cut = TextBackboneSpec.from_json({**spec.to_json(), "cut": "layers.0", "width": 12})
     assert build(cut, seed=0)(torch.tensor([[4, 5, 0]])).shape == (1, 2)

@@ -57,6 +57,13 @@ def test_what_is_frozen_stays_bit_for_bit() -> None:
     assert changed == ["3.weight", "3.bias"]  # the running averages of batch norm stayed too
 
 
+def test_no_depth_is_begun_after_enough(backbone: nn.Module) -> None:
+    X, y = digits(range(10), 160)
+    parts, asked = ((X[:80], y[:80]), (X[80:], y[80:])), iter([False, True, False])
+    result = transfer(backbone, parts[0], validation=parts[1], epochs=1, seeds=1, enough=lambda: next(asked, True))
+    assert [option["unfrozen"] for option in result.options] == [0, 1]
+
+
 def test_a_related_task_gains_from_it(backbone: nn.Module) -> None:
     """Odd or even, from forty pictures: what tells digits apart lowers the error of a network from scratch."""
     X, y = digits(range(10))

@@ -161,3 +161,14 @@ def test_fewer_blocks_learn_where_time_is_short(
     vars(known)["spec"] = TextBackboneSpec("mine", sizes, "mean", (2, 3), 7, 1)
     runner = cast(Any, Told(seconds, steps))
     assert transferring._epochs(runner, known, torch.nn.Identity(), torch.zeros(320, 7)) == found
+
+
+def test_a_depth_that_would_not_end_in_time_is_not_begun() -> None:
+    """Of a hundred seconds ten are kept for the end. The second depth ends at 80 s: a third would take 25 s again."""
+    now = [0.0]
+    clock = SimpleNamespace(spent=lambda: now[0], left=lambda: 100.0 - now[0])
+    runner = cast(Any, SimpleNamespace(budget_clock=clock, plan=SimpleNamespace(finish_seconds=10.0)))
+    enough, asked = transferring._enough(runner), []
+    for now[0] in (30.0, 55.0, 80.0):
+        asked.append(enough())
+    assert asked == [False, False, True]

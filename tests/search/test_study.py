@@ -29,10 +29,10 @@ from luthier.search import (
     Space,
     Watched,
     executor_for,
+    sensitivity,
     space_from,
 )
 from luthier.search.built import signature
-from luthier.search.spaces import sensitivity
 from luthier.search.spaces.claims import at_edges, convergence, same_within_noise
 from luthier.search.spaces.sensitivity import VarianceShare, contradictions, variance_shares
 from luthier.search.spaces.trials import Trial

@@ -20,7 +20,7 @@ from luthier.nets.spec import DeferredSpec, DenseSpec
 from luthier.nets.summary import Summary, summary
 from luthier.nets.target_means import LevelSums, TargetEncoding, many_levelled
 from luthier.nets.text import TextNet, TextSpec
-from luthier.nets.text_backbone import TextBackboneNet, TextBackboneSpec, text_backbone
+from luthier.nets.text_backbone import TextBackboneNet, TextBackboneSpec
 
 __all__ = [
     "ACTIVATIONS",
@@ -65,5 +65,4 @@ __all__ = [
     "spec_from_json",
     "state_of_head",
     "summary",
-    "text_backbone",
 ]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from luthier.data.sentences import known_of, mean_of_known
+from luthier.bert import known_of, mean_of_known
 from luthier.errors import InputError, users_code
 from luthier.messages import Message
 from luthier.shapes import Activations, Hidden

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from luthier.data.sentences import MINILM
+from luthier.bert import MINILM
 from luthier.nets.backbone import AUTO
 from luthier.nets.efficientnet import LITE, PACKAGE
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,7 @@ def transfer(
     device: str | torch.device = AUTO,
     seed: int = 0,
     cached: bool = False,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Transferred:
     """Fit a pretrained network to new rows.
 
@@ -81,8 +82,9 @@ def transfer(
     accelerator where there is one. `loss` names one of the engine's where the targets do not imply it. Batches have
     `batch_size` rows, each head and each depth `seeds` networks, drawn from `seed`; at most `most_unfrozen` blocks are
     unfrozen (all). With `cached` what the frozen blocks give for each row is kept in the user's cache, for other calls
-    with the same rows and weights. InputError for a module whose outputs no linear layer computes, and for rows that
-    cannot be learnt from.
+    with the same rows and weights. Before each depth `enough` is asked whether it is to be left out, with all that
+    come after it. InputError for a module whose outputs no linear layer computes, and for rows that cannot be learnt
+    from.
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 5))
     >>> X = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
@@ -126,13 +128,14 @@ def transfer(
     untrained = _begun(job, _untrained(start.net, seed), start.head, start.blocks).heads
     taken = start.standing
     tried = [taken]
-    for depth in _depths(job, start, most_unfrozen):
+    ways = _depths(job, start, most_unfrozen)
+    while not enough() and (depth := next(ways, None)) is not None:
         tried.append(_unfrozen(job, start, depth, taken, spread))
         if tried[-1].gains > 0:
             taken = tried[-1]
         elif tried[-1].gains < 0 and tried[-2].gains < 0:
             break  # two that clearly lost: deeper ones change still more with as few rows
-    if start is not whole and (deepest := list(_depths(job, whole, most_unfrozen))[-1:]):
+    if start is not whole and not enough() and (deepest := list(_depths(job, whole, most_unfrozen))[-1:]):
         tried.append(_unfrozen(job, whole, deepest[0], taken, spread))
         tried[-1].option["whole"] = True
         if tried[-1].gains > 0:

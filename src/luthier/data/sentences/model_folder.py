@@ -21,7 +21,7 @@ from safetensors.torch import load
 from tokenizers import Tokenizer
 from torch.nn import functional as F
 
-from luthier.data.sentences.bert import BertEncoder, BertSizes, mean_of_known
+from luthier.bert import BertEncoder, BertSizes, mean_of_known
 from luthier.data.sentences.onnx_graph import PLACES, Encode, graph_encoder
 from luthier.errors import InputError
 from luthier.messages import Message

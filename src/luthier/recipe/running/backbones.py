@@ -21,6 +21,7 @@ from luthier.nets.efficientnet import LITE
 from luthier.nets.text_backbone import SentenceNet, TextBackboneSpec
 from luthier.nets.weights import load_weights, read_weights
 from luthier.pretrained.feature_heads import ROWS
+from luthier.pretrained.sentence_modules import spec_of
 from luthier.pretrained.unfreezing import RANGE_STEPS
 from luthier.recipe.decisions.backbone_use import BackboneEvidence
 from luthier.recipe.planning.plan import Method
@@ -117,7 +118,7 @@ class KnownTexts:
     def spec(self) -> TextBackboneSpec:
         """As long as the texts of training."""
         name, (words,) = self.problem.asked.backbone, self.problem.data.encoder.texts
-        return TextBackboneSpec.of(transformer_named(name), name, words.length, self.problem.outputs)
+        return spec_of(transformer_named(name), name, words.length, self.problem.outputs)
 
     @property
     def ways(self) -> tuple[Unfreezing, ...]:

@@ -5,6 +5,7 @@ The epochs that unfrozen blocks learn follow from the budget, by one timed pass;
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -88,6 +89,7 @@ def _transferred(runner: Runner, known: KnownNetwork) -> tuple[dict[str, Tensor]
         device=runner.device,
         seed=problem.seed,
         cached=True,
+        enough=_enough(runner),
     )
     head = getattr(result.module, "head", None)
     width = head.in_features if result.ends_at and isinstance(head, torch.nn.Linear) else 0
@@ -107,6 +109,18 @@ def _transferred(runner: Runner, known: KnownNetwork) -> tuple[dict[str, Tensor]
     tensors = {f"net.{name}": value.contiguous() for name, value in result.module.state_dict().items()}
     runner.memo.keep("backbone", tensors, facts)
     return tensors, facts
+
+
+def _enough(runner: Runner) -> Callable[[], bool]:
+    """Whether another depth, which takes at least as long as the last one, would not end in the run's time."""
+    clock, asked = runner.budget_clock, list[float]()
+
+    def enough() -> bool:
+        asked.append(clock.spent())
+        last = asked[-1] - asked[-2] if len(asked) > 1 else 0.0
+        return clock.left() - runner.plan.finish_seconds < last
+
+    return enough
 
 
 def _epochs(runner: Runner, known: KnownNetwork, backbone: torch.nn.Module, rows: Tensor) -> tuple[int, int | None]:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+MINILM = "minilm"  # all-MiniLM-L6-v2, that has a package
+
 
 @dataclass(frozen=True)
 class BertSizes:
