@@ -1,4 +1,4 @@
-"""Residuals that depend on the prediction: what they foretell, when they are chosen, and how they are kept."""
+"""Residuals that depend on the prediction: what they predict, when they are chosen, and how they are kept."""
 
 from __future__ import annotations
 

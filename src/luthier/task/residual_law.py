@@ -68,7 +68,7 @@ def residual_atoms(residuals: np.ndarray, weights: np.ndarray | None = None, mos
 
 def fitted_law(residuals: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None = None) -> ResidualLaw:
     """Of residuals [N] beside predictions [N] for rows that were not learnt from, each counting by its weight [N]: by
-    the prediction where that foretells other rows better, by the pinball loss of 19 quantiles in the mean of two
+    the prediction where that is closer on other rows, by the pinball loss of 19 quantiles in the mean of two
     halves."""
     alike = ResidualLaw.alike(residual_atoms(residuals, weights))
     places = min(MOST_PLACES, len(residuals) // ROWS)
@@ -98,6 +98,6 @@ def _placed(known: Sequence[np.ndarray], places: int) -> ResidualLaw:
 
 
 def _pinball(law: ResidualLaw, residuals: np.ndarray, outputs: np.ndarray, weights: np.ndarray) -> float:
-    foretold = np.quantile(law.at(outputs), LEVELS, axis=1).T  # [N, 19]
-    beside = residuals[:, None] - foretold
+    predicted = np.quantile(law.at(outputs), LEVELS, axis=1).T  # [N, 19]
+    beside = residuals[:, None] - predicted
     return float(np.average(np.maximum(LEVELS * beside, (LEVELS - 1) * beside).mean(1), weights=weights))
