@@ -16,7 +16,6 @@ from luthier.cli import app
 from luthier.data import read_source
 from luthier.errors import InputError, LuthierError
 from luthier.recipe import follows, read_ledger
-from luthier.runs import resume_several
 from luthier.runs.screen import SilentScreen
 
 
@@ -124,7 +123,7 @@ def test_the_bound_of_memory_holds_from_the_first_read_on(tmp_path: Path, monkey
         allowed.append(memory)
         return read_source(*source, memory=memory, **options)
 
-    for module in ("runs.multi_target", "recipe.reading"):
+    for module in ("runs.multi_target", "recipe.rows.reading"):
         monkeypatch.setattr(f"luthier.{module}.read_source", read)
     with pytest.raises(InputError, match="are copies"):
         luthier.fit(tmp_path / "rows.csv", ["warm", "again"], memory="1GiB", run=tmp_path / "run")
@@ -165,7 +164,7 @@ def test_what_is_left_is_gone_on_with(found: luthier.MultiTargetResult, tmp_path
     with pytest.raises(KeyboardInterrupt):
         luthier.fit(table(), TARGETS, budget="900steps", run=tmp_path / "run", screen=screen)
     assert "not started" in (tmp_path / "run" / "report.html").read_text()
-    again = resume_several(tmp_path / "run", screen=SilentScreen())
+    again = luthier.MultiTargetResult(tmp_path / "run").resume(screen=SilentScreen())
     for target in TARGETS:
         assert again[target].scores["headline"] == found[target].scores["headline"]
     assert "not started" not in (tmp_path / "run" / "report.html").read_text()
@@ -219,7 +218,7 @@ def test_what_is_finished_serves_and_the_rest_is_tried_again(
         assert message.exit_code == 0, message.output
         assert "`warm`: no model yet" in message.output
     assert luthier.MultiTargetResult(run).predict(table()).columns == ["value of it", "wet"]
-    again = resume_several(run, screen=quiet)
+    again = luthier.MultiTargetResult(run).resume(screen=quiet)
     assert again["warm"].scores["headline"] == found["warm"].scores["headline"]
 
 

@@ -19,7 +19,6 @@ from luthier.errors import InputError
 from luthier.recipe import read_recipe
 from luthier.report import build_report, ledger_lines, model_card, write_report
 from luthier.runs import resume, resume_search
-from luthier.runs.multi_target import resume_several
 from luthier.runs.screen import SilentScreen
 
 CODE = "from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()\nmake = None\n"
@@ -69,7 +68,7 @@ def test_options_of_several_targets_name_no_code(run: Path, hostile_module: Path
 
     rewrite(run, "run.json", change)
     with pytest.raises(InputError, match="options"):
-        resume_several(run, screen=SilentScreen())
+        luthier.MultiTargetResult(run).resume(screen=SilentScreen())
     with pytest.raises(InputError, match="backbone"):
         luthier.fit("iris", ["species", "petal width"], backbone="hostile_module:make")
     assert not hostile_module.exists()

@@ -8,7 +8,7 @@ from luthier.runs.continuing import branch, resume
 from luthier.runs.data_check import DataReport, doctor
 from luthier.runs.fit_targets import fit
 from luthier.runs.fitting import plan, rerun
-from luthier.runs.multi_target import MultiTargetResult, resume_several
+from luthier.runs.multi_target import MultiTargetResult
 from luthier.runs.refitting import refit
 from luthier.runs.relocating import relocate
 from luthier.runs.result import Result
@@ -35,7 +35,6 @@ __all__ = [
     "rerun",
     "resume",
     "resume_search",
-    "resume_several",
     "tune",
     "tune_table",
 ]

@@ -62,7 +62,8 @@ def resume(
 
 def resume_as_asked(run: str | Path, call: Call, *, backbone: str = "", device: str = AUTO) -> Result:
     """The same for a call."""
-    folder = open_fit(run, searched=f"continue it: luthier resume {run}")
+    all_of_them = Message("continue all of them: luthier resume {run}, or MultiTargetResult('{run}').resume()", run=run)
+    folder = open_fit(run, searched=f"continue it: luthier resume {run}", several=all_of_them)
     facts = folder.fit_facts()
     if facts["status"] == "done":
         lines = ["This run is already finished.", *summary_lines(folder.path)]

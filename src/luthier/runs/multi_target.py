@@ -82,6 +82,18 @@ class MultiTargetResult:
         frame = read_source(rows, styles=styles).frame
         return pl.DataFrame({target: model.predict(frame) for target, model in models.items()})
 
+    def resume(
+        self,
+        *,
+        device: str = AUTO,
+        screen: Screen | None = None,
+        clock: Clock | None = None,
+        **options: Unpack[ShownOptions],
+    ) -> MultiTargetResult:
+        """Continue what was stopped, as `luthier.resume` continues a run with one target."""
+        call = Call.begun(ShownSection.of(None, **options), screen, clock)
+        return resume_several_as_asked(self.path, call, device=device)
+
     def report(self) -> Path:
         """Write the overview again and return its path."""
         return write_overview(self.path)
@@ -175,18 +187,6 @@ def _in_full(error: LuthierError) -> str:
     if isinstance(error, ConfigError):
         return in_a_line(error)
     return ", ".join(line.strip() for line in str(error).splitlines() if line.strip())
-
-
-def resume_several(
-    run: str | Path,
-    *,
-    device: str = AUTO,
-    screen: Screen | None = None,
-    clock: Clock | None = None,
-    **options: Unpack[ShownOptions],
-) -> MultiTargetResult:
-    """Continue a folder of several targets that was stopped, as `luthier.resume` continues a run."""
-    return resume_several_as_asked(run, Call.begun(ShownSection.of(None, **options), screen, clock), device=device)
 
 
 def resume_several_as_asked(run: str | Path, call: Call, *, device: str = AUTO) -> MultiTargetResult:

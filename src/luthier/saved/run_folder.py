@@ -266,21 +266,23 @@ def unfinished_in_words(path: Path | str) -> str:
     )
 
 
-def open_one(path: Path | str) -> RunFolder:
-    """An existing run that has one model; InputError for the runs of several targets."""
+def open_one(path: Path | str, *, several: str = "") -> RunFolder:
+    """An existing run that has one model; InputError for the runs of several targets (`several` is the remedy)."""
     run = open_run(path)
     if run.kind == SEVERAL:
         names = ", ".join(f"'{one}'" for one in runs_in(path).values())
         raise InputError(
             Message("'{path}' holds the runs of several targets", path=path),
             expected=Message("one of {names}", names=names),
+            remedy=several,
         )
     return run
 
 
-def open_fit(path: Path | str, *, searched: str = "train a model with `luthier fit`") -> RunFolder:
-    """An existing fit of one target; InputError for several targets, and for a search (`searched` is the remedy)."""
-    run = open_one(path)
+def open_fit(path: Path | str, *, searched: str = "train a model with `luthier fit`", several: str = "") -> RunFolder:
+    """An existing fit of one target; InputError for `several` targets and for a search that was `searched`, with these
+    remedies."""
+    run = open_one(path, several=several)
     if run.kind == SEARCH:
         raise InputError(Message("'{path}' is a search, not a fit", path=path), remedy=searched)
     return run
