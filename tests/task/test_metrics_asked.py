@@ -30,7 +30,7 @@ def test_the_first_of_several_decides_and_all_are_reported() -> None:
         (NUMBERS, "acuracy", "not one of rmse"),
         (NUMBERS, "rmse,log-loss", "--metric log loss"),
         (NUMBERS, "pinball 7", "between 0 and 1"),
-        (NUMBERS, "crps", "not one of"),
+        (TWO, "crps", "not one of"),
     ],
 )
 def test_a_metric_of_another_kind_is_refused(series: pl.Series, metric: str, message: str) -> None:

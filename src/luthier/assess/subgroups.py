@@ -19,9 +19,10 @@ RESAMPLES = 500
 
 
 def row_errors(kind: str, y: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """An error for each row [N]: 1 for a wrong class, the share of wrong labels, a value's absolute difference."""
+    """An error for each row [N]: 1 for a wrong class, the share of wrong labels, a value's absolute difference, which
+    is that of the mean of equally likely values [N, Q]."""
     if kind == "regression":
-        return np.asarray(np.abs(prediction - y))
+        return np.asarray(np.abs((prediction.mean(1) if prediction.ndim == 2 else prediction) - y))
     if kind == "labels":
         return np.asarray(((prediction >= 0.5) != (y > 0)).mean(1))
     return np.asarray((prediction.argmax(1) != y).astype(float))

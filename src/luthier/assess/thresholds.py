@@ -102,17 +102,21 @@ def at_threshold(probabilities: np.ndarray, threshold: float | np.ndarray) -> np
 
 
 class Decision(Protocol):
-    """Which class of several is answered, or which labels are."""
+    """Which class of several is answered, or which labels are; of numbers how values lie around an answer."""
 
-    def seen(self, probabilities: np.ndarray) -> np.ndarray:
-        """1 for what is answered, 0 for others [N, C], of probabilities [N, C]."""
+    def seen(self, prediction: np.ndarray) -> np.ndarray:
+        """1 for what is answered, 0 for others [N, C], of probabilities [N, C]; equally likely values [N, Q] of answers
+        [N]."""
         ...
 
 
 def seen_by(metric: str, prediction: np.ndarray, threshold: float, decision: Decision | None = None) -> np.ndarray:
     """A prediction as a metric is to see it: a metric of classes sees those that the second's threshold gives, or of
-    several a decision."""
-    if not metric_named(metric).of_classes:
+    several a decision; one of laws the values around an answer, without a decision that alone."""
+    known = metric_named(metric)
+    if known.of_law and prediction.ndim == 1:
+        return prediction[:, None] if decision is None else decision.seen(prediction)
+    if not known.of_classes:
         return prediction
     if decision is not None:
         return decision.seen(prediction)

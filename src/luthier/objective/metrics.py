@@ -266,7 +266,7 @@ def metrics_of(kind: str) -> list[str]:
     (True, False)
     """
     family = KINDS[kind].family
-    return [name for name, metric in METRICS.items() if family in metric.kinds and not metric.of_law]
+    return [name for name, metric in METRICS.items() if family in metric.kinds]
 
 
 def check_metric(name: str | Metric, outputs: int, targets: Tensor) -> None:

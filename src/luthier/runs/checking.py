@@ -311,7 +311,7 @@ def _score(
     rows = inputs.map(lambda value: value[index])
     scoring = Scoring(None if weights is None else weights[index], task, units.kept(index))
     if not task.is_classes:
-        y, prediction = values.filter(scored).to_numpy(), model.values(rows)
+        y, prediction = values.filter(scored).to_numpy(), model.seen_by(metric, model.values(rows))
     else:
         y = encode_target(some[task.target], task).numpy()
         prediction = model.seen_by(metric, model.probabilities(rows))

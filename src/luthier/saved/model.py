@@ -48,7 +48,7 @@ from luthier.saved.other_answers import changes_for
 from luthier.saved.rebuilding import MismatchError, parts_of
 from luthier.saved.row_laws import interval_ends, quantile_values
 from luthier.saved.word_shares import WordShare, word_shares
-from luthier.task import ClassAnswer, LabelAnswer, ResidualLaw
+from luthier.task import ClassAnswer, LabelAnswer, LawAround, ResidualLaw
 
 ROWS, NUMBERS = 8192, 2**21  # rows through the networks at once, and numbers of these
 PIECE = 8192  # rows of a table that a thread computes at a time
@@ -151,11 +151,13 @@ class Model:
 
     def seen_by(self, metric: str, prediction: np.ndarray) -> np.ndarray:
         """Answers, values [N] or probabilities [N, C], as a metric is to see them: perhaps the classes decided for."""
-        return seen_by(metric, prediction, self.threshold, self.decides) if self.task.classes else prediction
+        return seen_by(metric, prediction, self.threshold, self.decides)
 
     @property
     def decides(self) -> Decision | None:
-        """What is answered of probabilities, where that is not the likeliest class."""
+        """What is answered of probabilities, where that is not the likeliest class; how values lie around numbers."""
+        if not self.task.is_classes:
+            return None if self.residuals is None else LawAround(self.transform, self.residuals)
         return LabelAnswer(np.array(self.label_thresholds)) if self.label_thresholds else self.decision
 
     def answering(self, answer: str) -> Model:

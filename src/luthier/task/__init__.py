@@ -7,7 +7,7 @@ from luthier.task.class_answers import ClassAnswer, fitted_classes, fitted_decis
 from luthier.task.cost_matrix import cheapest, costs_as_text, is_matrix, matrix_of
 from luthier.task.label_answers import LabelAnswer, fitted_labels
 from luthier.task.metrics_asked import asked_metrics, deciding_metric, reported_metrics, require_metrics
-from luthier.task.number_answers import answer_from, chosen_answer, law_around, with_answer
+from luthier.task.number_answers import LawAround, answer_from, chosen_answer, law_around, values_around, with_answer
 from luthier.task.quantile_levels import quantile_levels, require_numbers
 from luthier.task.residual_law import ResidualLaw, fitted_law, residual_atoms
 
@@ -15,6 +15,7 @@ __all__ = [
     "ANSWERS",
     "ClassAnswer",
     "LabelAnswer",
+    "LawAround",
     "ResidualLaw",
     "answer_for",
     "answer_from",
@@ -41,5 +42,6 @@ __all__ = [
     "require_metrics",
     "require_numbers",
     "residual_atoms",
+    "values_around",
     "with_answer",
 ]

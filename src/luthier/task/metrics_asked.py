@@ -60,7 +60,7 @@ def require_metrics(text: str, task: Task, target: pl.Series | None = None) -> N
             if name.startswith(PREFIX) or (name in text and "number" in str(error)):
                 raise
             metric = None
-        if metric is None or task.family not in metric.kinds or metric.of_law:
+        if metric is None or task.family not in metric.kinds:
             hint = nearest(name, known)
             raise ConfigError(
                 [joined([Message("--metric {name}: not one of {names}", name=name, names=", ".join(known)), hint])]

@@ -7,7 +7,7 @@ same for all rows where residuals are alike and the answer moves and grows with 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from luthier.task.best_answers import ANSWERS, answer_for, answer_named
 from luthier.task.residual_law import ResidualLaw, fitted_law
 
 KNOTS = 33
+SCORED = 1 << 22  # numbers that stand for the laws of rows while these are scored
 _MOVES = ("mean", "median", "middle of the shortest half")  # with the values, when something is added to all
 _GROWS = (*_MOVES, "relative median", "least symmetric error")  # and when all are multiplied
 LARGEST_LOG, LEAST_RISE = 700.0, 1e-3
@@ -55,6 +56,29 @@ def with_answer(transform: TargetTransform, law: ResidualLaw, answer: str) -> Ta
     rise = LEAST_RISE * modelled  # an answer rises with the prediction: intervals find their way back
     ends = np.maximum.accumulate(ends - rise) + rise
     return replace(plain, knots=tuple(knots.tolist()), shifts=tuple((ends - modelled).tolist()))
+
+
+@dataclass(frozen=True)
+class LawAround:
+    """How values lie around answers, as a score of their whole law sees it. (A decision; see there.)"""
+
+    transform: TargetTransform
+    residuals: ResidualLaw
+
+    def seen(self, answers: np.ndarray) -> np.ndarray:
+        """Equally likely values [N, Q] of rows with these answers [N].
+
+        >>> law = LawAround(TargetTransform(mean=1.0), ResidualLaw(((-1.0, 1.0),)))
+        >>> law.seen(np.array([3.0])).tolist()
+        [[2.0, 4.0]]
+        """
+        outputs = (self.transform.centre(answers) - self.transform.mean) / self.transform.std
+        return values_around(self.transform, self.residuals, outputs)
+
+
+def values_around(transform: TargetTransform, law: ResidualLaw, outputs: np.ndarray) -> np.ndarray:
+    """Equally likely values [N, Q] of rows with these outputs [N]: fewer of each where there are many rows."""
+    return law_around(transform, np.asarray(transform.modelled(outputs)), law.at(outputs, within=SCORED))
 
 
 def chosen_answer(

@@ -15,6 +15,7 @@ from luthier.assess.drift import weighted_quantiles
 ATOMS, PLACED_ATOMS = 400, 100  # residuals that stand for all rows; for those of a place
 ROWS, MOST_PLACES = 500, 9  # a place stands for at least so many rows
 COMPARED = 8_000  # rows by which the two are compared
+FEWER = 20, PLACED_ATOMS  # residuals of a row where there are many rows
 LEVELS = np.linspace(0.05, 0.95, 19)
 
 
@@ -42,9 +43,13 @@ class ResidualLaw:
         """Whether it depends on the prediction."""
         return len(self.places) > 1
 
-    def at(self, outputs: np.ndarray) -> np.ndarray:
-        """The residuals [N, Q] of rows with these predictions [N]."""
+    def at(self, outputs: np.ndarray, *, within: int = 0) -> np.ndarray:
+        """The residuals [N, Q] of rows with these predictions [N]; `within` so many numbers in all, 20 to 100 of them
+        stand for all of a row."""
         atoms = np.array(self.residuals)
+        few = int(np.clip(within // max(1, len(outputs)), *FEWER)) if within else atoms.shape[1]
+        if few < atoms.shape[1]:
+            atoms = atoms[:, ((np.arange(few) + 0.5) / few * atoms.shape[1]).astype(np.intp)]
         if not self.by_prediction:
             return np.broadcast_to(atoms, (len(outputs), atoms.shape[1]))
         places = np.array(self.places)

@@ -9,6 +9,7 @@ import numpy as np
 from luthier.assess import best_threshold, seen_by
 from luthier.data import Task
 from luthier.data.target_transform import TargetTransform
+from luthier.objective import metric_named
 from luthier.task import (
     answer_for,
     answer_from,
@@ -16,9 +17,12 @@ from luthier.task import (
     chosen_answer,
     fitted_decision,
     fitted_labels,
+    fitted_law,
     residual_atoms,
+    values_around,
 )
 
+CONSTANT = 32  # values that stand for all where every row has the same
 Answer = Callable[[np.ndarray], np.ndarray]  # outputs [N, C] to what the metric sees of them
 
 
@@ -33,6 +37,9 @@ def fit_answer(
     """From activated outputs [N, C] and their targets (class numbers, or values on the modelled scale) to answers."""
     if not task.is_classes:
         known = transform, outputs[:, 0], targets
+        if metric_named(metric).of_law:
+            law = fitted_law(transform.residuals(targets, outputs[:, 0]), outputs[:, 0], weights)
+            return lambda some: values_around(transform, law, some[:, 0])
         way_back = answer_from(*known, chosen_answer(metric, *known, weights), weights)
         return lambda some: np.asarray(way_back.answer(some[:, 0]))
     if task.traits.is_labels:
@@ -67,7 +74,7 @@ def answered_in_folds(
 
 def constant_answer(metric: str, task: Task, y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """The best answer that is the same for every row [1, C] or [1], by targets on the metric's scale [N] (of labels
-    [N, C]): the classes' shares, or what the metric wants of values.
+    [N, C]): the classes' shares, or what the metric wants of values, which may be all of them [1, Q].
 
     >>> constant_answer("accuracy", Task("binary", "sold", ("no", "yes")), np.array([0, 1, 1, 1]))
     array([[0.25, 0.75]])
@@ -78,6 +85,8 @@ def constant_answer(metric: str, task: Task, y: np.ndarray, weights: np.ndarray 
         counts = np.bincount(y, weights, minlength=len(task.classes))
         return np.asarray(counts / counts.sum())[None]
     answer = answer_for(metric)
+    if metric_named(metric).of_law:
+        return residual_atoms(y, weights, CONSTANT)[None]
     if answer == "mean":
         return np.array([np.average(y, weights=weights)])
     return np.asarray(answer_named(answer)(residual_atoms(y, weights)[None]))

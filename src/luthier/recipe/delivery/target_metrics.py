@@ -59,7 +59,8 @@ class TargetMetric:
         count, row = len(self.y), constant_answer(self.name, self.task, self.y, self.weights)
         constant = np.repeat(row, count, 0)
         if not self.task.is_classes:
-            return self._scores(self.y), self._scores(constant)
+            perfect = self.y[:, None] if constant.ndim == 2 else self.y
+            return self._scores(perfect), self._scores(constant)
         if self.asked:
             constant = fit_answer(self.name, self.task, self.transform, constant, self.targets, self.weights)(constant)
         return self._scores(np.eye(constant.shape[1])[self.y]), self._scores(constant)

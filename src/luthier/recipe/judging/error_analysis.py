@@ -108,9 +108,8 @@ def _importance(runner: Runner, model: Model) -> list[ColumnImportance]:
     y = own_scale(problem.task, validation)
 
     def predict(inputs: Inputs) -> np.ndarray:
-        if not model.task.is_classes:
-            return model.values(inputs)
-        return model.seen_by(metric, model.probabilities(inputs))
+        told = model.probabilities(inputs) if model.task.is_classes else model.values(inputs)
+        return model.seen_by(metric, told)
 
     scoring = Scoring.of(validation, model.task)
     most = _rows_to_look_at(runner, model, OF_IMPORTANCE, len(groups))

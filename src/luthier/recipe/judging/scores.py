@@ -43,12 +43,14 @@ from luthier.records import Measure
 from luthier.rows import Rows
 from luthier.task import (
     LabelAnswer,
+    LawAround,
     answer_for,
     answer_from,
     cheapest,
     chosen_answer,
     fitted_decision,
     fitted_labels,
+    fitted_law,
     is_matrix,
     reported_metrics,
 )
@@ -188,7 +190,8 @@ def answered(runner: Runner, validating: PartScores, predicted: Predictions) -> 
         return replace(predicted, decision=cheapest(problem.asked.costs, problem.task.classes))
     if problem.task.classes:
         return replace(predicted, decision=fitted_decision(metric, y, p, weights) if metric else None)
-    if problem.asked_metric == "" or (answer_for(metric) == "mean" and metric not in OWN):
+    of_law = bool(metric) and metric_named(metric).of_law
+    if metric == "" or (answer_for(metric) == "mean" and metric not in OWN and not of_law):
         return predicted
     log, test = problem.task.log_scale, predicted.test
     if log:  # of positive targets a prediction is at least the smallest
@@ -197,6 +200,9 @@ def answered(runner: Runner, validating: PartScores, predicted: Predictions) -> 
     p, test = kind.link.output(p), kind.link.output(test)
     both = p if kind.is_linked else np.concatenate([y, p])
     identity = TargetTransform(log=log, lowest=float(both.min()), highest=float(both.max()), kind=kind)
+    if of_law:
+        law = LawAround(identity, fitted_law(identity.residuals(y, p), p, weights))
+        return Predictions(identity.answer(p), identity.answer(test), decision=law)
     way_back = answer_from(identity, p, y, chosen_answer(metric, identity, p, y, weights), weights)
     return replace(predicted, validation=way_back.answer(p), test=way_back.answer(test))
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from typing_extensions import TypedDict
 
-from luthier.assess import BaselineRun, Scoring, measure
+from luthier.assess import BaselineRun, Scoring, measure, seen_by
 from luthier.assess.baseline_process import of_quantile
 from luthier.assess.baselines import ValueBaselines
 from luthier.data import Task
@@ -69,7 +69,7 @@ class Baselines:
         metric = runner.problem.metric
         scoring = Scoring.of(runner.problem.data.validation, runner.problem.task)
         scores = {
-            name: measure(metric, targets, result[name], scoring, seed=runner.problem.seed)
+            name: measure(metric, targets, seen_by(metric, result[name], 0.5), scoring, seed=runner.problem.seed)
             for name in run.names
             if name in result and not of_quantile(name)
         }

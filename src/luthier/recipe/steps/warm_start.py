@@ -168,7 +168,7 @@ def forgotten(runner: Runner, model: Model, earlier: Earlier) -> Said[Measure | 
     part, task, metric = earlier.validation, problem.task, problem.metric
     y = own_scale(task, part)
     now, before = (
-        one.values(part.inputs) if not task.is_classes else one.seen_by(metric, one.probabilities(part.inputs))
+        one.seen_by(metric, one.probabilities(part.inputs) if task.is_classes else one.values(part.inputs))
         for one in (model, earlier.model)
     )
     change = paired_difference(metric, y, now, before, Scoring.of(part, task), seed=problem.seed)
