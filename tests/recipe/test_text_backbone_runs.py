@@ -15,7 +15,7 @@ import torch
 from tests.sentence_folders import sentence_folder
 
 import luthier
-from luthier.data.sentences import BertSizes
+from luthier.bert import BertSizes
 from luthier.errors import InputError
 from luthier.exporting.to_onnx import export_onnx
 from luthier.nets import TextBackboneSpec
