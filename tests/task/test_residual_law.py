@@ -35,7 +35,7 @@ def test_answers_are_those_of_the_law_at_each_prediction() -> None:
 
 def test_residuals_that_are_alike_stay_so() -> None:
     by_prediction = sum(fitted_law(RNG.normal(size=3000), RNG.normal(size=3000)).by_prediction for _ in range(40))
-    assert by_prediction <= 4
+    assert by_prediction <= 4  # of 200 such draws 5 were taken for the other: one of 40 is expected
     assert fitted_law(*reversed(widening(3000))).by_prediction
     assert not fitted_law(*reversed(widening(900))).by_prediction  # too few rows for two places
 
@@ -50,7 +50,7 @@ def test_rows_count_by_their_weights() -> None:
     )
     at = np.array([0.5, 1.5])
     difference = by_weight.at(at).mean(1) - by_copy.at(at).mean(1)
-    assert np.abs(difference).max() < 0.1
+    assert np.abs(difference).max() < 0.1  # halves differ, so places may: a mean of 660 rows a place lies within 0.06
     assert by_weight.by_prediction
 
 

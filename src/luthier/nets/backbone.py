@@ -33,8 +33,22 @@ AUTO = "auto"  # the one whose weights come in a package
 _allowed: set[str] = set()
 
 
+class KnownSpec:
+    """What specs of networks that have learnt elsewhere share: a head, and what is below it."""
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Hidden layers whose dropout a member sets: none."""
+        return ()
+
+    @property
+    def layers(self) -> int:
+        """Groups of weights that may have rates of their own: what is below the head, and the head."""
+        return 2
+
+
 @dataclass(frozen=True)
-class BackboneSpec:
+class BackboneSpec(KnownSpec):
     """Pictures of shape `inputs` (C, H, W) in, bytes or numbers between 0 and 1; logits [B, outputs] out.
 
     `backbone` is resnet18, resnet34, resnet50, efficientnet-lite0, or `module:callable` that returns a module whose
@@ -49,16 +63,6 @@ class BackboneSpec:
     side: int = 0
     cut: str = ""
     width: int = 0
-
-    @property
-    def hidden(self) -> tuple[int, ...]:
-        """Hidden layers whose dropout a member sets: none."""
-        return ()
-
-    @property
-    def layers(self) -> int:
-        """Groups of weights that may have rates of their own: what is below the head, and the head."""
-        return 2
 
     def to_json(self) -> JsonObject:
         """The spec as plain JSON values."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luthier.bert import BertEncoder, BertSizes, known_of, mean_of_known
+from luthier.nets.backbone import KnownSpec
 from luthier.nets.blocks import Truncated
 from luthier.records import JsonObject
 from luthier.seeds import derive
@@ -21,7 +22,7 @@ TOGETHER = 16  # rows of a pass in evaluation: padded to the longest of them
 
 
 @dataclass(frozen=True)
-class TextBackboneSpec:
+class TextBackboneSpec(KnownSpec):
     """Ids of pieces in [B, T], of which the first `length` are read, 0 for padding; logits [B, outputs] out.
 
     `backbone` says which sentence transformer it came from, `sizes` and `pooling` (`mean`, or `cls`: the first) what it
@@ -37,16 +38,6 @@ class TextBackboneSpec:
     outputs: int
     cut: str = ""
     width: int = 0
-
-    @property
-    def hidden(self) -> tuple[int, ...]:
-        """Hidden layers whose dropout a member sets: none."""
-        return ()
-
-    @property
-    def layers(self) -> int:
-        """Groups of weights that may have rates of their own: what is below the head, and the head."""
-        return 2
 
     def to_json(self) -> JsonObject:
         """The spec as plain JSON values."""
