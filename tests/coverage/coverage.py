@@ -143,9 +143,11 @@ def _lines() -> Iterator[str]:
     yield f"All {len(result)} rows of the five documents that Luthier follows, each with what would fail if its claim"
     yield "did: labs (`luthier lab run NAME`) and tests. `python tests/coverage/coverage.py` writes it; the suite"
     yield "fails when a row has nothing, or names something that is not there."
-    yield f"For {sabotaged} rows, marked ✂, and {len(promises())} promises beside them a sabotage of the product is kept:"
-    yield "a sign flipped, a factor dropped. What sees it has to be green without it and red with it: twelve of them, others"
-    yield f"with each change of sources, in `make test`, and all in `make labs`, where they take about {SABOTAGE_MINUTES} minutes of a processor."
+    also = len(promises())
+    yield f"For {sabotaged} rows, marked ✂, and {also} promises beside them a sabotage of the product is kept: a sign"
+    yield "flipped, a factor dropped. What sees it has to be green without it and red with it: twelve of them, others"
+    yield "with each change of sources, in `make test`, and all in `make labs`, where they take about"
+    yield f"{SABOTAGE_MINUTES} minutes of a processor."
     facts = [row for row in result.values() if row.fact]
     yield f"{len(facts)} rows state a fact, and nothing that code could get wrong:"
     yield ", ".join(f"{row.name} ({row.fact})" for row in facts) + "."
