@@ -124,7 +124,8 @@ class DataSection(Section):
     strict: Annotated[
         bool, OptionSpec("ooor rr oor --", f"{_PICTURES}; a picture to predict that cannot be read is refused")
     ] = False
-    """Fail on a picture that cannot be read, instead of leaving it out."""
+    """Fail on a picture that cannot be read, instead of leaving it out, and on texts that are empty, of emoji alone or
+    longer than 100,000 letters."""
 
 
 class TaskSection(Section):

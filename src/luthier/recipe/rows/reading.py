@@ -37,6 +37,7 @@ from luthier.data.typed_columns.task import positive_facts, with_positive
 from luthier.data.values import styles_of, values_as_known, with_any_target
 from luthier.errors import InputError, listed, nearest
 from luthier.messages import Message, joined
+from luthier.recipe.rows.odd_texts import odd_texts
 from luthier.recipe.rows.pictures_beside import pictures_beside
 from luthier.recipe.rows.sample_weights import CountedRows, require_enough, require_weights, varied
 from luthier.recipe.rows.sealed_source import read_test
@@ -201,7 +202,8 @@ def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) ->
     test = read_test(asked, read.task.target, styles_of(columns, read.task))
     if test is not None and read.beside is not None and read.picture in test.frame.columns:
         test = replace(test, frame=with_content_names(test.frame, read.picture))
-    return replace(read, columns=columns, test=test, counted=asked.sample_weight)
+    texts = odd_texts(read.frame, [c.name for c in columns if c.used and c.kind == "text"], strict=asked.strict)
+    return replace(read, columns=columns, test=test, counted=asked.sample_weight, notes=(*read.notes, *texts))
 
 
 def _require_text_alone(columns: Sequence[Column], asked: RunRequest) -> None:

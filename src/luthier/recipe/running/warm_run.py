@@ -35,13 +35,6 @@ def earlier_run(asked: RunRequest) -> Earlier:
     """What a warm start begins with. InputError for a run that has come to no setting or model."""
     folder = open_run(asked.warm_start)
     model = model_of(asked.warm_start)
-    known = folder.checkpoint / "closed.json"
-    if not known.exists():
-        raise InputError(
-            Message("'{warm_start}' has no final setting yet", warm_start=asked.warm_start),
-            remedy="name a run that finished step 4",
-        )
-    setting = Setting.from_json(Memo(folder.checkpoint, lambda: 0.0).json("closed", dict))
     heaviest = model.nets[int(np.argmax(model.weights))].spec
     if not isinstance(heaviest, DenseSpec):
         raise InputError(
@@ -51,6 +44,13 @@ def earlier_run(asked: RunRequest) -> Earlier:
             ),
             remedy="fit the new and the old rows together",
         )
+    known = folder.checkpoint / "closed.json"
+    if not known.exists():
+        raise InputError(
+            Message("'{warm_start}' has no final setting yet", warm_start=asked.warm_start),
+            remedy="name a run that finished step 4",
+        )
+    setting = Setting.from_json(Memo(folder.checkpoint, lambda: 0.0).json("closed", dict))
     same = len(heaviest.hidden) == len(setting.member.dense.hidden)
     member = replace(setting.member, dropout=setting.member.dropout if same else (), spec=heaviest)
     setting = replace(setting, method=model.preprocess.method, member=member)
