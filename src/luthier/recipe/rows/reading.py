@@ -31,7 +31,7 @@ from luthier.data.large import PLACE
 from luthier.data.near_rows import NearGrid
 from luthier.data.pictures import PictureStore, alike, common_shape, read_pictures, with_content_names
 from luthier.data.row_hashes import row_hashes
-from luthier.data.sentences import NONE, STATIC, transformer_named
+from luthier.data.sentences import NONE, STATIC, source_named, transformer_named
 from luthier.data.typed_columns.columns import picture_columns
 from luthier.data.typed_columns.task import positive_facts, with_positive
 from luthier.data.values import styles_of, values_as_known, with_any_target
@@ -202,7 +202,10 @@ def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) ->
     test = read_test(asked, read.task.target, styles_of(columns, read.task))
     if test is not None and read.beside is not None and read.picture in test.frame.columns:
         test = replace(test, frame=with_content_names(test.frame, read.picture))
-    texts = odd_texts(read.frame, [c.name for c in columns if c.used and c.kind == "text"], strict=asked.strict)
+    written = [column.name for column in columns if column.used and column.kind == "text"]
+    if written and asked.text_model != NONE and not (asked.backbone or asked.warm_start):
+        source_named(asked.text_model)  # a folder that is not whole is refused before anything is written
+    texts = odd_texts(read.frame, written, strict=asked.strict)
     return replace(read, columns=columns, test=test, counted=asked.sample_weight, notes=(*read.notes, *texts))
 
 
