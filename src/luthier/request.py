@@ -176,7 +176,12 @@ class MethodSection(Section):
 
     title = "method"
     backbone: Annotated[
-        Place, OptionSpec("orrr rr oor oo", f"a backbone is trained in one go, without steps; {_PICTURES}", alone=True)
+        Place,
+        OptionSpec(
+            "orrr rr oor oo",
+            "a backbone is trained in one go, without steps; it is neither searched nor exported",
+            alone=True,
+        ),
     ] = ""
     """For pictures, a pretrained network: auto (efficientnet-lite0 with weights from a package), resnet18, resnet34,
     resnet50, or module:callable; beside other columns it stays frozen. For text alone, minilm or a model's folder."""
