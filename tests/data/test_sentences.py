@@ -218,7 +218,7 @@ BROKEN = {
     "not one that is read": _config(hidden_act="relu"),
     "are not those of an encoder": _config(hidden_size="12"),
     "not those of an encoder": _config(num_attention_heads=5),
-    "pad_token_id 90": _config(model_type="roberta", pad_token_id=90),
+    "pad_token_id of at most 12": _config(model_type="roberta", pad_token_id=90),
     "missing or of another shape": _config(intermediate_size=21),
     "of another shape": _config(hidden_size=3_000_000),
     "are damaged": _written("model.safetensors", "no tensors"),

@@ -68,14 +68,14 @@ def test_what_was_measured_is_decided_and_follows_from_its_evidence(fitted: luth
 
 
 def test_the_checklist_has_what_unfreezing_measured(fitted: luthier.Result) -> None:
-    evidence = next(one["evidence"] for one in fitted.ledger if one.get("code") == "unfrozen-blocks")
-    losses = {one["unfrozen"]: one["loss"] for one in evidence["depths"]}
+    decision = next(one for one in fitted.ledger if one.get("code") == "unfrozen-blocks")
+    chosen, losses = decision["choice"], {one["unfrozen"]: one["loss"] for one in decision["evidence"]["depths"]}
     ticked = next(one for one in checklist(fitted.ledger) if one.item.source == "S4-18")
     assert ticked.status == "done"
-    assert ticked.said == f"2 unfrozen: loss {losses[2]:.4f}, {losses[0]:.4f} by heads alone"
+    assert ticked.said == f"{chosen} unfrozen: loss {losses[chosen]:.4f}, {losses[0]:.4f} by heads alone"
     assert ticked.said in (fitted.path / "report.html").read_text(encoding="utf-8")
     with speaking("zh"):
-        assert "解冻 2 块：损失" in "".join(in_lines(checklist(fitted.ledger)))
+        assert f"解冻 {chosen} 块：损失" in "".join(in_lines(checklist(fitted.ledger)))
 
 
 def record(depths: list[tuple[int, float, bool]], choice: int, *, heads_alone: bool = False) -> dict[str, Any]:

@@ -236,7 +236,8 @@ def _sizes(config: Mapping[str, Any], where: ModelFolder) -> BertSizes:
     if not 0 <= offset < positions - MARKS:
         raise InputError(
             Message("the sizes in '{where}' are not those of an encoder", where=where / "config.json"),
-            received=f"pad_token_id {padding}"[:200],
+            expected=Message("pad_token_id of at most {most}", most=positions - MARKS - 2),
+            received=str(padding)[:200],
         )
     return BertSizes(tokens, width, layers, heads, inner, positions, kinds, small, offset)
 

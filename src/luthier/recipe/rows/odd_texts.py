@@ -1,4 +1,4 @@
-"""Texts that say nothing, or more than is read of them: counted and said, and refused where that was asked for."""
+"""Texts without a word, or with more than is read of them: counted and said, and refused where that was asked for."""
 
 from __future__ import annotations
 
