@@ -45,8 +45,7 @@ from luthier.kinds import TaskKind
 from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES
 from luthier.optimise import Schedule
-from luthier.recipe import first_width
-from luthier.recipe.planning.budget import Budget
+from luthier.recipe import Budget, first_width
 from luthier.recipe.preparing.problem import embedding_width
 from luthier.rows import Rows
 from luthier.saved import Model

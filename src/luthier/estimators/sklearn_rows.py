@@ -9,8 +9,7 @@ import polars as pl
 import torch
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, column_or_1d
 
-from luthier.data import infer_columns
-from luthier.data.typed_columns.columns import Column
+from luthier.data import Column, infer_columns
 from luthier.data.typed_columns.parsing import require_scale
 from luthier.errors import InputError
 from luthier.recipe.rows.sample_weights import NOTHING, relative

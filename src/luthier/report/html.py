@@ -78,6 +78,11 @@ def named_values(values: Mapping[str, object]) -> str:
     return tr(", ").join(f"{tr(name)} {value}" for name, value in values.items())
 
 
+def paragraph(text: str, kind: str = "") -> str:
+    """A paragraph, of a `kind` that the page's style knows."""
+    return f"<p{f' class={kind}' if kind else ''}>{escape(text)}</p>"
+
+
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     """A table that scrolls where the page is narrow."""
     yield "<div class=scroll><table>"

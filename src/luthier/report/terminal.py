@@ -15,14 +15,7 @@ from luthier.report.contents import Contents, read_contents
 from luthier.request import NO_TEST
 from luthier.saved.search_schemas import StudyFacts
 
-STEPS = (
-    "data",
-    "loss",
-    "inputs and architecture",
-    "fit the training set",
-    "fit the validation set",
-    "test",
-)
+STEPS = ("data", "loss", "inputs and architecture", "fit the training set", "fit the validation set", "test")
 
 
 def summary_lines(path: Path) -> list[str]:

@@ -68,14 +68,6 @@ class Call:
         """The same call, which begins anew: of several runs each has its own time."""
         return replace(self, since=self.clock.now())
 
-    def new_folder(self, output: KeptSection, name: str) -> RunFolder:
-        """The folder of a new run."""
-        return new_folder(output, name, keeps=self.keeps)
-
-    def registered(self, output: KeptSection) -> bool:
-        """Whether this machine keeps which rows the run reads."""
-        return registered(output, keeps=self.keeps)
-
     def walk(
         self, asked: RunRequest, read: LoadedData, folder: RunFolder, recipe: Recipe, limit: Budget, **more: Any
     ) -> Run:
@@ -136,7 +128,7 @@ def _require_place(shown: ShownSection) -> None:
         )
 
 
-def new_folder(output: KeptSection, name: str, *, keeps: bool) -> RunFolder:
+def new_folder(output: KeptSection, name: str, keeps: bool) -> RunFolder:
     """The folder that was asked for; else one of this name in `runs`, or where that is not kept, a temporary one."""
     if output.run or keeps:
         return create_run(output.run or None, name, replace=output.replace)
@@ -147,7 +139,7 @@ def new_folder(output: KeptSection, name: str, *, keeps: bool) -> RunFolder:
     return folder
 
 
-def registered(output: KeptSection, *, keeps: bool) -> bool:
+def registered(output: KeptSection, keeps: bool) -> bool:
     """Whether this machine keeps which rows a run reads: as asked, else where the run stays."""
     return is_registered(output.registered, output.run or ("runs" if keeps else None))
 

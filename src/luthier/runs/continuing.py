@@ -31,7 +31,7 @@ from luthier.recipe.unsealed import require_sealed, require_unlearnt
 from luthier.report import summary_lines
 from luthier.request import OutputSection, RunRequest, ShownSection, TaskSection
 from luthier.request_types import OutputOptions, ShownOptions
-from luthier.runs.calls import Call, allow_backbone, outcome
+from luthier.runs.calls import Call, allow_backbone, new_folder, outcome, registered
 from luthier.runs.own_rows import keep_test, with_test_file
 from luthier.runs.relocating import name_of
 from luthier.runs.result import Result
@@ -155,7 +155,7 @@ def branch_as_asked(previous: str | Path, step: int, output: OutputSection, call
         changes["test"] = name_of(new_test)
     asked = kept.model_copy(update=changes)
     read = read_unchanged(before, asked)
-    folder = call.new_folder(output, f"{before.path.name}-from-{step}")
+    folder = new_folder(output, f"{before.path.name}-from-{step}", call.keeps)
     copy_memory(before, folder)
     if new_test is not None:
         asked = keep_test(folder, asked)
@@ -169,7 +169,7 @@ def branch_as_asked(previous: str | Path, step: int, output: OutputSection, call
         recipe,
         Budget.parse(asked.budget),
         facts={"opened_before": 0 if new_test is not None else openings(before)},
-        registered=call.registered(output),
+        registered=registered(output, call.keeps),
     )
     return call.finish(walk)
 

@@ -16,10 +16,9 @@ from luthier.diagnosis.findings import found_in_words
 from luthier.messages import Message, as_message, spoken, tr
 from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES, shared_outputs
-from luthier.recipe import first_width, input_count, read_as_asked
+from luthier.recipe import LoadedData, first_width, input_count, read_as_asked
 from luthier.recipe.preparing.problem import embedding_width
 from luthier.recipe.rows.parts import Parts, parts_of
-from luthier.recipe.rows.reading import LoadedData
 from luthier.records import Finding, JsonObject
 from luthier.request import Config, DataConfig, RunRequest
 from luthier.request_types import DataOptions

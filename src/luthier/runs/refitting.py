@@ -58,17 +58,11 @@ def refit(run: str | Path, *, screen: Screen | None = None, verbose: int = 0) ->
 
 def _lines(folder: RunFolder, kept: Mapping[str, Any]) -> list[str]:
     return [
-        Message(
-            "{refitted}: {networks} networks, trained on all {rows:,} rows",
-            refitted=folder.refitted,
-            networks=kept["networks"],
-            rows=kept["rows"],
-        ),
+        Message("{refitted}: {networks} networks, trained on all {rows:,} rows", refitted=folder.refitted, **kept),
         Message(
             "  its answers lie {disagreement:.3g} from the judged model's, two of whose networks lie "
             "{spread:.3g} apart",
-            disagreement=kept["disagreement"],
-            spread=kept["spread"],
+            **kept,
         ),
         "  no score is known of it: that of the run is model.luthier's, and its sealed rows are open now",
     ]

@@ -16,6 +16,7 @@ from luthier.recipe.unsealed import require_sealed, require_unlearnt
 from luthier.records import Measure, found
 from luthier.report import summary_lines, write_report
 from luthier.runs.belonging import require_model_of
+from luthier.runs.calls import outcome
 from luthier.runs.continuing import resume
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, quiet_screen
@@ -44,8 +45,7 @@ def read_test(run: str | Path, *, again: bool = False, verbose: int = 0, screen:
         *([] if again else ["", "The test set was read before; this is the stored result:"]),
         *summary_lines(folder.path),
     ]
-    outcome = {"run": str(folder.path), "scores": Result(folder).scores, "report": str(folder.report)}
-    screen.event("done", result=outcome, lines=lines)
+    screen.event("done", result=outcome(folder), lines=lines)
     return Result(folder)
 
 

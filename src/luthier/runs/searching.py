@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from luthier.engine.members.devices import AUTO, CPU, free_memory, resolve
 from luthier.errors import ConfigError, InputError
 from luthier.machine import cores, default_memory
 from luthier.messages import Message
+from luthier.parquet_pages import parquet_bytes
 from luthier.recipe import Budget, Interrupted
 from luthier.report import write_search_report
 from luthier.report.terminal import in_a_line
@@ -153,9 +153,7 @@ def _warn_of_luck(outcome: SearchOutcome) -> None:
 
 def _keep(study: Study, folder: RunFolder, place: Place, space: Space) -> None:
     outcome = study.outcome
-    content = BytesIO()
-    outcome.frame().write_parquet(content)
-    storage.write_bytes(folder.path / "trials.parquet", content.getvalue())
+    storage.write_bytes(folder.path / "trials.parquet", parquet_bytes(outcome.frame()))
     study.sensitivity()  # worked out now, for the report
     storage.write_json(folder.path / "search.json", outcome.to_json())
     _Mirror(folder, place.study, space).write(outcome.trials, outcome.measured)

@@ -17,8 +17,7 @@ from luthier.engine.populations.loaders import numbers_in
 from luthier.errors import InputError
 from luthier.machine import torch_settings
 from luthier.messages import Message
-from luthier.nets import DenseSpec
-from luthier.nets.spec import DeferredSpec
+from luthier.nets import DeferredSpec, DenseSpec
 from luthier.objective import AnyLoss, has_gaps, loss_for
 from luthier.request import Config, SearchConfig
 from luthier.request_types import SearchConfigOptions

@@ -47,7 +47,6 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
 
 def frozen(
     trial: Trial,
-    space: Space,
     known: Mapping[str, BaseDistribution],
     runner: str = "",
     constraints: Sequence[float] = (),
@@ -102,7 +101,7 @@ def mirror(path: Path, name: str, space: Space, trials: Sequence[Trial], measure
     known, result = distributions(space), []
     for trial in [*trials, *([] if measured is None else [measured])]:
         luck = () if measured is None or not trial.known else (measured.value - trial.value,)
-        made = frozen(trial, space, known, constraints=luck)
+        made = frozen(trial, known, constraints=luck)
         made.set_user_attr("number", trial.number)
         result.append(made)
     write_study_file(path, name, result, {_SPACE: space.to_json()})
@@ -164,7 +163,7 @@ class SharedStudy:
         """Numbers for new trials, nobody else's; they stand in the storage as running."""
         numbers = []
         for values in settings:
-            waiting = frozen(Trial(-1, values, 0, stage), self._space, self._known, self._runner)
+            waiting = frozen(Trial(-1, values, 0, stage), self._known, self._runner)
             identifier = self._storage.create_new_trial(self._study._study_id, template_trial=waiting)
             number = int(self._storage.get_trial(identifier).number)
             self._ids[number] = identifier
@@ -193,7 +192,7 @@ class SharedStudy:
 
     def report(self, measured: Trial) -> int:
         """Add the best setting with its mean over seeds; the number that it has here."""
-        made = frozen(measured, self._space, self._known, self._runner)
+        made = frozen(measured, self._known, self._runner)
         identifier = self._storage.create_new_trial(self._study._study_id, template_trial=made)
         number = int(self._storage.get_trial(identifier).number)
         self._mine.add(number)

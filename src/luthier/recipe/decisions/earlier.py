@@ -7,13 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_CODES = {  # by the topic that was written
-    "split": "split",
-    "task": "task",
+_CODES = {  # by the topic that was written, where it is another
     "positive class": "positive-class",
-    "loss": "loss",
-    "baselines": "baselines",
-    "inputs": "inputs",
     "check: initial loss": "initial-loss",
     "check: overfitting one batch": "overfit-batch",
     "check: gradients": "gradients",
@@ -24,15 +19,10 @@ _CODES = {  # by the topic that was written
     "remedies": "no-remedy",
     "would more rows help?": "more-rows",
     "first architecture": "first-width",
-    "backbone": "backbone",
     "last block of the backbone": "backbone-end",
     "batch norm of the backbone": "backbone-averages",
     "unfrozen blocks": "unfrozen-blocks",
     "final seeds": "final-seeds",
-    "deliverable": "deliverable",
-    "distillation": "distillation",
-    "calibration": "calibration",
-    "threshold": "threshold",
 }
 _YES = ("training-fitted", "gap-closed", "more-rows")
 _COLUMN, _TEXT = "column `", "words of `"

@@ -81,6 +81,7 @@ class TextEvidence(Evidence[tuple[int, int, int]]):
     or `known`, those of a backbone."""
 
     code: ClassVar[str] = "text"
+    about: ClassVar[str] = "column"
     column: str
     pieces: int
     pairs: int
@@ -88,11 +89,6 @@ class TextEvidence(Evidence[tuple[int, int, int]]):
     cut: float
     unknown: float
     known: bool = False
-
-    @property
-    def of(self) -> str:
-        """The column's name."""
-        return self.column
 
     def decide(self) -> tuple[int, int, int]:
         """Pieces, pairs, and the length that is read."""

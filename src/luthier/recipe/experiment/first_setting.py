@@ -2,14 +2,6 @@
 
 `first_setting(shape)` is a pure function of the table's shape: it gives a `Setting` (how numbers enter, the rule, the
 batch size, a member with its spec and hyper-parameters; seeds are given by `seeded`) and for how many epochs it trains.
-
-    problem, numbers = runner.problem, runner.problem.data.training.numbers.shape[1]
-    features = problem.prepared(METHOD)[1].numbers.shape[1]
-    shape = TableShape(problem.task.family, rows, numbers, problem.data.encoder.category_sizes, problem.outputs,
-                       flags=features - numbers)
-    first = first_setting(shape)
-    first.setting, first.epochs
-
 Its parts are those of RealMLP (Holzmueller and others, 2024) that paid on `ames`, `churn`, `titanic` and scikit-learn's
 tables at equal seconds on one core; `benchmarks/first_setting.py` judges it on others.
 """

@@ -70,19 +70,16 @@ class Bag:
 
     def outputs(self, kind: str | JointKind) -> Tensor:
         """Probabilities or values of rows not learnt from [N, C], float64."""
+        read_as = "multiclass" if self.setting.loss == KINDS["multiclass"].loss else kind
         result: Tensor | None = None
         for fold, place in enumerate(self.places):
             rows = torch.nonzero(self.folds == fold).flatten()
             kept = self.population.row_of(place)
-            some = activate(self.population.logits[kept : kept + 1, : len(rows)], self._read_as(kind))[0]
+            some = activate(self.population.logits[kept : kept + 1, : len(rows)], read_as)[0]
             result = some.new_empty(len(self.folds), some.shape[1]) if result is None else result
             result[rows] = some
         assert result is not None
         return result
-
-    def _read_as(self, kind: str | JointKind) -> str | JointKind:
-        """The kind by which its networks' outputs are read."""
-        return "multiclass" if self.setting.loss == KINDS["multiclass"].loss else kind
 
     def row_losses(self, problem: Problem) -> np.ndarray:
         """The loss of each row that judges [N], by the problem's yardstick."""
@@ -163,7 +160,7 @@ def steps_of(runner: Runner, setting: Setting, share: float) -> int:
 def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: BagPlan) -> Said[list[Bag]]:
     """Settings of one shape, all folds in one population; none when the clock cut it or the memory cannot hold one."""
     problem, one = runner.problem, settings[0]
-    folds = _left_out(problem, trial.partition)
+    folds = problem.dealt(trial.partition) if problem.crossed else torch.zeros(len(problem.data.validation)).long()
     count, steps = int(folds.max()) + 1, steps_of(runner, one, trial.share)
     members = [
         replace(
@@ -175,18 +172,15 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
         for setting in settings
         for fold in range(count)
     ]
-    plan = TrainingPlan(
+    plan = TrainingPlan.of(
         trial.stage,
         Stage(steps=steps),
-        one.method,
-        one.rule,
-        one.batch_size,
+        one,
         **_rows_of(problem, one, folds),
         kept=min(trial.kept, _light(problem, one, folds)) * count,
         outputs=trial.outputs or problem.asks_losses,
         complete=True,
         batches=trial.seed,
-        loss=one.loss,
     )
     try:
         trained = yield from runner.run(name, members, plan)
@@ -208,13 +202,6 @@ def _measured(runner: Runner, bags: Sequence[Bag], trial: BagPlan) -> list[Bag]:
     known = [bag.row_losses(problem).mean() if np.isfinite(bag.own_loss) else np.nan for bag in bags]
     slim = population if trial.outputs else runner.forget_outputs(population)
     return [replace(bag, population=slim, loss=float(loss)) for bag, loss in zip(bags, known, strict=True)]
-
-
-def _left_out(problem: Problem, number: int) -> Tensor:
-    """Which network of a bag has left out each of the rows that judge [N]."""
-    if problem.crossed:
-        return problem.dealt(number)
-    return torch.zeros(len(problem.data.validation), dtype=torch.int64)
 
 
 def _rows_of(problem: Problem, setting: Setting, folds: Tensor) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from luthier.assess import (
+    NOMINAL,
     ColumnImportance,
     Costs,
     Dependence,
@@ -26,7 +27,6 @@ from luthier.assess import (
     subgroup_scores,
     worst_cases,
 )
-from luthier.assess.calibration import NOMINAL
 from luthier.optional import has
 from luthier.recipe.running.run_baselines import own_scale
 from luthier.recipe.running.runner import Runner

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from luthier.assess.row_intervals import with_prediction
 from luthier.data import Encoder
-from luthier.engine import Member, Schedule, Settings, train
-from luthier.engine.populations.outcome import Outcome
+from luthier.engine import Member, Outcome, Schedule, Settings, train
 from luthier.nets import DenseNet, DenseSpec
 from luthier.objective import Loss
 from luthier.recipe.delivery.deliverable import Deliverable
@@ -73,7 +72,7 @@ class Residuals:
             torch.from_numpy(residuals / scale).to(part.numbers.dtype),
             part.weights,
         )
-        folds = (problem.cross_fitted() if folded else problem.judged_by_validation()).dealt(PARTITION)
+        folds = problem.cross_fitted(folded).dealt(PARTITION)
         seeds = tuple(derive(problem.seed, "intervals", fold) for fold in range(int(folds.max()) + 2))
         return cls(residuals, weights, units, folded, model.encoder, scale, steps, rows, folds, seeds)
 

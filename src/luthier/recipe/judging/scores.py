@@ -33,7 +33,7 @@ from luthier.assess import (
 from luthier.data import Task
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Member
-from luthier.messages import Message, joined
+from luthier.messages import Message, joined_by_and
 from luthier.nets import BackboneSpec, ConvSpec, TextBackboneSpec, TextSpec
 from luthier.objective import metric_named
 from luthier.objective.metrics import OWN
@@ -244,25 +244,18 @@ def _difference(test: Measure, validation: Measure, *, apart: bool = True) -> Me
 def _sentence(headline: Measure, baselines: list[JudgedBaseline], absent: list[str], where: str) -> str:
     message = Message("{score} {where}", score=headline.in_words, where=where)
     if absent:
-        names = _listed([repr(name) for name in absent])
-        message = Message(
-            "{score} {where}, which has no row of {names}", score=headline.in_words, where=where, names=names
-        )
+        names = joined_by_and([Message(repr(name)) for name in absent])
+        template = "{score} {where}, which has no row of {names}"
+        message = Message(template, score=headline.in_words, where=where, names=names)
     if headline.value != headline.value or all(row.verdict == "unknown" for row in baselines):
         return message
-    worse = [row.name for row in baselines if row.verdict == "worse"]
-    same = [row.name for row in baselines if row.verdict == "within noise"]
+    worse = [Message(row.name) for row in baselines if row.verdict == "worse"]
+    same = [Message(row.name) for row in baselines if row.verdict == "within noise"]
     if worse:
-        return Message("{message}; {names} did better", message=message, names=_listed(worse))
+        return Message("{message}; {names} did better", message=message, names=joined_by_and(worse))
     if same:
-        return Message("{message}; no better than {names} beyond the noise", message=message, names=_listed(same))
+        return Message("{message}; no better than {names} beyond the noise", message=message, names=joined_by_and(same))
     return Message("{message}; better than every baseline", message=message) if baselines else message
-
-
-def _listed(names: list[str]) -> str:
-    some = [Message(name) for name in names]
-    most = joined(some[:-1], "{first}, {rest}")
-    return Message("{first} and {last}", first=most, last=some[-1]) if len(some) > 1 else joined(some)
 
 
 def _confusion(labels: Sequence[str], testing: PartScores, probabilities: np.ndarray) -> Confusion:

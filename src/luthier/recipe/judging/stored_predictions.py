@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import polars as pl
 
 from luthier import storage
 from luthier.data import Task
+from luthier.parquet_pages import parquet_bytes
 from luthier.recipe.running.run_baselines import own_scale
 from luthier.rows import Rows
 
@@ -26,6 +26,4 @@ def write_stored_predictions(path: Path, test: Rows, rows: np.ndarray, predicted
     columns = {"row": rows, **truths, **told}
     if test.weights is not None:
         columns["weight"] = test.weights.numpy()
-    buffer = BytesIO()
-    pl.DataFrame(columns).write_parquet(buffer)
-    storage.write_bytes(path, buffer.getvalue())
+    storage.write_bytes(path, parquet_bytes(pl.DataFrame(columns)))

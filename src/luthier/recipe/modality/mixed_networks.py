@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from luthier.engine import Member, ModuleSpec, Schedule
+from luthier.engine import Member, ModuleSpec
 from luthier.messages import Message
 from luthier.nets import ConvSpec, MixedSpec, Spec
 from luthier.recipe.decisions.decision import decided
@@ -16,9 +16,8 @@ from luthier.recipe.experiment.fold_bags import learnt_rows
 from luthier.recipe.experiment.questions import Question, of_batches, of_clipping, of_penalties, of_rates, respecified
 from luthier.recipe.modality.modality import WholeTraining
 from luthier.recipe.modality.picture_networks import CHANGES, MOVED, PictureModality, centred, filtered
-from luthier.recipe.modality.texts import DROPOUTS, MOST_BATCH, UNITS, WIDTH, WORD_DROPOUTS, TextModality
+from luthier.recipe.modality.texts import DROPOUTS, UNITS, WIDTH, WORD_DROPOUTS, TextModality
 from luthier.recipe.modality.texts import network_in_words as text_in_words
-from luthier.recipe.planning.plan import first_batch
 from luthier.recipe.planning.setting import Setting
 from luthier.recipe.preparing.problem import Problem, embedding_width
 from luthier.recipe.running.runner import Runner
@@ -26,7 +25,6 @@ from luthier.records import Said
 from luthier.statistics.designs import ShapeFactor
 
 FEATURES = 32  # of a picture
-RATE = 5e-3
 MOVES = ("none", "moved")  # a picture beside numbers may say where things lie
 
 
@@ -34,11 +32,7 @@ class MixedModality(TextModality):
     """Cells, text and one picture in one network. (A modality; see there.)"""
 
     need_all_cores, longer, whole = True, 1.5, WholeTraining(8.0, 25.0, 200)
-
-    def first_setting(self, problem: Problem) -> Setting:
-        """The bare network, with Adam and a cosine."""
-        member = Member(self.bare_network(problem, self.method, WIDTH), 0, RATE, schedule=Schedule("cosine"))
-        return Setting(self.method, "adam", first_batch(learnt_rows(problem), MOST_BATCH), member)
+    rate, betas = 5e-3, (0.9, 0.999)
 
     def bare_network(self, problem: Problem, method: str, width: int) -> MixedSpec:
         """What the parts say, side by side in front of one hidden layer."""
@@ -47,22 +41,19 @@ class MixedModality(TextModality):
         pixels = problem.data.training.inputs["pixels"]
         mean, std = centred(pixels)
         shape: Any = tuple(pixels.shape[1:])
-        words = dict[str, int]()
-        if encoder.texts:
-            read = encoder.texts[0]
-            words = {"pieces": read.pieces, "length": read.length, "pairs": len(read.pairs)}
+        read = encoder.texts[0] if encoder.texts else None
         return MixedSpec(
             numbers=fitted.width - encoder.vector_width,
             vectors=encoder.vector_width,
             outputs=problem.outputs,
             width=WIDTH,
             embeddings=tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes),
-            weighted=bool(encoder.texts),
+            weighted=read is not None,
             layers_of_units=(UNITS,),
             picture=ConvSpec(shape, channels_for(*shape[1:]), FEATURES, mean=mean, std=std),
-            pieces=words.get("pieces", 0),
-            length=words.get("length", 0),
-            pairs=words.get("pairs", 0),
+            pieces=0 if read is None else read.pieces,
+            length=0 if read is None else read.length,
+            pairs=0 if read is None else len(read.pairs),
         )
 
     def choose_network(self, runner: Runner) -> Said[None]:

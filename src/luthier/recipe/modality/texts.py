@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from luthier.engine import Member, ModuleSpec, Schedule
+from luthier.engine import Member, ModuleSpec
 from luthier.messages import Message
 from luthier.nets import Spec, TextSpec
 from luthier.recipe.decisions.decision import decided
@@ -13,8 +13,8 @@ from luthier.recipe.decisions.starting_network import TextNetworkEvidence
 from luthier.recipe.experiment.factor_space import FactorSpace, Shape, batch_sizes, training_space, validation_space
 from luthier.recipe.experiment.fold_bags import learnt_rows
 from luthier.recipe.experiment.questions import Question, of_batches, of_clipping, of_penalties, of_rates, respecified
-from luthier.recipe.modality.modality import WholeTraining
-from luthier.recipe.planning.plan import Method, PlanSize, first_batch
+from luthier.recipe.modality.modality import OneByOne, WholeTraining
+from luthier.recipe.planning.plan import Method
 from luthier.recipe.planning.setting import Setting
 from luthier.recipe.preparing.problem import Problem, embedding_width
 from luthier.recipe.running.runner import Runner
@@ -22,8 +22,6 @@ from luthier.records import Said
 from luthier.statistics.designs import ShapeFactor
 
 WIDTH, UNITS = 32, 64
-MOST_BATCH, RANGE_SEEDS, RANGE_STEPS = 64, 2, 60
-RATE = 0.02
 DROPOUTS, WORD_DROPOUTS = (0.0, 0.25, 0.5), (0.0, 0.1, 0.3)
 # Nanoseconds: of the calls of a step, of a number in a pass over weights, of a number looked up, of a product forth and
 # back, of an LSTM's step by its width squared; the share of the length that rows fill; times as long where pieces drop.
@@ -31,25 +29,15 @@ CALLS, PASS, LOOK_UP, PRODUCT, LSTM_STEP = 450_000.0, 0.9, 0.8, 0.15, 2.4
 FILLED, DRAWN = 1 / 3, 1.5
 
 
-class TextModality:
+class TextModality(OneByOne):
     """A column of text, perhaps beside others. (A modality; see there.)"""
 
     method: Method = "standardise"
+    most_batch, rate, betas = 64, 0.02, (0.9, 0.99)
     crossed, need_all_cores, longer, whole = False, False, 1.8, WholeTraining(5.0, 8.0, 150)
 
-    def size(self, problem: Problem, seconds: float | None) -> PlanSize:
-        """Smaller batches and shorter range tests than of tables: networks train one after another."""
-        rows = len(problem.data.training)
-        return PlanSize(rows, 1, (self.method,), 0, MOST_BATCH, RANGE_SEEDS, RANGE_STEPS)
-
-    def first_setting(self, problem: Problem) -> Setting:
-        """A bag of words and pairs, weighted by what they say of the target."""
-        spec = self.bare_network(problem, self.method, WIDTH)
-        member = Member(spec, 0, RATE, schedule=Schedule("cosine"), betas=(0.9, 0.99))
-        return Setting(self.method, "adam", first_batch(learnt_rows(problem), MOST_BATCH), member)
-
     def bare_network(self, problem: Problem, method: str, width: int) -> TextSpec:
-        """The sum of what words and pairs say, beside the other columns."""
+        """The sum of what words and pairs say, weighted by what they say of the target, beside the other columns."""
         fitted, _, _ = problem.prepared(method)
         encoder = problem.data.encoder
         words = encoder.texts[0]

@@ -16,8 +16,7 @@ from luthier.data.target_transform import TargetTransform
 from luthier.errors import InputError
 from luthier.kinds import JointKind
 from luthier.messages import Message
-from luthier.objective import USUAL_LOSSES, TargetHead, best_constant, constant_loss, several
-from luthier.objective.row_loss import Loss
+from luthier.objective import USUAL_LOSSES, Loss, TargetHead, best_constant, constant_loss, several
 
 FEWEST = 20  # open rows that have a target
 

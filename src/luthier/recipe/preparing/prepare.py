@@ -6,7 +6,6 @@ instead of storing it, and the ledger checks that it came out the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -14,10 +13,9 @@ from math import prod
 import numpy as np
 import polars as pl
 
-from luthier.assess import SealedTest, Units
 from luthier.assess.fingerprints import Fingerprints, Secret
 from luthier.assess.row_record import RowRecord
-from luthier.data import Column, Encoder, Source, Task, check_table
+from luthier.data import Column, Source, Task, check_table
 from luthier.data.large import HEAD, beside_rows
 from luthier.data.row_bytes import row_bytes
 from luthier.data.split import PARTS
@@ -50,25 +48,20 @@ PICTURE_COPIES = 3  # of a row's pixels: as decoded, of a part, and of both open
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """The data of a run: two open parts, one sealed."""
+class Prepared(Parts):
+    """The data of a run: its rows in two open parts and a sealed one, of which there is no frame."""
 
     source: Source
     columns: tuple[Column, ...]
     task: Task
-    encoder: Encoder
-    training: Rows
-    validation: Rows
-    training_frame: pl.DataFrame
-    validation_frame: pl.DataFrame
-    test_rows: np.ndarray  # their numbers in the table; what stands in them is sealed
-    open_rows: np.ndarray  # the numbers of the training rows, then of the validation rows
-    sealed: SealedTest
-    units: Mapping[str, Units]  # of each part: what new data would bring anew
-    together: np.ndarray  # as in Parts
     record: RowRecord  # what the run has to do with its rows
-    full_training_rows: FullTrainingRows | None = None  # all training rows, where those above are a sample
-    joint: JointTargets | None = None  # where several targets share their networks
+    full_training_rows: FullTrainingRows | None  # all training rows, where those of the part are a sample
+    joint: JointTargets | None  # where several targets share their networks
+
+    @property
+    def open_rows(self) -> np.ndarray:
+        """The numbers of the training rows, then of the validation rows."""
+        return np.concatenate([self.splits.training, self.splits.validation])
 
     @property
     def open_part(self) -> Rows:
@@ -83,7 +76,7 @@ class Prepared:
     def _held(self) -> float:
         """Bytes that the rows take in a run."""
         rows = len(self.training) + len(self.validation) + len(self.sealed)
-        cells = row_bytes(self.training_frame.head(HEAD), self.task.target, len(self.task.classes))
+        cells = row_bytes(self.frames["training"].head(HEAD), self.task.target, len(self.task.classes))
         return rows * (cells + (PICTURE_COPIES * prod(self.encoder.shape) if "pixels" in self.training.inputs else 0))
 
 
@@ -104,19 +97,10 @@ def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, secret: Secr
         for finding in check_table(parts.frames["training"], read.columns, read.task, weights):
             yield found(0, finding)
     return Prepared(
+        **{**vars(parts), "frames": {name: parts.frames[name] for name in ("training", "validation")}},
         source=read.source,
         columns=read.columns,
         task=read.task,
-        encoder=parts.encoder,
-        training=parts.training,
-        validation=parts.validation,
-        training_frame=parts.frames["training"],
-        validation_frame=parts.frames["validation"],
-        test_rows=parts.test_rows,
-        open_rows=np.concatenate([parts.splits.training, parts.splits.validation]),
-        sealed=parts.sealed,
-        units=parts.units,
-        together=parts.together,
         record=record,
         full_training_rows=(yield from _everything(read, asked, parts)),
         joint=_joint(read, parts),

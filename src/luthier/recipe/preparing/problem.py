@@ -150,13 +150,9 @@ class Problem:
         """C: logits of a network."""
         return self.task.outputs if self.joint is None else self.joint.outputs
 
-    def cross_fitted(self) -> Problem:
-        """The same problem, its open rows learnt from in folds."""
-        return replace(self, crossed=True, _parts={}, _open_rows={}, _dealt={})
-
-    def judged_by_validation(self) -> Problem:
-        """The same problem, its validation part judging."""
-        return replace(self, crossed=False, _parts={}, _open_rows={}, _dealt={})
+    def cross_fitted(self, crossed: bool = True) -> Problem:
+        """The same problem, its open rows learnt from in folds; or its validation part judging, where not `crossed`."""
+        return replace(self, crossed=crossed, _parts={}, _open_rows={}, _dealt={})
 
     def prepared(self, method: str) -> tuple[Prepare, Rows, Rows]:
         """Preprocessing fitted on the rows that are learnt from, and both parts through it."""
@@ -204,8 +200,7 @@ class Problem:
         return replace(self, _dealt={0: folds})
 
     def _deal(self, number: int) -> Tensor:
-        frames = {"training": self.data.training_frame, "validation": self.data.validation_frame}
-        frame, group = pl.concat([frames[name] for name in self.judging]), self.asked.group
+        frame, group = pl.concat([self.data.frames[name] for name in self.judging]), self.asked.group
         if self.crossed:
             groups, whole = group_numbers(frame[group]) if group else self.data.together, bool(group)
         else:

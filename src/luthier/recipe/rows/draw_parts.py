@@ -65,7 +65,7 @@ def _beside_test(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
     them, they leave the test rows instead.
     """
     values = values_of_test(read)
-    also = np.zeros(read.frame.height, dtype=bool) if asked.warm_start else _also_tested(read, asked, values, line)
+    also = np.zeros(read.frame.height, dtype=bool) if asked.warm_start else _also_tested(read, values, line)
     rest = np.flatnonzero(~also)
     if len(rest) < FEWEST:
         raise InputError(
@@ -94,7 +94,7 @@ def _beside_test(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
     return replace(result, notes=tuple(notes))
 
 
-def _also_tested(read: LoadedData, asked: RunRequest, values: pl.DataFrame, line: Line) -> np.ndarray:
+def _also_tested(read: LoadedData, values: pl.DataFrame, line: Line) -> np.ndarray:
     """Which rows of the table are also test rows: equal ones, and near copies [N].
 
     Where rows repeat by nature an equal row may be another one: none counts then, unless there are more of them than in
@@ -116,13 +116,8 @@ def _stay_open(asked: RunRequest, known: np.ndarray, splits: Splits) -> str:
         count=int(known.sum()),
     )
     wanted, left = round(asked.test_share * len(known)), len(splits.test)
-    return (
-        note
-        if left >= 0.9 * wanted
-        else Message(
-            "{note}: {left} are left to test on, where {wanted} were wanted", note=note, left=left, wanted=wanted
-        )
-    )
+    template = "{note}: {left} are left to test on, where {wanted} were wanted"
+    return note if left >= 0.9 * wanted else Message(template, note=note, left=left, wanted=wanted)
 
 
 def _as_in(parent: str, read: LoadedData, asked: RunRequest, line: Line) -> Splits:

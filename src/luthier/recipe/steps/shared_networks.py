@@ -64,7 +64,7 @@ class SharedNetworks:
             if answer.question == f"{SHARING}{runner.problem.task.target}":
                 yield from decided(4, answer)
         part = self._part(runner.problem)
-        runner = replace(runner, problem=part.problem, device=self.runner.device).following(self.runner.plan)
+        runner = replace(runner, problem=part.problem, device=self.runner.device, planned=self.runner.plan)
         number = self._number(runner.problem)
         alike = [bag for bag in self.bags if bag.setting.method == self.setting.method]
         bags = part.bags([bag for bag in alike if bag.setting.only in (None, number)])

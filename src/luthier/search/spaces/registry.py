@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from luthier.nets import ACTIVATIONS, INITIALISERS
-from luthier.search.spaces.space import Choice, Dimension, Number, Value
+from luthier.search.spaces.space import Choice, Dimension, Number
 
 TIERS = {
     1: "the learning rate",
@@ -52,10 +52,6 @@ class Hyper:
     source: str = ""
 
 
-def _when(parent: str, *wanted: Value) -> dict[str, tuple[Value, ...]]:
-    return {parent: wanted}
-
-
 _TABLE = (
     Hyper(
         "learning_rate",
@@ -77,7 +73,7 @@ _TABLE = (
         "momentum",
         2,
         "member",
-        Number(0.5, 0.999, scale="window", default=0.9, when=_when("rule", *_MOMENTUM_RULES)),
+        Number(0.5, 0.999, scale="window", default=0.9, when={"rule": _MOMENTUM_RULES}),
         "averages 1/(1 - beta) steps: 0.9 ten, 0.999 a thousand",
         "S0-06",
     ),
@@ -114,7 +110,7 @@ _TABLE = (
         "restart_period",
         3,
         "schedule",
-        Number(0.05, 0.5, scale="log", default=0.2, when=_when("schedule", "restarts")),
+        Number(0.05, 0.5, scale="log", default=0.2, when={"schedule": ("restarts",)}),
         "share of the training in the first cycle; only with restarts",
         "S4-17",
     ),
@@ -122,7 +118,7 @@ _TABLE = (
         "restart_multiplier",
         3,
         "schedule",
-        Number(1.0, 3.0, default=2.0, when=_when("schedule", "restarts")),
+        Number(1.0, 3.0, default=2.0, when={"schedule": ("restarts",)}),
         "how much longer each cycle is than the one before",
         "S4-17",
     ),
@@ -135,7 +131,7 @@ _TABLE = (
             0.9,
             scale="log",
             default=0.1,
-            when=_when("schedule", "exponential", "staircase", "inverse", "plateau", "stable-decay"),
+            when={"schedule": ("exponential", "staircase", "inverse", "plateau", "stable-decay")},
         ),
         "factor on the learning rate by the end of training (a staircase takes a tenth of it per stair); of "
         "stable-decay the share of the training in which the rate falls",
@@ -221,7 +217,7 @@ _TABLE = (
         "number_pieces",
         3,
         "architecture",
-        Choice((0, 8, 16, 48), default=0, when=_when("number_frequencies", 0)),
+        Choice((0, 8, 16, 48), default=0, when={"number_frequencies": (0,)}),
         "pieces between quantiles of each number, over which learned functions are linear (PLE); 0: none. Thresholds "
         "are learnt by them, and a skewed number is spread out",
         "Gorishniy and others 2022",
@@ -254,7 +250,7 @@ _TABLE = (
         "ensemble",
         4,
         "architecture",
-        Choice((0, 2, 4, 8), default=0, when=_when("batch_norm", False)),
+        Choice((0, 2, 4, 8), default=0, when={"batch_norm": (False,)}),
         "networks that share weights but for factors (BatchEnsemble), each taught by its share of a batch; 0: none",
         "Wen, Tran and Ba 2020",
     ),
@@ -262,7 +258,7 @@ _TABLE = (
         "number_width",
         4,
         "architecture",
-        Choice((2, 4, 8), default=4, when=_when("number_frequencies", 8, 16)),
+        Choice((2, 4, 8), default=4, when={"number_frequencies": (8, 16)}),
         "values that each number enters as, its own included; costs a wider first layer",
         REALMLP,
     ),
@@ -270,7 +266,7 @@ _TABLE = (
         "number_deviation",
         4,
         "architecture",
-        Choice((0.03, 0.1, 0.3, 1.0), default=0.1, when=_when("number_frequencies", 8, 16)),
+        Choice((0.03, 0.1, 0.3, 1.0), default=0.1, when={"number_frequencies": (8, 16)}),
         "standard deviation of the first frequencies: small ones are long waves",
         REALMLP,
     ),
@@ -326,12 +322,7 @@ _TABLE = (
         )
     ),
     Hyper(
-        "clip_norm",
-        3,
-        "member",
-        Number(0.1, 100.0, scale="log", default=10.0),
-        "maximum norm of the gradient",
-        "S4-41",
+        "clip_norm", 3, "member", Number(0.1, 100.0, scale="log", default=10.0), "maximum norm of the gradient", "S4-41"
     ),
     Hyper(
         "clip_value",
@@ -361,7 +352,7 @@ _TABLE = (
         "beta1",
         4,
         "member",
-        Number(0.5, 0.99, scale="window", default=0.9, when=_when("rule", *_ADAMS)),
+        Number(0.5, 0.99, scale="window", default=0.9, when={"rule": _ADAMS}),
         "Adam's decay of the mean gradient; rarely tuned",
         "S0-02",
     ),
@@ -369,7 +360,7 @@ _TABLE = (
         "beta2",
         4,
         "member",
-        Number(0.9, 0.9999, scale="window", default=0.999, when=_when("rule", *_ADAMS)),
+        Number(0.9, 0.9999, scale="window", default=0.999, when={"rule": _ADAMS}),
         "Adam's decay of the mean squared gradient; rarely tuned",
         "S0-02",
     ),
@@ -377,7 +368,7 @@ _TABLE = (
         "epsilon",
         4,
         "member",
-        Number(1e-10, 1e-3, scale="log", default=1e-8, when=_when("rule", *_MOMENTS, *_SQUARES, "adagrad")),
+        Number(1e-10, 1e-3, scale="log", default=1e-8, when={"rule": (*_MOMENTS, *_SQUARES, "adagrad")}),
         "keeps the division finite; rarely tuned",
         "S0-02",
     ),
@@ -385,7 +376,7 @@ _TABLE = (
         "rho",
         4,
         "member",
-        Number(0.8, 0.999, scale="window", default=0.99, when=_when("rule", *_SQUARES)),
+        Number(0.8, 0.999, scale="window", default=0.99, when={"rule": _SQUARES}),
         "decay of the mean squared gradient of RMSProp and Adadelta",
         "S2-21",
     ),
