@@ -46,7 +46,7 @@ from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES
 from luthier.optimise import Schedule
 from luthier.recipe import Budget, first_width
-from luthier.recipe.preparing.problem import embedding_width
+from luthier.recipe.preparing.problem import embeddings_of
 from luthier.rows import Rows
 from luthier.saved import Model
 from luthier.seeds import numpy_generator
@@ -174,7 +174,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         training, validation = parts
         loss = USUAL_LOSSES[task.kind]
         outputs = task.outputs
-        embeddings = tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes)
+        embeddings = embeddings_of(encoder.category_sizes)
         inputs = training.numbers.shape[1]
         width = min(WIDEST, first_width(len(training), max(1, inputs + sum(w for _, w in embeddings)), outputs))
         hidden = (width,) * 2 if self.hidden is None else tuple(self.hidden)

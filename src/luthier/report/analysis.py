@@ -52,10 +52,8 @@ def _sets(scores: Scores) -> Iterator[str]:
         said = tr(
             "Conformal prediction sets ({nominal:.0%}) contain the true class in {coverage:.1%} of the test rows; they "
             "have {size:.2f} classes on average, and {sure:.0%} of them have one.",
-            nominal=result.nominal,
-            coverage=result.coverage,
+            **vars(result),
             size=result.mean_size,
-            sure=result.sure,
         )
         yield paragraph(said)
     if unlike := scores.unlike:

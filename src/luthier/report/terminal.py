@@ -44,7 +44,6 @@ def in_a_line(title: str, text: str) -> str:
 
 
 def _beside(row: JudgedBaseline) -> str:
-    """A baseline's line: its score, and what the network is beside it."""
     verdict = tr("the network is {verdict}: {gain}", verdict=tr(WORDS[row.verdict]), gain=signed(row.difference))
     return f"  {padded(tr(row.name), 24)} {row.test.figures}   {verdict}"
 

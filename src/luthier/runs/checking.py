@@ -247,7 +247,6 @@ def _moved_by_time(model: Model, column: str) -> _MovedByTime:
 def _told_apart(
     own: Parts, model: Model, rows: Inputs, weights: np.ndarray | None, moved: _MovedByTime
 ) -> ToldApart | None:
-    """What trees make of training rows and new rows."""
     pair = moved.hidden(own.training.inputs), moved.hidden(rows)
     if model.encoder.dense:
         before, now = (np.concatenate([one.numbers.numpy(), one.codes.numpy()], 1) for one in pair)
@@ -349,7 +348,6 @@ def _change(score: Measure | None, stored: Scores | None, false_alarms: float) -
 
 
 def _lines(result: RunCheck) -> list[str]:
-    """The outcome in words, in the language that is spoken."""
     known: Any = {"rows": result.rows, "source": result.source, "verdict": result.verdict}
     lines = [tr("{rows} rows of {source}: {verdict}", **known)]
     lines += [

@@ -109,7 +109,6 @@ class Comparison:
 
 
 def _measured(run: Compared) -> str:
-    """A run's score, size and time, and what it gains."""
     template, known = (
         "{score}  {count:,} parameters, {seconds:.0f} s",
         {"count": run.parameters, "seconds": run.seconds},

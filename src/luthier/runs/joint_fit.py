@@ -109,14 +109,12 @@ def one_by_one(
 
 
 def _training(source: str, path: Path, names: Sequence[str], config: FitConfig, call: Call, device: str) -> Run:
-    """The run that trains the networks of all targets."""
     tasks = [read_as_asked(source, request(source, alone(config, target, names))).task for target in names]
     asked = _asked_of_all(source, names, config)
     return _walk(call, asked, read_as_asked(source, asked, tasks), path, device, registered=False)
 
 
 def _delivering(trained: SharedNetworks, source: str, path: Path, target: str, config: FitConfig, call: Call) -> Run:
-    """The run that delivers one target."""
     names = trained.runner.problem.asked.heads
     budget = Budget.parse(config.budget)
     if budget.seconds is not None:

@@ -209,10 +209,8 @@ def _walk(folder: RunFolder, call: Call, device: str = AUTO) -> MultiTargetResul
     together = "networks" in facts
     failed = fit_jointly(folder, shared, call, device) if together else one_by_one(folder, names, call, fit)
     if failed:
-        remedy = Message(
-            "what is finished serves: luthier predict {path} FILE; luthier resume tries the rest again",
-            path=folder.path,
-        )
+        template = "what is finished serves: luthier predict {path} FILE; luthier resume tries the rest again"
+        remedy = Message(template, path=folder.path)
         raise _refused(failed, len(names), "could not be fitted", remedy)
     return MultiTargetResult(folder.path)
 

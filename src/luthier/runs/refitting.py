@@ -86,11 +86,9 @@ def _refit(folder: RunFolder) -> None:
         rows = rows.joined(ledger.write(open_test(parts.sealed, purpose=purpose)))
     found = refitted(model, bags, rows, asked.seed)
     if not found.agrees:
+        template = "the refitted model disagrees with the judged one: their answers lie {disagreement:.3g} apart"
         raise LuthierError(
-            Message(
-                "the refitted model disagrees with the judged one: their answers lie {disagreement:.3g} apart",
-                disagreement=found.disagreement,
-            ),
+            Message(template, disagreement=found.disagreement),
             expected=Message("at most {spread:.3g}, as two of the judged model's networks", spread=found.spread),
             remedy="use model.luthier, whose score is known; nothing was kept",
         )

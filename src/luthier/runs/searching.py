@@ -67,14 +67,10 @@ class Place:
         if wrong:
             raise ConfigError(wrong)
         if self.accelerated and (self.on != "local" or self.workers not in (None, 1)):
+            template = "on='{on}', workers={workers}, device='{device}'"
             raise InputError(
                 "workers cannot share an accelerator",
-                received=Message(
-                    "on='{on}', workers={workers}, device='{device}'",
-                    on=self.on,
-                    workers=self.workers,
-                    device=self.device,
-                ),
+                received=Message(template, on=self.on, workers=self.workers, device=self.device),
                 remedy="leave out on and workers, or the device",
             )
 

@@ -271,12 +271,9 @@ def _refuse_another_problem(run: RunFolder, config: TuneConfig) -> None:
     """InputError where a run is to be searched, and its problem is described beside it."""
     fields = DataConfig.model_fields.items()
     if described := [flag_of(name, field) for name, field in fields if name in config.given()]:
+        template = "{described}: '{path}' is searched under what that run was asked for"
         raise InputError(
-            Message(
-                "{described}: '{path}' is searched under what that run was asked for",
-                described=", ".join(described),
-                path=run.path,
-            ),
+            Message(template, described=", ".join(described), path=run.path),
             remedy="leave it out, or name the table in place of the run",
         )
 

@@ -246,7 +246,6 @@ class Search:
         return dict(with_messages(asked))
 
     def _sensitivity(self, stage: SearchStage) -> None:
-        """What each dimension of a stage explains of its trials."""
         trials = [trial for trial in self.outcome.trials if trial.stage == stage.name]
         if not trials:
             return

@@ -65,7 +65,6 @@ def upgraded(record: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _named(topic: str, evidence: Mapping[str, Any]) -> tuple[str, str]:
-    """Code, and what it is about."""
     if "rung" in evidence:
         return "remedy", topic
     for head, code in ((_COLUMN, "column"), (_TEXT, "text")):
@@ -82,12 +81,7 @@ def _remedy(rung: str, record: Mapping[str, Any]) -> tuple[dict[str, object], in
     before = {name: first.get(name) for name in ("loss", "training")} if known else None
     tried = options[1:] if compared else options
     variants = [
-        {
-            "label": one["name"],
-            "loss": one["evidence"].get("loss"),
-            "training": one["evidence"].get("training"),
-            "gain": one["evidence"].get("gain"),
-        }
+        {"label": one["name"], **{name: one["evidence"].get(name) for name in ("loss", "training", "gain")}}
         for one in tried
         if one["evidence"].get("loss") is not None
     ]

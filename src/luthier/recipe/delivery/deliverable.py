@@ -96,7 +96,6 @@ def _evidence(
     components: dict[Kind, list[Component]],
     losses: dict[Kind, Tensor],
 ) -> DeliverableEvidence:
-    """The options as they compare."""
     measured = {name: by_metric.value(prediction) for name, prediction in predictions.items()}
     defined, metric = bool(np.isfinite(list(measured.values())).all()), by_metric.metric
     return DeliverableEvidence(

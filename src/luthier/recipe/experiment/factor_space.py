@@ -186,7 +186,6 @@ def _counts_classes(problem: Problem) -> bool:
 
 
 def _training_in_words(setting: Setting) -> list[str]:
-    """How a setting's network is trained, in parts."""
     member = setting.member
     parts: list[str] = [
         setting.rule,
@@ -212,5 +211,4 @@ def _training_in_words(setting: Setting) -> list[str]:
 
 
 def _listed(parts: list[str]) -> Message:
-    """A setting's parts in a row; each follows the language that is spoken."""
     return joined(parts, "{first}, {rest}")

@@ -15,7 +15,7 @@ from luthier.engine import Member, Schedule
 from luthier.nets import DenseSpec, NumberEmbedding
 from luthier.recipe.planning.plan import PlanSize
 from luthier.recipe.planning.setting import Setting
-from luthier.recipe.preparing.problem import embedding_width
+from luthier.recipe.preparing.problem import embeddings_of
 
 METHOD = "robust"
 EMBEDDED = 200  # numbers; of very many, such as pixels, each says little
@@ -88,7 +88,7 @@ def first_network(shape: TableShape) -> DenseSpec:
         outputs=shape.outputs,
         constant_outputs=shape.constant,
         activation="selu",
-        embeddings=tuple((levels, embedding_width(levels)) for levels in shape.levels),
+        embeddings=embeddings_of(shape.levels),
         number_embedding=NumberEmbedding(shape.numbers) if embedded else None,
         input_scale=True,
     )

@@ -84,7 +84,6 @@ def error_analysis(
 
 
 def _cost(runner: Runner, model: Model, judged: JudgedRows, y: np.ndarray) -> ThresholdCost:
-    """What a row costs at the chosen threshold and at one half, and how rows are sorted at the chosen one."""
     costs, positive = Costs.parse(runner.problem.asked.costs), model.task.positive_index
     test, predicted = judged.rows, judged.predicted
     weights = test.weights_array

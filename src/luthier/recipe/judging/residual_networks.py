@@ -19,7 +19,7 @@ from luthier.objective import Loss
 from luthier.recipe.delivery.deliverable import Deliverable
 from luthier.recipe.judging.calibrated import left_out, units_of, weights_of
 from luthier.recipe.planning.budget import Budget
-from luthier.recipe.preparing.problem import embedding_width
+from luthier.recipe.preparing.problem import embeddings_of
 from luthier.recipe.running.runner import Runner
 from luthier.rows import Rows
 from luthier.saved import Model
@@ -97,7 +97,7 @@ class Residuals:
             hidden=(UNITS,),
             outputs=outputs,
             activation="selu",
-            embeddings=tuple((levels, embedding_width(levels)) for levels in self.encoder.category_sizes),
+            embeddings=embeddings_of(self.encoder.category_sizes),
         )
         members = [
             Member(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -125,10 +126,8 @@ def scores_of(
     """
     problem = runner.problem
     task, metric = problem.task, problem.metric
-    validating, testing = (
-        PartScores.of(runner, problem.data.validation, "validation"),
-        PartScores.of(runner, test, part),
-    )
+    validating = PartScores.of(runner, problem.data.validation, "validation")
+    testing = PartScores.of(runner, test, part)
     ours = deliverable.seen_by(metric)
     headline, validation = testing.measure(metric, ours.test), validating.measure(metric, ours.validation)
     rows = []
@@ -136,10 +135,10 @@ def scores_of(
         result = answered(runner, validating, predicted).seen_by(metric)
         known = validating.measure(metric, result.validation)
         if part == "test":
-            gained = testing.gain(metric, ours.test, result.test)
-            rows.append(_baseline_row(name, gained, testing.measure(metric, result.test), known))
+            gained, tested = testing.gain(metric, ours.test, result.test), testing.measure(metric, result.test)
         else:
-            rows.append(_baseline_row(name, validating.gain(metric, ours.validation, result.validation), known, known))
+            gained, tested = validating.gain(metric, ours.validation, result.validation), known
+        rows.append(_baseline_row(name, gained, tested, known))
     family = [
         SeedScore(label, testing.score(metric, result.test), validating.score(metric, result.validation))
         for label, result in ((label, predicted.seen_by(metric)) for label, predicted in seeds)
@@ -289,7 +288,7 @@ def _trials(runner: Runner) -> list[TrialFacts]:
             rule=trained.rule,
             schedule=member.schedule.kind,
             learning_rate=member.learning_rate,
-            **vars(_shape(member)),
+            **_shape(member)._asdict(),
             l2=member.l2 / rows,
             weight_decay=member.weight_decay,
             clip_norm=min(member.clip_norm, 1e9),  # a billion stands for none
@@ -306,8 +305,7 @@ def _trials(runner: Runner) -> list[TrialFacts]:
     ]
 
 
-@dataclass(frozen=True)
-class _Shape:
+class _Shape(NamedTuple):
     width: int
     depth: int
     dropout: list[float]
@@ -315,22 +313,19 @@ class _Shape:
 
 
 def _shape(member: Member) -> _Shape:
-    if isinstance(member.spec, ConvSpec):
-        conv = member.spec
-        norm = "batch" if conv.batch_norm else "none"
-        depth = len(conv.channels) * conv.convolutions
-        return _Shape(conv.channels[0], depth, [conv.dropout], norm)
-    if isinstance(member.spec, TextSpec):
-        text, depth = member.spec, 1 + len(member.spec.layers_of_units)
-        return _Shape(text.width, depth, [text.dropout, text.word_dropout], "none")
-    if isinstance(member.spec, BackboneSpec):
-        return _Shape(member.spec.width, 1, [0.0], "batch")
-    if isinstance(member.spec, TextBackboneSpec):
-        return _Shape(member.spec.sizes.width, member.spec.sizes.layers, [0.0], "layer")
-    hidden = member.spec.hidden
-    norm = "batch" if member.dense.batch_norm else "layer" if member.dense.layer_norm else "none"
-    dropout = list(member.drop_rates)
-    return _Shape(hidden[0] if hidden else 0, len(hidden), dropout, norm)
+    spec = member.spec
+    if isinstance(spec, ConvSpec):
+        depth, norm = len(spec.channels) * spec.convolutions, "batch" if spec.batch_norm else "none"
+        return _Shape(spec.channels[0], depth, [spec.dropout], norm)
+    if isinstance(spec, TextSpec):
+        return _Shape(spec.width, 1 + len(spec.layers_of_units), [spec.dropout, spec.word_dropout], "none")
+    if isinstance(spec, BackboneSpec):
+        return _Shape(spec.width, 1, [0.0], "batch")
+    if isinstance(spec, TextBackboneSpec):
+        return _Shape(spec.sizes.width, spec.sizes.layers, [0.0], "layer")
+    hidden, dense = spec.hidden, member.dense
+    norm = "batch" if dense.batch_norm else "layer" if dense.layer_norm else "none"
+    return _Shape(hidden[0] if hidden else 0, len(hidden), list(member.drop_rates), norm)
 
 
 def next_step(runner: Runner, scores: Scores) -> str:

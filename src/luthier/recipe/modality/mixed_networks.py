@@ -13,13 +13,21 @@ from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.starting_network import MixedNetworkEvidence, channels_for
 from luthier.recipe.experiment.factor_space import FactorSpace, Shape, batch_sizes, training_space, validation_space
 from luthier.recipe.experiment.fold_bags import learnt_rows
-from luthier.recipe.experiment.questions import Question, of_batches, of_clipping, of_penalties, of_rates, respecified
+from luthier.recipe.experiment.questions import (
+    Question,
+    of_batches,
+    of_clipping,
+    of_dropout,
+    of_penalties,
+    of_rates,
+    respecified,
+)
 from luthier.recipe.modality.modality import WholeTraining
 from luthier.recipe.modality.picture_networks import CHANGES, MOVED, PictureModality, centred, filtered
 from luthier.recipe.modality.texts import DROPOUTS, UNITS, WIDTH, WORD_DROPOUTS, TextModality
 from luthier.recipe.modality.texts import network_in_words as text_in_words
 from luthier.recipe.planning.setting import Setting
-from luthier.recipe.preparing.problem import Problem, embedding_width
+from luthier.recipe.preparing.problem import Problem, embeddings_of
 from luthier.recipe.running.runner import Runner
 from luthier.records import Said
 from luthier.statistics.designs import ShapeFactor
@@ -47,7 +55,7 @@ class MixedModality(TextModality):
             vectors=encoder.vector_width,
             outputs=problem.outputs,
             width=WIDTH,
-            embeddings=tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes),
+            embeddings=embeddings_of(encoder.category_sizes),
             weighted=read is not None,
             layers_of_units=(UNITS,),
             picture=ConvSpec(shape, channels_for(*shape[1:]), FEATURES, mean=mean, std=std),
@@ -118,14 +126,12 @@ class MixedModality(TextModality):
         used = bool(spec.augment)
         changed = respecified(now, picture=replace(spec.picture, augment=() if used else MOVED))
         yield Question("augmentation", used, changed, "" if used else "moved")
-        p = 0.0 if spec.dropout else DROPOUTS[1]
-        yield Question("dropout, last layer", spec.dropout > 0, respecified(now, dropout=p), f"{p:g}")
+        yield of_dropout(now, "dropout, last layer", "dropout", DROPOUTS[1])
         if spec.vectors_read and spec.reads_words:
             yield Question("sentence vectors", True, respecified(now, reads="words"))
         if spec.reads_words:
             yield Question("words alike", not spec.weighted, respecified(now, weighted=not spec.weighted))
-            p = 0.0 if spec.word_dropout else WORD_DROPOUTS[1]
-            yield Question("dropout of words", spec.word_dropout > 0, respecified(now, word_dropout=p), f"{p:g}")
+            yield of_dropout(now, "dropout of words", "word_dropout", WORD_DROPOUTS[1])
         yield of_penalties(now, learnt_rows(runner.problem))
         yield of_clipping(now)
 

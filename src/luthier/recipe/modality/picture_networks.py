@@ -20,6 +20,7 @@ from luthier.recipe.experiment.questions import (
     changed,
     of_batches,
     of_clipping,
+    of_dropout,
     of_penalties,
     of_rates,
     respecified,
@@ -128,8 +129,7 @@ class PictureModality(OneByOne):
         yield of_batches(now)
         deeper = spec.convolutions > 1
         yield Question("layers", deeper, changed(now, spec=with_stages(spec, 1 if deeper else 2)))
-        p = 0.0 if spec.dropout else DROPOUTS[1]
-        yield Question("dropout, last layer", spec.dropout > 0, respecified(now, dropout=p), f"{p:g}")
+        yield of_dropout(now, "dropout, last layer", "dropout", DROPOUTS[1])
         yield of_penalties(now, learnt_rows(runner.problem))
         yield Question("batch norm", spec.batch_norm, respecified(now, batch_norm=not spec.batch_norm))
         used = bool(spec.augment)

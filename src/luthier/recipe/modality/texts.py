@@ -12,11 +12,19 @@ from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.starting_network import TextNetworkEvidence
 from luthier.recipe.experiment.factor_space import FactorSpace, Shape, batch_sizes, training_space, validation_space
 from luthier.recipe.experiment.fold_bags import learnt_rows
-from luthier.recipe.experiment.questions import Question, of_batches, of_clipping, of_penalties, of_rates, respecified
+from luthier.recipe.experiment.questions import (
+    Question,
+    of_batches,
+    of_clipping,
+    of_dropout,
+    of_penalties,
+    of_rates,
+    respecified,
+)
 from luthier.recipe.modality.modality import OneByOne, WholeTraining
 from luthier.recipe.planning.plan import Method
 from luthier.recipe.planning.setting import Setting
-from luthier.recipe.preparing.problem import Problem, embedding_width
+from luthier.recipe.preparing.problem import Problem, embeddings_of
 from luthier.recipe.running.runner import Runner
 from luthier.records import Said
 from luthier.statistics.designs import ShapeFactor
@@ -49,7 +57,7 @@ class TextModality(OneByOne):
             outputs=problem.outputs,
             width=WIDTH,
             pairs=len(words.pairs),
-            embeddings=tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes),
+            embeddings=embeddings_of(encoder.category_sizes),
             weighted=True,
         )
 
@@ -128,11 +136,9 @@ class TextModality(OneByOne):
             yield Question("sentence vectors", False, respecified(now, reads="both"))
         if spec.reads_words and spec.reader == "bag":
             yield Question("words alike", not spec.weighted, respecified(now, weighted=not spec.weighted))
-        p = 0.0 if spec.dropout else DROPOUTS[1]
-        yield Question("dropout, last layer", spec.dropout > 0, respecified(now, dropout=p), f"{p:g}")
+        yield of_dropout(now, "dropout, last layer", "dropout", DROPOUTS[1])
         if spec.reads_words:
-            p = 0.0 if spec.word_dropout else WORD_DROPOUTS[1]
-            yield Question("dropout of words", spec.word_dropout > 0, respecified(now, word_dropout=p), f"{p:g}")
+            yield of_dropout(now, "dropout of words", "word_dropout", WORD_DROPOUTS[1])
         yield of_penalties(now, learnt_rows(runner.problem))
         yield of_clipping(now)
 

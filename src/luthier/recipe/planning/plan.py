@@ -186,18 +186,13 @@ def plan_without_design(size: PlanSize, means: TrainingBudget, step_seconds: flo
     longest = size.most_steps
     if sampled:
         longest = max(longest, ENOUGH_EPOCHS * (size.rows + size.more) // size.batch_size)
+    sized = ("batch_size", "epoch_steps", "width", "methods", "range_seeds", "range_steps", "most_steps")
     return Plan(
-        batch_size=size.batch_size,
-        epoch_steps=size.epoch_steps,
+        **{name: getattr(size, name) for name in sized},
         threads=means.threads,
-        width=size.width,
-        methods=size.methods,
-        range_seeds=size.range_seeds,
-        range_steps=size.range_steps,
         fit_validation=_stage(shares["fit validation"], means, WARM_WAYS * step_seconds, WARM_WAYS, size.most_steps),
         final=_stage(max(shares["seeds"], SEEDS_SHARE), means, step_seconds, 1, longest),
         sampled=sampled,
-        most_steps=size.most_steps,
         finish_seconds=means.finish_seconds,
     )
 

@@ -108,7 +108,6 @@ def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, secret: Secr
 
 
 def _joint(read: LoadedData, parts: Parts) -> JointTargets | None:
-    """What several targets are together, fitted on all open rows."""
     if not read.heads:
         return None
     opened = parts.training.joined(parts.validation)
@@ -142,15 +141,11 @@ def _recorded(folder: RunFolder) -> RowRecord | None:
 
 
 def _findings(read: LoadedData, asked: RunRequest, parts: Parts, record: RowRecord) -> list[Finding]:
-    """What must be known of the rows before anything is trained."""
     result = [Finding("unknown-line", "warning", why, {}, "seal other rows with --test FILE") for why in record.unknown]
     rows, left_out = len(parts.sealed), len(parts.splits.left_out)
     if left_out:
-        sentence = Message(
-            "{left_out} of the {rows} test rows are known to the run and left out",
-            left_out=left_out,
-            rows=rows + left_out,
-        )
+        template = "{left_out} of the {rows} test rows are known to the run and left out"
+        sentence = Message(template, left_out=left_out, rows=rows + left_out)
         evidence = {"known": left_out, "rows": rows + left_out}
         result.append(Finding("known-test-rows", "warning", sentence, evidence, "seal rows that no run has seen"))
     opened = len(parts.splits.training) + len(parts.splits.validation)
@@ -162,22 +157,12 @@ def _findings(read: LoadedData, asked: RunRequest, parts: Parts, record: RowReco
         result.append(Finding("test-rows-in-table", "warning", sentence, {"rows": also}, remedy))
     if not asked.seals:
         sentence = Message("no row is sealed: what is delivered is estimated by rows that also chose it")
-        result.append(
-            Finding(
-                "nothing-sealed",
-                "note",
-                sentence,
-                {},
-                "judge it on new rows: luthier branch RUN --step 5 --new-test FILE",
-            )
-        )
+        remedy = "judge it on new rows: luthier branch RUN --step 5 --new-test FILE"
+        result.append(Finding("nothing-sealed", "note", sentence, {}, remedy))
     wanted = round(asked.test_share * read.frame.height)
     if asked.warm_start and read.test is None and rows < 0.5 * wanted:
-        sentence = Message(
-            "only {rows} rows are left that the earlier run has not learnt from; {wanted} were wanted to test on",
-            rows=rows,
-            wanted=wanted,
-        )
+        template = "only {rows} rows are left that the earlier run has not learnt from; {wanted} were wanted to test on"
+        sentence = Message(template, rows=rows, wanted=wanted)
         remedy = "add new rows, or seal others with --test FILE"
         result.append(Finding("few-fresh-rows", "warning", sentence, {"rows": rows, "wanted": wanted}, remedy))
     return result
@@ -241,7 +226,6 @@ def _say_what_was_inferred(read: LoadedData, asked: RunRequest) -> Said[None]:
 
 
 def _asked(column: Column) -> tuple[None, str, str]:
-    """A type that was asked for, and by whom."""
     return None, column.kind, column.reason
 
 

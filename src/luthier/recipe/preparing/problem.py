@@ -5,7 +5,7 @@ N rows, C outputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -233,13 +233,12 @@ class Problem:
     def spec(self, method: str, hidden: tuple[int, ...], **options: Any) -> DenseSpec:
         """A dense network for this task behind one way of preprocessing."""
         _, training, _ = self.prepared(method)
-        sizes = self.data.encoder.category_sizes
         return DenseSpec(
             inputs=training.numbers.shape[1],
             hidden=hidden,
             outputs=self.outputs,
             constant_outputs=shared_outputs(self.loss, self.outputs),
-            embeddings=tuple((levels, embedding_width(levels)) for levels in sizes),
+            embeddings=embeddings_of(self.data.encoder.category_sizes),
             **options,
         )
 
@@ -251,6 +250,11 @@ def embedding_width(levels: int) -> int:
     (2, 14, 50)
     """
     return int(min(50, max(2, round(1.6 * levels**0.56))))
+
+
+def embeddings_of(sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Levels and width of each category's embedding."""
+    return tuple((levels, embedding_width(levels)) for levels in sizes)
 
 
 def input_count(encoder: Encoder, numbers: int) -> int:

@@ -184,13 +184,10 @@ def _known_values(read: LoadedData, asked: RunRequest, values: pl.DataFrame, lin
     if told_apart:
         return np.asarray(known)
     if _too_few(expected, found):
+        template = "about {expected:.0f} of {count} rows that the run's table does not have, as in a fresh draw"
         raise InputError(
             Message("'{test}' is not a new test set: rows of the run are in it", test=asked.test),
-            expected=Message(
-                "about {expected:.0f} of {count} rows that the run's table does not have, as in a fresh draw",
-                expected=expected,
-                count=len(own),
-            ),
+            expected=Message(template, expected=expected, count=len(own)),
             received=Message("{found} such rows", found=found),
             remedy="take rows that were collected later, or add a column that identifies rows to both files",
         )

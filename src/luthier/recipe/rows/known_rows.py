@@ -122,11 +122,8 @@ def _of_run(folder: RunFolder, secret: Secret) -> Line:
             return _reconstructed(folder, secret, record)
         except LuthierError as error:
             name = folder.path.name
-            why = Message(
-                "which rows '{name}' has learnt from is not known here, and some may be sealed: {in_a_line}",
-                name=name,
-                in_a_line=in_a_line(error),
-            )
+            template = "which rows '{name}' has learnt from is not known here, and some may be sealed: {in_a_line}"
+            why = Message(template, name=name, in_a_line=in_a_line(error))
             return Line(secret, unknown=(why,))
     times, rows = record.times, record.rows.veiled(secret)
     was_read = (times > 0) & np.isin(record.state, (SEALED, WAS_READ))

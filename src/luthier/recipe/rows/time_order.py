@@ -23,12 +23,9 @@ def require_order(asked: RunRequest, facts: Facts | None) -> None:
     style = NumberStyle() if facts is None or not facts.style else NumberStyle.from_json(facts.style)
     words = [word for affix in (style.before, style.after) for word in affix.lower().split() if word.isalpha()]
     if strange := [word for word in words if not OF_TIME.fullmatch(word)]:
+        template = "--time {time}: '{word}' stands beside each number, and may turn their order around"
         raise InputError(
-            Message(
-                "--time {time}: '{word}' stands beside each number, and may turn their order around",
-                time=asked.time,
-                word=strange[0],
-            ),
+            Message(template, time=asked.time, word=strange[0]),
             expected=Message("dates, or numbers that grow with time"),
             remedy=Message("make them plain numbers that grow with time"),
         )

@@ -291,12 +291,9 @@ class Runner:
         recorded = self.recipe.sizes(name)
         if recorded is not None:
             if sum(recorded) != len(members):
+                template = "the recorded pieces of the population '{name}' have {count} networks"
                 raise InputError(
-                    Message(
-                        "the recorded pieces of the population '{name}' have {count} networks",
-                        name=name,
-                        count=sum(recorded),
-                    ),
+                    Message(template, name=name, count=sum(recorded)),
                     expected=str(len(members)),
                     remedy=Message("repeat the run from its own recipe.toml"),
                 )

@@ -44,11 +44,9 @@ def earlier_run(asked: RunRequest) -> Earlier:
     setting = Setting.from_json(Memo(folder.checkpoint, lambda: 0.0).json("closed", dict))
     heaviest = model.nets[int(np.argmax(model.weights))].spec
     if not isinstance(heaviest, DenseSpec):
+        template = "'{warm_start}' was trained on pictures or text; a warm start works with tables only"
         raise InputError(
-            Message(
-                "'{warm_start}' was trained on pictures or text; a warm start works with tables only",
-                warm_start=asked.warm_start,
-            ),
+            Message(template, warm_start=asked.warm_start),
             remedy="fit the new and the old rows together",
         )
     same = len(heaviest.hidden) == len(setting.member.dense.hidden)

@@ -59,7 +59,6 @@ def in_words(plan: Plan) -> Message:
 
 
 def _design_in_words(design: Design) -> Message:
-    """The designed experiments as a sentence."""
     judged = Message("judged by the validation part")
     if design.folds > 1:
         judged = Message("over {folds} folds", folds=design.folds)

@@ -94,11 +94,9 @@ class SharedNetworks:
         problem = problem.cross_fitted() if shared.crossed else problem
         rows = torch.nonzero(~shared.judged(method).targets[:, number].isnan()).flatten()
         if len(rows) != sum(map(len, problem.judging.values())):
+            template = "the rows with `{target}` are not those that its network was trained with"
             raise InputError(
-                Message(
-                    "the rows with `{target}` are not those that its network was trained with",
-                    target=problem.task.target,
-                ),
+                Message(template, target=problem.task.target),
                 remedy=Message("start a new run with luthier fit"),
             )
         if shared.crossed:

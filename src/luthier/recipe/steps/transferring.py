@@ -145,23 +145,16 @@ def _say_what_was_measured(facts: FittedBackbone) -> Said[None]:
     yield from decided(3, EndEvidence(heads))
     if facts["statistics_gain"]:
         yield from decided(3, AveragesEvidence(Gain(**facts["statistics_gain"])))
-    depths = tuple(
-        Depth(
-            one["unfrozen"],
-            one["loss"],
-            one["score"],
-            Gain(**one["gain"]) if "gain" in one else None,
-            bool(one.get("whole")),
-        )
-        for one in facts["options"]
-    )
+    depths = list[Depth]()
+    for one in facts["options"]:
+        gain = Gain(**one["gain"]) if "gain" in one else None
+        depths.append(Depth(one["unfrozen"], one["loss"], one["score"], gain, bool(one.get("whole"))))
     advice = str(facts["advice"]["sentence"])
-    yield from decided(4, UnfrozenEvidence(depths, advice, heads_alone=not facts["epochs"]))
+    yield from decided(4, UnfrozenEvidence(tuple(depths), advice, heads_alone=not facts["epochs"]))
 
 
 @torch.no_grad()
 def _as_trained(runner: Runner, setting: Setting, net: torch.nn.Module) -> TrainedPopulation:
-    """The fitted network as a population of one."""
     _, *parts = runner.problem.prepared(setting.method)
     logits = [torch.cat([net(some) for some in torch.split(part.inputs.only, ROWS)]).unsqueeze(0) for part in parts]
     members, weights = [replace(setting.member, label="the fitted backbone")], {0: dict(net.state_dict())}

@@ -132,7 +132,6 @@ def _trained(
 
 @torch.no_grad()
 def _as_they_were(runner: Runner, setting: Setting, nets: Sequence[DenseNet]) -> TrainedPopulation:
-    """The networks without any training, as if they were a population."""
     _, *parts = runner.problem.prepared(setting.method)
     logits = [torch.stack([net(*arguments(net, part.inputs)) for net in nets]) for part in parts]
     members = seeded(setting, [derive(runner.problem.seed, "warm", k) for k in range(len(nets))], 1)
@@ -155,15 +154,11 @@ def forgotten(runner: Runner, model: Model, earlier: Earlier) -> Said[Measure | 
     change = paired_difference(metric, y, now, before, Scoring.of(part, task), seed=problem.seed)
     if change.high is not None and change.high < 0:
         lost = f"{change.value:+.4g} [{change.low:+.4g}, {change.high:+.4g}]"
+        template = "on the {count} validation rows of the earlier run, {metric} is now worse by {lost}"
         finding = Finding(
             "forgotten",
             "warning",
-            Message(
-                "on the {count} validation rows of the earlier run, {metric} is now worse by {lost}",
-                count=len(part),
-                metric=metric,
-                lost=lost,
-            ),
+            Message(template, count=len(part), metric=metric, lost=lost),
             change.to_json(),
             "fit the earlier and the new rows together, if the earlier ones still matter",
             "S4-18",

@@ -7,6 +7,7 @@ then depth and decay; Adam's own only when there are very many trials. How long 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from luthier.nets import ACTIVATIONS, INITIALISERS
 from luthier.search.spaces.space import Choice, Dimension, Number
@@ -52,12 +53,23 @@ class Hyper:
     source: str = ""
 
 
+_SWITCH = Choice((False, True))
+
+
+def _log(low: float, high: float, default: float, **options: Any) -> Number:
+    return Number(low, high, scale="log", default=default, **options)
+
+
+def _window(low: float, high: float, default: float, **options: Any) -> Number:
+    return Number(low, high, scale="window", default=default, **options)
+
+
 _TABLE = (
     Hyper(
         "learning_rate",
         1,
         "member",
-        Number(1e-4, 1.0, scale="log", default=3e-3),
+        _log(1e-4, 1.0, 3e-3),
         "matters most; its effect is multiplicative",
         "S0-02, S0-05",
     ),
@@ -73,7 +85,7 @@ _TABLE = (
         "momentum",
         2,
         "member",
-        Number(0.5, 0.999, scale="window", default=0.9, when={"rule": _MOMENTUM_RULES}),
+        _window(0.5, 0.999, 0.9, when={"rule": _MOMENTUM_RULES}),
         "averages 1/(1 - beta) steps: 0.9 ten, 0.999 a thousand",
         "S0-06",
     ),
@@ -110,7 +122,7 @@ _TABLE = (
         "restart_period",
         3,
         "schedule",
-        Number(0.05, 0.5, scale="log", default=0.2, when={"schedule": ("restarts",)}),
+        _log(0.05, 0.5, 0.2, when={"schedule": ("restarts",)}),
         "share of the training in the first cycle; only with restarts",
         "S4-17",
     ),
@@ -126,13 +138,7 @@ _TABLE = (
         "decay",
         3,
         "schedule",
-        Number(
-            0.001,
-            0.9,
-            scale="log",
-            default=0.1,
-            when={"schedule": ("exponential", "staircase", "inverse", "plateau", "stable-decay")},
-        ),
+        _log(0.001, 0.9, 0.1, when={"schedule": ("exponential", "staircase", "inverse", "plateau", "stable-decay")}),
         "factor on the learning rate by the end of training (a staircase takes a tenth of it per stair); of "
         "stable-decay the share of the training in which the rate falls",
         "S4-13 to S4-15",
@@ -149,23 +155,18 @@ _TABLE = (
         "l2",
         3,
         "member",
-        Number(1e-4, 100.0, scale="log", default=1e-2),
+        _log(1e-4, 100.0, 1e-2),
         "lambda of the penalty lambda/(2n) * sum w^2; multiplicative",
         "S1-86",
     ),
     Hyper(
-        "l1",
-        3,
-        "member",
-        Number(1e-4, 100.0, scale="log", default=1e-2),
-        "lambda of the penalty lambda/n * sum |w|; multiplicative",
-        "S1-94",
+        "l1", 3, "member", _log(1e-4, 100.0, 1e-2), "lambda of the penalty lambda/n * sum |w|; multiplicative", "S1-94"
     ),
     Hyper(
         "weight_decay",
         3,
         "member",
-        Number(1e-6, 0.3, scale="log", default=1e-3),
+        _log(1e-6, 0.3, 1e-3),
         "decoupled from the gradient, so it means the same for every update rule",
         "Loshchilov and Hutter 2019",
     ),
@@ -186,9 +187,9 @@ _TABLE = (
         "a of Beta(a, a), which mixes pairs of rows; networks of equal value train together",
         "S4-34",
     ),
-    Hyper("batch_norm", 3, "architecture", Choice((False, True)), "before the activation", "S0-10"),
-    Hyper("layer_norm", 3, "architecture", Choice((False, True)), "over a row's units; not with batch norm"),
-    Hyper("residual", 3, "architecture", Choice((False, True)), "skip connections around the hidden layers", "S4-07"),
+    Hyper("batch_norm", 3, "architecture", _SWITCH, "before the activation", "S0-10"),
+    Hyper("layer_norm", 3, "architecture", _SWITCH, "over a row's units; not with batch norm"),
+    Hyper("residual", 3, "architecture", _SWITCH, "skip connections around the hidden layers", "S4-07"),
     Hyper(
         "activation",
         3,
@@ -226,7 +227,7 @@ _TABLE = (
         "target_encoding",
         4,
         "architecture",
-        Choice((False, True)),
+        _SWITCH,
         "means of the target at each level of a category of many levels, out of fold, enter beside its embedding",
         "Micci-Barreca 2001",
     ),
@@ -234,7 +235,7 @@ _TABLE = (
         "biases_from_data",
         4,
         "architecture",
-        Choice((False, True)),
+        _SWITCH,
         "first biases from the rows: the answer begins at the best constant, and each unit bends among the rows",
         REALMLP,
     ),
@@ -242,7 +243,7 @@ _TABLE = (
         "parametric",
         4,
         "architecture",
-        Choice((False, True)),
+        _SWITCH,
         "each hidden unit learns how much of its activation it takes: from none (linear) past all of it",
         REALMLP,
     ),
@@ -274,7 +275,7 @@ _TABLE = (
         "input_scale",
         3,
         "architecture",
-        Choice((False, True)),
+        _SWITCH,
         "a learned factor of each value that enters the first layer, so that what matters is heard",
         REALMLP,
     ),
@@ -282,7 +283,7 @@ _TABLE = (
         "width_scaled",
         4,
         "member",
-        Choice((False, True)),
+        _SWITCH,
         "rates divided by the root of a layer's inputs: one rate serves all widths (with it rates are some ten times "
         "larger)",
         REALMLP,
@@ -292,7 +293,7 @@ _TABLE = (
             name,
             4,
             "member",
-            Number(0.01, 10.0, scale="log", default=default),
+            _log(0.01, 10.0, default),
             f"multiplies the learning rate of {what}; multiplicative",
             REALMLP,
         )
@@ -321,22 +322,13 @@ _TABLE = (
             ("smoothing_schedule", "coslog4 comes and goes with the rate"),
         )
     ),
-    Hyper(
-        "clip_norm", 3, "member", Number(0.1, 100.0, scale="log", default=10.0), "maximum norm of the gradient", "S4-41"
-    ),
-    Hyper(
-        "clip_value",
-        3,
-        "member",
-        Number(0.01, 10.0, scale="log", default=1.0),
-        "bound on each entry of the gradient",
-        "S4-41",
-    ),
+    Hyper("clip_norm", 3, "member", _log(0.1, 100.0, 10.0), "maximum norm of the gradient", "S4-41"),
+    Hyper("clip_value", 3, "member", _log(0.01, 10.0, 1.0), "bound on each entry of the gradient", "S4-41"),
     Hyper(
         "ema_decay",
         3,
         "member",
-        Number(0.9, 0.9999, scale="window", default=0.99),
+        _window(0.9, 0.9999, 0.99),
         "decay of the moving average of the weights: 1/(1 - ema_decay) steps",
         "S0-23",
     ),
@@ -344,7 +336,7 @@ _TABLE = (
         "label_smoothing",
         3,
         "member",
-        Number(0.005, 0.2, scale="log", default=0.1),
+        _log(0.005, 0.2, 0.1),
         "share of each label that is spread over all classes; helps accuracy, harms log loss and ROC AUC",
         "Szegedy and others 2016",
     ),
@@ -352,7 +344,7 @@ _TABLE = (
         "beta1",
         4,
         "member",
-        Number(0.5, 0.99, scale="window", default=0.9, when={"rule": _ADAMS}),
+        _window(0.5, 0.99, 0.9, when={"rule": _ADAMS}),
         "Adam's decay of the mean gradient; rarely tuned",
         "S0-02",
     ),
@@ -360,7 +352,7 @@ _TABLE = (
         "beta2",
         4,
         "member",
-        Number(0.9, 0.9999, scale="window", default=0.999, when={"rule": _ADAMS}),
+        _window(0.9, 0.9999, 0.999, when={"rule": _ADAMS}),
         "Adam's decay of the mean squared gradient; rarely tuned",
         "S0-02",
     ),
@@ -368,7 +360,7 @@ _TABLE = (
         "epsilon",
         4,
         "member",
-        Number(1e-10, 1e-3, scale="log", default=1e-8, when={"rule": (*_MOMENTS, *_SQUARES, "adagrad")}),
+        _log(1e-10, 1e-3, 1e-8, when={"rule": (*_MOMENTS, *_SQUARES, "adagrad")}),
         "keeps the division finite; rarely tuned",
         "S0-02",
     ),
@@ -376,7 +368,7 @@ _TABLE = (
         "rho",
         4,
         "member",
-        Number(0.8, 0.999, scale="window", default=0.99, when={"rule": _SQUARES}),
+        _window(0.8, 0.999, 0.99, when={"rule": _SQUARES}),
         "decay of the mean squared gradient of RMSProp and Adadelta",
         "S2-21",
     ),

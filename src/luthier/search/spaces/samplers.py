@@ -347,5 +347,4 @@ _FEW = 100_000  # settings that are worth going through one by one for the last 
 
 
 def _every(space: Space) -> list[Values]:
-    """All settings of a space of whole numbers and options."""
     return list(map(space.setting, itertools.product(*(one.levels(_FEW) for one in space.dimensions.values()))))
