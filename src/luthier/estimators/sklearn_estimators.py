@@ -131,24 +131,15 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         if not task.classes:
             mean, std = centre_of(targets[training], None if weights is None else weights[training])
             targets = ((targets - mean) / (std or 1.0)).float()
-        whole = Rows(
-            preprocess.prepared(inputs),
-            targets.float() if task.family == "binary" else targets,
-            weights,
-        )
+        targets = targets.float() if task.family == "binary" else targets
+        whole = Rows(preprocess.prepared(inputs), targets, weights)
         parts = whole.rows(torch.from_numpy(training)), whole.rows(torch.from_numpy(validation))
         outcome, chosen = self._trained(task, encoder, parts, seed)
         nets = tuple(outcome.module(m) for m in chosen)
         self.n_iter_ = max(getattr(self, "n_iter_", 0), *(int(outcome.best_step[m]) for m in chosen))
         reach = float(whole.targets.abs().max()) * 1.5 + 1 if not task.classes else np.inf
-        return Model(
-            task,
-            encoder,
-            preprocess,
-            nets,
-            (1 / len(nets),) * len(nets),
-            transform=TargetTransform(mean, std or 1.0, lowest=-reach, highest=reach),
-        )
+        transform = TargetTransform(mean, std or 1.0, lowest=-reach, highest=reach)
+        return Model(task, encoder, preprocess, nets, (1 / len(nets),) * len(nets), transform=transform)
 
     def _parts(
         self, rows: Counted, classes: np.ndarray | None, rng: np.random.Generator

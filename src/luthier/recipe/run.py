@@ -59,10 +59,10 @@ class Run:
     folder: RunFolder
     recipe: Recipe
     budget_clock: BudgetClock
-    resumed: bool
     listen: Listen
     tell: Tell
-    interrupted: Interrupted
+    interrupted: Interrupted = field(default_factory=Interrupted)
+    resumed: bool = False
     until: int = 5
     facts: JsonObject = field(default_factory=dict)
     elsewhere: str = ""  # the device on which it is to go on, where that was said

@@ -23,7 +23,7 @@ from luthier.report.analysis import error_analysis
 from luthier.report.answers import answers
 from luthier.report.contents import Contents, read_contents
 from luthier.report.experiment_figures import answer_rows, draw_intervals, effect_rows
-from luthier.report.html import named_values, paragraph, plot, table, whole_page
+from luthier.report.html import named_values, paragraph, plot, serious, table, whole_page
 from luthier.report.picture_figures import augmented
 from luthier.report.real_world import real_world
 from luthier.report.score_tables import label_table, quantile_table
@@ -67,13 +67,7 @@ def _verdict(run: Contents) -> Iterator[str]:
     if facts["status"] == "cut":
         yield f"<p class=warning>{tr('The run was stopped early; this is the best model so far.')}</p>"
     yield "</header>"
-    serious = [record for record in run.findings() if record["severity"] != "note"]
-    if serious:
-        yield "<ul class=findings>"
-        stop = tr(".")
-        for r in serious:
-            yield f"<li>{escape(r['sentence'])}{stop} <em>{tr('Try:')}</em> {escape(r['remedy'])}{stop}</li>"
-        yield "</ul>"
+    yield from serious(run.findings())
 
 
 def _four_questions(run: Contents) -> Iterator[str]:

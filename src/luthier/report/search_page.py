@@ -12,7 +12,7 @@ import polars as pl
 from luthier import storage
 from luthier.messages import Message, in_words, tr
 from luthier.report import search_figures as figures
-from luthier.report.html import named_values, plot, table, whole_page
+from luthier.report.html import named_values, plot, serious, table, whole_page
 from luthier.report.terminal import setting_in_words
 from luthier.saved import RunFolder, open_run, read_study
 from luthier.saved.schemas import SearchFacts
@@ -81,13 +81,7 @@ def _verdict(facts: SearchFacts, found: StudyFacts) -> Iterator[str]:
         stopped = _said("The search was stopped before its end; this is the best trial so far.")
         yield f"<p class=warning>{stopped}</p>"
     yield "</header>"
-    serious = [finding for finding in found["findings"] if finding["severity"] != "note"]
-    if serious:
-        yield "<ul class=findings>"
-        for one in serious:
-            tried = _said("Try:")
-            yield f"<li>{escape(one['sentence'])}{_said('.')} <em>{tried}</em> {escape(one['remedy'])}{_said('.')}</li>"
-        yield "</ul>"
+    yield from serious(found["findings"])
 
 
 def _refits(found: StudyFacts) -> Iterator[str]:

@@ -17,7 +17,7 @@ from luthier.assess.register import is_registered
 from luthier.errors import InputError
 from luthier.messages import Message
 from luthier.nets.backbone import allow
-from luthier.recipe import Budget, BudgetClock, Clock, Interrupted, LoadedData, Recipe, Run, WallClock
+from luthier.recipe import Budget, BudgetClock, Clock, LoadedData, Recipe, Run, WallClock
 from luthier.recipe.rows.known_rows import forget
 from luthier.report import summary_lines, write_report
 from luthier.request import KeptSection, RunRequest, ShownSection
@@ -80,10 +80,9 @@ class Call:
             budget_clock=BudgetClock(limit, self.clock, since=self.since),
             listen=self.screen.record,
             tell=self.screen.event,
-            interrupted=Interrupted(),
             until=self.shown.until,
             cluster=self._cluster(folder),
-            **{"resumed": False, **more},
+            **more,
         )
 
     def _cluster(self, folder: RunFolder) -> Cluster | None:

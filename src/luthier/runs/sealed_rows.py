@@ -8,7 +8,7 @@ from pathlib import Path
 from luthier import storage
 from luthier.assess import Reading, Register, Scoring, SealHistory, measure, open_test, seen_before
 from luthier.recipe import Ledger, openings, predict_part, read_ledger, reread
-from luthier.recipe.judging.stored_predictions import write_stored_predictions
+from luthier.recipe.judging.opened_rows import write_stored_predictions
 from luthier.recipe.rows.known_rows import keep_reading, record_in
 from luthier.recipe.rows.parts import parts_of
 from luthier.recipe.running.run_baselines import own_scale

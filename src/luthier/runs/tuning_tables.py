@@ -20,7 +20,6 @@ from luthier.nets import DenseNet
 from luthier.recipe import (
     Budget,
     BudgetClock,
-    Interrupted,
     LoadedData,
     Problem,
     Recipe,
@@ -196,9 +195,8 @@ def _walk(
         budget_clock=BudgetClock(Budget(seconds=facts["search"]["effort"]["seconds"]), WallClock()),
         listen=screen.record,
         tell=lambda name, /, **facts: None,
-        interrupted=Interrupted(),
         facts=facts,
-        **{"resumed": False, **more},
+        **more,
     )
 
 

@@ -30,14 +30,11 @@ class FirstSettingEvidence(Evidence[str]):
 
     def render(self, choice: str) -> Wording:
         """The setting, and what it follows from."""
-        reason = tr(
+        template = (
             "the best setting of other tables of this shape (rows to learn from: {rows}, numbers: {numbers}, "
-            "categories: {categories}); the experiments of steps 3 and 4 vary it",
-            rows=self.rows,
-            numbers=self.numbers,
-            categories=self.categories,
+            "categories: {categories}); the experiments of steps 3 and 4 vary it"
         )
-        return Wording(tr("first setting"), spoken(self.label), reason)
+        return Wording(tr("first setting"), spoken(self.label), tr(template, **vars(self)))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from luthier.recipe.modality.picture_networks import CHANGES, MOVED, PictureModa
 from luthier.recipe.modality.texts import DROPOUTS, UNITS, WIDTH, WORD_DROPOUTS, TextModality
 from luthier.recipe.modality.texts import network_in_words as text_in_words
 from luthier.recipe.planning.setting import Setting
-from luthier.recipe.preparing.problem import Problem, embeddings_of
+from luthier.recipe.preparing.problem import Problem
 from luthier.recipe.running.runner import Runner
 from luthier.records import Said
 from luthier.statistics.designs import ShapeFactor
@@ -44,25 +44,11 @@ class MixedModality(TextModality):
 
     def bare_network(self, problem: Problem, method: str, width: int) -> MixedSpec:
         """What the parts say, side by side in front of one hidden layer."""
-        fitted, _, _ = problem.prepared(method)
-        encoder = problem.data.encoder
         pixels = problem.data.training.inputs["pixels"]
         mean, std = centred(pixels)
         shape: Any = tuple(pixels.shape[1:])
-        read = encoder.texts[0] if encoder.texts else None
-        return MixedSpec(
-            numbers=fitted.width - encoder.vector_width,
-            vectors=encoder.vector_width,
-            outputs=problem.outputs,
-            width=WIDTH,
-            embeddings=embeddings_of(encoder.category_sizes),
-            weighted=read is not None,
-            layers_of_units=(UNITS,),
-            picture=ConvSpec(shape, channels_for(*shape[1:]), FEATURES, mean=mean, std=std),
-            pieces=0 if read is None else read.pieces,
-            length=0 if read is None else read.length,
-            pairs=0 if read is None else len(read.pairs),
-        )
+        picture = ConvSpec(shape, channels_for(*shape[1:]), FEATURES, mean=mean, std=std)
+        return MixedSpec(**self._columns(problem, method), layers_of_units=(UNITS,), picture=picture)
 
     def choose_network(self, runner: Runner) -> Said[None]:
         """Say the first architecture."""

@@ -240,8 +240,7 @@ def learning_by(problem: Problem, now: Setting, loss: str) -> Setting:
     if not loss:
         return now
     outputs = problem.outputs_for(loss)
-    spec = replace(now.member.dense, outputs=outputs, constant_outputs=shared_outputs(loss, outputs))
-    return replace(now, loss=loss, member=replace(now.member, spec=spec))
+    return replace(respecified(now, outputs=outputs, constant_outputs=shared_outputs(loss, outputs)), loss=loss)
 
 
 def encodings(problem: Problem, methods: Sequence[str]) -> dict[str, tuple[str, AnyEmbedding | None]]:
@@ -276,15 +275,14 @@ def with_hidden(now: Setting, hidden: tuple[int, ...], *, residual: bool | None 
     if rates and len(rates) != len(hidden):
         rates = (rates[0] if len(rates) > 1 else 0.0,) * (len(hidden) - 1) + (rates[-1],)
     skips = spec.residual if residual is None else residual
-    return replace(now, member=replace(now.member, spec=replace(spec, hidden=hidden, residual=skips), dropout=rates))
+    return changed(now, spec=replace(spec, hidden=hidden, residual=skips), dropout=rates)
 
 
 def with_inputs(problem: Problem, now: Setting, encoding: tuple[str, AnyEmbedding | None]) -> Setting:
     """The setting behind another way of preprocessing, with or without learned functions of numbers."""
     method, embedding = encoding
     inputs = problem.prepared(method)[1].numbers.shape[1]
-    spec = replace(now.member.dense, inputs=inputs, number_embedding=embedding)
-    return replace(now, method=method, member=replace(now.member, spec=spec))
+    return replace(respecified(now, inputs=inputs, number_embedding=embedding), method=method)
 
 
 def reshaped(hidden: tuple[int, ...], times: float, more: int) -> tuple[int, ...]:

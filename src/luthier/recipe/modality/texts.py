@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from luthier.engine import Member, ModuleSpec
 from luthier.messages import Message
@@ -46,20 +47,24 @@ class TextModality(OneByOne):
 
     def bare_network(self, problem: Problem, method: str, width: int) -> TextSpec:
         """The sum of what words and pairs say, weighted by what they say of the target, beside the other columns."""
+        return TextSpec(**self._columns(problem, method))
+
+    def _columns(self, problem: Problem, method: str) -> dict[str, Any]:
+        """What the rows' columns make of a spec; they may be without words."""
         fitted, _, _ = problem.prepared(method)
         encoder = problem.data.encoder
-        words = encoder.texts[0]
-        return TextSpec(
-            numbers=fitted.width - encoder.vector_width,
-            vectors=encoder.vector_width,
-            pieces=words.pieces,
-            length=words.length,
-            outputs=problem.outputs,
-            width=WIDTH,
-            pairs=len(words.pairs),
-            embeddings=embeddings_of(encoder.category_sizes),
-            weighted=True,
-        )
+        words = encoder.texts[0] if encoder.texts else None
+        return {
+            "numbers": fitted.width - encoder.vector_width,
+            "vectors": encoder.vector_width,
+            "outputs": problem.outputs,
+            "width": WIDTH,
+            "embeddings": embeddings_of(encoder.category_sizes),
+            "weighted": words is not None,
+            "pieces": 0 if words is None else words.pieces,
+            "length": 0 if words is None else words.length,
+            "pairs": 0 if words is None else len(words.pairs),
+        }
 
     def choose_network(self, runner: Runner) -> Said[None]:
         """Say the first architecture."""

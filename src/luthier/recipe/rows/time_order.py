@@ -30,21 +30,11 @@ def require_order(asked: RunRequest, facts: Facts | None) -> None:
             remedy=Message("make them plain numbers that grow with time"),
         )
     if facts is not None and facts.other_format and not dates_of(asked):
+        known = {"time": asked.time, **vars(facts)}
         raise InputError(
-            Message(
-                "--time {time}: '{first}' can be read as {date_format} and as {other_format}",
-                time=asked.time,
-                first=facts.first,
-                date_format=facts.date_format,
-                other_format=facts.other_format,
-            ),
+            Message("--time {time}: '{first}' can be read as {date_format} and as {other_format}", **known),
             expected="dates whose day and month cannot be mistaken",
-            remedy=Message(
-                "name the format: --column {time}=date:{date_format} or date:{other_format}",
-                time=asked.time,
-                date_format=facts.date_format,
-                other_format=facts.other_format,
-            ),
+            remedy=Message("name the format: --column {time}=date:{date_format} or date:{other_format}", **known),
         )
 
 

@@ -86,10 +86,6 @@ class KnownPictures:
         side = max(LEAST_SIDE, height, width)
         return BackboneSpec(name, (channels, height, width), self.problem.outputs, side=side)
 
-    @property
-    def _file(self) -> str:
-        return weights_of(self.spec.backbone, self.problem.asked.backbone_weights)
-
     def evidence(self) -> BackboneEvidence:
         """Its name, its side in pixels and the file of its weights."""
         name = self.spec.backbone
@@ -99,7 +95,7 @@ class KnownPictures:
     def module(self, rows: Tensor, say: Callable[[str], None]) -> nn.Module:
         """Behind what shows pictures to it."""
         result = shown(self.spec)
-        if path := self._file:
+        if path := weights_of(self.spec.backbone, self.problem.asked.backbone_weights):
             last = anatomy_of(result, rows).head.removeprefix("body.")
             weights = read_weights(path, say=say)
             load_weights(result.get_submodule("body"), weights, but=(f"{last}.",), say=say)

@@ -43,9 +43,8 @@ from luthier.recipe.judging.fit_intervals import with_row_intervals
 from luthier.recipe.judging.fit_quantiles import quantile_scores, with_quantiles
 from luthier.recipe.judging.image_grids import image_grids
 from luthier.recipe.judging.look_inside import look_inside
-from luthier.recipe.judging.opening import history_at_opening
+from luthier.recipe.judging.opened_rows import history_at_opening, write_stored_predictions
 from luthier.recipe.judging.scores import Predictions, next_step, scores_of
-from luthier.recipe.judging.stored_predictions import write_stored_predictions
 from luthier.recipe.planning.plan import FINAL_SEEDS, Stage
 from luthier.recipe.planning.setting import Setting, seeded
 from luthier.recipe.running.pieces_of_populations import TrainingPlan
