@@ -40,9 +40,8 @@ def _sets(scores: Scores) -> Iterator[str]:
         said = tr(
             "From a probability of {threshold:.3g} on a row counts as positive{called}: a test row then costs "
             "{cost:.4g}, at one half {half:.4g} ({positives} false positives, {negatives} false negatives).",
-            threshold=cost.threshold,
+            **vars(cost),
             called=called,
-            cost=cost.cost,
             half=cost.at_one_half,
             positives=cost.false_positives,
             negatives=cost.false_negatives,

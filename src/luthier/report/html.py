@@ -83,7 +83,7 @@ def paragraph(text: str, kind: str = "") -> str:
     return f"<p{f' class={kind}' if kind else ''}>{escape(text)}</p>"
 
 
-def serious(findings: Iterable[Mapping[str, str]]) -> Iterator[str]:
+def serious(findings: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """The findings that are more than notes, each with what to try; nothing where there are none."""
     stop, worse = tr("."), [one for one in findings if one["severity"] != "note"]
     if worse:

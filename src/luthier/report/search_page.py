@@ -64,8 +64,7 @@ def _verdict(facts: SearchFacts, found: StudyFacts) -> Iterator[str]:
         yield f"<h1>{_said(template, trials=found['trials'], value=best['value'])}</h1>"
     else:
         template = "Validation loss {mean:.4g} ± {spread:.2g} over {count} fresh seeds."
-        known = {"mean": measured["mean"], "spread": measured["spread"], "count": len(measured["seeds"])}
-        yield f"<h1>{_said(template, **known)}</h1>"
+        yield f"<h1>{_said(template, **measured, count=len(measured['seeds']))}</h1>"
     setting = escape(setting_in_words(best["values"]))
     yield f"<p class=next><strong>{_said('Best setting:')}</strong> {setting}{_said('.')}</p>"
     if gain is not None:
@@ -74,9 +73,8 @@ def _verdict(facts: SearchFacts, found: StudyFacts) -> Iterator[str]:
             "{pairs} seeds, 95 %): {verdict}."
         )
         clear = gain["clear"] and gain["mean"] > 0
-        known = {name: gain[name] for name in ("mean", "low", "high", "pairs")}
         verdict = Message("a clear gain") if clear else Message("inside the noise")
-        yield f"<p>{_said(template, **known, verdict=verdict)}</p>"
+        yield f"<p>{_said(template, **gain, verdict=verdict)}</p>"
     if not found["complete"]:
         stopped = _said("The search was stopped before its end; this is the best trial so far.")
         yield f"<p class=warning>{stopped}</p>"

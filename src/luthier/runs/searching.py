@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,19 +29,7 @@ from luthier.runs.screen import SearchScreen
 from luthier.runs.signals import ended_by_signals
 from luthier.runs.study_result import Study
 from luthier.saved import RunFolder
-from luthier.search import (
-    Effort,
-    Journal,
-    Networks,
-    Sampler,
-    Search,
-    SearchOutcome,
-    Space,
-    Trial,
-    TrialStore,
-    Watched,
-    executor_for,
-)
+from luthier.search import Effort, Journal, Networks, Sampler, Search, Space, Trial, TrialStore, Watched, executor_for
 
 MIRROR_EVERY = 30.0  # seconds between two copies into study.db, or fifty times what one takes
 
@@ -116,7 +104,8 @@ def run_search(
     with closing(screen):
         screen.event("begin", run=place.study, folder=path)
         journal = Journal(None if path is None else path / "journal.jsonl", screen.journal)
-        with _held(folder), ended_by_signals(interrupted):
+        held = nullcontext() if folder is None else storage.held(folder.path)
+        with held, ended_by_signals(interrupted):
             with (
                 _shared(place, space, "" if path is None else path.name) as store,
                 _scratch(folder) as scratch,
@@ -131,20 +120,15 @@ def run_search(
                     store=store,
                     watched=Watched(tell, lambda: bool(interrupted)),
                 ).run()
-            _warn_of_luck(outcome)
+            if outcome.best is not None:  # what was the best of many trials is measured again with fresh seeds
+                lucky = optimism(outcome.best.value, [trial.value for trial in outcome.final], len(outcome.searched))
+                outcome.findings += [] if lucky is None else [lucky]
             study = Study(outcome, networks, path)
             if folder is not None:
                 _keep(study, folder, place, space)
             deliver(study)
         screen.event("done", result=outcome.to_json(), lines=[*study.lines(), *_closing(study)])
     return study
-
-
-def _warn_of_luck(outcome: SearchOutcome) -> None:
-    """What was the best of many trials is measured again with fresh seeds."""
-    if outcome.best is not None:
-        lucky = optimism(outcome.best.value, [trial.value for trial in outcome.final], len(outcome.searched))
-        outcome.findings += [] if lucky is None else [lucky]
 
 
 def _keep(study: Study, folder: RunFolder, place: Place, space: Space) -> None:
@@ -203,10 +187,6 @@ def _shared(place: Place, space: Space, run: str) -> Iterator[TrialStore | None]
         yield store
 
 
-def _held(folder: RunFolder | None) -> AbstractContextManager[None]:
-    return nullcontext() if folder is None else storage.held(folder.path)
-
-
 @contextmanager
 def _scratch(folder: RunFolder | None) -> Iterator[Path]:
     """Where populations wait between rungs and go on after a kill."""
@@ -238,11 +218,8 @@ def effort_for(
         trials=config.trials if config.trials is not None else trials,
         seconds=None if limit is None else limit.seconds,
         sampler=sampler or config.sampler,
-        tiers=config.tiers,
-        halving=config.halving,
         epochs=config.epochs or epochs,
         seed=seed,
-        confirm=config.confirm,
         spread=config.workers or cores(),
-        memory=config.memory,
+        **{name: getattr(config, name) for name in ("tiers", "halving", "confirm", "memory")},
     )

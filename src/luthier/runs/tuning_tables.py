@@ -124,10 +124,10 @@ def tune_table_as_asked(
         "inputs": base.get("inputs", "standardise"),
         "defaults": base.get("defaults", {}),
     }
-    facts: JsonObject = {"kind": SEARCH, "options": how, "search": _said(space, effort)}
-    walk = _walk(asked, read, folder, screen, facts, registered=registered(config, keeps=keeps))
+    facts = {"kind": SEARCH, "options": how, "search": _said(space, effort)}
+    walk = _walk(asked, read, folder, screen, effort, facts=facts, registered=registered(config, keeps=keeps))
     try:
-        return _tune_table(walk, screen, space, effort)
+        return _tune_table(walk, screen, space, effort, how)
     except InputError:
         if not (folder.path / "journal.jsonl").exists():
             shutil.rmtree(folder.path)  # nothing was trained: leave no empty run behind
@@ -163,10 +163,10 @@ def resume_search(
         effort, kept = Effort(**told["effort"]), told["space"]
         space = space_from({**kept["dimensions"], **kept["fixed"]}) if kept else None
         options = {**facts["options"], "workers": min(facts["options"]["workers"] or cores(), cores())}
-        noted: JsonObject = {"kind": SEARCH, "options": options, "search": _said(space, effort)}
+        noted = {"kind": SEARCH, "options": options, "search": _said(space, effort)}
         known, shown = is_registered(facts.get("registered", False), folder.path), screen or SearchScreen()
-        walk = _walk(asked, read, folder, shown, noted, resumed=True, registered=known)
-        return _tune_table(walk, shown, space, effort)
+        walk = _walk(asked, read, folder, shown, effort, facts=noted, resumed=True, registered=known)
+        return _tune_table(walk, shown, space, effort, options)
 
 
 def _require_named(folder: RunFolder, option: str, named: str | None) -> None:
@@ -184,7 +184,7 @@ def _require_named(folder: RunFolder, option: str, named: str | None) -> None:
 
 
 def _walk(
-    asked: RunRequest, read: LoadedData, folder: RunFolder, screen: SearchScreen, facts: JsonObject, **more: bool
+    asked: RunRequest, read: LoadedData, folder: RunFolder, screen: SearchScreen, effort: Effort, **more: Any
 ) -> Run:
     """The walk of a search, which goes no farther than the data; `more` are other fields of `Run`."""
     return Run(
@@ -192,16 +192,17 @@ def _walk(
         read=read,
         folder=folder,
         recipe=Recipe(asked=asked),
-        budget_clock=BudgetClock(Budget(seconds=facts["search"]["effort"]["seconds"]), WallClock()),
+        budget_clock=BudgetClock(Budget(seconds=effort.seconds), WallClock()),
         listen=screen.record,
         tell=lambda name, /, **facts: None,
-        facts=facts,
         **more,
     )
 
 
-def _tune_table(walk: Run, screen: SearchScreen, space: Space | None, effort: Effort) -> Study:
-    folder, asked, options = walk.folder, walk.asked, walk.facts["options"]
+def _tune_table(
+    walk: Run, screen: SearchScreen, space: Space | None, effort: Effort, options: Mapping[str, Any]
+) -> Study:
+    folder, asked = walk.folder, walk.asked
     _, runner = walk.start()
     work, name = runner.problem, walk.read.source.name
     if not work.data.encoder.dense:

@@ -98,7 +98,9 @@ class SearchOutcome:
             "trials": len(self.searched),
             "cut": sum(trial.status == PRUNED for trial in self.searched),
             "best": None if self.best is None else self.best.to_json(),
-            "measured": measured and {"mean": measured.value, "spread": spread(losses), "seeds": losses},
+            "measured": None
+            if measured is None
+            else {"mean": measured.value, "spread": spread(losses), "seeds": losses},
             "score": None if not losses else float(np.mean([trial.score for trial in self.final])),
             "default": [trial.value for trial in self.final_default],
             "gain": None if self.gain is None else self.gain.to_json(),

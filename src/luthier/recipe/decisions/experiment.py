@@ -125,8 +125,7 @@ class ExperimentEvidence(Evidence[int]):
                 "lowest expected loss of {settings} settings in {shapes} shapes, {networks} networks over {folds} "
                 "folds: {loss} out of fold"
             )
-        sizes = {name: getattr(self, name) for name in ("settings", "shapes", "networks", "folds")}
-        reasons = [tr(template, **sizes, loss=digits(chosen.measured))]
+        reasons = [tr(template, **vars(self), loss=digits(chosen.measured))]
         if chosen.of_targets:
             reasons.append(self._by_targets(chosen))
         if self.yardstick:
@@ -261,8 +260,7 @@ class BagsEvidence(Evidence[int]):
                 "a greedy ensemble of {bags} of {candidates} settings, {folds} folds each; its out-of-fold loss is "
                 "{loss}"
             )
-        sizes = {"bags": bags, "candidates": self.candidates, "folds": self.folds, "loss": digits(taken.loss)}
-        reason = tr(template, **sizes)
+        reason = tr(template, **vars(self), bags=bags, loss=digits(taken.loss))
         chosen = tr("{count} networks", count=bags * self.folds) if bags > 1 else one
         options = tuple(
             Option(

@@ -144,6 +144,7 @@ def scores_of(
         for label, result in ((label, predicted.seen_by(metric)) for label, predicted in seeds)
     ]
     names = reported_metrics(problem.asked.metric, task.kind)
+    range_tests = [runner.memo.folder / f"range-{rule}.json" for rule in ("sgd", "adam")]
     absent, one_of = absent_classes(task, testing.y), bool(task.classes) and not task.traits.is_labels
     return Scores(
         metric=metric,
@@ -159,7 +160,7 @@ def scores_of(
         confusion=_confusion(task.classes, testing, deliverable.seen_by("accuracy").test) if one_of else None,
         labels=_by_label(task.classes, testing, deliverable) if task.traits.is_labels else [],
         predicted=None if task.is_classes else _points(testing.y, deliverable.test),
-        range_tests=_range_tests(runner),
+        range_tests=[read_json(path, StoredRangeTest) for path in range_tests if path.exists()],
         trials=_trials(runner),
     )
 
@@ -268,11 +269,6 @@ def _confusion(labels: Sequence[str], testing: PartScores, probabilities: np.nda
 def _points(y: np.ndarray, predicted: np.ndarray) -> PredictedPoints:
     indices = np.unique(np.linspace(0, len(y) - 1, min(MOST_POINTS, len(y))).astype(int))
     return PredictedPoints(y[indices].astype(float).tolist(), predicted[indices].tolist())
-
-
-def _range_tests(runner: Runner) -> list[StoredRangeTest]:
-    paths = [runner.memo.folder / f"range-{rule}.json" for rule in ("sgd", "adam")]
-    return [read_json(path, StoredRangeTest) for path in paths if path.exists()]
 
 
 def _trials(runner: Runner) -> list[TrialFacts]:

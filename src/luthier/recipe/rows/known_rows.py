@@ -329,7 +329,7 @@ def _with_target(
 
 def _with_looks(hashes: Hashes, looks: np.ndarray, values: pl.DataFrame, read: LoadedData) -> Hashes:
     """With sketches of the rows' pictures [N, W], and their targets; as it is where pictures look alike by nature."""
-    if not read.has_sketches:
+    if read.pictures is None or read.copies.similar or read.copies.coarse:
         return hashes
     targets = _target_hashes(values, read).astype("<u8").view("<i2").reshape(-1, TARGET)
     return replace(hashes, looks=np.concatenate([looks, targets], axis=1, dtype=np.int16))

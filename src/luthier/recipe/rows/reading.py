@@ -132,11 +132,6 @@ class LoadedData:
             return picture_copies(self.pictures.checksums(references), alike(self.pictures.sketches(references)))
         return self.copy_rule.copies(self.frame)
 
-    @property
-    def has_sketches(self) -> bool:
-        """Whether its rows are pictures that are known again by what they look like."""
-        return self.pictures is not None and not (self.copies.similar or self.copies.coarse)
-
     def some(self, rows: np.ndarray) -> LoadedData:
         """The same with some of its usable rows, by their numbers."""
         places = None if self.places is None else self.places[rows]

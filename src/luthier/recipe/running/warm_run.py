@@ -45,10 +45,7 @@ def earlier_run(asked: RunRequest) -> Earlier:
     heaviest = model.nets[int(np.argmax(model.weights))].spec
     if not isinstance(heaviest, DenseSpec):
         template = "'{warm_start}' was trained on pictures or text; a warm start works with tables only"
-        raise InputError(
-            Message(template, warm_start=asked.warm_start),
-            remedy="fit the new and the old rows together",
-        )
+        raise InputError(Message(template, warm_start=asked.warm_start), remedy="fit the new and the old rows together")
     same = len(heaviest.hidden) == len(setting.member.dense.hidden)
     member = replace(setting.member, dropout=setting.member.dropout if same else (), spec=heaviest)
     setting = replace(setting, method=model.preprocess.method, member=member)

@@ -112,11 +112,7 @@ class Experiment:
         tried = [[self.space.setting(shape, point) for point in points] for shape in shapes]
         if not (yield from there_is_time(self.runner, stage, self.step, name, tried)):
             return None
-        new = []
-        for k, (shape, each) in enumerate(zip(shapes, tried, strict=False)):
-            bags = yield from train_bags(self.runner, f"{name}-{k}", each, BagPlan(stage, seed=2 + place))
-            if bags:
-                new.append(TriedShape(shape, points, bags))
+        new = yield from self._trained(name, [(shape, points) for shape in shapes], BagPlan(stage, seed=2 + place))
         return self._best([*so_far.populations, *new]) if new else None
 
     @property
@@ -135,15 +131,21 @@ class Experiment:
         return explored.setting
 
     def _screen(self, shapes: int, settings: int) -> Said[list[TriedShape]]:
-        seed = derive(self.runner.problem.seed, "screen", self.step)
+        space, seed = self.space, derive(self.runner.problem.seed, "screen", self.step)
+        placed = [
+            (shape, sobol_settings(space.factors, settings, derive(seed, number), space.first_values))
+            for number, shape in enumerate(spread_shapes(space.choices, shapes, space.first_shape, seed))
+        ]
         trial = BagPlan(STAGES[self.step], SCREEN, kept=1)
+        return (yield from self._trained(f"{self._prefix}-screen", placed, trial))
+
+    def _trained(self, name: str, placed: Sequence[tuple[Shape, np.ndarray]], trial: BagPlan) -> Said[list[TriedShape]]:
+        """Shapes with their points [P, F], trained one after another; those that the clock cut are left out."""
         result = []
-        for number, shape in enumerate(spread_shapes(self.space.choices, shapes, self.space.first_shape, seed)):
-            points = sobol_settings(self.space.factors, settings, derive(seed, number), self.space.first_values)
+        for number, (shape, points) in enumerate(placed):
             tried = [self.space.setting(shape, point) for point in points]
-            bags = yield from train_bags(self.runner, f"{self._prefix}-screen-{number}", tried, trial)
-            if bags:
-                result.append(TriedShape(shape, points, bags))
+            bags = yield from train_bags(self.runner, f"{name}-{number}", tried, trial)
+            result += [TriedShape(shape, points, bags)] if bags else []
         return result
 
     def _second(self, screened: Sequence[TriedShape], settings: int, second: int) -> Said[list[TriedShape]]:
@@ -161,12 +163,8 @@ class Experiment:
         else:
             shapes = [self.space.first_shape]
             tried = [[self.space.setting(shapes[0], point) for point in points[:2]]]
-        result = []
-        for number, (shape, own) in enumerate(zip(shapes, tried, strict=False)):
-            bags = yield from train_bags(self.runner, f"{name}-{number}", own, BagPlan(stage, seed=1))
-            if bags:
-                result.append(TriedShape(shape, points[: len(own)], bags))
-        return result
+        placed = [(shape, points[: len(own)]) for shape, own in zip(shapes, tried, strict=False)]
+        return (yield from self._trained(name, placed, BagPlan(stage, seed=1)))
 
     def _whole_shapes(self, screened: Sequence[TriedShape]) -> list[Shape]:
         """What is trained whole: the best shape, the first one, the best for half as long, the next, for twice as long.

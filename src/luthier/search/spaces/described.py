@@ -138,9 +138,8 @@ def _understood(name: str, value: Any) -> Dimension | Value:
     if isinstance(value, Mapping):
         return _with_default(_from_table(value, usual), usual)
     if not isinstance(value, bool | int | float | str):
-        raise ConfigError(
-            [Message("expected a range, options, a table or one value, not {kind}", kind=type(value).__name__)],
-        )
+        template = "expected a range, options, a table or one value, not {kind}"
+        raise ConfigError([Message(template, kind=type(value).__name__)])
     return value
 
 

@@ -290,21 +290,16 @@ _TABLE = (
     ),
     *(
         Hyper(
-            name,
-            4,
-            "member",
-            _log(0.01, 10.0, default),
-            f"multiplies the learning rate of {what}; multiplicative",
-            REALMLP,
+            name, 4, "member", _log(0.01, 10.0, 1.0), f"multiplies the learning rate of {what}; multiplicative", REALMLP
         )
-        for name, default, what in (
-            ("bias_rate", 1.0, "biases; 0.1 keeps them near their start"),
-            ("embedding_rate", 1.0, "categories' embeddings"),
-            ("number_rate", 1.0, "learned functions of numbers; 0.1 where rows are few"),
-            ("scale_rate", 1.0, "the inputs' factors; 6 lets them choose early"),
-            ("norm_rate", 1.0, "scales and shifts of batch or layer norm"),
-            ("ensemble_rate", 1.0, "factors of networks that share their weights"),
-            ("activation_rate", 1.0, "how much of each unit's function is taken; 0.1 as in RealMLP"),
+        for name, what in (
+            ("bias_rate", "biases; 0.1 keeps them near their start"),
+            ("embedding_rate", "categories' embeddings"),
+            ("number_rate", "learned functions of numbers; 0.1 where rows are few"),
+            ("scale_rate", "the inputs' factors; 6 lets them choose early"),
+            ("norm_rate", "scales and shifts of batch or layer norm"),
+            ("ensemble_rate", "factors of networks that share their weights"),
+            ("activation_rate", "how much of each unit's function is taken; 0.1 as in RealMLP"),
         )
     ),
     *(
