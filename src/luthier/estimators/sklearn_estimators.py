@@ -204,14 +204,9 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
             return budget.steps
         assert budget.seconds is not None
         assert isinstance(settings.loss, str)
+        judged, size = validation if len(validation) else training, settings.batch_size
         step, evaluation = step_time(
-            members,
-            training,
-            validation if len(validation) else training,
-            loss=settings.loss,
-            rule="adam",
-            batch_size=settings.batch_size,
-            device=device,
+            members, training, judged, loss=settings.loss, rule="adam", batch_size=size, device=device
         )
         return max(1, int((budget.seconds - EVALUATIONS * evaluation) / step))
 

@@ -45,18 +45,16 @@ def write_report(run: Path, lang: str = "") -> Path:
 def build_report(run: Path) -> str:
     """The whole page as text. A run that is not finished gets a page of what there is."""
     contents = read_contents(run)
-    body = "\n".join(
-        [
-            *_verdict(contents),
-            *_four_questions(contents),
-            *_judgement(contents),
-            *(line for step in range(len(STEPS)) for line in _step(contents, step)),
-            *real_world(contents),
-            *_checklist(contents),
-            *_facts(contents),
-        ]
-    )
-    return whole_page(f"{contents.facts['name']} · Luthier", body)
+    lines = [
+        *_verdict(contents),
+        *_four_questions(contents),
+        *_judgement(contents),
+        *(line for step in range(len(STEPS)) for line in _step(contents, step)),
+        *real_world(contents),
+        *_checklist(contents),
+        *_facts(contents),
+    ]
+    return whole_page(f"{contents.facts['name']} · Luthier", "\n".join(lines))
 
 
 def _verdict(run: Contents) -> Iterator[str]:

@@ -40,16 +40,14 @@ def build_search_report(run: Path) -> str:
     result: StudyFacts = in_words(stored)
     with fitting_together(run):
         space = space_from({**result["space"]["dimensions"], **result["space"]["fixed"]})
-        body = "\n".join(
-            [
-                *_verdict(facts, result),
-                *_refits(result),
-                *_sensitivity(result),
-                *_trials(result, trials, space),
-                *_facts(facts, result, trials),
-            ]
-        )
-    return whole_page(f"{facts['name']} · Luthier", body)
+        lines = [
+            *_verdict(facts, result),
+            *_refits(result),
+            *_sensitivity(result),
+            *_trials(result, trials, space),
+            *_facts(facts, result, trials),
+        ]
+    return whole_page(f"{facts['name']} · Luthier", "\n".join(lines))
 
 
 def _verdict(facts: SearchFacts, found: StudyFacts) -> Iterator[str]:

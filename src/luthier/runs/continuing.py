@@ -78,18 +78,12 @@ def resume_as_asked(run: str | Path, call: Call, *, backbone: str = "", device: 
     else:
         limit = Budget(facts["budget"]["seconds"], facts["budget"]["steps"])
     _, read = reread(folder, "resume RUN")
-    walk = call.walk(
-        asked,
-        read,
-        folder,
-        recipe,
-        limit,
-        resumed=True,
-        elsewhere="" if device == AUTO else str(resolve(device)),
-        facts={"opened_before": facts.get("opened_before", 0)},
-        registered=is_registered(facts.get("registered", False), folder.path),
-    )
-    return call.finish(walk)
+    known: dict[str, Any] = {
+        "elsewhere": "" if device == AUTO else str(resolve(device)),
+        "facts": {"opened_before": facts.get("opened_before", 0)},
+        "registered": is_registered(facts.get("registered", False), folder.path),
+    }
+    return call.finish(call.walk(asked, read, folder, recipe, limit, resumed=True, **known))
 
 
 def branch(
@@ -162,16 +156,9 @@ def branch_as_asked(previous: str | Path, step: int, output: OutputSection, call
     recipe = recipe_from(asked, read_ledger(before.ledger)).model_copy(
         update={"cuts": (), "plan": None, "rounds": None}
     )
-    walk = call.walk(
-        asked,
-        read,
-        folder,
-        recipe,
-        Budget.parse(asked.budget),
-        facts={"opened_before": 0 if new_test is not None else openings(before)},
-        registered=registered(output, call.keeps),
-    )
-    return call.finish(walk)
+    facts = {"opened_before": 0 if new_test is not None else openings(before)}
+    limit, known = Budget.parse(asked.budget), registered(output, call.keeps)
+    return call.finish(call.walk(asked, read, folder, recipe, limit, facts=facts, registered=known))
 
 
 def _another_loss(kept: RunRequest, step: int, loss: Mapping[str, Any], *, changed: bool) -> dict[str, object]:

@@ -138,21 +138,19 @@ def fit_several_as_asked(source: Any, targets: Sequence[str], config: FitConfig,
         keep_source(folder, result)
         kept = str(folder.source)
     config = config.model_copy(update={"test": keep_test_file(folder, name_of(config.test) if config.test else "")})
-    folder.write_facts(
-        {
-            "kind": SEVERAL,
-            "name": folder.path.name,
-            "created": timestamp(),
-            "source": kept,
-            "folders": _folders(names),
-            **({"networks": free_name("networks", _folders(names).values())} if together else {}),
-            "budget": config.budget,
-            "options": {
-                **config.model_dump(mode="json", include={name for name in SHARED if name in config.given()}),
-                "registered": registered(config, call.keeps),
-            },
-        }
-    )
+    folders = _folders(names)
+    options = config.model_dump(mode="json", include={name for name in SHARED if name in config.given()})
+    facts = {
+        "kind": SEVERAL,
+        "name": folder.path.name,
+        "created": timestamp(),
+        "source": kept,
+        "folders": folders,
+        **({"networks": free_name("networks", folders.values())} if together else {}),
+        "budget": config.budget,
+        "options": {**options, "registered": registered(config, call.keeps)},
+    }
+    folder.write_facts(facts)
     return _walk(folder, call)
 
 

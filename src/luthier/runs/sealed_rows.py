@@ -13,7 +13,7 @@ from luthier.recipe.rows.known_rows import keep_reading, record_in
 from luthier.recipe.rows.parts import parts_of
 from luthier.recipe.running.run_baselines import own_scale
 from luthier.recipe.unsealed import require_sealed, require_unlearnt
-from luthier.records import Measure, found
+from luthier.records import found
 from luthier.report import summary_lines, write_report
 from luthier.runs.belonging import require_model_of
 from luthier.runs.calls import outcome
@@ -60,14 +60,10 @@ def _read_again(folder: RunFolder) -> None:
     kind = model.task.kind
     y, prediction = own_scale(read.task, rows), predict_part(model, rows)
     scoring = Scoring.of(rows, model.task, parts.units["test"])
-    names = reported_metrics(asked.metric, kind)
-
-    def measured(name: str) -> Measure:
-        seen = model.seen_by(name, prediction)
-        return measure(name, y, seen, scoring, seed=asked.seed)
-
-    headline = measured(deciding_metric(asked.metric, kind))
-    reading = Reading(timestamp(), headline, [measured(name) for name in names])
+    first, names = deciding_metric(asked.metric, kind), reported_metrics(asked.metric, kind)
+    seen = {name: model.seen_by(name, prediction) for name in dict.fromkeys((first, *names))}
+    measured = {name: measure(name, y, one, scoring, seed=asked.seed) for name, one in seen.items()}
+    reading = Reading(timestamp(), measured[first], [measured[name] for name in names])
     write_stored_predictions(folder.judged, rows, parts.test_rows, prediction, read.task)
     scores, history = Result(folder).judgement, _history(folder)
     readings = [*scores.readings, reading]

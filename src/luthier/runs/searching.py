@@ -101,6 +101,7 @@ def run_search(
         if name == "round":
             mirror.now_and_then(facts["trials"])
 
+    watched = Watched(tell, lambda: bool(interrupted))
     with closing(screen):
         screen.event("begin", run=place.study, folder=path)
         journal = Journal(None if path is None else path / "journal.jsonl", screen.journal)
@@ -111,15 +112,8 @@ def run_search(
                 _scratch(folder) as scratch,
                 closing(executor_for(place.on, networks, scratch, place.processes)) as executor,
             ):
-                outcome = Search(
-                    networks,
-                    space,
-                    effort,
-                    executor,
-                    journal,
-                    store=store,
-                    watched=Watched(tell, lambda: bool(interrupted)),
-                ).run()
+                search = Search(networks, space, effort, executor, journal, store=store, watched=watched)
+                outcome = search.run()
             if outcome.best is not None:  # what was the best of many trials is measured again with fresh seeds
                 lucky = optimism(outcome.best.value, [trial.value for trial in outcome.final], len(outcome.searched))
                 outcome.findings += [] if lucky is None else [lucky]

@@ -127,20 +127,18 @@ def _folder(path: Path, space: Space, effort: Effort, asked: dict[str, object]) 
             )
         return folder
     folder = create_run(path, path.name)
-    source = {"name": "arrays", "fingerprint": asked["data"], "origin": "memory"}
-    folder.write_facts(
-        {
-            "kind": "search",
-            "name": path.name,
-            "created": timestamp(),
-            "source": source,
-            "target": "",
-            "search": wanted,
-            "seed": effort.seed,
-            **machine_facts(1),
-            "status": "running",
-        }
-    )
+    facts = {
+        "kind": "search",
+        "name": path.name,
+        "created": timestamp(),
+        "source": {"name": "arrays", "fingerprint": asked["data"], "origin": "memory"},
+        "target": "",
+        "search": wanted,
+        "seed": effort.seed,
+        **machine_facts(1),
+        "status": "running",
+    }
+    folder.write_facts(facts)
     return folder
 
 

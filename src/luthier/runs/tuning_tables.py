@@ -21,7 +21,6 @@ from luthier.recipe import (
     Budget,
     BudgetClock,
     LoadedData,
-    Problem,
     Recipe,
     Run,
     WallClock,
@@ -224,26 +223,15 @@ def _tune_table(
     memory = work.data.memory_beside(effort.memory or default_memory())
     name = options["study"] or folder.path.name
     place = Place(options["on"], options["workers"], options["storage"], name, device, memory)
-    return run_search(
-        networks,
-        space,
-        effort,
-        folder,
-        place,
-        screen,
-        lambda study: _deliver(study, work, folder, options["inputs"]),
-    )
 
+    def deliver(study: Study) -> None:  # the best network as the run's model, where one was refitted
+        if study.outcome.states:
+            net = study.module()
+            assert isinstance(net, DenseNet)
+            measured = {"validation loss": study.value, "setting": study.best}
+            replace(as_model(work, [net], [1.0], options["inputs"]), metrics=measured).save(folder.bundle)
 
-def _deliver(study: Study, problem: Problem, folder: RunFolder, method: str) -> None:
-    """The best network as the run's model, where one was refitted."""
-    if not study.outcome.states:
-        return
-    net = study.module()
-    assert isinstance(net, DenseNet)
-    model = as_model(problem, [net], [1.0], method)
-    measured = {"validation loss": study.value, "setting": study.best}
-    replace(model, metrics=measured).save(folder.bundle)
+    return run_search(networks, space, effort, folder, place, screen, deliver)
 
 
 def _usual(width: int, defaults: Mapping[str, Any]) -> Space:

@@ -48,13 +48,8 @@ def drawn(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
 
 
 def _split(read: LoadedData, asked: RunRequest, *, known: np.ndarray | None = None) -> Splits:
-    rule = SplitRule(
-        test=asked.test_share,
-        group=asked.group,
-        time=asked.time,
-        dates=dates_of(asked),
-        sealed=asked.seals and read.test is None,
-    )
+    sealed, dates = asked.seals and read.test is None, dates_of(asked)
+    rule = SplitRule(test=asked.test_share, group=asked.group, time=asked.time, dates=dates, sealed=sealed)
     return split_rows(read.frame, rule, task=read.task, seed=asked.seed, copies=read.copies, known=known)
 
 

@@ -126,7 +126,6 @@ def _shapes(settings: Sequence[Setting]) -> list[list[Setting]]:
 
 
 def _answer(runner: Runner, losses: QuestionLosses) -> Said[None]:
-    """Say each question's answer."""
     found, folds = losses.answers(), 5 if runner.problem.crossed else 1
     for one in losses.asked:
         if result := found.get(one.name):

@@ -92,15 +92,8 @@ def _judged(runner: Runner, so_far: SoFar, setting: Setting) -> Said[Verdict]:
         choice = yield from distil(runner, setting, choice)
     keep_delivered(runner, choice, kept)
     nets = [component.trained.net(component.member) for component in choice.components]
-    model = as_model(
-        problem,
-        nets,
-        [c.weight for c in choice.components],
-        setting.method,
-        choice.held_out,
-        choice.targets,
-        None if earlier is None else earlier.model,
-    )
+    weights, before = [c.weight for c in choice.components], None if earlier is None else earlier.model
+    model = as_model(problem, nets, weights, setting.method, choice.held_out, choice.targets, before)
     yield from _explain_calibration(runner, choice, model)
     model = yield from with_row_intervals(runner, model, choice, setting.method)
     model = yield from with_quantiles(runner, model, choice, setting.method)

@@ -81,7 +81,6 @@ class SharedNetworks:
             shutil.copyfile(curves, folder.history / curves.name)
 
     def _number(self, own: Problem) -> int:
-        """The place of a problem's target among all of them."""
         assert self.runner.problem.joint is not None
         return [task.target for task in self.runner.problem.joint.tasks].index(own.task.target)
 
