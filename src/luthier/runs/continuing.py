@@ -78,12 +78,10 @@ def resume_as_asked(run: str | Path, call: Call, *, backbone: str = "", device: 
     else:
         limit = Budget(facts["budget"]["seconds"], facts["budget"]["steps"])
     _, read = reread(folder, "resume RUN")
-    known: dict[str, Any] = {
-        "elsewhere": "" if device == AUTO else str(resolve(device)),
-        "facts": {"opened_before": facts.get("opened_before", 0)},
-        "registered": is_registered(facts.get("registered", False), folder.path),
-    }
-    return call.finish(call.walk(asked, read, folder, recipe, limit, resumed=True, **known))
+    there, known = "" if device == AUTO else str(resolve(device)), facts.get("registered", False)
+    more = {"elsewhere": there, "registered": is_registered(known, folder.path)}
+    opened = {"opened_before": facts.get("opened_before", 0)}
+    return call.finish(call.walk(asked, read, folder, recipe, limit, resumed=True, facts=opened, **more))
 
 
 def branch(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -176,7 +175,8 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
         trial.stage,
         Stage(steps=steps),
         one,
-        **_rows_of(problem, one, folds),
+        parts=_rows_of(problem, one),
+        folds=folds if problem.crossed else None,
         kept=min(trial.kept, _light(problem, one, folds)) * count,
         outputs=trial.outputs or problem.asks_losses,
         complete=True,
@@ -204,11 +204,13 @@ def _measured(runner: Runner, bags: Sequence[Bag], trial: BagPlan) -> list[Bag]:
     return [replace(bag, population=slim, loss=float(loss)) for bag, loss in zip(bags, known, strict=True)]
 
 
-def _rows_of(problem: Problem, setting: Setting, folds: Tensor) -> dict[str, Any]:
-    """What the networks of bags learn from and are judged by, as a `TrainingPlan` names it."""
+def _rows_of(problem: Problem, setting: Setting) -> tuple[Rows, Rows | None]:
+    """What the networks of bags learn from and are judged by: of crossed rows those of their own folds."""
     if problem.crossed:
-        return {"parts": (_with_target(problem.open_rows(setting.method), setting.only), None), "folds": folds}
-    return {"parts": tuple(_with_target(part, setting.only) for part in problem.prepared(setting.method)[1:])}
+        return _with_target(problem.open_rows(setting.method), setting.only), None
+    _, *parts = problem.prepared(setting.method)
+    training, validation = (_with_target(part, setting.only) for part in parts)
+    return training, validation
 
 
 def _with_target(rows: Rows, only: int | None) -> Rows:
