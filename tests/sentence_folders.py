@@ -32,7 +32,7 @@ def sentence_folder(folder: Path, *, layers: int = 2, seed: int = 0, **config: A
     torch.manual_seed(seed)
     sizes = BertSizes(tokens=len(WORDS), width=12, layers=layers, heads=3, inner=20, positions=16)
     save_file(BertEncoder(sizes).state_dict(), folder / "model.safetensors")
-    named = {NAMES[name]: value for name, value in asdict(sizes).items()}
+    named = {NAMES[name]: value for name, value in asdict(sizes).items() if name in NAMES}
     (folder / "config.json").write_text(json.dumps({"model_type": "bert", **named, **config}))
     wordpiece(WORDS).save(str(folder / "tokenizer.json"))
     return folder

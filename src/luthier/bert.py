@@ -16,7 +16,7 @@ MINILM = "minilm"  # all-MiniLM-L6-v2, that has a package
 
 @dataclass(frozen=True)
 class BertSizes:
-    """What a `config.json` says of an encoder."""
+    """What a `config.json` says of an encoder; the first place of a text is that of row `offset` of the positions."""
 
     tokens: int
     width: int
@@ -26,6 +26,12 @@ class BertSizes:
     positions: int
     kinds: int = 2
     epsilon: float = 1e-12
+    offset: int = 0
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a text at most."""
+        return self.positions - self.offset
 
 
 class BertEncoder(nn.Module):
@@ -53,6 +59,7 @@ class BertEmbeddings(nn.Module):
 
     def __init__(self, sizes: BertSizes) -> None:
         super().__init__()
+        self.offset = sizes.offset
         self.word_embeddings = nn.Embedding(sizes.tokens, sizes.width)
         self.position_embeddings = nn.Embedding(sizes.positions, sizes.width)
         self.token_type_embeddings = nn.Embedding(sizes.kinds, sizes.width)
@@ -60,7 +67,7 @@ class BertEmbeddings(nn.Module):
 
     def forward(self, ids: Tensor, known: Tensor | None = None) -> Tensor:
         """Vectors [B, T, D] of ids [B, T], 0 for padding: ids that are not `known`, or else those that are 0."""
-        places = torch.arange(ids.shape[1], device=ids.device)
+        places = torch.arange(ids.shape[1], device=ids.device) + self.offset
         x: Tensor = self.word_embeddings(ids) + self.position_embeddings(places)
         known = ids > 0 if known is None else known
         return _padded(self.LayerNorm(x + self.token_type_embeddings(torch.zeros_like(ids))), known)

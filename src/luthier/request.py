@@ -124,7 +124,7 @@ class DataSection(Section):
     strict: Annotated[
         bool, OptionSpec("ooor rr oor --", f"{_PICTURES}; a picture to predict that cannot be read is refused")
     ] = False
-    """Fail on a picture that cannot be read, instead of leaving it out."""
+    """Fail on a picture that cannot be read, and on a text that is empty, of emoji alone or over 100,000 letters."""
 
 
 class TaskSection(Section):
@@ -175,7 +175,7 @@ class MethodSection(Section):
 
     title = "method"
     backbone: Annotated[
-        Place, OptionSpec("orrr rr oor oo", f"a backbone is trained in one go, without steps; {_PICTURES}", alone=True)
+        Place, OptionSpec("orrr rr oor oo", "a backbone is trained in one go, not searched or exported", alone=True)
     ] = ""
     """For pictures, a pretrained network: auto (efficientnet-lite0 with weights from a package), resnet18, resnet34,
     resnet50, or module:callable; beside other columns it stays frozen. For text alone, minilm or a model's folder."""

@@ -31,7 +31,7 @@ class DataOptions(TypedDict, total=False):
     size: int | None
     """Longer side of the scaled pictures, in pixels; 0: at most 64, with a backbone 224."""
     strict: bool | None
-    """Fail on a picture that cannot be read, instead of leaving it out."""
+    """Fail on a picture that cannot be read, and on a text that is empty, of emoji alone or over 100,000 letters."""
     task: str | None
     """regression, count, share, amount, binary, multiclass, ordered, labels; inferred from the target if not given."""
     order: str | Sequence[str] | None
@@ -69,7 +69,7 @@ class FitOptions(TypedDict, total=False):
     size: int | None
     """Longer side of the scaled pictures, in pixels; 0: at most 64, with a backbone 224."""
     strict: bool | None
-    """Fail on a picture that cannot be read, instead of leaving it out."""
+    """Fail on a picture that cannot be read, and on a text that is empty, of emoji alone or over 100,000 letters."""
     task: str | None
     """regression, count, share, amount, binary, multiclass, ordered, labels; inferred from the target if not given."""
     order: str | Sequence[str] | None
@@ -152,7 +152,7 @@ class TuneOptions(TypedDict, total=False):
     size: int | None
     """Longer side of the scaled pictures, in pixels; 0: at most 64, with a backbone 224."""
     strict: bool | None
-    """Fail on a picture that cannot be read, instead of leaving it out."""
+    """Fail on a picture that cannot be read, and on a text that is empty, of emoji alone or over 100,000 letters."""
     task: str | None
     """regression, count, share, amount, binary, multiclass, ordered, labels; inferred from the target if not given."""
     order: str | Sequence[str] | None

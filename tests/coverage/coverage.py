@@ -20,6 +20,7 @@ from luthier.labs.recorded import recorded
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "coverage.md"
+HERE = Path(__file__).parent
 COUNTS = {"S0": 40, "S1": 122, "S2": 38, "S3": 38, "S4": 51}
 TITLES = {
     "S0": "Tuning, batch norm, several classes, frameworks (Andrew Ng)",
@@ -73,7 +74,7 @@ class Row:
 @cache
 def rows() -> dict[str, Row]:
     """Every row by its name."""
-    table: dict[str, dict[str, Any]] = tomllib.loads((Path(__file__).parent / "rows.toml").read_text())
+    table: dict[str, dict[str, Any]] = tomllib.loads((HERE / "rows.toml").read_text())
     result = {}
     for name, entry in table.items():
         labs = [LAB + lab.name for lab in all_labs().values() if name in lab.rows]
@@ -83,6 +84,13 @@ def rows() -> dict[str, Row]:
             name, entry["claim"], (*labs, *entry.get("met", ())), sabotage, played, entry.get("fact", "")
         )
     return result
+
+
+@cache
+def promises() -> dict[str, tuple[str, Sabotage]]:
+    """What is promised beside the documents: the claim, and a sabotage of it, by a name of its own."""
+    table: dict[str, dict[str, str]] = tomllib.loads((HERE / "promises.toml").read_text())
+    return {name: (entry.pop("claim"), Sabotage(name, **entry)) for name, entry in table.items()}
 
 
 def every_name() -> list[str]:
@@ -135,9 +143,11 @@ def _lines() -> Iterator[str]:
     yield f"All {len(result)} rows of the five documents that Luthier follows, each with what would fail if its claim"
     yield "did: labs (`luthier lab run NAME`) and tests. `python tests/coverage/coverage.py` writes it; the suite"
     yield "fails when a row has nothing, or names something that is not there."
-    yield f"For {sabotaged} rows, marked ✂, a sabotage of the product is kept: a sign flipped, a factor dropped. What"
-    yield "sees it has to be green without it and red with it: twelve of them, others with each change of sources, in"
-    yield f"`make test`, and all in `make labs`, where they take about {SABOTAGE_MINUTES} minutes of a processor."
+    also = len(promises())
+    yield f"For {sabotaged} rows, marked ✂, and {also} promises beside them a sabotage of the product is kept: a sign"
+    yield "flipped, a factor dropped. What sees it has to be green without it and red with it: twelve of them, others"
+    yield "with each change of sources, in `make test`, and all in `make labs`, where they take about"
+    yield f"{SABOTAGE_MINUTES} minutes of a processor."
     facts = [row for row in result.values() if row.fact]
     yield f"{len(facts)} rows state a fact, and nothing that code could get wrong:"
     yield ", ".join(f"{row.name} ({row.fact})" for row in facts) + "."
@@ -156,6 +166,11 @@ def _lines() -> Iterator[str]:
                 met = ", ".join((*tested, *(f"[▶ {page.title[0]}](labs/{page.name}.html)" for page in row.pages)))
                 name, claim = f"{row.name}{' ✂' if row.sabotage else ''}", row.claim.replace("|", "/")
                 yield f"| {name} | {claim} | {met} | {_runs_in(row)} |"
+    yield "\n## Beside the documents\n"
+    yield "| promise | met by |"
+    yield "|---|---|"
+    for claim, sabotage in promises().values():
+        yield f"| {claim} ✂ | {_test(sabotage.seen_by)} |"
 
 
 def _lab(name: str) -> str:

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 
 from luthier.bert import BertEncoder, BertSizes
@@ -95,11 +96,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return result
 
 
-def by_pytorch(encoder: BertEncoder, ids: Tensor) -> Tensor:
-    """The same encoder by PyTorch's own layers."""
+def by_pytorch(encoder: BertEncoder, ids: Tensor, offset: int = 0) -> Tensor:
+    """The same encoder by PyTorch's own layers; the first place has the position of row `offset`."""
     state = encoder.state_dict()
     parts = encoder.embeddings
-    x = parts.word_embeddings(ids) + state["embeddings.position_embeddings.weight"][: ids.shape[1]]
+    x = parts.word_embeddings(ids) + state["embeddings.position_embeddings.weight"][offset : offset + ids.shape[1]]
     x = parts.LayerNorm(x + state["embeddings.token_type_embeddings.weight"][0])
     for k in range(SIZES.layers):
         layer = nn.TransformerEncoderLayer(
@@ -128,6 +129,36 @@ def test_the_encoder_is_that_of_pytorchs_layers(folder: Path) -> None:
         torch.testing.assert_close(encoder(ids, torch.ones_like(ids, dtype=torch.bool)), expected)
         padded = torch.cat([ids, torch.zeros(2, 3, dtype=torch.int64)], 1)
         torch.testing.assert_close(encoder(padded, padded > 0)[:, :5], expected)
+
+
+@pytest.mark.parametrize(("kind", "offset"), [("bert", 0), ("xlm-roberta", 2)])
+def test_a_folder_for_many_languages_is_read(kind: str, offset: int, folder: Path, tmp_path: Path) -> None:
+    """Unigram pieces with the marks <s> and </s>, whose ids come before those of padding and of what is unknown."""
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    _config(model_type=kind, pad_token_id=1)(tmp_path)
+    pieces = [
+        ("<s>", 0.0),
+        ("<pad>", 0.0),
+        ("</s>", 0.0),
+        ("<unk>", 0.0),
+        ("▁buen", -1.0),
+        ("a", -2.0),
+        ("▁film", -1.5),
+    ]
+    tokenizer: Any = Tokenizer(models.Unigram(pieces, unk_id=3, byte_fallback=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    model = read_folder(tmp_path)
+    assert model.marks == (0, 2)
+    assert model.longest == SIZES.positions - offset
+    (vector,) = model.vectors(["buena film"])
+    with torch.no_grad():
+        read = by_pytorch(model.encoder.double(), torch.tensor([[0, 4, 5, 6, 2]]), offset)
+    expected = torch.nn.functional.normalize(read.mean(1), dim=1)[0]
+    np.testing.assert_allclose(vector, expected.numpy(), atol=1e-6)  # float32
+    with pytest.raises(InputError, match="--text-model FOLDER"):
+        model.word_pieces()
 
 
 def test_long_texts_are_read_in_windows(folder: Path) -> None:
@@ -187,6 +218,7 @@ BROKEN = {
     "not one that is read": _config(hidden_act="relu"),
     "are not those of an encoder": _config(hidden_size="12"),
     "not those of an encoder": _config(num_attention_heads=5),
+    "pad_token_id of at most 12": _config(model_type="roberta", pad_token_id=90),
     "missing or of another shape": _config(intermediate_size=21),
     "of another shape": _config(hidden_size=3_000_000),
     "are damaged": _written("model.safetensors", "no tensors"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -40,6 +42,14 @@ def test_what_is_cut_and_what_is_unknown() -> None:
     assert figures["cut"] == pytest.approx(1 / 3)
     assert 0 < figures["unknown"] < 0.1
     assert UNKNOWN in words.encode(pl.DataFrame({"said": ["日本"]}))[0]
+
+
+def test_runs_without_a_blank_are_learnt_from_in_parts() -> None:
+    """Pieces of one of a megabyte took minutes to learn."""
+    frame = pl.DataFrame({"said": ["good film", "a good film", "x" * 1_000_000, "?!" * 500_000]})
+    pieces = json.loads(Words.fit(frame, ["said"]).tokenizer)["model"]["vocab"]
+    assert "good" in pieces
+    assert max(map(len, pieces)) <= 1000
 
 
 def test_an_encoder_with_text_comes_back() -> None:

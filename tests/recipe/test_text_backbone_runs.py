@@ -18,12 +18,15 @@ import luthier
 from luthier.bert import BertSizes
 from luthier.errors import InputError
 from luthier.exporting.to_onnx import export_onnx
+from luthier.messages import speaking
 from luthier.nets import TextBackboneSpec
-from luthier.recipe import follows
+from luthier.recipe import checklist, follows, in_lines
+from luthier.recipe.decisions.backbone_use import Depth, UnfrozenEvidence
 from luthier.recipe.planning.budget import Budget
 from luthier.recipe.running.backbones import KnownTexts
 from luthier.recipe.steps import transferring
 from luthier.saved.bundle import read_bundle, write_bundle
+from luthier.statistics.paired import Gain
 
 STRANGE = ["", "👍👍 🎉", "x" * 1_000_000, "very good " * 100_000, None]
 
@@ -62,6 +65,43 @@ def test_what_was_measured_is_decided_and_follows_from_its_evidence(fitted: luth
     report = (fitted.path / "report.html").read_text(encoding="utf-8")
     assert "2 unfrozen" in report
     assert "those of the backbone" in report
+
+
+def test_the_checklist_has_what_unfreezing_measured(fitted: luthier.Result) -> None:
+    decision = next(one for one in fitted.ledger if one.get("code") == "unfrozen-blocks")
+    chosen, losses = decision["choice"], {one["unfrozen"]: one["loss"] for one in decision["evidence"]["depths"]}
+    ticked = next(one for one in checklist(fitted.ledger) if one.item.source == "S4-18")
+    assert ticked.status == "done"
+    assert ticked.said == f"{chosen} unfrozen: loss {losses[chosen]:.4f}, {losses[0]:.4f} by heads alone"
+    assert ticked.said in (fitted.path / "report.html").read_text(encoding="utf-8")
+    with speaking("zh"):
+        assert f"解冻 {chosen} 块：损失" in "".join(in_lines(checklist(fitted.ledger)))
+
+
+def record(depths: list[tuple[int, float, bool]], choice: int, *, heads_alone: bool = False) -> dict[str, Any]:
+    """A decision on unfrozen blocks: their number, loss, and whether it clearly gains."""
+    measured = [Depth(k, loss, 0.5, Gain(0.1, 0.01 if clear else 1.0, 9, clear)) for k, loss, clear in depths]
+    return {"kind": "decision", "step": 4, "code": "unfrozen-blocks", "of": "", "choice": choice,
+            "evidence": UnfrozenEvidence(tuple(measured), "", heads_alone).to_json()}  # fmt: skip
+
+
+@pytest.mark.parametrize("medium", ["text", "pictures"])
+@pytest.mark.parametrize(
+    ("given", "status", "said"),
+    [
+        (record([(0, 0.5, False)], 0, heads_alone=True), "open", "the time allows heads alone"),
+        (record([(0, 0.5, False), (1, 0.45, False), (2, 0.44, False)], 0), "tried, not kept",
+         "2 unfrozen: loss 0.4400, 0.5000 by heads alone"),
+        (record([(0, 0.5, False), (1, 0.4, True), (2, 0.39, False)], 1), "done",
+         "1 unfrozen: loss 0.4000, 0.5000 by heads alone"),
+    ],
+)  # fmt: skip
+def test_the_checklist_asks_about_unfreezing(medium: str, given: dict[str, Any], status: str, said: str) -> None:
+    records = [{"kind": "plan", "plan": {"medium": medium}}, given]
+    ticked = next(one for one in checklist(records) if one.item.source == "S4-18")
+    assert (ticked.status, ticked.said) == (status, said)
+    (table,) = (one for one in checklist() if one.item.source == "S4-18")
+    assert table.status == "not for this data"
 
 
 def test_the_model_is_whole(fitted: luthier.Result) -> None:

@@ -7,6 +7,7 @@ whole, rare ones are spelt from parts. Hugging Face's `tokenizers` does the work
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,6 +25,9 @@ PAD, UNKNOWN = 0, 1  # no piece, and one that training did not have, of pieces t
 MOST_PIECES, MOST_PAIRS = 12_000, 50_000
 FEWEST_ROWS = 2  # a pair must occur in as many training rows
 LONGEST = 256  # pieces of a row that are read
+LONG_RUN = re.compile(
+    r"\w{1000}|[^\w\s]{1000}"
+)  # of a run without a blank pieces take the square of its length to learn
 COVERED = 0.98  # of the training rows are read whole, unless that takes more than the longest
 
 
@@ -58,7 +62,7 @@ class Words:
         trainer = trainers.BpeTrainer(
             vocab_size=MOST_PIECES, min_frequency=2, special_tokens=["[PAD]", "[UNK]"], show_progress=False
         )
-        tokenizer.train_from_iterator(written, trainer)
+        tokenizer.train_from_iterator((LONG_RUN.sub(r"\g<0> ", text) for text in written), trainer)
         result = cls(tuple(names), tokenizer.to_str(), LONGEST, tokenizer.get_vocab_size())._as_long_as(frame)
         return replace(result, pairs=result._frequent_pairs(result._pieces(frame)))
 

@@ -76,7 +76,7 @@ def _selu_backward(dA: Units, z: Units, a: Units) -> Units:
 
 
 def _relu_backward(dA: Units, z: Units, a: Units) -> Units:
-    result: Tensor = torch.ops.aten.threshold_backward(dA, a, 0)
+    result: Tensor = torch.ops.aten.threshold_backward.grad_input(dA, a, 0, grad_input=dA)
     return result
 
 

@@ -10,6 +10,7 @@ from luthier.assess import RunCheck, Scores
 from luthier.data import CELLS_BESIDE, TEXT_BESIDE
 from luthier.messages import tr
 from luthier.recipe.decisions import evidence_of, wording_of
+from luthier.recipe.decisions.backbone_use import UnfrozenEvidence
 from luthier.recipe.decisions.experiment import ExperimentEvidence
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
@@ -30,6 +31,7 @@ TRIALS = (RemedyEvidence.code, AnswerEvidence.code)  # of what an item names: a 
 UNKNOWN = "unknown"
 GATES = (FittedEvidence.code, GapEvidence.code)
 TABLE, PICTURES, TEXT = ("table", CELLS_BESIDE), ("pictures",), ("text", TEXT_BESIDE)
+UNFROZEN = (*PICTURES, "text")  # where they are the only input
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,11 @@ ITEMS = (
     Item(3, "learning-rate decay", "S4-12 to S4-16", rungs=("decay",)),
     Item(3, "restarts", "S4-17", rungs=("restarts",)),
     Item(
-        3, "transfer learning: unfreezing, differential learning rates", "S4-18", ("unfrozen-blocks",), media=PICTURES
+        3,
+        "transfer learning: unfreezing, differential learning rates",
+        "S4-18",
+        (UnfrozenEvidence.code,),
+        media=UNFROZEN,
     ),
     Item(3, "hidden units, batch size, hidden layers", "S4-19", rungs=("units", "batch size", "layers")),
     Item(3, "LSTM for sequences", "S4-39", rungs=("order",), media=TEXT),
@@ -161,9 +167,11 @@ def _ticked(item: Item, records: list[Mapping[str, Any]], drift: RunCheck | None
         openings = [record for record in records if record["kind"] == "opening"]
         judged = [record["sentence"] for record in records if record["kind"] == "judgement"]
         return Ticked(item, DONE, judged[-1]) if openings and judged else Ticked(item, OPEN)
-    decisions = [r for r in records if r["kind"] == "decision" and r["step"] == item.step and _is_on(item, r)]
+    decisions = [r for r in records if r["kind"] == "decision" and _is_on(item, r)]
     if not decisions:
         return Ticked(item, OPEN)
+    if decisions[-1]["code"] == UnfrozenEvidence.code and "wording" not in decisions[-1]:
+        return _unfrozen(item, decisions[-1])
     words = [wording_of(r) for r in decisions]
     if decisions[-1]["code"] in GATES and not decisions[-1]["choice"]:
         return Ticked(item, OPEN, words[-1].chosen)
@@ -173,7 +181,19 @@ def _ticked(item: Item, records: list[Mapping[str, Any]], drift: RunCheck | None
     return Ticked(item, DONE, tr("; ").join(kept)) if kept else Ticked(item, TRIED)
 
 
+def _unfrozen(item: Item, record: Mapping[str, Any]) -> Ticked:
+    """Done where a depth is used, open where the time was for heads alone."""
+    evidence = evidence_of(record)
+    assert isinstance(evidence, UnfrozenEvidence)
+    status = OPEN if evidence.nothing_tried else DONE if record["choice"] else TRIED
+    return Ticked(item, status, evidence.in_short)
+
+
 def _is_on(item: Item, record: Mapping[str, Any]) -> bool:
+    if record["code"] == UnfrozenEvidence.code:  # decided by validation rows, beside how well each depth fits
+        return record["code"] in item.codes
+    if record["step"] != item.step:
+        return False
     if record["code"] == ExperimentEvidence.code:  # all factors of a step at once
         experiment = evidence_of(record)
         assert isinstance(experiment, ExperimentEvidence)

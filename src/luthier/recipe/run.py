@@ -95,6 +95,7 @@ class Run:
 
     def start(self) -> tuple[Ledger, Runner]:
         """Open ledger and memory, write what was asked, prepare the data."""
+        kept = {} if self.earlier is None else {self.earlier.setting.method: self.earlier.model.preprocess}
         self.folder.path.mkdir(parents=True, exist_ok=True)
         opened = Ledger.resume if self.resumed else Ledger
         ledger = opened(self.folder.ledger, listen=self.listen)
@@ -104,7 +105,6 @@ class Run:
             self.folder.write_facts(self._facts())
         register = Register.opened(home_folder()) if self.registered else Register.none()
         data = ledger.write(prepare(self.read, self.asked, self.folder, register.secret))
-        kept = {} if self.earlier is None else {self.earlier.setting.method: self.earlier.model.preprocess}
         runner = Runner(
             problem=Problem(data, self._target(data), self.asked, kept),
             folder=self.folder,

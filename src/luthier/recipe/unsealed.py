@@ -28,7 +28,7 @@ def require_estimate(problem: Problem, plan: Plan) -> None:
             "--test none needs rows that are learnt from in folds, so that each is predicted by networks without it",
             expected="more time"
             if short
-            else "a table of 60,000 rows at most, without --time, --warm-start or pictures",
+            else "a table of 60,000 rows at most, without --time, --warm-start, pictures or text",
             received="too little time for five folds" if short else "rows that are not",
             remedy=Message("give more with --budget, or {otherwise}", otherwise=OTHERWISE) if short else OTHERWISE,
         )

@@ -145,6 +145,7 @@ class TransformerSizes(TypedDict):
     positions: Positive
     kinds: Annotated[int, Field(ge=1, le=1024)]
     epsilon: PositiveNumber
+    offset: NotRequired[Size]
 
 
 class TextBackboneFacts(TypedDict):

@@ -225,7 +225,7 @@ def _text_backbone(spec: TextBackboneSpec, encoder: Encoder) -> Net:
     _require(alone and not encoder.vectors, "a network of text alone")
     _require(texts[0].length == spec.length, f"a network of {texts[0].length} pieces", str(spec.length))
     ids = max(texts[0].pieces - 1, *spec.marks)
-    _require(ids < sizes.tokens and spec.length + len(spec.marks) <= sizes.positions, "pieces that it has")
+    _require(ids < sizes.tokens and spec.length + len(spec.marks) <= sizes.longest, "pieces that it has")
     _require(sizes.width % sizes.heads == 0, f"a width that {sizes.heads} heads share", str(sizes.width))
     blocks = {"embeddings", *(f"layers.{k}" for k in range(sizes.layers))}
     whole = not spec.cut or (spec.cut in blocks and spec.width == sizes.width)

@@ -30,6 +30,8 @@ from luthier.tensors import ShapesAlone
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 PICKLED = ("pytorch_model.bin", "model.pt", "model.pth", "model.ckpt")
 MARKS = 2  # of beginning and end
+MARKED = ("[CLS]", "[SEP]"), ("<s>", "</s>")  # by tokenizers of BERT, and by those that were made for many languages
+KINDS = ("bert", "roberta", "xlm-roberta")  # of the second and third the positions begin behind the id of padding
 WORD_PIECES = ["WordPiece", "BertNormalizer", "BertPreTokenizer"]  # BERT's own way to cut text
 TOKENS_AT_ONCE = 4096  # of a batch: long texts come in small ones
 LONGEST, MOST_WINDOWS = 256, 8  # tokens that are read at once, and how often: the rest of a long text is left out
@@ -122,8 +124,7 @@ class SentenceTransformer:
     @property
     def marks(self) -> tuple[int, int]:
         """The ids of beginning and end."""
-        first, last = (self.tokenizer.token_to_id(mark) for mark in ("[CLS]", "[SEP]"))
-        return first, last
+        return next(iter(_marks(self.tokenizer)))
 
     def word_pieces(self) -> str:
         """How it cuts text, as JSON that a model's file may hold: without marks, ids from 1 on, 0 for padding.
@@ -148,7 +149,7 @@ class SentenceTransformer:
 
 def read_folder(folder: ModelFolder) -> SentenceTransformer:
     """The sentence transformer of a local folder. InputError for one that is not whole, has pickled weights alone, asks
-    for code of its own, or is of another architecture than BERT."""
+    for code of its own, or is of another architecture than BERT and RoBERTa."""
     where = folder
     _check_files(where)
     config = _json(where / "config.json")
@@ -162,7 +163,7 @@ def read_folder(folder: ModelFolder) -> SentenceTransformer:
     encoder = _filled(sizes, content, where)
     longest = _json(where / "sentence_bert_config.json").get("max_seq_length", LONGEST)
     whole = isinstance(longest, int) and longest > MARKS
-    longest = min(longest if whole else LONGEST, LONGEST, sizes.positions)
+    longest = min(longest if whole else LONGEST, LONGEST, sizes.longest)
     tokenizer = _tokenizer(where / "tokenizer.json", sizes.tokens)
     digest = sha256(content).hexdigest()
     result = SentenceTransformer(encoder, tokenizer, _pooling(where), sizes.width, longest, digest)
@@ -213,11 +214,11 @@ def _json(path: ModelFolder) -> dict[str, Any]:
 
 def _sizes(config: Mapping[str, Any], where: ModelFolder) -> BertSizes:
     kind, act = config.get("model_type"), config.get("hidden_act", "gelu")
-    if kind != "bert" or act != "gelu" or config.get("position_embedding_type", "absolute") != "absolute":
+    if kind not in KINDS or act != "gelu" or config.get("position_embedding_type", "absolute") != "absolute":
         raise InputError(
             Message("the model in '{where}' is not one that is read here", where=where),
             received=f"{kind}, {act}",
-            expected="model_type bert with gelu and absolute positions",
+            expected=Message("model_type {kinds} with gelu and absolute positions", kinds=", ".join(KINDS)),
         )
     names = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
     known = [config.get(name) for name in (*names, "max_position_embeddings", "type_vocab_size")]
@@ -230,7 +231,15 @@ def _sizes(config: Mapping[str, Any], where: ModelFolder) -> BertSizes:
     tokens, width, layers, heads, inner, positions, kinds = sizes
     epsilon = config.get("layer_norm_eps", 1e-12)
     small = float(epsilon) if isinstance(epsilon, float) else 1e-12
-    return BertSizes(tokens, width, layers, heads, inner, positions, kinds, small)
+    padding = 0 if kind == "bert" else config.get("pad_token_id", 1)
+    offset = 0 if kind == "bert" else padding + 1 if isinstance(padding, int) else -1
+    if not 0 <= offset < positions - MARKS:
+        raise InputError(
+            Message("the sizes in '{where}' are not those of an encoder", where=where / "config.json"),
+            expected=Message("pad_token_id of at most {most}", most=positions - MARKS - 2),
+            received=str(padding)[:200],
+        )
+    return BertSizes(tokens, width, layers, heads, inner, positions, kinds, small, offset)
 
 
 def _filled(sizes: BertSizes, content: bytes, where: ModelFolder) -> BertEncoder:
@@ -239,7 +248,7 @@ def _filled(sizes: BertSizes, content: bytes, where: ModelFolder) -> BertEncoder
         encoder = BertEncoder(sizes).eval()
     expected = encoder.state_dict()
     try:
-        stored = {name.removeprefix("bert."): value for name, value in load(content).items()}
+        stored = {name.removeprefix("bert.").removeprefix("roberta."): value for name, value in load(content).items()}
     except (SafetensorError, ValueError, KeyError) as error:
         raise InputError(
             Message("the weights in '{where}' are damaged", where=where), received=str(error)[:200]
@@ -276,7 +285,7 @@ def _pooling(where: ModelFolder) -> str:
 
 
 def _tokenizer(path: ModelFolder, tokens: int) -> Any:
-    """The folder's tokenizer, whose ids are below so many, and which has BERT's marks."""
+    """The folder's tokenizer, whose ids are below so many, and which has marks of beginning and end."""
     try:
         result: Any = Tokenizer.from_str(path.read_text(encoding="utf-8"))
         result.no_padding()
@@ -286,9 +295,15 @@ def _tokenizer(path: ModelFolder, tokens: int) -> Any:
         raise
     except BaseException as error:  # the library raises its own plain Exception, or panics
         raise InputError(Message("the tokenizer '{path}' is damaged", path=path), received=str(error)[:200]) from None
-    if most >= tokens or None in (result.token_to_id("[CLS]"), result.token_to_id("[SEP]")):
+    if most >= tokens or not _marks(result):
         raise InputError(
             Message("the tokenizer '{path}' is not that of the model", path=path),
-            expected=Message("ids below {tokens}, [CLS], [SEP]", tokens=tokens),
+            expected=Message("ids below {tokens}, [CLS] and [SEP] or <s> and </s>", tokens=tokens),
         )
     return result
+
+
+def _marks(tokenizer: Any) -> list[tuple[int, int]]:
+    """The ids of beginning and end, in each way to write them that a tokenizer knows."""
+    found = [(tokenizer.token_to_id(first), tokenizer.token_to_id(last)) for first, last in MARKED]
+    return [pair for pair in found if None not in pair]

@@ -72,11 +72,9 @@ class Batch:
         """Some of the rows, or of the folds where rows are members' own."""
         return self.map(lambda value: value[rows])
 
-    def of_folds(self, folds: Tensor) -> Batch:
+    def of_folds(self, folds: Tensor | slice) -> Batch:
         """The rows of members' own [M, B, ...] by their folds [M]."""
-        if folds.device.type == "cpu" and folds.equal(torch.arange(len(self.targets))):
-            return self
-        return self.map(lambda value: value.index_select(0, folds))
+        return self.map(lambda value: value[folds] if isinstance(folds, slice) else value.index_select(0, folds))
 
     def clone(self) -> Batch:
         """A copy that stays good."""

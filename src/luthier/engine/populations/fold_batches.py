@@ -57,12 +57,17 @@ class FoldBatches:
         length = self._together * self.size
         rows = torch.stack([self._rows(fold, piece * length, length) for fold in range(len(self._learning))])
         rows = sent(rows, self._part.targets.device)
-        index = rows.view(len(rows), self._together, self.size).transpose(0, 1)  # [S, K, B]
-        targets, weights = self._part.targets[index], self._part.weights
+        shape = self._together, len(rows), self.size  # [S, K, B]
+        index = rows.view(len(rows), self._together, self.size).transpose(0, 1).flatten()
+
+        def gathered(values: Tensor) -> Tensor:
+            return values.index_select(0, index).view(*shape, *values.shape[1:])
+
+        targets, weights = gathered(self._part.targets), self._part.weights
         prepared = self._prepare(targets.flatten(0, 2))
-        inputs = self._inputs.map(lambda value: value[index])
-        weights = None if weights is None else weights[index]
-        prepared = None if prepared is None else prepared.view(*index.shape, *prepared.shape[1:])
+        inputs = self._inputs.map(gathered)
+        weights = None if weights is None else gathered(weights)
+        prepared = None if prepared is None else prepared.view(*shape, *prepared.shape[1:])
         self._piece = piece
         self._batches = [
             Batch(

@@ -50,7 +50,7 @@ class Block(NamedTuple):
     losses: LossBuffer
     descends: bool
     shrink: Tensor | None
-    folds: Tensor | None
+    folds: Tensor | slice | None
     graphs: StepGraphs | None = None
     followed: Followed | None = None
 
@@ -211,7 +211,7 @@ class Population:
         of = UpdatedMembers(kind, members, settings.rule, self.rows[places], dtype, settings.device, averages)
         descends, shrink = plain_shrink(of)
         nothing = torch.zeros(0, len(members), dtype=dtype, device=settings.device)
-        folds = None if self.folds is None else self.folds[places].to(settings.device)
+        folds = None if self.folds is None else _in_order(self.folds[places].to(settings.device))
         fresh = partial(LossBuffer, loss, nothing)
         update = update_for(of, followed)
         block = Block(places, learner, update, fresh(), descends, shrink, folds, followed=followed)
@@ -254,6 +254,13 @@ def _follow(followed: Followed, learner: Learner, *, shared: bool) -> None:
     followed.call("dropout", learner.scale_dropout)
     if learner.smoothing is not None:
         followed.tensor("label_smoothing", learner.smoothing)
+
+
+def _in_order(folds: Tensor) -> Tensor | slice:
+    """The folds [M], as a slice where each follows the one before: that takes no copies."""
+    first = int(folds[0])
+    whole = folds.tolist() == list(range(first, first + len(folds)))
+    return slice(first, first + len(folds)) if whole else folds
 
 
 def _block_size(kind: Architecture, members: Sequence[Member], settings: Settings) -> int:

@@ -135,6 +135,26 @@ class UnfrozenEvidence(Evidence[int]):
         )
         return Wording(tr("unfrozen blocks"), str(choice), "; ".join([*reasons, self.advice]), options)
 
+    @property
+    def nothing_tried(self) -> bool:
+        """Whether heads alone were trained."""
+        return self.heads_alone or len(self.depths) < 2
+
+    @property
+    def in_short(self) -> str:
+        """The depth that is used, or the best of those that are not, beside heads alone."""
+        if self.nothing_tried:
+            return tr("the time allows heads alone")
+        heads, *deeper = self.depths
+        used = [one for one in deeper if one.unfrozen == self.decide()]
+        best = min(used or deeper, key=lambda one: one.loss)
+        return tr(
+            "{depth}: loss {loss:.4f}, {heads:.4f} by heads alone",
+            depth=self._name(best),
+            loss=best.loss,
+            heads=heads.loss,
+        )
+
     @staticmethod
     def _name(depth: Depth) -> str:
         if depth.whole:

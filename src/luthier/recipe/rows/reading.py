@@ -31,12 +31,13 @@ from luthier.data.large import PLACE
 from luthier.data.near_rows import NearGrid
 from luthier.data.pictures import PictureStore, alike, common_shape, read_pictures, with_content_names
 from luthier.data.row_hashes import row_hashes
-from luthier.data.sentences import NONE, STATIC, transformer_named
+from luthier.data.sentences import NONE, STATIC, source_named, transformer_named
 from luthier.data.typed_columns.columns import picture_columns
 from luthier.data.typed_columns.task import positive_facts, with_positive
 from luthier.data.values import styles_of, values_as_known, with_any_target
 from luthier.errors import InputError, listed, nearest
 from luthier.messages import Message, joined
+from luthier.recipe.rows.odd_texts import odd_texts
 from luthier.recipe.rows.pictures_beside import pictures_beside
 from luthier.recipe.rows.sample_weights import CountedRows, require_enough, require_weights, varied
 from luthier.recipe.rows.sealed_source import read_test
@@ -196,7 +197,11 @@ def read_as_asked(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) ->
     test = read_test(asked, read.task.target, styles_of(columns, read.task))
     if test is not None and read.beside is not None and read.picture in test.frame.columns:
         test = replace(test, frame=with_content_names(test.frame, read.picture))
-    return replace(read, columns=columns, test=test, counted=asked.sample_weight)
+    written = [column.name for column in columns if column.used and column.kind == "text"]
+    if written and asked.text_model != NONE and not (asked.backbone or asked.warm_start):
+        source_named(asked.text_model)  # a folder that is not whole is refused before anything is written
+    texts = odd_texts(read.frame, written, strict=asked.strict)
+    return replace(read, columns=columns, test=test, counted=asked.sample_weight, notes=(*read.notes, *texts))
 
 
 def _require_text_alone(columns: Sequence[Column], asked: RunRequest) -> None:

@@ -35,6 +35,10 @@ def earlier_run(asked: RunRequest) -> Earlier:
     """What a warm start begins with. InputError for a run that has come to no setting or model."""
     folder = open_run(asked.warm_start)
     model = model_of(asked.warm_start)
+    heaviest = model.nets[int(np.argmax(model.weights))].spec
+    if not isinstance(heaviest, DenseSpec):
+        template = "'{warm_start}' was trained on pictures or text; a warm start works with tables only"
+        raise InputError(Message(template, warm_start=asked.warm_start), remedy="fit the new and the old rows together")
     known = folder.checkpoint / "closed.json"
     if not known.exists():
         raise InputError(
@@ -42,10 +46,6 @@ def earlier_run(asked: RunRequest) -> Earlier:
             remedy="name a run that finished step 4",
         )
     setting = Setting.from_json(Memo(folder.checkpoint, lambda: 0.0).json("closed", dict))
-    heaviest = model.nets[int(np.argmax(model.weights))].spec
-    if not isinstance(heaviest, DenseSpec):
-        template = "'{warm_start}' was trained on pictures or text; a warm start works with tables only"
-        raise InputError(Message(template, warm_start=asked.warm_start), remedy="fit the new and the old rows together")
     same = len(heaviest.hidden) == len(setting.member.dense.hidden)
     member = replace(setting.member, dropout=setting.member.dropout if same else (), spec=heaviest)
     setting = replace(setting, method=model.preprocess.method, member=member)
