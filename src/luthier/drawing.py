@@ -48,6 +48,27 @@ def empty_figure(x: str, y: str) -> go.Figure:
     return go.Figure(layout=layout)  # all at once: `update_layout` and its like take ten times as long
 
 
+def error_bars(above: Sequence[float], below: Sequence[float], colour: str | None = None) -> dict[str, object]:
+    """How far intervals reach above and below each point, as Plotly's `error_x` and `error_y` take them."""
+    bars: dict[str, object] = {"type": "data", "symmetric": False, "array": list(above), "arrayminus": list(below)}
+    return bars if colour is None else bars | {"color": colour}
+
+
+def add_interval(
+    figure: go.Figure, name: str, middle: float, error: Mapping[str, object], marker: Mapping[str, object], hover: str
+) -> None:
+    """A middle with its interval to both sides, on the line of its name."""
+    figure.add_scatter(
+        x=[middle],
+        y=[name],
+        mode="markers",
+        marker=marker,
+        error_x=error,
+        showlegend=False,
+        hovertemplate=f"{hover}<extra></extra>",
+    )
+
+
 class LearningCurve(NamedTuple):
     """A network's losses by step; where nothing was held out, its validation losses are its training losses."""
 

@@ -1,4 +1,4 @@
-"""Parquet files whose pages hold no more than their columns have: what Polars takes on trust, and ends over.
+"""Parquet files: as bytes; and whether pages hold no more than their columns have, which Polars trusts, and ends over.
 
 A page says how many values it holds; Polars allocates for that number, and where one damaged bit makes it 2^61 the
 process is aborted, which nothing can catch. Pages' heads, in Thrift's compact protocol, are read here before.
@@ -7,13 +7,24 @@ process is aborted, which nothing can catch. Pages' heads, in Thrift's compact p
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    import polars as pl
 
 HEAD = 4096  # bytes, of which a page's head, with its statistics, takes about 30
 DEEPEST, LONGEST = 16, 70  # structs within one another; bits of a number
 MOST_EMPTY = 1000  # pages without values that are followed
 _DATA, _DICTIONARY, _DATA_V2 = 5, 7, 8  # fields of a page's head
+
+
+def parquet_bytes(frame: pl.DataFrame, metadata: Mapping[str, str] | None = None) -> bytes:
+    """A table as the bytes of a Parquet file."""
+    content = io.BytesIO()
+    frame.write_parquet(content, metadata=None if metadata is None else dict(metadata))
+    return content.getvalue()
 
 
 def require_sound_pages(source: Path | bytes) -> None:
@@ -22,9 +33,7 @@ def require_sound_pages(source: Path | bytes) -> None:
     What cannot be followed is left to Polars, whose own errors say what is wrong with it.
 
     >>> import polars as pl
-    >>> file = io.BytesIO()
-    >>> pl.DataFrame({"a": [1.5, 2.5]}).write_parquet(file)
-    >>> require_sound_pages(file.getvalue())
+    >>> require_sound_pages(parquet_bytes(pl.DataFrame({"a": [1.5, 2.5]})))
     """
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
         try:

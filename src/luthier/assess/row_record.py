@@ -17,7 +17,7 @@ import polars as pl
 from luthier.assess.fingerprints import LOOKS, Fingerprints
 from luthier.data.near_rows import NearGrid
 from luthier.errors import InputError
-from luthier.parquet_pages import require_sound_pages
+from luthier.parquet_pages import parquet_bytes, require_sound_pages
 
 VERSION = 1
 MOST_ROWS = 1_000_000  # of a run with more of them only the sealed ones are kept
@@ -92,12 +92,11 @@ class RowRecord:
             name: getattr(self, name) for name in ("run", "key", "line", "unknown", "readings", "complete", "widths")
         }
         facts["near_grid"] = None if self.near_grid is None else self.near_grid.to_json()
-        table, content = pl.DataFrame(dict(zip(COLUMNS, columns, strict=True)), schema=COLUMNS), BytesIO()
+        table = pl.DataFrame(dict(zip(COLUMNS, columns, strict=True)), schema=COLUMNS)
         if self.rows.looks is not None:
             looks = [row.tobytes() for row in self.rows.looks.astype("<i2")]
             table = table.with_columns(pl.Series(LOOK, looks, dtype=pl.Binary))
-        table.write_parquet(content, metadata={_NAME: json.dumps({"version": VERSION, **facts})})
-        return content.getvalue()
+        return parquet_bytes(table, {_NAME: json.dumps({"version": VERSION, **facts})})
 
     @classmethod
     def from_bytes(cls, content: bytes) -> RowRecord:

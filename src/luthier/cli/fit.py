@@ -60,7 +60,7 @@ def fit(
 ) -> None:
     """Run the six steps of the recipe on a table: a tested model, the evidence for every choice, and a report."""
     from luthier.runs.calls import Call
-    from luthier.runs.fitting import fit_as_asked
+    from luthier.runs.fitting import new_run
     from luthier.runs.multi_target import fit_several_as_asked
     from luthier.runs.screen import choose_screen
 
@@ -72,6 +72,6 @@ def fit(
     if len(targets) > 1:
         report = fit_several_as_asked(source, targets, asked, call).report()
     else:
-        report = fit_as_asked(source, asked, call).report()
+        report = call.finish(new_run(source, asked, call)).report()
     if open_report:
         typer.launch(str(report))

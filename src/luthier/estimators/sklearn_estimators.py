@@ -45,9 +45,8 @@ from luthier.kinds import TaskKind
 from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES
 from luthier.optimise import Schedule
-from luthier.recipe import first_width
-from luthier.recipe.planning.budget import Budget
-from luthier.recipe.preparing.problem import embedding_width
+from luthier.recipe import Budget, first_width
+from luthier.recipe.preparing.problem import embeddings_of
 from luthier.rows import Rows
 from luthier.saved import Model
 from luthier.seeds import numpy_generator
@@ -132,24 +131,15 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         if not task.classes:
             mean, std = centre_of(targets[training], None if weights is None else weights[training])
             targets = ((targets - mean) / (std or 1.0)).float()
-        whole = Rows(
-            preprocess.prepared(inputs),
-            targets.float() if task.family == "binary" else targets,
-            weights,
-        )
+        targets = targets.float() if task.family == "binary" else targets
+        whole = Rows(preprocess.prepared(inputs), targets, weights)
         parts = whole.rows(torch.from_numpy(training)), whole.rows(torch.from_numpy(validation))
         outcome, chosen = self._trained(task, encoder, parts, seed)
         nets = tuple(outcome.module(m) for m in chosen)
         self.n_iter_ = max(getattr(self, "n_iter_", 0), *(int(outcome.best_step[m]) for m in chosen))
         reach = float(whole.targets.abs().max()) * 1.5 + 1 if not task.classes else np.inf
-        return Model(
-            task,
-            encoder,
-            preprocess,
-            nets,
-            (1 / len(nets),) * len(nets),
-            transform=TargetTransform(mean, std or 1.0, lowest=-reach, highest=reach),
-        )
+        transform = TargetTransform(mean, std or 1.0, lowest=-reach, highest=reach)
+        return Model(task, encoder, preprocess, nets, (1 / len(nets),) * len(nets), transform=transform)
 
     def _parts(
         self, rows: Counted, classes: np.ndarray | None, rng: np.random.Generator
@@ -175,7 +165,7 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
         training, validation = parts
         loss = USUAL_LOSSES[task.kind]
         outputs = task.outputs
-        embeddings = tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes)
+        embeddings = embeddings_of(encoder.category_sizes)
         inputs = training.numbers.shape[1]
         width = min(WIDEST, first_width(len(training), max(1, inputs + sum(w for _, w in embeddings)), outputs))
         hidden = (width,) * 2 if self.hidden is None else tuple(self.hidden)
@@ -214,14 +204,9 @@ class _Luthier(BaseEstimator):  # type: ignore[misc]
             return budget.steps
         assert budget.seconds is not None
         assert isinstance(settings.loss, str)
+        judged, size = validation if len(validation) else training, settings.batch_size
         step, evaluation = step_time(
-            members,
-            training,
-            validation if len(validation) else training,
-            loss=settings.loss,
-            rule="adam",
-            batch_size=settings.batch_size,
-            device=device,
+            members, training, judged, loss=settings.loss, rule="adam", batch_size=size, device=device
         )
         return max(1, int((budget.seconds - EVALUATIONS * evaluation) / step))
 

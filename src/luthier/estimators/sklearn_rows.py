@@ -9,8 +9,7 @@ import polars as pl
 import torch
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, column_or_1d
 
-from luthier.data import infer_columns
-from luthier.data.typed_columns.columns import Column
+from luthier.data import Column, infer_columns
 from luthier.data.typed_columns.parsing import require_scale
 from luthier.errors import InputError
 from luthier.recipe.rows.sample_weights import NOTHING, relative
@@ -31,8 +30,8 @@ def counted_rows(frame: pl.DataFrame, y: np.ndarray, sample_weight: Any, groups:
     than their weight says; and the order in which rows come changes nothing.
     """
     labels = None if groups is None else column_or_1d(groups)
-    if labels is not None and len(labels) != len(frame):
-        raise ValueError(f"X has {len(frame)} rows and groups has {len(labels)} values")
+    if labels is not None:
+        _require_rows(labels, len(frame), "groups")
     weights = _check_sample_weight(sample_weight, np.zeros(len(frame)), dtype=np.float64)
     if not (weights >= 0).all() or not (weights > 0).any():
         received = "a negative weight" if (weights < 0).any() else "zeros alone"
@@ -97,12 +96,16 @@ def columns_in(frame: pl.DataFrame) -> tuple[Column, ...]:
     return tuple(inferred.get(name) or Column(name, "number", True, "its values are numbers") for name in frame.columns)
 
 
+def _require_rows(values: np.ndarray, rows: int, name: str = "y") -> None:
+    if len(values) != rows:
+        raise ValueError(f"X has {rows} rows and {name} has {len(values)} values")
+
+
 def flat_targets(y: np.ndarray, rows: int) -> np.ndarray:
     """Targets as one axis, with scikit-learn's own warning for a column."""
     if y.ndim == 0:
         raise ValueError("requires y to be passed, but the target y is None")
-    if len(y) != rows:
-        raise ValueError(f"X has {rows} rows and y has {len(y)} values")
+    _require_rows(y, rows)
     result: np.ndarray = column_or_1d(y, warn=True)
     if result.dtype.kind == "f":
         assert_all_finite(result, input_name="y")
@@ -111,8 +114,7 @@ def flat_targets(y: np.ndarray, rows: int) -> np.ndarray:
 
 def targets_of_several(y: np.ndarray, rows: int) -> np.ndarray:
     """Targets of several outputs [N, K]."""
-    if len(y) != rows:
-        raise ValueError(f"X has {rows} rows and y has {len(y)} values")
+    _require_rows(y, rows)
     assert_all_finite(y, input_name="y")
     return y
 

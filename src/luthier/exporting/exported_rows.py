@@ -13,11 +13,10 @@ import numpy as np
 import polars as pl
 import torch
 
-from luthier.data import PictureEncoder, TableEncoder
+from luthier.data import CellParser, PictureEncoder, TableEncoder
 from luthier.data.encode import FIRST_LEVEL, MISSING, NO_LEVEL, UNKNOWN
 from luthier.data.typed_columns.moments import shape_of
 from luthier.data.typed_columns.numerals import MAGNITUDES, alike, grouped_in
-from luthier.data.typed_columns.parsing import CellParser
 from luthier.errors import InputError
 from luthier.exporting import plain_model, plain_pictures
 from luthier.exporting.graph import ExportedGraph, ExportedPictureGraph

@@ -14,8 +14,7 @@ from luthier.engine import Member, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
 from luthier.messages import Message
-from luthier.nets import NORM_EPSILON, NORM_MEMORY, DenseSpec, build
-from luthier.nets.dense import DenseNet
+from luthier.nets import NORM_EPSILON, NORM_MEMORY, DenseNet, DenseSpec, build
 from luthier.objective import LOSSES
 from luthier.optimise import RULES
 from luthier.rows import Rows

@@ -11,8 +11,7 @@ from torch import Tensor
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
 from luthier.labs.lab import FORMULA, Bench, Lab
 from luthier.messages import Message
-from luthier.nets import DenseSpec, build
-from luthier.nets.activations import ACTIVATIONS
+from luthier.nets import ACTIVATIONS, DenseSpec, build
 from luthier.nets.initialise import INITIALISERS, Fan
 
 LAYERS, UNITS, ROWS = 10, 500, 400

@@ -14,8 +14,7 @@ from luthier.engine import Member, Settings, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
 from luthier.messages import Message
-from luthier.nets import DenseSpec
-from luthier.nets.activations import ACTIVATIONS
+from luthier.nets import ACTIVATIONS, DenseSpec
 from luthier.objective import LOSSES
 from luthier.rows import Inputs, Rows
 

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from luthier.drawing import BLUE, ORANGE, empty_figure
-from luthier.engine import Member, Settings, train
-from luthier.engine.range_test import range_test
+from luthier.engine import Member, Settings, range_test, train
 from luthier.labs.depth import digits_part
 from luthier.labs.lab import Bench, Lab
 from luthier.messages import Message

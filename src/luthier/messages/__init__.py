@@ -131,6 +131,16 @@ def joined(parts: Iterable[str], template: str = "{first}; {rest}") -> Message:
     return as_message(result)
 
 
+def joined_by_and(parts: Sequence[str]) -> Message:
+    """Messages as a list in a sentence, the last one behind "and".
+
+    >>> str(joined_by_and(["a", "b", "c"]))
+    'a, b and c'
+    """
+    *most, last = parts
+    return Message("{first} and {last}", first=joined(most, "{first}, {rest}"), last=last) if most else joined(parts)
+
+
 def with_messages(content: Any) -> Any:
     """Content for a JSON file: beside the messages of each mapping what they are made of, under `messages`.
 

@@ -69,12 +69,7 @@ ITEMS = (
     Item(
         2, "a proven architecture for pictures, such as ResNet", "S4-07", ("first-convnet", "backbone"), media=PICTURES
     ),
-    Item(
-        2,
-        "initial loss, overfitting one batch, gradient check",
-        "S2-07",
-        CHECKS,
-    ),
+    Item(2, "initial loss, overfitting one batch, gradient check", "S2-07", CHECKS),
     Item(3, "learning-rate finder", "S4-09, S4-10", ("learning-rate",)),
     Item(3, "the learning rate, tuned first", "S4-08", rungs=("rate",)),
     Item(3, "Adam instead of SGD", "S4-11", rungs=("Adam",)),
@@ -126,10 +121,7 @@ class Ticked:
 
 
 def checklist(
-    records: Iterable[Mapping[str, Any]] = (),
-    *,
-    scores: Scores | None = None,
-    drift: RunCheck | None = None,
+    records: Iterable[Mapping[str, Any]] = (), *, scores: Scores | None = None, drift: RunCheck | None = None
 ) -> list[Ticked]:
     """Every item with its status, by a run's ledger, its `scores` and its last check (`drift`); without records the
     recipe as it is before a run.

@@ -94,7 +94,6 @@ def _networks(bag: DeliveredBag, part: Rows, kind: str, seed: int) -> list[Net]:
 
 
 def _part(model: Model, rows: Rows) -> Rows:
-    """Rows as the model's networks see them."""
     targets = rows.targets
     assert targets is not None
     if not model.task.is_classes:

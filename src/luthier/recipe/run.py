@@ -59,10 +59,10 @@ class Run:
     folder: RunFolder
     recipe: Recipe
     budget_clock: BudgetClock
-    resumed: bool
     listen: Listen
     tell: Tell
-    interrupted: Interrupted
+    interrupted: Interrupted = field(default_factory=Interrupted)
+    resumed: bool = False
     until: int = 5
     facts: JsonObject = field(default_factory=dict)
     elsewhere: str = ""  # the device on which it is to go on, where that was said
@@ -216,7 +216,7 @@ class Run:
         write_recipe(self.folder.recipe, self.recipe)
         if plan.design is not None and plan.design.folds > 1:
             runner = replace(runner, problem=runner.problem.cross_fitted())
-        runner = replace(runner, device=settle(runner, plan.device)).following(plan)
+        runner = replace(runner, device=settle(runner, plan.device), planned=plan)
         self.folder.update_facts(machine=machine_facts(plan.threads, str(runner.device))["machine"])
         self.tell("begin", steps=runner.plan.total_steps, run=str(self.folder.path))
         return runner

@@ -59,10 +59,7 @@ WARM_START = (
 SEVERAL_TARGETS = tuple(  # that share their networks: each one's own run goes on
     step for step in SIX_STEPS if step.number < 5 and step.take is not compare_baselines
 )
-ONE_OF_SEVERAL = (
-    RecipeStep(5, compare_baselines),
-    RecipeStep(5, judge),
-)
+ONE_OF_SEVERAL = (RecipeStep(5, compare_baselines), RecipeStep(5, judge))
 BACKBONE = (
     RecipeStep(1, choose_loss),
     RecipeStep(4, use_backbone),

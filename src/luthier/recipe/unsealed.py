@@ -38,14 +38,8 @@ def require_sealed(folder: RunFolder) -> None:
     """InputError for a run without sealed rows to be read once more."""
     remedy = Message("judge it on new rows: luthier branch {path} --step 5 --new-test FILE", path=folder.path)
     if not asked_of(folder).seals:
-        raise InputError(
-            Message(
-                "'{path}' has sealed nothing (--test none): its score is an estimate by rows that also chose",
-                path=folder.path,
-            ),
-            expected="a run with sealed rows",
-            remedy=remedy,
-        )
+        template = "'{path}' has sealed nothing (--test none): its score is an estimate by rows that also chose"
+        raise InputError(Message(template, path=folder.path), expected="a run with sealed rows", remedy=remedy)
 
 
 def require_unlearnt(folder: RunFolder) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 
 from luthier.assess import Scores
 from luthier.messages import tr
 from luthier.records import figure, signed
 from luthier.report import figures
-from luthier.report.html import plot, table
+from luthier.report.html import paragraph, plot, table
 from luthier.report.picture_figures import worst_pictures
 
 SHOWN = 20
@@ -26,53 +25,39 @@ def error_analysis(scores: Scores) -> Iterator[str]:
 
 
 def _forgotten(scores: Scores) -> Iterator[str]:
-    change = scores.forgotten
-    if change:
-        size = signed(change)
-        told = {
-            True: tr("The model has partly forgotten the earlier rows"),
-            False: tr("The model has not forgotten the earlier rows beyond the noise"),
-        }[change.high is not None and change.high < 0]
-        where = tr(
-            "on the {rows} validation rows of the earlier run, {metric} changed by {size} (more is better)",
-            rows=change.n,
-            metric=scores.metric,
-            size=size,
-        )
-        yield f"<p>{escape(tr('{said}: {more}.', said=told, more=where))}</p>"
+    if change := scores.forgotten:
+        told = tr("The model has not forgotten the earlier rows beyond the noise")
+        if change.high is not None and change.high < 0:
+            told = tr("The model has partly forgotten the earlier rows")
+        template = "on the {rows} validation rows of the earlier run, {metric} changed by {size} (more is better)"
+        where = tr(template, rows=change.n, metric=scores.metric, size=signed(change))
+        yield paragraph(tr("{said}: {more}.", said=told, more=where))
 
 
 def _sets(scores: Scores) -> Iterator[str]:
-    cost = scores.cost
-    if cost:
+    if cost := scores.cost:
         called = tr(" (as '{name}')", name=cost.positive) if cost.positive else ""
         said = tr(
             "From a probability of {threshold:.3g} on a row counts as positive{called}: a test row then costs "
             "{cost:.4g}, at one half {half:.4g} ({positives} false positives, {negatives} false negatives).",
-            threshold=cost.threshold,
+            **vars(cost),
             called=called,
-            cost=cost.cost,
             half=cost.at_one_half,
             positives=cost.false_positives,
             negatives=cost.false_negatives,
         )
-        yield f"<p>{escape(said)}</p>"
-    result, unlike = scores.sets, scores.unlike
-    if result:
+        yield paragraph(said)
+    if result := scores.sets:
         said = tr(
             "Conformal prediction sets ({nominal:.0%}) contain the true class in {coverage:.1%} of the test rows; they "
             "have {size:.2f} classes on average, and {sure:.0%} of them have one.",
-            nominal=result.nominal,
-            coverage=result.coverage,
+            **vars(result),
             size=result.mean_size,
-            sure=result.sure,
         )
-        yield f"<p>{said}</p>"
-    if unlike:
-        said = tr(
-            "{share:.1%} of the test rows ({rows}) are unlike the training rows.", share=unlike.share, rows=unlike.rows
-        )
-        yield f"<p>{said}</p>"
+        yield paragraph(said)
+    if unlike := scores.unlike:
+        template = "{share:.1%} of the test rows ({rows}) are unlike the training rows."
+        yield paragraph(tr(template, share=unlike.share, rows=unlike.rows))
 
 
 def _importance(scores: Scores) -> Iterator[str]:
@@ -84,10 +69,9 @@ def _importance(scores: Scores) -> Iterator[str]:
             "two to five shuffles. Correlated columns share their importance.",
             metric=tr(scores.metric),
         )
-        yield f"<p class=small>{escape(said)}</p>"
-        yield from plot(
-            "importance", figures.draw_importance(rows[:SHOWN]), tr("Permutation importance of each column")
-        )
+        yield paragraph(said, "small")
+        drawn = figures.draw_importance(rows[:SHOWN])
+        yield from plot("importance", drawn, tr("Permutation importance of each column"))
 
 
 def _dependence(scores: Scores) -> Iterator[str]:
@@ -101,12 +85,9 @@ def _dependence(scores: Scores) -> Iterator[str]:
         )
         yield f"<p class=small>{said}</p><div class=grid>"
         for place, row in enumerate(rows):
-            message = tr("Prediction by the values of {column}", column=row.column)
-            yield from plot(
-                f"dependence-{place}",
-                figures.draw_dependence(row, shares=bool(scores.confusion or scores.labels)),
-                message,
-            )
+            drawn = figures.draw_dependence(row, shares=bool(scores.confusion or scores.labels))
+            said = tr("Prediction by the values of {column}", column=row.column)
+            yield from plot(f"dependence-{place}", drawn, said)
         yield "</div>"
 
 
@@ -118,7 +99,7 @@ def _subgroups(scores: Scores) -> Iterator[str]:
     yield f"<h3>{tr('Is it worse for some rows?')}</h3>"
     message = ", ".join(f"{row.column} = {row.value}" for row in worse)
     told = tr("Clearly worse for {groups}.", groups=message) if worse else tr("No group is worse beyond the noise.")
-    yield f"<p>{escape(told)}</p>"
+    yield paragraph(told)
     yield f"<details><summary>{tr('all groups')}</summary>"
     yield from table(
         (tr("column"), tr("value"), tr("test rows"), tr(scores.metric), tr("p-value"), ""),
@@ -153,4 +134,4 @@ def _worst(scores: Scores) -> Iterator[str]:
             cell.append(", ".join(f"{name} {share:+.3g}" for name, share in why))
     yield from table(tuple(names), [tuple(cell) for cell in cells])
     if attributed:
-        yield f"<p class=small>{tr('Attributions in value or log-odds, relative to a typical row.')}</p>"
+        yield paragraph(tr("Attributions in value or log-odds, relative to a typical row."), "small")

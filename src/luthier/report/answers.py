@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from luthier.assess import JudgedBaseline, Scores
+from luthier.assess import Scores
 from luthier.messages import Message, joined, tr
 from luthier.records import figure
 from luthier.report.contents import Contents
@@ -33,21 +33,18 @@ def _good(scores: Scores) -> str:
         message = tr("{said}, none of which is {classes}", said=message, classes=", ".join(map(repr, scores.absent)))
     if trivial is None:
         return message + tr(".")
+    value = figure(trivial.test.value)
     words = {
-        "better": tr("clearly better than the trivial baseline ({value})", value=_figure(trivial)),
-        "worse": tr("worse than the trivial baseline ({value})", value=_figure(trivial)),
-        "within noise": tr("no better than the trivial baseline ({value})", value=_figure(trivial)),
-        "unknown": tr("not comparable with the trivial baseline ({value})", value=_figure(trivial)),
+        "better": tr("clearly better than the trivial baseline ({value})", value=value),
+        "worse": tr("worse than the trivial baseline ({value})", value=value),
+        "within noise": tr("no better than the trivial baseline ({value})", value=value),
+        "unknown": tr("not comparable with the trivial baseline ({value})", value=value),
     }
     return tr("{said}: {more}.", said=message, more=words[trivial.verdict])
 
 
 def _listed(names: list[str]) -> str:
     return joined([Message(name) for name in names], "{first}, {rest}").spoken()
-
-
-def _figure(row: JudgedBaseline) -> str:
-    return figure(row.test.value)
 
 
 def _better(scores: Scores) -> str:
@@ -61,17 +58,14 @@ def _better(scores: Scores) -> str:
     if all(row.verdict == "unknown" for row in rows):
         return tr("These rows cannot say: {why}.", why=rows[0].difference.note)
     if same:
-        names = _listed(same)
-        return tr("Not beyond the noise: {names} did as well on these rows.", names=names)
+        return tr("Not beyond the noise: {names} did as well on these rows.", names=_listed(same))
     return tr("Yes: better than {names}, beyond the noise.", names=_listed([row.name for row in rows]))
 
 
 def _trusted(run: Contents, scores: Scores) -> str:
     gap = scores.difference_to_validation
     history = scores.history
-    if scores.estimate:
-        return tr("Less than usual: {history}.", history=history.in_words)
-    if history.sentence:
+    if scores.estimate or history.sentence:
         return tr("Less than usual: {history}.", history=history.in_words)
     head = scores.headline
     if head.low is None or head.high is None:
@@ -79,18 +73,10 @@ def _trusted(run: Contents, scores: Scores) -> str:
     message = tr("The test set was read once; the 95 % interval is {width} wide.", width=f"{head.high - head.low:.3g}")
     if gap.low is None or gap.high is None:
         return message
+    serious = sum(finding["severity"] != "note" for finding in run.findings())
+    template = "It agrees with the validation score, and there are no warnings."
     if gap.low > 0 or gap.high < 0:
-        other = f"{gap.value:+.3g}"
-        return (
-            message
-            + " "
-            + tr("But the validation score differs by {gap}: check how the rows were collected.", gap=other)
-        )
-    serious = [r for r in run.findings() if r["severity"] != "note"]
-    if serious:
-        return (
-            message
-            + " "
-            + tr("It agrees with the validation score; see the warnings above ({count}).", count=len(serious))
-        )
-    return message + " " + tr("It agrees with the validation score, and there are no warnings.")
+        template = "But the validation score differs by {gap}: check how the rows were collected."
+    elif serious:
+        template = "It agrees with the validation score; see the warnings above ({count})."
+    return message + " " + tr(template, gap=f"{gap.value:+.3g}", count=serious)

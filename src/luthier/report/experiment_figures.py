@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
+from luthier.drawing import BLUE, GREEN, GREY, ORANGE, add_interval, empty_figure, error_bars
 from luthier.recipe.decisions.experiment import ExperimentEvidence, factor_name
 from luthier.recipe.decisions.question_answers import AnswerEvidence
 
@@ -69,21 +69,11 @@ def draw_intervals(rows: Sequence[IntervalRow], title: str, margin: float | None
         low, high = max(row.low, -EDGE), min(row.high, EDGE)
         beyond = {-EDGE: "triangle-left"} if row.low < -EDGE else {}
         beyond |= {EDGE: "triangle-right"} if row.high > EDGE else {}
-        figure.add_scatter(
-            x=[row.middle],
-            y=[row.name],
-            mode="markers",
-            marker={"size": 10, "color": row.colour},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [high - row.middle],
-                "arrayminus": [row.middle - low],
-                "color": row.colour,
-            },
-            showlegend=False,
-            hovertemplate=f"{row.said or row.name}: %{{x:.3g}} %<extra></extra>",
+        bars, marker = (
+            error_bars([high - row.middle], [row.middle - low], row.colour),
+            {"size": 10, "color": row.colour},
         )
+        add_interval(figure, row.name, row.middle, bars, marker, f"{row.said or row.name}: %{{x:.3g}} %")
         if beyond:
             figure.add_scatter(
                 x=list(beyond),

@@ -20,7 +20,7 @@ from luthier.assess import (
     Scores,
     TrialFacts,
 )
-from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
+from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, add_interval, empty_figure, error_bars
 from luthier.messages import tr
 from luthier.recipe.decisions.data_need import MoreRowsEvidence
 from luthier.recipe.decisions.remedy import RemedyEvidence, remedy_name
@@ -70,9 +70,8 @@ def draw_curves(curves: Curves) -> go.Figure:
 
 def draw_trials(trials: list[TrialFacts]) -> go.Figure:
     """Every member trained: rate against validation loss, coloured by optimiser, shaped by schedule."""
-    figure = (
-        empty_figure(tr("learning rate"), tr("best validation loss")).update_xaxes(type="log").update_yaxes(type="log")
-    )
+    figure = empty_figure(tr("learning rate"), tr("best validation loss"))
+    figure.update_xaxes(type="log").update_yaxes(type="log")
     for rule in dict.fromkeys(trial.rule for trial in trials):
         rows = [trial for trial in trials if trial.rule == rule and trial.validation_loss == trial.validation_loss]
         figure.add_scatter(
@@ -182,21 +181,8 @@ def draw_baselines(scores: Scores) -> go.Figure:
     figure = empty_figure(tr(scores.metric), "")
     for name, measure, colour in reversed(rows):
         value, low, high = measure.value, measure.low, measure.high
-        figure.add_scatter(
-            x=[value],
-            y=[name],
-            mode="markers",
-            marker={"size": 11, "color": colour},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [0 if high is None else high - value],
-                "arrayminus": [0 if low is None else value - low],
-                "color": colour,
-            },
-            showlegend=False,
-            hovertemplate="%{y}: %{x:.4g}<extra></extra>",
-        )
+        bars = error_bars([0 if high is None else high - value], [0 if low is None else value - low], colour)
+        add_interval(figure, name, value, bars, {"size": 11, "color": colour}, "%{y}: %{x:.4g}")
     return figure.update_layout(height=90 + 45 * len(rows))
 
 
@@ -222,9 +208,8 @@ def draw_checks(checks: list[PastCheck], name: str, test: Measure | None) -> go.
     for level, colour in (("fine", BLUE), ("watch", ORANGE), ("act", PURPLE)):
         some = [(one, score) for one, score in scored if one.level == level]
         values, lows, highs = ([getattr(score, part) for _, score in some] for part in ("value", "low", "high"))
-        spread = {"array": np.subtract(highs, values).tolist(), "arrayminus": np.subtract(values, lows).tolist()}
         moments = [one.at[:19] for one, _ in some]
-        error = {"type": "data", "symmetric": False, **spread}
+        error = error_bars(np.subtract(highs, values).tolist(), np.subtract(values, lows).tolist())
         figure.add_scatter(x=moments, y=values, error_y=error, mode="markers", name=tr(level), marker={"color": colour})
     if test is not None and test.low is not None:
         figure.add_hrect(y0=test.low, y1=test.high, fillcolor=GREY, opacity=0.15, line_width=0)
@@ -260,15 +245,9 @@ def draw_ladder(rows: list[RungRow]) -> go.Figure:
     figure = empty_figure(tr("gain in validation loss"), "")
     for row in reversed(rows):
         colour = GREEN if row.verdict == "kept" else GREY
-        figure.add_scatter(
-            x=[row.gain],
-            y=[row.remedy],
-            mode="markers",
-            marker={"size": 11, "color": colour, "symbol": "circle" if row.verdict == "kept" else "circle-open"},
-            error_x={"type": "data", "array": [row.half_width], "color": colour},
-            showlegend=False,
-            hovertemplate=f"{row.option}: %{{x:.4g}}<extra></extra>",
-        )
+        marker = {"size": 11, "color": colour, "symbol": "circle" if row.verdict == "kept" else "circle-open"}
+        bars = {"type": "data", "array": [row.half_width], "color": colour}
+        add_interval(figure, row.remedy, row.gain, bars, marker, f"{row.option}: %{{x:.4g}}")
     figure.add_vline(x=0, line={"color": GREY, "dash": "dot"})
     return figure.update_layout(height=90 + 36 * len(rows))
 
@@ -316,21 +295,9 @@ def draw_dependence(found: Dependence, *, shares: bool) -> go.Figure:
         rows = [row for row in found.rows if row.of == name]
         x, mean = [row.value for row in rows], [row.mean for row in rows]
         if found.kind != "number":
-            spread = {
-                "type": "data",
-                "symmetric": False,
-                "array": [row.high - row.mean for row in rows],
-                "arrayminus": [row.mean - row.low for row in rows],
-                "color": GREY,
-            }
-            figure.add_scatter(
-                x=[str(one) for one in x],
-                y=mean,
-                name=str(name),
-                mode="markers",
-                marker={"color": colour},
-                error_y=None if shares else spread,
-            )
+            spread = error_bars([row.high - row.mean for row in rows], [row.mean - row.low for row in rows], GREY)
+            points = {"x": [str(one) for one in x], "y": mean, "name": str(name)}
+            figure.add_scatter(**points, mode="markers", marker={"color": colour}, error_y=None if shares else spread)
             continue
         if not shares:
             ends = [row.high for row in rows] + [row.low for row in reversed(rows)]

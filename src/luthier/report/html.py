@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -76,6 +76,21 @@ def named_values(values: Mapping[str, object]) -> str:
     'threads 2, device cpu'
     """
     return tr(", ").join(f"{tr(name)} {value}" for name, value in values.items())
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """A paragraph, of a `kind` that the page's style knows."""
+    return f"<p{f' class={kind}' if kind else ''}>{escape(text)}</p>"
+
+
+def serious(findings: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The findings that are more than notes, each with what to try; nothing where there are none."""
+    stop, worse = tr("."), [one for one in findings if one["severity"] != "note"]
+    if worse:
+        yield "<ul class=findings>"
+        for one in worse:
+            yield f"<li>{escape(one['sentence'])}{stop} <em>{tr('Try:')}</em> {escape(one['remedy'])}{stop}</li>"
+        yield "</ul>"
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -13,8 +13,7 @@ from luthier.citations import cited_in_words
 from luthier.drawing import RangeCurves, draw_range
 from luthier.errors import language_named
 from luthier.messages import Message, language, speaking, spoken, tr
-from luthier.recipe import checklist, evidence_of
-from luthier.recipe.decisions import wording_of
+from luthier.recipe import checklist, evidence_of, wording_of
 from luthier.recipe.decisions.data_need import MoreRowsEvidence
 from luthier.recipe.decisions.experiment import ExperimentEvidence
 from luthier.recipe.decisions.question_answers import AnswerEvidence
@@ -24,11 +23,10 @@ from luthier.report.analysis import error_analysis
 from luthier.report.answers import answers
 from luthier.report.contents import Contents, read_contents
 from luthier.report.experiment_figures import answer_rows, draw_intervals, effect_rows
-from luthier.report.html import named_values, plot, table, whole_page
-from luthier.report.label_table import label_table
+from luthier.report.html import named_values, paragraph, plot, serious, table, whole_page
 from luthier.report.picture_figures import augmented
-from luthier.report.quantile_table import quantile_table
 from luthier.report.real_world import real_world
+from luthier.report.score_tables import label_table, quantile_table
 from luthier.report.terminal import STEPS, WORDS
 from luthier.saved import RunFolder
 
@@ -47,18 +45,16 @@ def write_report(run: Path, lang: str = "") -> Path:
 def build_report(run: Path) -> str:
     """The whole page as text. A run that is not finished gets a page of what there is."""
     contents = read_contents(run)
-    body = "\n".join(
-        [
-            *_verdict(contents),
-            *_four_questions(contents),
-            *_judgement(contents),
-            *(line for step in range(len(STEPS)) for line in _step(contents, step)),
-            *real_world(contents),
-            *_checklist(contents),
-            *_facts(contents),
-        ]
-    )
-    return whole_page(f"{contents.facts['name']} · Luthier", body)
+    lines = [
+        *_verdict(contents),
+        *_four_questions(contents),
+        *_judgement(contents),
+        *(line for step in range(len(STEPS)) for line in _step(contents, step)),
+        *real_world(contents),
+        *_checklist(contents),
+        *_facts(contents),
+    ]
+    return whole_page(f"{contents.facts['name']} · Luthier", "\n".join(lines))
 
 
 def _verdict(run: Contents) -> Iterator[str]:
@@ -69,13 +65,7 @@ def _verdict(run: Contents) -> Iterator[str]:
     if facts["status"] == "cut":
         yield f"<p class=warning>{tr('The run was stopped early; this is the best model so far.')}</p>"
     yield "</header>"
-    serious = [record for record in run.findings() if record["severity"] != "note"]
-    if serious:
-        yield "<ul class=findings>"
-        stop = tr(".")
-        for r in serious:
-            yield f"<li>{escape(r['sentence'])}{stop} <em>{tr('Try:')}</em> {escape(r['remedy'])}{stop}</li>"
-        yield "</ul>"
+    yield from serious(run.findings())
 
 
 def _four_questions(run: Contents) -> Iterator[str]:
@@ -95,16 +85,14 @@ def _judgement(run: Contents) -> Iterator[str]:
     history = scores.history
     yield f"<section><h2>{tr('Test result')}</h2>"
     estimated = scores.estimate
-    marked = " class=warning" if history.readings > 1 or estimated else ""
     said = tr("Test rows: {history}. Intervals are 95 %.", history=history.in_words)
-    yield f"<p{marked}>{escape(said)}</p>"
+    yield paragraph(said, "warning" if history.readings > 1 or estimated else "")
     yield from table(
         (tr("out of fold") if estimated else tr("on the test set"), tr("score"), tr("95 % interval")),
         [(m.title.spoken(), figure(m.value), m.interval) for m in scores.metrics],
     )
     for reading in scores.readings:
-        said = tr("Read again {when}: {score}.", when=reading.when, score=reading.headline.figures)
-        yield f"<p class=small>{escape(said)}</p>"
+        yield paragraph(tr("Read again {when}: {score}.", when=reading.when, score=reading.headline.figures), "small")
     known = {"metric": tr(scores.metric), "value": scores.headline.validation.figures}
     message = tr("On the validation rows among them the {metric} is {value}.", **known)
     if not estimated:
@@ -117,28 +105,20 @@ def _judgement(run: Contents) -> Iterator[str]:
     if scores.baselines:
         yield f"<h3>{tr('Comparison with the baselines')}</h3>"
         yield from plot("baselines", figures.draw_baselines(scores), tr("Test scores of the network and the baselines"))
-        yield from table(
-            (
-                tr("baseline"),
-                tr("{metric}, validation" if estimated else "{metric}, test", metric=tr(scores.metric)),
-                tr("gain of the network"),
-                tr("the network is"),
-            ),
-            [
-                (tr(row.name), row.test.figures, row.difference.figures, tr(WORDS[row.verdict]))
-                for row in scores.baselines
-            ],
-        )
+        score = tr("{metric}, validation" if estimated else "{metric}, test", metric=tr(scores.metric))
+        rows = [
+            (tr(row.name), row.test.figures, row.difference.figures, tr(WORDS[row.verdict])) for row in scores.baselines
+        ]
+        yield from table((tr("baseline"), score, tr("gain of the network"), tr("the network is")), rows)
     for name, why in scores.failed_baselines.items():
-        yield f"<p class=small>{escape(tr('{name} could not be fitted: {why}.', name=name, why=why))}</p>"
+        yield paragraph(tr("{name} could not be fitted: {why}.", name=name, why=why), "small")
     if scores.confusion:
         yield f"<h3>{tr('Confusion matrix')}</h3>"
         if scores.confusion.weighted:
             yield f"<p class=small>{tr('Each row counts by its weight; weights have a mean of 1.')}</p>"
         if (classes := len(scores.confusion.labels)) > figures.MOST_LABELS:
-            shown = {"count": figures.MOST_LABELS, "classes": classes}
-            said = tr("{count} of {classes} classes are drawn: those with the most mistakes.", **shown)
-            yield f"<p class=small>{escape(said)}</p>"
+            template = "{count} of {classes} classes are drawn: those with the most mistakes."
+            yield paragraph(tr(template, count=figures.MOST_LABELS, classes=classes), "small")
         yield from plot("confusion", figures.draw_confusion(scores.confusion), tr("Confusion matrix of the test rows"))
     if scores.predicted:
         yield f"<h3>{tr('Predicted and true values')}</h3>"
@@ -164,30 +144,22 @@ def _seeds(scores: Scores) -> str:
 def _calibration(calibration: Reliability | Coverage | None) -> Iterator[str]:
     if isinstance(calibration, Reliability):
         yield f"<h3>{tr('Are the probabilities calibrated?')}</h3>"
-        said = tr(
+        template = (
             "Expected calibration error {ece:.3f} after temperature scaling, {before:.3f} before. Larger markers stand "
-            "for more rows.",
-            ece=calibration.ece,
-            before=calibration.before,
+            "for more rows."
         )
-        yield f"<p>{said}</p>"
+        yield paragraph(tr(template, ece=calibration.ece, before=calibration.before))
         yield from plot("calibration", figures.draw_calibration(calibration), tr("Accuracy by predicted confidence"))
     elif calibration is not None:
-        words = tr(
-            "The {nominal} intervals contain {coverage} of the test values.",
-            nominal=f"{calibration.nominal:.0%}",
-            coverage=f"{calibration.coverage:.1%}",
-        )
-        yield f"<p>{words}</p>"
+        known = {"nominal": f"{calibration.nominal:.0%}", "coverage": f"{calibration.coverage:.1%}"}
+        yield paragraph(tr("The {nominal} intervals contain {coverage} of the test values.", **known))
         if thirds := calibration.thirds:
             names = tr("narrowest third"), tr("middle third"), tr("widest third")
-            yield from table(
-                (tr("intervals"), tr("test rows"), tr("mean width"), tr("values inside")),
-                [
-                    (name, f"{one.rows:,}", f"{one.mean_width:.4g}", f"{one.coverage:.1%}")
-                    for name, one in zip(names, thirds, strict=False)
-                ],
-            )
+            rows = [
+                (name, f"{one.rows:,}", f"{one.mean_width:.4g}", f"{one.coverage:.1%}")
+                for name, one in zip(names, thirds, strict=False)
+            ]
+            yield from table((tr("intervals"), tr("test rows"), tr("mean width"), tr("values inside")), rows)
 
 
 def _step(run: Contents, step: int) -> Iterator[str]:
@@ -227,11 +199,8 @@ def _ablation(run: Contents, step: int) -> Iterator[str]:
         return
     yield f"<h3>{tr('The remedies, one per row')}</h3>"
     yield f"<p class=small>{tr('Validation loss; gains are paired over seeds and rows, with 95 % half widths.')}</p>"
-    yield from plot(
-        f"ladder-{step}",
-        figures.draw_ladder(rows),
-        tr("Gain of each remedy of step {step} with its interval", step=step),
-    )
+    said = tr("Gain of each remedy of step {step} with its interval", step=step)
+    yield from plot(f"ladder-{step}", figures.draw_ladder(rows), said)
     cells = [
         (r.remedy, r.option, f"{r.before:.4g}", f"{r.after:.4g}", f"{r.gain:+.4g} ± {r.half_width:.2g}", r.verdict)
         for r in rows
@@ -246,11 +215,10 @@ def _experiment(run: Contents, step: int) -> Iterator[str]:
             evidence: Any = evidence_of(record)
             yield f"<h3>{tr('What each factor does to the loss')}</h3>"
             said = tr("From its low to its high end, with two standard errors; below 0 the loss falls.")
-            yield f"<p class=small>{said}</p>"
+            yield paragraph(said, "small")
             drawn = draw_intervals(effect_rows(evidence), tr("change of the loss, %"))
-            yield from plot(
-                f"effects-{step}", drawn, tr("Effects of the factors of step {step} with their intervals", step=step)
-            )
+            said = tr("Effects of the factors of step {step} with their intervals", step=step)
+            yield from plot(f"effects-{step}", drawn, said)
     asked = [record for record in run.decisions(step) if record["code"] == AnswerEvidence.code]
     known: list[Any] = [(evidence_of(record), record["choice"], wording_of(record).chosen) for record in asked]
     if known:
@@ -258,7 +226,7 @@ def _experiment(run: Contents, step: int) -> Iterator[str]:
         said = tr(
             "By how much of the loss each thing lowers it, with 95 % intervals; in the band it makes no difference."
         )
-        yield f"<p class=small>{said}</p>"
+        yield paragraph(said, "small")
         drawn = draw_intervals(answer_rows(known), tr("gain, % of the loss"), known[0][0].margin)
         yield from plot("answers", drawn, tr("Gain of each thing with its interval"))
 
@@ -289,10 +257,7 @@ def _options(words: Wording) -> str:
         return ""
     names = list(dict.fromkeys(key for option in options for key in option.evidence))
     rows = [
-        (
-            option.name + (" ✓" if option.taken else ""),
-            *(_cell(option.evidence.get(name)) for name in names),
-        )
+        (option.name + (" ✓" if option.taken else ""), *(_cell(option.evidence.get(name)) for name in names))
         for option in options
     ]
     caption = f"<p class=small>{escape(words.measured)}</p>" if words.measured else ""
@@ -336,10 +301,9 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
         every = tr("All {count} settings of this step", count=len(trials)) if designed else ""
         yield f"<h3>{every or tr('All {count} networks of this step', count=len(trials))}</h3>"
         marks = tr("Circles: constant rate; diamonds: cosine; squares: exponential; crosses: restarts.")
-        yield f"<p class=small>{marks}</p>"
-        yield from plot(
-            f"trials-{step}", figures.draw_trials(trials), tr("Every network: training against validation loss")
-        )
+        yield paragraph(marks, "small")
+        said = tr("Every network: training against validation loss")
+        yield from plot(f"trials-{step}", figures.draw_trials(trials), said)
     prefix = {3: "train-", 4: "validate-", 5: "seeds"}.get(step)
     curves = {
         name: figures.learning_curves(history, complete=designed)
@@ -368,14 +332,9 @@ def _facts(run: Contents) -> Iterator[str]:
     budget = asked["budget"] if steps == asked["budget"] else Message("{count} steps", count=steps)
     if run.scores and run.scores.openings is not None:
         read = run.scores.openings
+    source = {**facts["source"], "origin": Message(facts["source"]["origin"])}
     rows: list[tuple[str, ...]] = [
-        (
-            tr("data"),
-            tr(
-                "{origin}, {rows} rows, {columns} columns",
-                **{**facts["source"], "origin": Message(facts["source"]["origin"])},
-            ),
-        ),
+        (tr("data"), tr("{origin}, {rows} rows, {columns} columns", **source)),
         (tr("fingerprint"), facts["source"]["fingerprint"][:16]),
         (tr("budget"), tr("{budget}, used {seconds} s", budget=budget, seconds=facts.get("elapsed_s", "–"))),
         (tr("seed"), str(facts["seed"])),
@@ -387,11 +346,8 @@ def _facts(run: Contents) -> Iterator[str]:
     ]
     yield f"<section><h2>{tr('The run')}</h2>"
     yield from table(("", ""), rows)
-    yield from (f"<p class=small>{escape(r['sentence'])}</p>" for r in run.records if r["kind"] == "plan")
-    cuts = [record for record in run.records if record["kind"] == "cut"]
-    template = "Stopped early: {work} at step {step}; {reason}."
-    yield from (
-        f"<p class=small>{escape(tr(template, work=r['work'], step=r['step'], reason=spoken(r['reason'])))}</p>"
-        for r in cuts
-    )
+    yield from (paragraph(r["sentence"], "small") for r in run.records if r["kind"] == "plan")
+    for cut in (record for record in run.records if record["kind"] == "cut"):
+        known = {"work": cut["work"], "step": cut["step"], "reason": spoken(cut["reason"])}
+        yield paragraph(tr("Stopped early: {work} at step {step}; {reason}.", **known), "small")
     yield "</section>"

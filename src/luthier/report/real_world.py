@@ -8,7 +8,7 @@ from html import escape
 from luthier.messages import tr
 from luthier.report.contents import Contents
 from luthier.report.figures import draw_checks, draw_drift
-from luthier.report.html import plot, table
+from luthier.report.html import paragraph, plot, table
 
 MOST_CHECKS = 30  # in the table; the figure shows all
 
@@ -20,19 +20,17 @@ def real_world(run: Contents) -> Iterator[str]:
     drift = run.drift
     yield f"<section><h2>{tr('Step 6: the real world')}</h2>"
     said = tr("{rows} rows of {source}: {verdict}", rows=drift.rows, source=drift.source, verdict=drift.verdict)
-    yield f"<p>{escape(said)}{tr('.')}</p>"
+    yield paragraph(said + tr("."))
     if apart := drift.told_apart:
         template = (
             "A tree classifier separates new from training rows with an AUC of {auc:.3f} [{low:.3f}, {high:.3f}]; "
             "0.5 means not at all."
         )
-        said = tr(template, auc=apart.auc, low=apart.low, high=apart.high)
-        yield f"<p>{said}</p>"
+        yield paragraph(tr(template, auc=apart.auc, low=apart.low, high=apart.high))
     if found := drift.finding:
         yield f"<p class=warning>{escape(found.sentence)}. <em>{tr('Try:')}</em> {escape(found.remedy)}.</p>"
     if score := drift.score:
-        said = tr("{metric} on these rows: {score}.", metric=tr(score.name), score=score.figures)
-        yield f"<p>{escape(said)}</p>"
+        yield paragraph(tr("{metric} on these rows: {score}.", metric=tr(score.name), score=score.figures))
     yield from plot("drift", draw_drift(drift.columns), tr("Distance of each column from the training rows"))
     yield from _checks(run)
     yield "</section>"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 import polars as pl
 
-from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure
+from luthier.drawing import BLUE, GREEN, GREY, ORANGE, empty_figure, error_bars
 from luthier.messages import tr
 from luthier.saved.search_schemas import BoxFacts, ShareFacts
 from luthier.search import Choice, Space
@@ -161,16 +161,8 @@ def draw_rungs(trials: pl.DataFrame) -> go.Figure:
             ys += [*(loss if loss is not None and math.isfinite(loss) else None for loss in row["curve_losses"]), None]
         if xs:
             line = {"color": colour, "width": 1.2}
-            figure.add_scatter(
-                x=xs,
-                y=ys,
-                mode="lines+markers",
-                marker={"size": 3},
-                line=line,
-                opacity=0.6,
-                name=title,
-                connectgaps=False,
-            )
+            look = {"mode": "lines+markers", "marker": {"size": 3}, "line": line, "opacity": 0.6}
+            figure.add_scatter(x=xs, y=ys, **look, name=title, connectgaps=False)
     return figure
 
 
@@ -183,13 +175,11 @@ def draw_sensitivity(table: Sequence[ShareFacts]) -> go.Figure:
         y=[tr("{name} (tier {tier})", name=row["name"], tier=row["tier"]) for row in rows],
         orientation="h",
         marker={"color": BLUE},
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [max(0.0, row["high"] - row["share"]) for row in rows],
-            "arrayminus": [max(0.0, row["share"] - row["low"]) for row in rows],
-            "color": GREY,
-        },
+        error_x=error_bars(
+            [max(0.0, row["high"] - row["share"]) for row in rows],
+            [max(0.0, row["share"] - row["low"]) for row in rows],
+            GREY,
+        ),
         showlegend=False,
     )
     return figure.update_xaxes(range=[0, 1]).update_layout(height=110 + 30 * len(rows))

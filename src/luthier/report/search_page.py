@@ -12,7 +12,7 @@ import polars as pl
 from luthier import storage
 from luthier.messages import Message, in_words, tr
 from luthier.report import search_figures as figures
-from luthier.report.html import named_values, plot, table, whole_page
+from luthier.report.html import named_values, plot, serious, table, whole_page
 from luthier.report.terminal import setting_in_words
 from luthier.saved import RunFolder, open_run, read_study
 from luthier.saved.schemas import SearchFacts
@@ -40,16 +40,14 @@ def build_search_report(run: Path) -> str:
     result: StudyFacts = in_words(stored)
     with fitting_together(run):
         space = space_from({**result["space"]["dimensions"], **result["space"]["fixed"]})
-        body = "\n".join(
-            [
-                *_verdict(facts, result),
-                *_refits(result),
-                *_sensitivity(result),
-                *_trials(result, trials, space),
-                *_facts(facts, result, trials),
-            ]
-        )
-    return whole_page(f"{facts['name']} · Luthier", body)
+        lines = [
+            *_verdict(facts, result),
+            *_refits(result),
+            *_sensitivity(result),
+            *_trials(result, trials, space),
+            *_facts(facts, result, trials),
+        ]
+    return whole_page(f"{facts['name']} · Luthier", "\n".join(lines))
 
 
 def _verdict(facts: SearchFacts, found: StudyFacts) -> Iterator[str]:
@@ -64,8 +62,7 @@ def _verdict(facts: SearchFacts, found: StudyFacts) -> Iterator[str]:
         yield f"<h1>{_said(template, trials=found['trials'], value=best['value'])}</h1>"
     else:
         template = "Validation loss {mean:.4g} ± {spread:.2g} over {count} fresh seeds."
-        known = {"mean": measured["mean"], "spread": measured["spread"], "count": len(measured["seeds"])}
-        yield f"<h1>{_said(template, **known)}</h1>"
+        yield f"<h1>{_said(template, **measured, count=len(measured['seeds']))}</h1>"
     setting = escape(setting_in_words(best["values"]))
     yield f"<p class=next><strong>{_said('Best setting:')}</strong> {setting}{_said('.')}</p>"
     if gain is not None:
@@ -74,20 +71,13 @@ def _verdict(facts: SearchFacts, found: StudyFacts) -> Iterator[str]:
             "{pairs} seeds, 95 %): {verdict}."
         )
         clear = gain["clear"] and gain["mean"] > 0
-        known = {name: gain[name] for name in ("mean", "low", "high", "pairs")}
         verdict = Message("a clear gain") if clear else Message("inside the noise")
-        yield f"<p>{_said(template, **known, verdict=verdict)}</p>"
+        yield f"<p>{_said(template, **gain, verdict=verdict)}</p>"
     if not found["complete"]:
         stopped = _said("The search was stopped before its end; this is the best trial so far.")
         yield f"<p class=warning>{stopped}</p>"
     yield "</header>"
-    serious = [finding for finding in found["findings"] if finding["severity"] != "note"]
-    if serious:
-        yield "<ul class=findings>"
-        for one in serious:
-            tried = _said("Try:")
-            yield f"<li>{escape(one['sentence'])}{_said('.')} <em>{tried}</em> {escape(one['remedy'])}{_said('.')}</li>"
-        yield "</ul>"
+    yield from serious(found["findings"])
 
 
 def _refits(found: StudyFacts) -> Iterator[str]:

@@ -9,20 +9,13 @@ from pathlib import Path
 from luthier.assess import JudgedBaseline, SeedScore
 from luthier.console import padded
 from luthier.messages import Message, in_words, spoken, tr
-from luthier.recipe import Record, follows
+from luthier.recipe import follows
 from luthier.records import signed
 from luthier.report.contents import Contents, read_contents
 from luthier.request import NO_TEST
 from luthier.saved.search_schemas import StudyFacts
 
-STEPS = (
-    "data",
-    "loss",
-    "inputs and architecture",
-    "fit the training set",
-    "fit the validation set",
-    "test",
-)
+STEPS = ("data", "loss", "inputs and architecture", "fit the training set", "fit the validation set", "test")
 
 
 def summary_lines(path: Path) -> list[str]:
@@ -51,7 +44,6 @@ def in_a_line(title: str, text: str) -> str:
 
 
 def _beside(row: JudgedBaseline) -> str:
-    """A baseline's line: its score, and what the network is beside it."""
     verdict = tr("the network is {verdict}: {gain}", verdict=tr(WORDS[row.verdict]), gain=signed(row.difference))
     return f"  {padded(tr(row.name), 24)} {row.test.figures}   {verdict}"
 
@@ -75,8 +67,8 @@ def search_lines(found: StudyFacts) -> list[str]:
         lines.append(in_a_line("value", tr(template, value=best["value"])))
     else:
         template = "validation loss {mean:.4g} ± {spread:.2g}, score {score:.4g}, over {count} fresh seeds"
-        known = {"mean": measured["mean"], "spread": measured["spread"], "score": found["score"]}
-        lines.append(in_a_line("measured", tr(template, **known, count=len(measured["seeds"]))))
+        said = tr(template, **measured, score=found["score"], count=len(measured["seeds"]))
+        lines.append(in_a_line("measured", said))
     if gain is not None:
         template = "{interval} over the default setting, paired: {verdict}"
         interval = f"{gain['mean']:+.4g} [{gain['low']:+.4g}, {gain['high']:+.4g}]"
@@ -108,7 +100,10 @@ def ledger_lines(path: Path) -> list[str]:
     for step, title in enumerate(STEPS):
         head = tr("Step {step}: {title}", step=step, title=Message(title)) if step else tr("Before step 1: the data")
         lines += ["", head]
-        lines += [f"  {words.sentence()}{_unfounded(record)}" for record, words in run.wording(step)]
+        for record, words in run.wording(step):
+            unfounded = "wording" not in record and not follows(record)
+            doubt = tr(" (does not follow from its stored evidence)") if unfounded else ""
+            lines.append(f"  {words.sentence()}{doubt}")
         lines += [
             "  " + tr("{severity}: {sentence}", severity=Message(r["severity"]), sentence=r["sentence"])
             for r in run.findings()
@@ -118,11 +113,6 @@ def ledger_lines(path: Path) -> list[str]:
     template = "The sealed test set was opened {count} time." if count == 1 else ""
     lines += ["", tr(template or "The sealed test set was opened {count} times.", count=count)]
     return [*lines, *summary_lines(path)]
-
-
-def _unfounded(record: Record) -> str:
-    """What is to be said where a choice does not follow from the evidence that is stored with it."""
-    return "" if "wording" in record or follows(record) else tr(" (does not follow from its stored evidence)")
 
 
 def seeds_in_words(seeds: list[SeedScore]) -> list[str]:

@@ -17,7 +17,7 @@ from luthier.assess.register import is_registered
 from luthier.errors import InputError
 from luthier.messages import Message
 from luthier.nets.backbone import allow
-from luthier.recipe import Budget, BudgetClock, Clock, Interrupted, LoadedData, Recipe, Run, WallClock
+from luthier.recipe import Budget, BudgetClock, Clock, LoadedData, Recipe, Run, WallClock
 from luthier.recipe.rows.known_rows import forget
 from luthier.report import summary_lines, write_report
 from luthier.request import KeptSection, RunRequest, ShownSection
@@ -68,14 +68,6 @@ class Call:
         """The same call, which begins anew: of several runs each has its own time."""
         return replace(self, since=self.clock.now())
 
-    def new_folder(self, output: KeptSection, name: str) -> RunFolder:
-        """The folder of a new run."""
-        return new_folder(output, name, keeps=self.keeps)
-
-    def registered(self, output: KeptSection) -> bool:
-        """Whether this machine keeps which rows the run reads."""
-        return registered(output, keeps=self.keeps)
-
     def walk(
         self, asked: RunRequest, read: LoadedData, folder: RunFolder, recipe: Recipe, limit: Budget, **more: Any
     ) -> Run:
@@ -88,10 +80,9 @@ class Call:
             budget_clock=BudgetClock(limit, self.clock, since=self.since),
             listen=self.screen.record,
             tell=self.screen.event,
-            interrupted=Interrupted(),
             until=self.shown.until,
             cluster=self._cluster(folder),
-            **{"resumed": False, **more},
+            **more,
         )
 
     def _cluster(self, folder: RunFolder) -> Cluster | None:
@@ -136,7 +127,7 @@ def _require_place(shown: ShownSection) -> None:
         )
 
 
-def new_folder(output: KeptSection, name: str, *, keeps: bool) -> RunFolder:
+def new_folder(output: KeptSection, name: str, keeps: bool) -> RunFolder:
     """The folder that was asked for; else one of this name in `runs`, or where that is not kept, a temporary one."""
     if output.run or keeps:
         return create_run(output.run or None, name, replace=output.replace)
@@ -147,7 +138,7 @@ def new_folder(output: KeptSection, name: str, *, keeps: bool) -> RunFolder:
     return folder
 
 
-def registered(output: KeptSection, *, keeps: bool) -> bool:
+def registered(output: KeptSection, keeps: bool) -> bool:
     """Whether this machine keeps which rows a run reads: as asked, else where the run stays."""
     return is_registered(output.registered, output.run or ("runs" if keeps else None))
 

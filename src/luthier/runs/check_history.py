@@ -18,13 +18,8 @@ def remember(folder: RunFolder, earlier: Sequence[PastCheck], result: RunCheck) 
     """Add a check to the run's list, which is written whole: a kill leaves the old one."""
     record = PastCheck(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        source=result.source,
-        rows=result.rows,
-        until=result.until,
-        level=result.level,
-        drifted=result.drifted,
         farthest=max((row.value / row.threshold for row in result.columns), default=0.0),
-        score=result.score,
+        **{name: getattr(result, name) for name in ("source", "rows", "until", "level", "drifted", "score")},
     )
     lines = [storage.json_text(one) + "\n" for one in [*earlier, record][-MOST:]]
     storage.write_text(folder.checks, "".join(lines))

@@ -178,20 +178,15 @@ def judge_population(
         message = Message("the score is clearly worse than {where}; {tail}", where=as_message(change.where), tail=tail)
         return "act", message
     if apart is not None and apart.low > FAR_APART:
-        return "act", Message(
-            "new and training rows are almost fully separable (AUC {auc:.2f}); {moved}", auc=apart.auc, moved=moved
-        )
+        template = "new and training rows are almost fully separable (AUC {auc:.2f}); {moved}"
+        return "act", Message(template, auc=apart.auc, moved=moved)
     if drifted:
         return "watch", moved
     if apart is not None and apart.low > APART:
-        return (
-            "watch",
-            Message(
-                "no single column has drifted, but all columns together separate new from training rows "
-                "(AUC {auc:.2f})",
-                auc=apart.auc,
-            ),
+        template = (
+            "no single column has drifted, but all columns together separate new from training rows (AUC {auc:.2f})"
         )
+        return "watch", Message(template, auc=apart.auc)
     return "fine", Message("the new rows look like the training rows")
 
 
@@ -214,9 +209,8 @@ def _counted(found: Source, weight: str) -> tuple[CountedRows, tuple[str, ...]]:
     """The rows that count, where the run was fitted with weights, and what is to be said of them."""
     result = CountedRows.of(found.frame, weight, found.decimal)
     if weight and not result.weight:
-        return result, (
-            Message("there is no column `{weight}` of sample weights: all rows count alike", weight=weight),
-        )
+        why = Message("there is no column `{weight}` of sample weights: all rows count alike", weight=weight)
+        return result, (why,)
     if weight:
         require_weights(result.frame, weight)
     return replace(result, weight=varied(result.frame, weight)), result.notes
@@ -253,7 +247,6 @@ def _moved_by_time(model: Model, column: str) -> _MovedByTime:
 def _told_apart(
     own: Parts, model: Model, rows: Inputs, weights: np.ndarray | None, moved: _MovedByTime
 ) -> ToldApart | None:
-    """What trees make of training rows and new rows."""
     pair = moved.hidden(own.training.inputs), moved.hidden(rows)
     if model.encoder.dense:
         before, now = (np.concatenate([one.numbers.numpy(), one.codes.numpy()], 1) for one in pair)
@@ -355,7 +348,6 @@ def _change(score: Measure | None, stored: Scores | None, false_alarms: float) -
 
 
 def _lines(result: RunCheck) -> list[str]:
-    """The outcome in words, in the language that is spoken."""
     known: Any = {"rows": result.rows, "source": result.source, "verdict": result.verdict}
     lines = [tr("{rows} rows of {source}: {verdict}", **known)]
     lines += [

@@ -109,13 +109,11 @@ class Comparison:
 
 
 def _measured(run: Compared) -> str:
-    """A run's score, size and time, and what it gains."""
-    score = Message(
+    template, known = (
         "{score}  {count:,} parameters, {seconds:.0f} s",
-        score=run.score.in_words,
-        count=run.parameters,
-        seconds=run.seconds,
+        {"count": run.parameters, "seconds": run.seconds},
     )
+    score = Message(template, score=run.score.in_words, **known)
     if run.gain is None:
         return score.spoken()
     verdict = Message("better") if run.gain.value > 0 else Message("worse")

@@ -31,7 +31,7 @@ from luthier.recipe.unsealed import require_sealed, require_unlearnt
 from luthier.report import summary_lines
 from luthier.request import OutputSection, RunRequest, ShownSection, TaskSection
 from luthier.request_types import OutputOptions, ShownOptions
-from luthier.runs.calls import Call, allow_backbone, outcome
+from luthier.runs.calls import Call, allow_backbone, new_folder, outcome, registered
 from luthier.runs.own_rows import keep_test, with_test_file
 from luthier.runs.relocating import name_of
 from luthier.runs.result import Result
@@ -78,18 +78,10 @@ def resume_as_asked(run: str | Path, call: Call, *, backbone: str = "", device: 
     else:
         limit = Budget(facts["budget"]["seconds"], facts["budget"]["steps"])
     _, read = reread(folder, "resume RUN")
-    walk = call.walk(
-        asked,
-        read,
-        folder,
-        recipe,
-        limit,
-        resumed=True,
-        elsewhere="" if device == AUTO else str(resolve(device)),
-        facts={"opened_before": facts.get("opened_before", 0)},
-        registered=is_registered(facts.get("registered", False), folder.path),
-    )
-    return call.finish(walk)
+    there, known = "" if device == AUTO else str(resolve(device)), facts.get("registered", False)
+    more = {"elsewhere": there, "registered": is_registered(known, folder.path)}
+    opened = {"opened_before": facts.get("opened_before", 0)}
+    return call.finish(call.walk(asked, read, folder, recipe, limit, resumed=True, facts=opened, **more))
 
 
 def branch(
@@ -155,23 +147,16 @@ def branch_as_asked(previous: str | Path, step: int, output: OutputSection, call
         changes["test"] = name_of(new_test)
     asked = kept.model_copy(update=changes)
     read = read_unchanged(before, asked)
-    folder = call.new_folder(output, f"{before.path.name}-from-{step}")
+    folder = new_folder(output, f"{before.path.name}-from-{step}", call.keeps)
     copy_memory(before, folder)
     if new_test is not None:
         asked = keep_test(folder, asked)
     recipe = recipe_from(asked, read_ledger(before.ledger)).model_copy(
         update={"cuts": (), "plan": None, "rounds": None}
     )
-    walk = call.walk(
-        asked,
-        read,
-        folder,
-        recipe,
-        Budget.parse(asked.budget),
-        facts={"opened_before": 0 if new_test is not None else openings(before)},
-        registered=call.registered(output),
-    )
-    return call.finish(walk)
+    facts = {"opened_before": 0 if new_test is not None else openings(before)}
+    limit, known = Budget.parse(asked.budget), registered(output, call.keeps)
+    return call.finish(call.walk(asked, read, folder, recipe, limit, facts=facts, registered=known))
 
 
 def _another_loss(kept: RunRequest, step: int, loss: Mapping[str, Any], *, changed: bool) -> dict[str, object]:

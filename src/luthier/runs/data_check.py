@@ -16,10 +16,9 @@ from luthier.diagnosis.findings import found_in_words
 from luthier.messages import Message, as_message, spoken, tr
 from luthier.nets import DenseSpec
 from luthier.objective import USUAL_LOSSES, shared_outputs
-from luthier.recipe import first_width, input_count, read_as_asked
-from luthier.recipe.preparing.problem import embedding_width
+from luthier.recipe import LoadedData, first_width, input_count, read_as_asked
+from luthier.recipe.preparing.problem import embeddings_of
 from luthier.recipe.rows.parts import Parts, parts_of
-from luthier.recipe.rows.reading import LoadedData
 from luthier.records import Finding, JsonObject
 from luthier.request import Config, DataConfig, RunRequest
 from luthier.request_types import DataOptions
@@ -178,7 +177,7 @@ def _spec(read: LoadedData, parts: Parts, training: Rows) -> DenseSpec:
     sizes = parts.encoder.category_sizes
     outputs = read.task.outputs
     width = first_width(len(training), input_count(parts.encoder, training.numbers.shape[1]), outputs)
-    embeddings = tuple((levels, embedding_width(levels)) for levels in sizes)
+    embeddings = embeddings_of(sizes)
     constant = shared_outputs(read.task.traits.loss, outputs)
     inputs = training.numbers.shape[1]
     return DenseSpec(inputs, (width,), outputs, embeddings=embeddings, constant_outputs=constant)
@@ -195,7 +194,6 @@ def _checks(spec: DenseSpec, training: Rows, loss: str, seed: int) -> list[tuple
 
 
 def _column_in_words(column: CheckedColumn) -> str:
-    """A column that is not used, or has gaps."""
     what = Message(column["kind"])
     what = what if column["used"] else Message("{kind}, dropped", kind=what)
     if column["missing"]:

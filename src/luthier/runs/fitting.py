@@ -26,7 +26,7 @@ from luthier.recipe import (
 )
 from luthier.request import Config, FitConfig, OutputSection, PlanConfig, RunRequest
 from luthier.request_types import FitOptions, OutputOptions
-from luthier.runs.calls import Call, allow_backbone
+from luthier.runs.calls import Call, allow_backbone, new_folder, registered
 from luthier.runs.own_rows import keep_source, keep_test, with_test_file
 from luthier.runs.relocating import read_as_in
 from luthier.runs.requested import request
@@ -35,18 +35,13 @@ from luthier.runs.screen import Screen
 from luthier.saved import RunFolder
 
 
-def fit_as_asked(source: Any, config: FitConfig, call: Call) -> Result:
-    """`luthier.fit` of one target, for a request."""
-    return call.finish(new_run(source, config, call))
-
-
 def new_run(source: Any, config: FitConfig, call: Call) -> Run:
     """A new run in a folder of its own; what it has no use for any more is given back."""
     asked, read = _read(source, request(source, config))
-    folder = call.new_folder(config, default_name(source, read.source))
+    folder = new_folder(config, default_name(source, read.source), call.keeps)
     asked, read = _kept(folder, asked, read)
-    limit, registered = Budget.parse(asked.budget), call.registered(config)
-    return call.walk(asked, read, folder, Recipe(asked=asked), limit, registered=registered)
+    limit, known = Budget.parse(asked.budget), registered(config, call.keeps)
+    return call.walk(asked, read, folder, Recipe(asked=asked), limit, registered=known)
 
 
 def plan(
@@ -121,10 +116,10 @@ def rerun_as_asked(recipe: str | Path, output: OutputSection, call: Call, *, bac
     source = source_of(before, asked)
     read = read_as_in(before, source, asked)
     asked = _bounded(asked, read)
-    folder = call.new_folder(output, default_name(source, read.source))
+    folder = new_folder(output, default_name(source, read.source), call.keeps)
     asked, read = _kept(folder, asked, read)
     script = script.model_copy(update={"asked": asked})
-    return call.finish(call.walk(asked, read, folder, script, Budget(), registered=call.registered(output)))
+    return call.finish(call.walk(asked, read, folder, script, Budget(), registered=registered(output, call.keeps)))
 
 
 def _read(source: Any, asked: RunRequest) -> tuple[RunRequest, LoadedData]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from luthier.recipe.rows.parts import Parts, parts_of
 from luthier.recipe.steps.shared_networks import SharedNetworks
 from luthier.report import write_overview
 from luthier.request import FitConfig, RunRequest, flag_of
-from luthier.runs.calls import Call
+from luthier.runs.calls import Call, registered
 from luthier.runs.requested import request
+from luthier.runs.result import Result
 from luthier.saved import RunFolder
 
 TRAINING = 0.7  # of a budget of time: the rest is for what each target has of its own, baselines first
@@ -66,10 +67,10 @@ def fit_jointly(folder: RunFolder, config: FitConfig, call: Call, device: str) -
 
     Returns those that could not be, and why.
     """
-    facts, failed = folder.several_facts(), dict[str, LuthierError]()
-    left = [target for target, place in facts["folders"].items() if not _is_done(folder.path / place)]
+    facts = folder.several_facts()
+    left = [target for target, place in facts["folders"].items() if not _is_done(RunFolder(folder.path / place))]
     if not left:
-        return failed
+        return {}
     names, source = list(facts["folders"]), facts["source"]
     call.screen.event("target", name=", ".join(names))
     training = call.again()
@@ -77,34 +78,43 @@ def fit_jointly(folder: RunFolder, config: FitConfig, call: Call, device: str) -
     status = training.finish(walk).folder.trained_facts()["status"]
     write_overview(folder.path)
     if status == "cut" or walk.trained is None:
-        return failed
-    for target in left:
-        call.screen.event("target", name=target)
-        each = call.again()
+        return {}
+    trained = walk.trained
+
+    def deliver(target: str, each: Call) -> Result:
         path = folder.path / facts["folders"][target]
+        return each.finish(_delivering(trained, source, path, target, config, each))
+
+    return one_by_one(folder, left, call, deliver)
+
+
+def one_by_one(
+    folder: RunFolder, targets: Iterable[str], call: Call, fit: Callable[[str, Call], Result]
+) -> dict[str, LuthierError]:
+    """Fit one target after another, until the user wants to stop. Returns those that could not be, and why."""
+    failed = dict[str, LuthierError]()
+    for target in targets:
+        call.screen.event("target", name=target)
+        result = None
         try:
-            result = each.finish(_delivering(walk.trained, source, path, target, config, each))
+            result = fit(target, call.again())
         except TerminatedError:
             raise
         except LuthierError as error:
             failed[target] = error  # the others are not to blame
-            continue
         write_overview(folder.path)
-        if result.folder.trained_facts()["status"] == "cut":
-            break  # the user wants to stop; what is left can be resumed
-    write_overview(folder.path)
+        if result is not None and result.folder.trained_facts()["status"] == "cut":
+            break  # what is left can be resumed
     return failed
 
 
 def _training(source: str, path: Path, names: Sequence[str], config: FitConfig, call: Call, device: str) -> Run:
-    """The run that trains the networks of all targets."""
     tasks = [read_as_asked(source, request(source, alone(config, target, names))).task for target in names]
     asked = _asked_of_all(source, names, config)
     return _walk(call, asked, read_as_asked(source, asked, tasks), path, device, registered=False)
 
 
 def _delivering(trained: SharedNetworks, source: str, path: Path, target: str, config: FitConfig, call: Call) -> Run:
-    """The run that delivers one target."""
     names = trained.runner.problem.asked.heads
     budget = Budget.parse(config.budget)
     if budget.seconds is not None:
@@ -112,7 +122,7 @@ def _delivering(trained: SharedNetworks, source: str, path: Path, target: str, c
     one = alone(config, target, names).model_copy(update={"budget": str(budget)})
     asked = request(source, one).model_copy(update={"heads": tuple(names)})
     own = trained.prepare(read_as_asked(source, asked), RunFolder(path))
-    return _walk(call, asked, own, path, AUTO, registered=call.registered(config), shared=trained)
+    return _walk(call, asked, own, path, AUTO, registered=registered(config, call.keeps), shared=trained)
 
 
 def _walk(call: Call, asked: RunRequest, read: LoadedData, path: Path, device: str, **more: Any) -> Run:
@@ -125,8 +135,8 @@ def _walk(call: Call, asked: RunRequest, read: LoadedData, path: Path, device: s
     return call.walk(asked, read, folder, recipe, limit, resumed=resumed, elsewhere=elsewhere, **more)
 
 
-def _is_done(path: Path) -> bool:
-    return (path / "run.json").exists() and RunFolder(path).trained_facts()["status"] == "done"
+def _is_done(folder: RunFolder) -> bool:
+    return (folder.path / "run.json").exists() and folder.trained_facts()["status"] == "done"
 
 
 def _asked_of_all(source: Any, names: Sequence[str], config: FitConfig) -> RunRequest:

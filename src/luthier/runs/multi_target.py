@@ -18,17 +18,17 @@ from typing_extensions import Unpack
 from luthier.data import read_source
 from luthier.data.sources import default_name
 from luthier.engine.members.devices import AUTO, is_there
-from luthier.errors import ConfigError, InputError, LuthierError, TerminatedError, in_a_line, nearest
+from luthier.errors import ConfigError, InputError, LuthierError, in_a_line, nearest
 from luthier.messages import Message
 from luthier.recipe import Budget, Clock, LoadedData, read_as_asked
 from luthier.recipe.rows.parts import Parts, parts_of
 from luthier.report import write_overview
 from luthier.request import FitConfig, ShownSection, flag_of, option_of
 from luthier.request_types import ShownOptions
-from luthier.runs.calls import Call
+from luthier.runs.calls import Call, new_folder, registered
 from luthier.runs.continuing import resume_as_asked
-from luthier.runs.fitting import fit_as_asked
-from luthier.runs.joint_fit import NAMED, alone, can_share, fit_jointly, free_name, require_named, share_of
+from luthier.runs.fitting import new_run
+from luthier.runs.joint_fit import NAMED, alone, can_share, fit_jointly, free_name, one_by_one, require_named, share_of
 from luthier.runs.own_rows import keep_source, keep_test_file
 from luthier.runs.relocating import name_of
 from luthier.runs.requested import default_budget, request
@@ -133,26 +133,24 @@ def fit_several_as_asked(source: Any, targets: Sequence[str], config: FitConfig,
     rows = result.frame if not name_of(source) else source
     together = can_share(rows, names, config, _check_all(rows, names, each))
     config = config.model_copy(update={"budget": str(whole)}) if together else each
-    folder = call.new_folder(config, default_name(source, result))
+    folder = new_folder(config, default_name(source, result), call.keeps)
     if not (kept := name_of(source)):
         keep_source(folder, result)
         kept = str(folder.source)
     config = config.model_copy(update={"test": keep_test_file(folder, name_of(config.test) if config.test else "")})
-    folder.write_facts(
-        {
-            "kind": SEVERAL,
-            "name": folder.path.name,
-            "created": timestamp(),
-            "source": kept,
-            "folders": _folders(names),
-            **({"networks": free_name("networks", _folders(names).values())} if together else {}),
-            "budget": config.budget,
-            "options": {
-                **config.model_dump(mode="json", include={name for name in SHARED if name in config.given()}),
-                "registered": call.registered(config),
-            },
-        }
-    )
+    folders = _folders(names)
+    options = config.model_dump(mode="json", include={name for name in SHARED if name in config.given()})
+    facts = {
+        "kind": SEVERAL,
+        "name": folder.path.name,
+        "created": timestamp(),
+        "source": kept,
+        "folders": folders,
+        **({"networks": free_name("networks", folders.values())} if together else {}),
+        "budget": config.budget,
+        "options": {**options, "registered": registered(config, call.keeps)},
+    }
+    folder.write_facts(facts)
     return _walk(folder, call)
 
 
@@ -197,30 +195,20 @@ def resume_several_as_asked(run: str | Path, call: Call, *, device: str = AUTO) 
 def _walk(folder: RunFolder, call: Call, device: str = AUTO) -> MultiTargetResult:
     facts, shared = folder.several_facts(), _shared(folder)
     names = list(facts["folders"])
-    failed = fit_jointly(folder, shared, call, device) if "networks" in facts else {}
-    for target, place in facts["folders"].items() if "networks" not in facts else ():
-        path = folder.path / place
-        call.screen.event("target", name=target)
-        each, result = call.again(), None
-        try:
-            if (path / "run.json").exists():
-                result = resume_as_asked(path, each, device=device)
-            else:
-                there = next((name for name in (device, shared.device) if is_there(name)), AUTO)
-                one = alone(shared, target, names).model_copy(update={"run": str(path), "device": there})
-                result = fit_as_asked(facts["source"], one, each)
-        except TerminatedError:
-            raise
-        except LuthierError as error:
-            failed[target] = error  # the others are not to blame
-        write_overview(folder.path)
-        if result is not None and result.folder.trained_facts()["status"] == "cut":
-            break  # the user wants to stop; what is left can be resumed
+
+    def fit(target: str, each: Call) -> Result:
+        path = folder.path / facts["folders"][target]
+        if (path / "run.json").exists():
+            return resume_as_asked(path, each, device=device)
+        there = next((name for name in (device, shared.device) if is_there(name)), AUTO)
+        one = alone(shared, target, names).model_copy(update={"run": str(path), "device": there})
+        return each.finish(new_run(facts["source"], one, each))
+
+    together = "networks" in facts
+    failed = fit_jointly(folder, shared, call, device) if together else one_by_one(folder, names, call, fit)
     if failed:
-        remedy = Message(
-            "what is finished serves: luthier predict {path} FILE; luthier resume tries the rest again",
-            path=folder.path,
-        )
+        template = "what is finished serves: luthier predict {path} FILE; luthier resume tries the rest again"
+        remedy = Message(template, path=folder.path)
         raise _refused(failed, len(names), "could not be fitted", remedy)
     return MultiTargetResult(folder.path)
 

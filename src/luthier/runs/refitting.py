@@ -58,17 +58,11 @@ def refit(run: str | Path, *, screen: Screen | None = None, verbose: int = 0) ->
 
 def _lines(folder: RunFolder, kept: Mapping[str, Any]) -> list[str]:
     return [
-        Message(
-            "{refitted}: {networks} networks, trained on all {rows:,} rows",
-            refitted=folder.refitted,
-            networks=kept["networks"],
-            rows=kept["rows"],
-        ),
+        Message("{refitted}: {networks} networks, trained on all {rows:,} rows", refitted=folder.refitted, **kept),
         Message(
             "  its answers lie {disagreement:.3g} from the judged model's, two of whose networks lie "
             "{spread:.3g} apart",
-            disagreement=kept["disagreement"],
-            spread=kept["spread"],
+            **kept,
         ),
         "  no score is known of it: that of the run is model.luthier's, and its sealed rows are open now",
     ]
@@ -92,11 +86,9 @@ def _refit(folder: RunFolder) -> None:
         rows = rows.joined(ledger.write(open_test(parts.sealed, purpose=purpose)))
     found = refitted(model, bags, rows, asked.seed)
     if not found.agrees:
+        template = "the refitted model disagrees with the judged one: their answers lie {disagreement:.3g} apart"
         raise LuthierError(
-            Message(
-                "the refitted model disagrees with the judged one: their answers lie {disagreement:.3g} apart",
-                disagreement=found.disagreement,
-            ),
+            Message(template, disagreement=found.disagreement),
             expected=Message("at most {spread:.3g}, as two of the judged model's networks", spread=found.spread),
             remedy="use model.luthier, whose score is known; nothing was kept",
         )

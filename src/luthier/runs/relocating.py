@@ -45,12 +45,9 @@ def _relocate_one(folder: RunFolder, source: str | Path) -> Literal["source", "t
     facts = folder.trained_facts()
     asked, recorded = asked_of(folder), cast("dict[str, Any]", {**facts["source"]})
     if not (asked.source or asked.test_file):
+        template = "--source {source}: the run '{path}' does not read its data from a path"
         raise InputError(
-            Message(
-                "--source {source}: the run '{path}' does not read its data from a path",
-                source=source,
-                path=folder.path,
-            ),
+            Message(template, source=source, path=folder.path),
             expected="a run whose data came from a file or a folder",
             remedy="leave --source out",
         )

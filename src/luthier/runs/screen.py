@@ -73,17 +73,18 @@ class JsonScreen(SilentScreen):
 
     def record(self, record: Record) -> None:
         """The record as it stands in the ledger; a decision with its words."""
-        print(storage.json_text(record), flush=True)
+        self._print(record)
 
     def event(self, name: str, /, **facts: Any) -> None:
         """Only the result and the plan that was asked for are for machines."""
         if name == "moved":
-            print(storage.json_text({"kind": "moved", **facts}), flush=True)
+            self._print({"kind": "moved", **facts})
         if name in ("done", "planned"):
-            print(
-                storage.json_text({"kind": "result" if name == "done" else "planned", **facts["result"]}),
-                flush=True,
-            )
+            self._print({"kind": "result" if name == "done" else "planned", **facts["result"]})
+
+    @staticmethod
+    def _print(value: Mapping[str, Any]) -> None:
+        print(storage.json_text(value), flush=True)
 
 
 class TextScreen:
@@ -236,9 +237,9 @@ class NotebookBar:
 
     def event(self, name: str, facts: dict[str, Any]) -> None:
         """Draw it where something has changed."""
-        if not self._steps.event(name, facts):
-            return
         steps = self._steps
+        if not steps.event(name, facts):
+            return
         bar = f"<progress value='{steps.done}' max='{steps.total or 1}'></progress> {escape(steps.doing)}"
         if self._shown is None:
             self._shown = self._ipython.display(self._ipython.HTML(bar), display_id=True)
@@ -270,8 +271,8 @@ class _Bar:
         self._progress.start()
 
     def event(self, name: str, facts: dict[str, Any]) -> None:
-        if self._steps.event(name, facts):
-            steps = self._steps
+        steps = self._steps
+        if steps.event(name, facts):
             self._progress.update(self._task, total=steps.total, description=steps.doing, completed=steps.done)
 
     def stop(self) -> None:

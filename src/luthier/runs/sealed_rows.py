@@ -8,14 +8,15 @@ from pathlib import Path
 from luthier import storage
 from luthier.assess import Reading, Register, Scoring, SealHistory, measure, open_test, seen_before
 from luthier.recipe import Ledger, openings, predict_part, read_ledger, reread
-from luthier.recipe.judging.stored_predictions import write_stored_predictions
+from luthier.recipe.judging.opened_rows import write_stored_predictions
 from luthier.recipe.rows.known_rows import keep_reading, record_in
 from luthier.recipe.rows.parts import parts_of
 from luthier.recipe.running.run_baselines import own_scale
 from luthier.recipe.unsealed import require_sealed, require_unlearnt
-from luthier.records import Measure, found
+from luthier.records import found
 from luthier.report import summary_lines, write_report
 from luthier.runs.belonging import require_model_of
+from luthier.runs.calls import outcome
 from luthier.runs.continuing import resume
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen, quiet_screen
@@ -44,8 +45,7 @@ def read_test(run: str | Path, *, again: bool = False, verbose: int = 0, screen:
         *([] if again else ["", "The test set was read before; this is the stored result:"]),
         *summary_lines(folder.path),
     ]
-    outcome = {"run": str(folder.path), "scores": Result(folder).scores, "report": str(folder.report)}
-    screen.event("done", result=outcome, lines=lines)
+    screen.event("done", result=outcome(folder), lines=lines)
     return Result(folder)
 
 
@@ -60,14 +60,10 @@ def _read_again(folder: RunFolder) -> None:
     kind = model.task.kind
     y, prediction = own_scale(read.task, rows), predict_part(model, rows)
     scoring = Scoring.of(rows, model.task, parts.units["test"])
-    names = reported_metrics(asked.metric, kind)
-
-    def measured(name: str) -> Measure:
-        seen = model.seen_by(name, prediction)
-        return measure(name, y, seen, scoring, seed=asked.seed)
-
-    headline = measured(deciding_metric(asked.metric, kind))
-    reading = Reading(timestamp(), headline, [measured(name) for name in names])
+    first, names = deciding_metric(asked.metric, kind), reported_metrics(asked.metric, kind)
+    seen = {name: model.seen_by(name, prediction) for name in dict.fromkeys((first, *names))}
+    measured = {name: measure(name, y, one, scoring, seed=asked.seed) for name, one in seen.items()}
+    reading = Reading(timestamp(), measured[first], [measured[name] for name in names])
     write_stored_predictions(folder.judged, rows, parts.test_rows, prediction, read.task)
     scores, history = Result(folder).judgement, _history(folder)
     readings = [*scores.readings, reading]

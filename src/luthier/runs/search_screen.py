@@ -6,31 +6,21 @@ from typing import Any
 
 from rich.console import Console
 
-from luthier import storage
 from luthier.console import console
 from luthier.messages import Message, as_message, spoken, tr
 from luthier.recipe import Record
 from luthier.report.terminal import setting_in_words
-from luthier.runs.screen import SearchScreen, TextScreen
+from luthier.runs.screen import JsonScreen, SearchScreen, TextScreen
 from luthier.search import AFTERWARDS, Trial, VarianceShare
 from luthier.search.spaces.space import Values
 
 
-class JsonSearch(SearchScreen):
+class JsonSearch(JsonScreen, SearchScreen):
     """One JSON object a line: ledger and journal records, then the result."""
-
-    def record(self, record: Record) -> None:
-        """A ledger record."""
-        print(storage.json_text(record), flush=True)
 
     def journal(self, record: Record) -> None:
         """A journal record."""
-        print(storage.json_text(record), flush=True)
-
-    def event(self, name: str, /, **facts: Any) -> None:
-        """Only the result is for machines."""
-        if name == "done":
-            print(storage.json_text({"kind": "result", **facts["result"]}), flush=True)
+        self.record(record)
 
 
 class TextSearch(SearchScreen):

@@ -7,9 +7,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from luthier.engine.members.devices import AUTO, CPU, free_memory, resolve
 from luthier.errors import ConfigError, InputError
 from luthier.machine import cores, default_memory
 from luthier.messages import Message
+from luthier.parquet_pages import parquet_bytes
 from luthier.recipe import Budget, Interrupted
 from luthier.report import write_search_report
 from luthier.report.terminal import in_a_line
@@ -29,19 +29,7 @@ from luthier.runs.screen import SearchScreen
 from luthier.runs.signals import ended_by_signals
 from luthier.runs.study_result import Study
 from luthier.saved import RunFolder
-from luthier.search import (
-    Effort,
-    Journal,
-    Networks,
-    Sampler,
-    Search,
-    SearchOutcome,
-    Space,
-    Trial,
-    TrialStore,
-    Watched,
-    executor_for,
-)
+from luthier.search import Effort, Journal, Networks, Sampler, Search, Space, Trial, TrialStore, Watched, executor_for
 
 MIRROR_EVERY = 30.0  # seconds between two copies into study.db, or fifty times what one takes
 
@@ -67,14 +55,10 @@ class Place:
         if wrong:
             raise ConfigError(wrong)
         if self.accelerated and (self.on != "local" or self.workers not in (None, 1)):
+            template = "on='{on}', workers={workers}, device='{device}'"
             raise InputError(
                 "workers cannot share an accelerator",
-                received=Message(
-                    "on='{on}', workers={workers}, device='{device}'",
-                    on=self.on,
-                    workers=self.workers,
-                    device=self.device,
-                ),
+                received=Message(template, on=self.on, workers=self.workers, device=self.device),
                 remedy="leave out on and workers, or the device",
             )
 
@@ -117,25 +101,22 @@ def run_search(
         if name == "round":
             mirror.now_and_then(facts["trials"])
 
+    watched = Watched(tell, lambda: bool(interrupted))
     with closing(screen):
         screen.event("begin", run=place.study, folder=path)
         journal = Journal(None if path is None else path / "journal.jsonl", screen.journal)
-        with _held(folder), ended_by_signals(interrupted):
+        held = nullcontext() if folder is None else storage.held(folder.path)
+        with held, ended_by_signals(interrupted):
             with (
                 _shared(place, space, "" if path is None else path.name) as store,
                 _scratch(folder) as scratch,
                 closing(executor_for(place.on, networks, scratch, place.processes)) as executor,
             ):
-                outcome = Search(
-                    networks,
-                    space,
-                    effort,
-                    executor,
-                    journal,
-                    store=store,
-                    watched=Watched(tell, lambda: bool(interrupted)),
-                ).run()
-            _warn_of_luck(outcome)
+                search = Search(networks, space, effort, executor, journal, store=store, watched=watched)
+                outcome = search.run()
+            if outcome.best is not None:  # what was the best of many trials is measured again with fresh seeds
+                lucky = optimism(outcome.best.value, [trial.value for trial in outcome.final], len(outcome.searched))
+                outcome.findings += [] if lucky is None else [lucky]
             study = Study(outcome, networks, path)
             if folder is not None:
                 _keep(study, folder, place, space)
@@ -144,18 +125,9 @@ def run_search(
     return study
 
 
-def _warn_of_luck(outcome: SearchOutcome) -> None:
-    """What was the best of many trials is measured again with fresh seeds."""
-    if outcome.best is not None:
-        lucky = optimism(outcome.best.value, [trial.value for trial in outcome.final], len(outcome.searched))
-        outcome.findings += [] if lucky is None else [lucky]
-
-
 def _keep(study: Study, folder: RunFolder, place: Place, space: Space) -> None:
     outcome = study.outcome
-    content = BytesIO()
-    outcome.frame().write_parquet(content)
-    storage.write_bytes(folder.path / "trials.parquet", content.getvalue())
+    storage.write_bytes(folder.path / "trials.parquet", parquet_bytes(outcome.frame()))
     study.sensitivity()  # worked out now, for the report
     storage.write_json(folder.path / "search.json", outcome.to_json())
     _Mirror(folder, place.study, space).write(outcome.trials, outcome.measured)
@@ -209,10 +181,6 @@ def _shared(place: Place, space: Space, run: str) -> Iterator[TrialStore | None]
         yield store
 
 
-def _held(folder: RunFolder | None) -> AbstractContextManager[None]:
-    return nullcontext() if folder is None else storage.held(folder.path)
-
-
 @contextmanager
 def _scratch(folder: RunFolder | None) -> Iterator[Path]:
     """Where populations wait between rungs and go on after a kill."""
@@ -244,11 +212,8 @@ def effort_for(
         trials=config.trials if config.trials is not None else trials,
         seconds=None if limit is None else limit.seconds,
         sampler=sampler or config.sampler,
-        tiers=config.tiers,
-        halving=config.halving,
         epochs=config.epochs or epochs,
         seed=seed,
-        confirm=config.confirm,
         spread=config.workers or cores(),
-        memory=config.memory,
+        **{name: getattr(config, name) for name in ("tiers", "halving", "confirm", "memory")},
     )

@@ -48,16 +48,16 @@ class Study:
     @property
     def value(self) -> float:
         """Mean validation loss of the best setting over fresh seeds; without refits, its trial's."""
-        final = [trial.value for trial in self.outcome.final]
-        best = float("nan") if self.outcome.best is None else self.outcome.best.value
-        return float(np.mean(final)) if final else best
+        return self._mean_of("value")
 
     @property
     def score(self) -> float:
         """As `value`, for the score: accuracy, or the root mean squared error."""
-        final = [trial.score for trial in self.outcome.final]
-        best = float("nan") if self.outcome.best is None else self.outcome.best.score
-        return float(np.mean(final)) if final else best
+        return self._mean_of("score")
+
+    def _mean_of(self, name: str) -> float:
+        known = self.outcome.final or [one for one in (self.outcome.best,) if one is not None]
+        return float(np.mean([getattr(trial, name) for trial in known])) if known else float("nan")
 
     @property
     def gain(self) -> Paired | None:

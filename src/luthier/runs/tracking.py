@@ -267,22 +267,18 @@ class Tracked:
         self._follower.done(Path(result["run"]))
 
 
-class TrackedSearch(SearchScreen):
+class TrackedSearch(Tracked, SearchScreen):
     """A search's screen whose trials are followed by a tracker as well: each a run below the search's, or a row."""
 
     def __init__(self, screen: SearchScreen, tracker: Tracker) -> None:
-        self._screen, self._follower = screen, Follower(tracker)
+        super().__init__(screen, tracker)
+        self._search = screen
         self._folder: Path | None = None
         self._count, self._best = 0, math.inf
 
-    def record(self, record: Record) -> None:
-        """A line that entered the ledger."""
-        self._screen.record(record)
-        self._follower.record(record)
-
     def journal(self, record: dict[str, object]) -> None:
         """A line that entered the journal; trials are told when they end."""
-        self._screen.journal(record)
+        self._search.journal(record)
 
     def event(self, name: str, /, **facts: Any) -> None:
         """Progress."""
@@ -300,18 +296,11 @@ class TrackedSearch(SearchScreen):
                 self._follower.number("refitted/validation_loss", loss, place)
             self._follower.done(self._folder)
 
-    def close(self) -> None:
-        """The search ended."""
-        self._screen.close()
-        self._follower.close()
-
     def _trial(self, trial: Trial) -> None:
         self._follower.trial(trial)
         if trial.stage in AFTERWARDS:
             return
-        self._count += 1
-        if trial.value < self._best:
-            self._best = trial.value
+        self._count, self._best = self._count + 1, min(self._best, trial.value)
         if math.isfinite(self._best):
             self._follower.number("best_validation_loss", self._best, self._count)
 

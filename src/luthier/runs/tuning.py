@@ -17,8 +17,7 @@ from luthier.engine.populations.loaders import numbers_in
 from luthier.errors import InputError
 from luthier.machine import torch_settings
 from luthier.messages import Message
-from luthier.nets import DenseSpec
-from luthier.nets.spec import DeferredSpec
+from luthier.nets import DeferredSpec, DenseSpec
 from luthier.objective import AnyLoss, has_gaps, loss_for
 from luthier.request import Config, SearchConfig
 from luthier.request_types import SearchConfigOptions
@@ -128,20 +127,18 @@ def _folder(path: Path, space: Space, effort: Effort, asked: dict[str, object]) 
             )
         return folder
     folder = create_run(path, path.name)
-    source = {"name": "arrays", "fingerprint": asked["data"], "origin": "memory"}
-    folder.write_facts(
-        {
-            "kind": "search",
-            "name": path.name,
-            "created": timestamp(),
-            "source": source,
-            "target": "",
-            "search": wanted,
-            "seed": effort.seed,
-            **machine_facts(1),
-            "status": "running",
-        }
-    )
+    facts = {
+        "kind": "search",
+        "name": path.name,
+        "created": timestamp(),
+        "source": {"name": "arrays", "fingerprint": asked["data"], "origin": "memory"},
+        "target": "",
+        "search": wanted,
+        "seed": effort.seed,
+        **machine_facts(1),
+        "status": "running",
+    }
+    folder.write_facts(facts)
     return folder
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,7 @@ from luthier.nets import DenseNet
 from luthier.recipe import (
     Budget,
     BudgetClock,
-    Interrupted,
-    Problem,
+    LoadedData,
     Recipe,
     Run,
     WallClock,
@@ -32,7 +31,6 @@ from luthier.recipe import (
     read_as_asked,
     reread,
 )
-from luthier.recipe.rows.reading import LoadedData
 from luthier.records import JsonObject
 from luthier.request import Config, DataConfig, RunRequest, TuneConfig, flag_of
 from luthier.request_types import TuneOptions
@@ -125,10 +123,10 @@ def tune_table_as_asked(
         "inputs": base.get("inputs", "standardise"),
         "defaults": base.get("defaults", {}),
     }
+    facts = {"kind": SEARCH, "options": how, "search": _said(space, effort)}
+    walk = _walk(asked, read, folder, screen, effort, facts=facts, registered=registered(config, keeps=keeps))
     try:
-        kept = registered(config, keeps=keeps)
-        sitting = _Sitting(folder, screen, resumed=False, registered=kept)
-        return _tune_table(asked, read, sitting, space, effort, how)
+        return _tune_table(walk, screen, space, effort, how)
     except InputError:
         if not (folder.path / "journal.jsonl").exists():
             shutil.rmtree(folder.path)  # nothing was trained: leave no empty run behind
@@ -161,11 +159,13 @@ def resume_search(
     asked, read = reread(folder, "resume SEARCH")
     with fitting_together(folder.path):
         told: dict[str, Any] = {**facts["search"]}
-        effort, space = Effort(**told["effort"]), _stored_space(told["space"]) if told["space"] else None
+        effort, kept = Effort(**told["effort"]), told["space"]
+        space = space_from({**kept["dimensions"], **kept["fixed"]}) if kept else None
         options = {**facts["options"], "workers": min(facts["options"]["workers"] or cores(), cores())}
-        kept, shown = is_registered(facts.get("registered", False), folder.path), screen or SearchScreen()
-        sitting = _Sitting(folder, shown, resumed=True, registered=kept)
-        return _tune_table(asked, read, sitting, space, effort, options)
+        noted = {"kind": SEARCH, "options": options, "search": _said(space, effort)}
+        known, shown = is_registered(facts.get("registered", False), folder.path), screen or SearchScreen()
+        walk = _walk(asked, read, folder, shown, effort, facts=noted, resumed=True, registered=known)
+        return _tune_table(walk, shown, space, effort, options)
 
 
 def _require_named(folder: RunFolder, option: str, named: str | None) -> None:
@@ -182,43 +182,31 @@ def _require_named(folder: RunFolder, option: str, named: str | None) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Sitting:
-    """Where a search is kept and speaks, and whether it was begun before."""
-
-    folder: RunFolder
-    screen: SearchScreen
-    resumed: bool
-    registered: bool
-
-
-def _tune_table(
-    asked: RunRequest,
-    read: LoadedData,
-    sitting: _Sitting,
-    space: Space | None,
-    effort: Effort,
-    options: Mapping[str, Any],
-) -> Study:
-    folder, screen = sitting.folder, sitting.screen
-    walk = Run(
+def _walk(
+    asked: RunRequest, read: LoadedData, folder: RunFolder, screen: SearchScreen, effort: Effort, **more: Any
+) -> Run:
+    """The walk of a search, which goes no farther than the data; `more` are other fields of `Run`."""
+    return Run(
         asked=asked,
         read=read,
         folder=folder,
         recipe=Recipe(asked=asked),
         budget_clock=BudgetClock(Budget(seconds=effort.seconds), WallClock()),
-        resumed=sitting.resumed,
         listen=screen.record,
         tell=lambda name, /, **facts: None,
-        interrupted=Interrupted(),
-        facts={"kind": SEARCH, "options": {**options}, "search": _said(space, effort)},
-        registered=sitting.registered,
+        **more,
     )
+
+
+def _tune_table(
+    walk: Run, screen: SearchScreen, space: Space | None, effort: Effort, options: Mapping[str, Any]
+) -> Study:
+    folder, asked = walk.folder, walk.asked
     _, runner = walk.start()
-    work = runner.problem
+    work, name = runner.problem, walk.read.source.name
     if not work.data.encoder.dense:
         raise InputError(
-            Message("'{name}' holds {medium}", name=read.source.name, medium=work.medium),
+            Message("'{name}' holds {medium}", name=name, medium=work.medium),
             expected="a table; the search covers dense networks",
             remedy="search over your own module with luthier.tune, or leave a text column out with --column "
             "NAME=identifier",
@@ -235,26 +223,15 @@ def _tune_table(
     memory = work.data.memory_beside(effort.memory or default_memory())
     name = options["study"] or folder.path.name
     place = Place(options["on"], options["workers"], options["storage"], name, device, memory)
-    return run_search(
-        networks,
-        space,
-        effort,
-        folder,
-        place,
-        screen,
-        lambda study: _deliver(study, work, folder, options["inputs"]),
-    )
 
+    def deliver(study: Study) -> None:  # the best network as the run's model, where one was refitted
+        if study.outcome.states:
+            net = study.module()
+            assert isinstance(net, DenseNet)
+            measured = {"validation loss": study.value, "setting": study.best}
+            replace(as_model(work, [net], [1.0], options["inputs"]), metrics=measured).save(folder.bundle)
 
-def _deliver(study: Study, problem: Problem, folder: RunFolder, method: str) -> None:
-    """The best network as the run's model, where one was refitted."""
-    if not study.outcome.states:
-        return
-    net = study.module()
-    assert isinstance(net, DenseNet)
-    model = as_model(problem, [net], [1.0], method)
-    measured = {"validation loss": study.value, "setting": study.best}
-    replace(model, metrics=measured).save(folder.bundle)
+    return run_search(networks, space, effort, folder, place, screen, deliver)
 
 
 def _usual(width: int, defaults: Mapping[str, Any]) -> Space:
@@ -281,12 +258,9 @@ def _refuse_another_problem(run: RunFolder, config: TuneConfig) -> None:
     """InputError where a run is to be searched, and its problem is described beside it."""
     fields = DataConfig.model_fields.items()
     if described := [flag_of(name, field) for name, field in fields if name in config.given()]:
+        template = "{described}: '{path}' is searched under what that run was asked for"
         raise InputError(
-            Message(
-                "{described}: '{path}' is searched under what that run was asked for",
-                described=", ".join(described),
-                path=run.path,
-            ),
+            Message(template, described=", ".join(described), path=run.path),
             remedy="leave it out, or name the table in place of the run",
         )
 
@@ -312,7 +286,3 @@ def _epochs(rows: int) -> int:
 def _said(space: Space | None, effort: Effort) -> JsonObject:
     """A search as its run.json has it; the usual space is worked out later, from the table."""
     return {"space": None if space is None else space.to_json(), "effort": effort.to_json()}
-
-
-def _stored_space(value: Mapping[str, Any]) -> Space:
-    return space_from({**{name: dict(d) for name, d in value["dimensions"].items()}, **value["fixed"]})

@@ -19,8 +19,7 @@ from luthier.data import Preprocess, TableEncoder
 from luthier.data.encode import FIRST_LEVEL, UNKNOWN
 from luthier.errors import InputError, nearest
 from luthier.messages import Message
-from luthier.nets import Net
-from luthier.nets.dense import DenseNet
+from luthier.nets import DenseNet, Net
 from luthier.rows import Inputs, Place
 from luthier.saved.blend import Blend
 

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from luthier.assess import Familiarity, Profile, RowIntervals, RowQuantiles
-from luthier.assess.drift import PREDICTION
+from luthier.assess import PREDICTION, Familiarity, Profile, RowIntervals, RowQuantiles
 from luthier.assess.row_intervals import LEVELS
 from luthier.data import (
     Encoder,
@@ -32,6 +31,7 @@ from luthier.data.target_transform import TargetTransform
 from luthier.errors import InputError
 from luthier.nets import (
     BackboneSpec,
+    ConvNet,
     ConvSpec,
     DenseNet,
     DenseSpec,
@@ -42,13 +42,12 @@ from luthier.nets import (
     Spec,
     TextBackboneNet,
     TextBackboneSpec,
+    TextNet,
     TextSpec,
     build,
     spec_from_json,
 )
-from luthier.nets.conv import ConvNet
 from luthier.nets.picture_features import PictureFeatures
-from luthier.nets.text import TextNet
 from luthier.saved.bundle import Bundle
 from luthier.task import ClassAnswer, ResidualLaw, with_answer
 from luthier.tensors import ShapesAlone

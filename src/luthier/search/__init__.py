@@ -6,7 +6,6 @@ from luthier.search.built import BuiltNetworks
 from luthier.search.cluster import cluster_at, require_cluster
 from luthier.search.effort import Effort
 from luthier.search.executors import executor_for
-from luthier.search.jobs import Executor
 from luthier.search.journal import Journal
 from luthier.search.network_jobs import DenseNetworks, Networks
 from luthier.search.search_outcome import SearchOutcome
@@ -32,7 +31,6 @@ __all__ = [
     "Choice",
     "DenseNetworks",
     "Effort",
-    "Executor",
     "Journal",
     "Networks",
     "Number",

@@ -26,12 +26,6 @@ from luthier.search.jobs import ATTEMPTS, Executor, Stop, train_job
 from luthier.search.network_jobs import Job, Networks, TrainedJob
 
 
-def one_threaded(networks: Networks, job: Job, folder: Path | None, until: float, interrupted: Stop) -> TrainedJob:
-    """`train_job` with one thread, and afterwards as many as before."""
-    with torch_settings(threads=1):
-        return train_job(networks, job, folder, until, interrupted)
-
-
 class Here:
     """One job after another in this process, in one thread as everywhere: more would round otherwise."""
 
@@ -43,7 +37,8 @@ class Here:
     def run(self, jobs: Sequence[Job], until: float, interrupted: Stop) -> Iterator[tuple[Job, TrainedJob]]:
         """Jobs with their results, in order."""
         for job in jobs:
-            trained = one_threaded(self.networks, job, self.folder, until, interrupted)
+            with torch_settings(threads=1):
+                trained = train_job(self.networks, job, self.folder, until, interrupted)
             if interrupted():
                 return
             yield job, trained
@@ -106,11 +101,10 @@ class Processes:
 
     def _interrupt(self) -> None:
         """Stop the workers now: the jobs under way save their state, and go on from it another time."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
-            pool.shutdown(wait=True, cancel_futures=True)
+        processes = {} if self._pool is None else self._pool._processes or {}
+        for process in list(processes.values()):
+            process.terminate()
+        self.close()
 
     def close(self) -> None:
         """Let the workers go."""

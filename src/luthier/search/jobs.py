@@ -25,11 +25,9 @@ class Executor(Protocol):
         Training ends at `until` (of `time.monotonic`). Jobs that are interrupted give no result: their
         checkpoints wait.
         """
-        ...
 
     def close(self) -> None:
         """Let the workers go."""
-        ...
 
 
 def state_of(job: Job, folder: Path) -> Path:

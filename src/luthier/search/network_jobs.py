@@ -37,6 +37,10 @@ _MEMBER = (
     *("momentum", "l2", "l1", "weight_decay", "ema_decay", "label_smoothing", "clip_norm", "clip_value", "epsilon"),
     *("rho", *_ROWS),
 )
+_SPEC = (  # what stands in a DenseSpec under its own name
+    *("activation", "initialiser", "batch_norm", "layer_norm", "residual", "input_scale", "parametric", "ensemble"),
+    "biases_from_data",
+)
 MOST_POINTS = 20  # of a learning curve
 
 
@@ -314,18 +318,7 @@ class DenseNetworks(Networks):
         width = int(values.get("width", base.hidden[0] if base.hidden else 64))
         depth = int(values.get("depth", len(base.hidden) or 1))
         changed = "width" in values or "depth" in values
-        named = (
-            "activation",
-            "initialiser",
-            "batch_norm",
-            "layer_norm",
-            "residual",
-            "input_scale",
-            "parametric",
-            "ensemble",
-            "biases_from_data",
-        )
-        changes: dict[str, Any] = {name: values[name] for name in named if name in values}
+        changes: dict[str, Any] = {name: values[name] for name in _SPEC if name in values}
         if "number_frequencies" in values and self.numbers:
             changes["number_embedding"] = number_embedding(values, self.numbers)
         if (pieces := int(values.get("number_pieces", 0))) and self.numbers and not changes.get("number_embedding"):

@@ -63,7 +63,6 @@ def _schema(path: Path) -> int:
 
 
 def _fill(path: Path, study: int, trials: Sequence[Any]) -> None:
-    """Fill Optuna's tables in one transaction."""
     from optuna.distributions import distribution_to_json
 
     now = datetime.now(UTC).replace(tzinfo=None).isoformat(" ")

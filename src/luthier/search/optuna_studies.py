@@ -36,18 +36,15 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
     for name, dimension in space.dimensions.items():
         if isinstance(dimension, Choice):
             result[name] = CategoricalDistribution(dimension.options)
+        elif dimension.integer:
+            result[name] = IntDistribution(int(dimension.low), int(dimension.high), log=dimension.on.name == "log")
         else:
-            log = dimension.on.name == "log"
-            if dimension.integer:
-                result[name] = IntDistribution(int(dimension.low), int(dimension.high), log=log)
-            else:
-                result[name] = FloatDistribution(dimension.low, dimension.high, log=log)
+            result[name] = FloatDistribution(dimension.low, dimension.high, log=dimension.on.name == "log")
     return result
 
 
 def frozen(
     trial: Trial,
-    space: Space,
     known: Mapping[str, BaseDistribution],
     runner: str = "",
     constraints: Sequence[float] = (),
@@ -102,7 +99,7 @@ def mirror(path: Path, name: str, space: Space, trials: Sequence[Trial], measure
     known, result = distributions(space), []
     for trial in [*trials, *([] if measured is None else [measured])]:
         luck = () if measured is None or not trial.known else (measured.value - trial.value,)
-        made = frozen(trial, space, known, constraints=luck)
+        made = frozen(trial, known, constraints=luck)
         made.set_user_attr("number", trial.number)
         result.append(made)
     write_study_file(path, name, result, {_SPACE: space.to_json()})
@@ -162,15 +159,15 @@ class SharedStudy:
 
     def claim(self, settings: Sequence[Values], stage: str) -> list[int]:
         """Numbers for new trials, nobody else's; they stand in the storage as running."""
-        numbers = []
-        for values in settings:
-            waiting = frozen(Trial(-1, values, 0, stage), self._space, self._known, self._runner)
-            identifier = self._storage.create_new_trial(self._study._study_id, template_trial=waiting)
-            number = int(self._storage.get_trial(identifier).number)
-            self._ids[number] = identifier
-            self._mine.add(number)
-            numbers.append(number)
-        return numbers
+        return [self._added(Trial(-1, values, 0, stage)) for values in settings]
+
+    def _added(self, trial: Trial) -> int:
+        made = frozen(trial, self._known, self._runner)
+        identifier = self._storage.create_new_trial(self._study._study_id, template_trial=made)
+        number = int(self._storage.get_trial(identifier).number)
+        self._ids[number] = identifier
+        self._mine.add(number)
+        return number
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """What came of trials. One that an earlier sitting told already stays as it is."""
@@ -193,11 +190,7 @@ class SharedStudy:
 
     def report(self, measured: Trial) -> int:
         """Add the best setting with its mean over seeds; the number that it has here."""
-        made = frozen(measured, self._space, self._known, self._runner)
-        identifier = self._storage.create_new_trial(self._study._study_id, template_trial=made)
-        number = int(self._storage.get_trial(identifier).number)
-        self._mine.add(number)
-        return number
+        return self._added(measured)
 
     def others(self) -> list[Trial]:
         """Finished trials of other processes."""

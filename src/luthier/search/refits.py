@@ -47,8 +47,6 @@ def refit(outcome: SearchOutcome, training: Training, tell: Callable[..., None],
 
 @dataclass(frozen=True)
 class _Again:
-    """Trains settings anew."""
-
     training: Training
     until: float
 
@@ -133,37 +131,20 @@ def findings(outcome: SearchOutcome, best: Trial) -> list[Finding]:
     result = at_edges(outcome.space, best)
     improving = [trial for trial in outcome.final or [best] if still_improving(trial)]
     if improving and len(improving) * 2 > len(outcome.final or [best]):
-        result.append(
-            Finding(
-                code="still-improving",
-                severity="warning",
-                sentence="the best setting is still improving at the end of its training",
-                evidence={"best step": improving[0].best_step, "steps": improving[0].steps},
-                remedy="train longer: more epochs, or `epochs` as a dimension, which is tuned last",
-            )
-        )
+        sentence = "the best setting is still improving at the end of its training"
+        evidence = {"best step": improving[0].best_step, "steps": improving[0].steps}
+        remedy = "train longer: more epochs, or `epochs` as a dimension, which is tuned last"
+        result.append(Finding("still-improving", "warning", sentence, evidence, remedy))
     noise = [float(np.std(values, ddof=1)) for values in outcome.refits.values() if np.isfinite(values).all()]
     result += [f for f in (convergence(outcome.searched, float(np.median(noise)) if noise else 0.0),) if f]
     if outcome.refits and best.number in outcome.refits:
         result += [f for f in (same_within_noise(outcome.refits, best.number),) if f]
     if outcome.final and not outcome.final_default:
-        result.append(
-            Finding(
-                code="default-is-best",
-                severity="note",
-                sentence="no setting that was tried is better than the default",
-                remedy="search a wider space, or with more trials",
-            )
-        )
+        sentence = "no setting that was tried is better than the default"
+        result.append(Finding("default-is-best", "note", sentence, remedy="search a wider space, or with more trials"))
     if outcome.gain is not None and not outcome.gain.clear:
-        result.append(
-            Finding(
-                code="gain-is-noise",
-                severity="warning",
-                sentence=Message("the gain over the default setting, {gain}, is inside the noise", gain=outcome.gain),
-                evidence=outcome.gain.to_json(),
-                remedy="keep the default, or search a wider space",
-            )
-        )
+        sentence = Message("the gain over the default setting, {gain}, is inside the noise", gain=outcome.gain)
+        remedy = "keep the default, or search a wider space"
+        result.append(Finding("gain-is-noise", "warning", sentence, outcome.gain.to_json(), remedy))
     result += contradictions(outcome.tables)
     return result

@@ -88,7 +88,7 @@ class SearchOutcome:
 
     def to_json(self) -> JsonObject:
         """What was found, as plain values; the trials themselves stand in `frame`."""
-        losses = [trial.value for trial in self.final]
+        losses, measured = [trial.value for trial in self.final], self.measured
         content: JsonObject = {
             "space": self.space.to_json(),
             "effort": self.effort.to_json(),
@@ -99,8 +99,8 @@ class SearchOutcome:
             "cut": sum(trial.status == PRUNED for trial in self.searched),
             "best": None if self.best is None else self.best.to_json(),
             "measured": None
-            if not losses or not np.isfinite(losses).all()
-            else {"mean": float(np.mean(losses)), "spread": spread(losses), "seeds": losses},
+            if measured is None
+            else {"mean": measured.value, "spread": spread(losses), "seeds": losses},
             "score": None if not losses else float(np.mean([trial.score for trial in self.final])),
             "default": [trial.value for trial in self.final_default],
             "gain": None if self.gain is None else self.gain.to_json(),

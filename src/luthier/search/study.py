@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from luthier.errors import LuthierError
@@ -77,7 +78,7 @@ class Search:
                 self._stage(stage, stages[place:])
                 if self.effort.tiers and len(stages) > 1:
                     self._sensitivity(stage)
-            outcome.others = [] if self.store is None else self.store.others()
+            outcome.others = self._others()
             outcome.best = best_of(outcome.candidates)
             if outcome.best is not None:
                 refit(outcome, self.training, self.tell, self._affordable())
@@ -151,7 +152,7 @@ class Search:
         asked, done, planned = 0, 0, self._planned(stage, rest)
         while done < planned and not self._over():
             bracket = self._next_bracket(planned - done)
-            request = Request(space, bracket.trials, asked, planned, self._told(mine), self._seed(stage))
+            request = Request(space, bracket.trials, asked, planned, [*mine, *self._others()], self._seed(stage))
             key = f"{stage.name}/{asked}"
             result = self.journal.recall(key) or self.journal.add("asked", key, self._ask(request, stage))
             trials = [Trial.from_json(trial) for trial in result["trials"]]
@@ -204,10 +205,9 @@ class Search:
     def _seed(self, stage: SearchStage) -> int:
         return derive(self.effort.seed, "stage", stage.name)
 
-    def _told(self, mine: Sequence[Trial]) -> list[Trial]:
-        """What the sampler hears of: this stage's trials, and other processes' where they share the study."""
-        others = [] if self.store is None else self.store.others()
-        return [*mine, *others]
+    def _others(self) -> list[Trial]:
+        """Trials of other processes, where they share the study."""
+        return [] if self.store is None else self.store.others()
 
     def _next_bracket(self, left: int) -> Bracket:
         """The next bracket in turn, cut down to the trials that are left."""
@@ -222,8 +222,7 @@ class Search:
     def _ask(self, request: Request, stage: SearchStage) -> JsonObject:
         """New trials from the sampler; the very first trial of a search is the default setting."""
         settings: list[Values] = []
-        others = [] if self.store is None else self.store.others()
-        self._unseen.seen |= {self.space.key(trial.values) for trial in others}
+        self._unseen.seen |= {self.space.key(trial.values) for trial in self._others()}
         default = self.space.default()
         if not self._searched and self.space.key(default) not in self._unseen.seen:
             settings.append(default)
@@ -246,15 +245,12 @@ class Search:
         return dict(with_messages(asked))
 
     def _sensitivity(self, stage: SearchStage) -> None:
-        """What each dimension of a stage explains of its trials."""
         trials = [trial for trial in self.outcome.trials if trial.stage == stage.name]
         if not trials:
             return
         space = self.space.holding(stage.dimensions, trials[-1].values)
 
-        def table() -> list[JsonObject]:
-            return [vars(share) for share in sensitivity(trials, space, seed=self.effort.seed)]
-
-        result = self.journal.once("sensitivity", stage.name, table)
+        table = partial(sensitivity, trials, space, seed=self.effort.seed)
+        result = self.journal.once("sensitivity", stage.name, lambda: [vars(share) for share in table()])
         self.outcome.tables[stage.name] = [VarianceShare(**share) for share in result]
         self.tell("sensitivity", stage=stage.name, table=self.outcome.tables[stage.name])

@@ -26,27 +26,21 @@ class TrialStore(Protocol):
 
     def claim(self, settings: Sequence[Values], stage: str) -> list[int]:
         """Numbers for new trials, nobody else's."""
-        ...
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """What came of them."""
-        ...
 
     def report(self, measured: Trial) -> int:
         """The best setting with its mean over seeds; the number that it gets."""
-        ...
 
     def others(self) -> list[Trial]:
         """Finished trials of other processes."""
-        ...
 
     def count(self) -> int:
         """Trials of all processes."""
-        ...
 
     def close(self) -> None:
         """Let the connection go."""
-        ...
 
 
 class StoppedError(Exception):

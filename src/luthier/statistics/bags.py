@@ -57,6 +57,26 @@ def greedy_weights(
     return np.asarray(_greedy(*of_loss(outputs, targets), kind, most or len(outputs), weights, rounds)[-1])
 
 
+def mixed_by_other_folds(
+    outputs: Tensor,
+    known: Tensor,
+    targets: Tensor,
+    kind: Yardstick,
+    folds: np.ndarray,
+    weights: Tensor | None = None,
+    most: int | None = None,
+) -> Tensor:
+    """Outputs [N, C] of greedy ensembles of components with `outputs` [P, N, C]: each row by weights that the rows of
+    the other folds [N] chose, by what is `known` [P, N, C] of them."""
+    mixed = torch.empty_like(outputs[0])
+    for fold in np.unique(folds):
+        own, rest = torch.as_tensor(folds == fold), torch.as_tensor(folds != fold)
+        some = None if weights is None else weights[rest]
+        shares = greedy_weights(known[:, rest], targets[rest], kind, weights=some, most=most)
+        mixed[own] = torch.einsum("p,pnc->nc", torch.as_tensor(shares), outputs[:, own])
+    return mixed
+
+
 def ensemble(
     outputs: Tensor | np.ndarray,
     targets: Tensor | np.ndarray,

@@ -8,8 +8,7 @@ import torch
 
 from luthier.classic.cs231n import RULES, UpdateRule
 from luthier.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure
-from luthier.engine import Settings
-from luthier.engine.range_test import range_test
+from luthier.engine import Settings, range_test
 from luthier.labs.depth import digits_part
 from luthier.labs.landscapes import height, saddle, valley
 from luthier.messages import Message

@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 
 from luthier.assess import PRIMARY
-from luthier.data import Task
-from luthier.data.typed_columns.task import target_values
+from luthier.data import Task, target_values
 from luthier.errors import ConfigError, InputError, nearest
 from luthier.kinds import KINDS
 from luthier.messages import Message, joined

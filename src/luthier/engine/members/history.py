@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from luthier import storage
 from luthier.drawing import LearningCurve, draw_learning, small_table
+from luthier.parquet_pages import parquet_bytes
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -97,9 +97,7 @@ class History:
         if self.steps:
             frames[place.with_name(f"{place.stem}.steps{place.suffix}")] = self.step_losses()
         for target, frame in frames.items():
-            content = BytesIO()
-            frame.write_parquet(content)
-            storage.write_bytes(target, content.getvalue())
+            storage.write_bytes(target, parquet_bytes(frame))
 
 
 def _judged(row: list[Any]) -> float:

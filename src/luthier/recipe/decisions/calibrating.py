@@ -28,18 +28,18 @@ class CalibrationEvidence(Evidence[float]):
     def render(self, choice: float) -> Wording:
         """What was fitted."""
         rows = tr("the out-of-fold predictions") if self.out_of_fold else tr("the validation rows")
+        reason, half = tr("split-conformal on {rows}", rows=rows), f"{choice:.3g}"
         if self.of_what == "interval":
-            chosen = tr("90 % interval of ± {half} on the scale of the model", half=f"{choice:.3g}")
-            return Wording(tr("calibration"), chosen, tr("split-conformal on {rows}", rows=rows))
-        if self.of_what == "deviations":
-            chosen = tr("90 % interval of ± {half} deviations around the mean", half=f"{choice:.3g}")
-            return Wording(tr("calibration"), chosen, tr("split-conformal on {rows}", rows=rows))
-        if self.of_what == "scores":
+            chosen = tr("90 % interval of ± {half} on the scale of the model", half=half)
+        elif self.of_what == "deviations":
+            chosen = tr("90 % interval of ± {half} deviations around the mean", half=half)
+        elif self.of_what == "scores":
             law = tr("negative binomial law of dispersion {value}", value=f"{self.dispersion:.3g}")
-            chosen = tr("90 % interval of ± {half} normal scores of a {law}", half=f"{choice:.3g}", law=law)
-            return Wording(tr("calibration"), chosen, tr("split-conformal on {rows}", rows=rows))
-        chosen = tr("temperature {value}", value=f"{choice:.3f}")
-        return Wording(tr("calibration"), chosen, tr("it has the lowest log loss on {rows}", rows=rows))
+            chosen = tr("90 % interval of ± {half} normal scores of a {law}", half=half, law=law)
+        else:
+            chosen = tr("temperature {value}", value=f"{choice:.3f}")
+            reason = tr("it has the lowest log loss on {rows}", rows=rows)
+        return Wording(tr("calibration"), chosen, reason)
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,7 @@ class PredictionEvidence(Evidence[str]):
             first = tr("the likeliest class")
         elif choice == "labels":
             first = tr("the labels that are likelier than not")
-        options = (
-            Option(first, {self.metric: self.usual}, False),
-            Option(second, {self.metric: self.value}, True),
-        )
+        options = (Option(first, {self.metric: self.usual}, False), Option(second, {self.metric: self.value}, True))
         reason = tr("{metric} asks for it; both are measured on rows not learnt from", metric=tr(self.metric))
         return Wording(tr("answer"), second, reason, options, override="--metric")
 
@@ -125,9 +122,7 @@ class ThresholdEvidence(Evidence[float]):
         if self.metric:
             reason += tr("; ") + tr("it has the best {metric} on the rows that calibrate", metric=tr(self.metric))
         else:
-            exact = "-" if self.exact is None else f"{self.exact:.3g}"
-            reason += tr("; ") + tr(
-                "it has the lowest cost on the validation rows (with exact probabilities: {exact})", exact=exact
-            )
+            template = "it has the lowest cost on the validation rows (with exact probabilities: {exact})"
+            reason += tr("; ") + tr(template, exact="-" if self.exact is None else f"{self.exact:.3g}")
         options = tuple(Option(f"{one.at:.4g}", {tr("cost"): one.cost}, one.at == choice) for one in self.options)
         return Wording(tr("threshold"), f"{choice:.4g}", reason, options, override="--cost")

@@ -17,15 +17,11 @@ class ColumnEvidence(Evidence[str]):
     """The facts of a column; where its type was `asked` for in place of inferred, `said` says by whom."""
 
     code: ClassVar[str] = "column"
+    about: ClassVar[str] = "name"
     name: str
     facts: Facts | None = None
     asked: str = ""
     said: str = ""
-
-    @property
-    def of(self) -> str:
-        """The column's name."""
-        return self.name
 
     def decide(self) -> str:
         """The column's type."""

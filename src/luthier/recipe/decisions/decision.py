@@ -16,15 +16,17 @@ Choice = TypeVar("Choice")
 class Evidence(Generic[Choice]):
     """What a choice rests on: plain values alone, so that they come back from JSON as they went in.
 
-    `code` names the decision in the ledger, `of` what it is about where a run has several of its kind.
+    `code` names the decision in the ledger, `about` the field that says what it is about where a run has several of its
+    kind.
     """
 
     code: ClassVar[str]
+    about: ClassVar[str] = ""
 
     @property
     def of(self) -> str:
         """What the decision is about; empty where a run has one of its kind."""
-        return ""
+        return str(getattr(self, self.about)) if self.about else ""
 
     def decide(self) -> Choice:
         """What follows from the evidence, and from nothing else."""

@@ -7,13 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_CODES = {  # by the topic that was written
-    "split": "split",
-    "task": "task",
+_CODES = {  # by the topic that was written, where it is another
     "positive class": "positive-class",
-    "loss": "loss",
-    "baselines": "baselines",
-    "inputs": "inputs",
     "check: initial loss": "initial-loss",
     "check: overfitting one batch": "overfit-batch",
     "check: gradients": "gradients",
@@ -24,15 +19,10 @@ _CODES = {  # by the topic that was written
     "remedies": "no-remedy",
     "would more rows help?": "more-rows",
     "first architecture": "first-width",
-    "backbone": "backbone",
     "last block of the backbone": "backbone-end",
     "batch norm of the backbone": "backbone-averages",
     "unfrozen blocks": "unfrozen-blocks",
     "final seeds": "final-seeds",
-    "deliverable": "deliverable",
-    "distillation": "distillation",
-    "calibration": "calibration",
-    "threshold": "threshold",
 }
 _YES = ("training-fitted", "gap-closed", "more-rows")
 _COLUMN, _TEXT = "column `", "words of `"
@@ -75,7 +65,6 @@ def upgraded(record: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _named(topic: str, evidence: Mapping[str, Any]) -> tuple[str, str]:
-    """Code, and what it is about."""
     if "rung" in evidence:
         return "remedy", topic
     for head, code in ((_COLUMN, "column"), (_TEXT, "text")):
@@ -92,12 +81,7 @@ def _remedy(rung: str, record: Mapping[str, Any]) -> tuple[dict[str, object], in
     before = {name: first.get(name) for name in ("loss", "training")} if known else None
     tried = options[1:] if compared else options
     variants = [
-        {
-            "label": one["name"],
-            "loss": one["evidence"].get("loss"),
-            "training": one["evidence"].get("training"),
-            "gain": one["evidence"].get("gain"),
-        }
+        {"label": one["name"], **{name: one["evidence"].get(name) for name in ("loss", "training", "gain")}}
         for one in tried
         if one["evidence"].get("loss") is not None
     ]

@@ -30,14 +30,11 @@ class FirstSettingEvidence(Evidence[str]):
 
     def render(self, choice: str) -> Wording:
         """The setting, and what it follows from."""
-        reason = tr(
+        template = (
             "the best setting of other tables of this shape (rows to learn from: {rows}, numbers: {numbers}, "
-            "categories: {categories}); the experiments of steps 3 and 4 vary it",
-            rows=self.rows,
-            numbers=self.numbers,
-            categories=self.categories,
+            "categories: {categories}); the experiments of steps 3 and 4 vary it"
         )
-        return Wording(tr("first setting"), spoken(self.label), reason)
+        return Wording(tr("first setting"), spoken(self.label), tr(template, **vars(self)))
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,7 @@ class ExperimentEvidence(Evidence[int]):
     """The designed experiment of a step: how large it was, the factors' effects, and the best settings tried whole."""
 
     code: ClassVar[str] = "experiment"
+    about: ClassVar[str] = "step"
     step: int
     shapes: int
     settings: int
@@ -109,11 +107,6 @@ class ExperimentEvidence(Evidence[int]):
         """The factors that varied, those of shapes first."""
         return (*self.shaped, *(effect.name for effect in self.effects))
 
-    @property
-    def of(self) -> str:
-        """The step."""
-        return str(self.step)
-
     def decide(self) -> int:
         """The place of the setting with the lowest expected loss, as `adopted_place` says.
 
@@ -126,38 +119,27 @@ class ExperimentEvidence(Evidence[int]):
     def render(self, choice: int) -> Wording:
         """The adopted setting, and the factors that matter."""
         chosen = self.tried[choice]
-        sizes = {"settings": self.settings, "shapes": self.shapes, "loss": digits(chosen.measured)}
-        reason = (
-            tr(
+        template = "lowest expected loss of {settings} settings in {shapes} shapes: {loss} on the validation set"
+        if self.folds > 1:
+            template = (
                 "lowest expected loss of {settings} settings in {shapes} shapes, {networks} networks over {folds} "
-                "folds: {loss} out of fold",
-                networks=self.networks,
-                folds=self.folds,
-                **sizes,
+                "folds: {loss} out of fold"
             )
-            if self.folds > 1
-            else tr(
-                "lowest expected loss of {settings} settings in {shapes} shapes: {loss} on the validation set", **sizes
-            )
-        )
+        reasons = [tr(template, **vars(self), loss=digits(chosen.measured))]
         if chosen.of_targets:
-            reason += tr("; ") + self._by_targets(chosen)
+            reasons.append(self._by_targets(chosen))
         if self.yardstick:
-            reason += tr("; ") + tr(
-                "loss means {metric} of answers here, since networks learn by several losses", metric=tr(self.yardstick)
-            )
+            template = "loss means {metric} of answers here, since networks learn by several losses"
+            reasons.append(tr(template, metric=tr(self.yardstick)))
         if self.metric:
-            reason += tr("; ") + tr(
-                "of those whose {metric} is not clearly worse than the best", metric=tr(self.metric)
-            )
+            reasons.append(tr("of those whose {metric} is not clearly worse than the best", metric=tr(self.metric)))
         if self.first is not None:
-            reason += tr("; ") + tr("the first setting has {loss}", loss=digits(self.first))
+            reasons.append(tr("the first setting has {loss}", loss=digits(self.first)))
         if self.reference:
-            reason += tr("; ") + tr(
-                "{name} has {loss}", name=as_message(self.reference), loss=digits(self.reference_loss)
-            )
+            known = {"name": as_message(self.reference), "loss": digits(self.reference_loss)}
+            reasons.append(tr("{name} has {loss}", **known))
         if self.diverged:
-            reason += tr("; ") + tr("{count} settings diverged", count=self.diverged)
+            reasons.append(tr("{count} settings diverged", count=self.diverged))
         options = [
             Option(
                 spoken(one.label),
@@ -175,14 +157,11 @@ class ExperimentEvidence(Evidence[int]):
             for place, one in enumerate(self.tried)
         ]
         options += [
-            Option(
-                factor_name(one.name),
-                {tr("effect from low to high"): f"{one.size:+.1%} ± {2 * one.error:.1%}"},
-            )
+            Option(factor_name(one.name), {tr("effect from low to high"): f"{one.size:+.1%} ± {2 * one.error:.1%}"})
             for one in sorted(self.effects, key=lambda one: -abs(one.size))
         ]
         topic = tr("setting adopted in step {step}", step=self.step)
-        return Wording(topic, spoken(chosen.label), reason, tuple(options))
+        return Wording(topic, spoken(chosen.label), tr("; ").join(reasons), tuple(options))
 
     def _by_targets(self, chosen: Tried) -> str:
         """The mean over targets of their metrics beside the constant's, and each of them."""
@@ -271,22 +250,17 @@ class BagsEvidence(Evidence[int]):
         """How many bags, and what they gain."""
         taken = next(one for one in self.sizes if one.bags == choice)
         bags = self.delivered or choice
-        sizes = {"bags": bags, "candidates": self.candidates, "loss": digits(taken.loss)}
+        one = tr("one network for each fold") if self.folds > 1 else tr("one network")
+        template = (
+            "a greedy ensemble of {bags} of {candidates} settings; its loss on validation rows that it was not chosen "
+            "on is {loss}"
+        )
         if self.folds > 1:
-            one = tr("one network for each fold")
-            reason = tr(
+            template = (
                 "a greedy ensemble of {bags} of {candidates} settings, {folds} folds each; its out-of-fold loss is "
-                "{loss}",
-                folds=self.folds,
-                **sizes,
+                "{loss}"
             )
-        else:
-            one = tr("one network")
-            reason = tr(
-                "a greedy ensemble of {bags} of {candidates} settings; its loss on validation rows that it was not "
-                "chosen on is {loss}",
-                **sizes,
-            )
+        reason = tr(template, **vars(self), bags=bags, loss=digits(taken.loss))
         chosen = tr("{count} networks", count=bags * self.folds) if bags > 1 else one
         options = tuple(
             Option(

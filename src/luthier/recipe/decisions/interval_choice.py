@@ -31,11 +31,9 @@ class IntervalEvidence(Evidence[bool]):
     def render(self, choice: bool) -> Wording:
         """The choice, and both scores."""
         where = tr("the out-of-fold predictions") if self.out_of_fold else tr("the validation rows")
-        reason = tr(
+        template = (
             "the interval score, width and misses together, is {by_row} with a width for each row and {one} with one "
-            "for all, on {rows}; lower is better",
-            by_row=f"{self.by_row:.4g}",
-            one=f"{self.one:.4g}",
-            rows=where,
+            "for all, on {rows}; lower is better"
         )
+        reason = tr(template, by_row=f"{self.by_row:.4g}", one=f"{self.one:.4g}", rows=where)
         return Wording(tr("interval width"), tr("by row") if choice else tr("one for all rows"), reason)

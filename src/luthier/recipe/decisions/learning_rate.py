@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from luthier.messages import joined, tr
+from luthier.messages import joined_by_and, tr
 from luthier.recipe.decisions.decision import Evidence
 from luthier.records import Option, Wording
 
@@ -27,16 +27,12 @@ class RateEvidence(Evidence[float]):
     """The rate that the range test picks, what other readings of it suggest, and short runs around the pick."""
 
     code: ClassVar[str] = "learning-rate"
+    about: ClassVar[str] = "rule"
     rule: str
     pick: float
     seeds: int
     confirmed: tuple[ShortRun, ...]
     suggested: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def of(self) -> str:
-        """The rule."""
-        return self.rule
 
     def decide(self) -> float:
         """The rate of the short run with the lowest loss; the smallest where all diverged.
@@ -60,21 +56,13 @@ class RateEvidence(Evidence[float]):
             seeds=self.seeds,
         )
         factors = [f"{run.factor:g}" for run in self.confirmed]
+        tried = joined_by_and(factors).spoken()
         if len(factors) > 3:
             tried = tr("{first} to {last}", first=factors[0], last=factors[-1])
-        else:
-            tried = tr("{first} and {last}", first=joined(factors[:-1], "{first}, {rest}"), last=factors[-1])
+        template = "in short runs at {factors} times that rate, the loss is lowest at {factor} times"
         if self._best.loss is None:
-            reason += tr("; ") + tr(
-                "short runs diverged at {factors} times that rate, so the smallest is used", factors=tried
-            )
-        else:
-            factor = f"{self._best.factor:g}"
-            reason += tr("; ") + tr(
-                "in short runs at {factors} times that rate, the loss is lowest at {factor} times",
-                factors=tried,
-                factor=factor,
-            )
+            template = "short runs diverged at {factors} times that rate, so the smallest is used"
+        reason += tr("; ") + tr(template, factors=tried, factor=f"{self._best.factor:g}")
         return Wording(
             tr("learning rate for {rule}", rule=tr(RULE_WORDS.get(self.rule, self.rule))),
             f"{choice:.3g}",

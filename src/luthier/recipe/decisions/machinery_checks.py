@@ -56,10 +56,10 @@ class OverfitEvidence(Evidence[bool]):
     def render(self, choice: bool) -> Wording:
         """Both losses."""
         values = {"rows": self.rows, "loss": digits(self.loss), "steps": self.steps, "start": digits(self.start)}
-        reason = tr("loss {loss} on {rows} rows after {steps} steps, from {start}", **values)
+        template = "loss {loss} on {rows} rows after {steps} steps, from {start}"
         if self.cut:
-            reason = tr("loss {loss} on {rows} rows after {steps} steps, from {start}; more had no time", **values)
-        return _checked(tr("check: overfitting one batch"), choice, reason)
+            template = "loss {loss} on {rows} rows after {steps} steps, from {start}; more had no time"
+        return _checked(tr("check: overfitting one batch"), choice, tr(template, **values))
 
 
 @dataclass(frozen=True)

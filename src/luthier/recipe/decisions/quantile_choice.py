@@ -35,12 +35,10 @@ class QuantileEvidence(Evidence[bool]):
         if self.by_row is None:
             reason = tr("there are too few rows, or too many columns, for a network of residuals")
         else:
-            reason = tr(
+            template = (
                 "the mean pinball loss is {by_row} with quantiles of each row and {one} with one law for all, on "
-                "{rows}; lower is better",
-                by_row=f"{self.by_row:.4g}",
-                one=f"{self.one:.4g}",
-                rows=where,
+                "{rows}; lower is better"
             )
+            reason = tr(template, by_row=f"{self.by_row:.4g}", one=f"{self.one:.4g}", rows=where)
         topic = tr("quantiles {levels}", levels=", ".join(f"{level:g}" for level in self.levels))
         return Wording(topic, tr("by row") if choice else tr("one law for all rows"), reason, override="--quantiles")

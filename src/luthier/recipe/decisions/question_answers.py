@@ -55,6 +55,7 @@ class AnswerEvidence(Evidence[Answered]):
     """
 
     code: ClassVar[str] = "answer"
+    about: ClassVar[str] = "question"
     question: str
     used: bool  # whether the adopted setting has it
     value: str  # what the other setting has in its place, where that has a value
@@ -64,11 +65,6 @@ class AnswerEvidence(Evidence[Answered]):
     partitions: int
     margin: float
     folds: int = 5
-
-    @property
-    def of(self) -> str:
-        """The question."""
-        return self.question
 
     def decide(self) -> Answered:
         """What the interval says.
@@ -101,19 +97,10 @@ class AnswerEvidence(Evidence[Answered]):
             "unknown": tr("not known from these rows"),
         }[choice]
         what = compared_with(self.question, self.value, used=self.used)
-        reason = (
-            tr(
-                "the adopted setting beside {what}, on {partitions} partitions of the rows into folds",
-                what=what,
-                partitions=self.partitions,
-            )
-            if self.folds > 1
-            else tr(
-                "the adopted setting beside {what}, from {seeds} seeds, on the validation set",
-                what=what,
-                seeds=self.partitions,
-            )
-        )
+        template = "the adopted setting beside {what}, from {seeds} seeds, on the validation set"
+        if self.folds > 1:
+            template = "the adopted setting beside {what}, on {partitions} partitions of the rows into folds"
+        reason = tr(template, what=what, partitions=self.partitions, seeds=self.partitions)
         if self.low is not None and self.high is not None:
             reason += tr("; ") + tr("95 % interval {low} to {high}", low=f"{self.low:+.1%}", high=f"{self.high:+.1%}")
         if not self.question.startswith(SHARING):

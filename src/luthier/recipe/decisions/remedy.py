@@ -65,14 +65,10 @@ class RemedyEvidence(Evidence[int | None]):
     """The variants of a rung beside the setting that stood before it, where there was one."""
 
     code: ClassVar[str] = "remedy"
+    about: ClassVar[str] = "rung"
     rung: str
     variants: tuple[Variant, ...]
     before: StandingLosses | None = None
-
-    @property
-    def of(self) -> str:
-        """The rung."""
-        return self.rung
 
     @property
     def best(self) -> int:

@@ -81,6 +81,7 @@ class TextEvidence(Evidence[tuple[int, int, int]]):
     or `known`, those of a backbone."""
 
     code: ClassVar[str] = "text"
+    about: ClassVar[str] = "column"
     column: str
     pieces: int
     pairs: int
@@ -88,11 +89,6 @@ class TextEvidence(Evidence[tuple[int, int, int]]):
     cut: float
     unknown: float
     known: bool = False
-
-    @property
-    def of(self) -> str:
-        """The column's name."""
-        return self.column
 
     def decide(self) -> tuple[int, int, int]:
         """Pieces, pairs, and the length that is read."""
@@ -102,27 +98,16 @@ class TextEvidence(Evidence[tuple[int, int, int]]):
         """What is read, and what that loses."""
         pieces, pairs, length = choice
         lost = {"cut": f"{self.cut:.1%}", "unknown": f"{self.unknown:.2%}"}
-        if self.known:
-            return Wording(
-                tr("words of `{name}`", name=self.column),
-                tr("{pieces} word pieces; the first {length} of each row are read", pieces=pieces, length=length),
-                tr(
-                    "those of the backbone, and a length that 98 % of the training rows fit, or as many as it reads; "
-                    "{cut} of the validation rows are truncated, {unknown} of their pieces are unknown",
-                    **lost,
-                ),
-            )
-        return Wording(
-            tr("words of `{name}`", name=self.column),
-            tr(
-                "{pieces} word pieces and {pairs} pairs; the first {length} of each row are read",
-                pieces=pieces,
-                pairs=pairs,
-                length=length,
-            ),
-            tr(
-                "byte-pair encoding of the training rows, pairs that occur in at least two of them, and a length that "
-                "98 % of them fit; {cut} of the validation rows are truncated, {unknown} of their pieces are unknown",
-                **lost,
-            ),
+        read = tr("{pieces} word pieces; the first {length} of each row are read", pieces=pieces, length=length)
+        template = (
+            "those of the backbone, and a length that 98 % of the training rows fit, or as many as it reads; "
+            "{cut} of the validation rows are truncated, {unknown} of their pieces are unknown"
         )
+        if not self.known:
+            sizes = {"pieces": pieces, "pairs": pairs, "length": length}
+            read = tr("{pieces} word pieces and {pairs} pairs; the first {length} of each row are read", **sizes)
+            template = (
+                "byte-pair encoding of the training rows, pairs that occur in at least two of them, and a length that "
+                "98 % of them fit; {cut} of the validation rows are truncated, {unknown} of their pieces are unknown"
+            )
+        return Wording(tr("words of `{name}`", name=self.column), read, tr(template, **lost))

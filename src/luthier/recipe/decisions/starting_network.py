@@ -124,21 +124,15 @@ class ConvnetEvidence(Evidence[tuple[int, ...]]):
 
 
 @dataclass(frozen=True)
-class MixedNetworkEvidence(Evidence[tuple[int, ...]]):
+class MixedNetworkEvidence(ConvnetEvidence):
     """The sides of the pictures, in pixels, and what is beside them: numbers, pieces of words, numbers of sentence
     vectors; the units in front of the output."""
 
     code: ClassVar[str] = "first-mixed-network"
-    height: int
-    width: int
     numbers: int
     pieces: int
     vectors: int
     units: int
-
-    def decide(self) -> tuple[int, ...]:
-        """Filters of each stage of the ConvNet."""
-        return channels_for(self.height, self.width)
 
     def render(self, choice: tuple[int, ...]) -> Wording:
         """The parts."""

@@ -22,7 +22,7 @@ from luthier.recipe.preparing.problem import Problem
 from luthier.recipe.preparing.yardstick import comparable, yardstick_of
 from luthier.recipe.running.runner import Runner
 from luthier.records import Said
-from luthier.statistics.bags import Ensemble, ensemble, greedy_weights
+from luthier.statistics.bags import Ensemble, ensemble, greedy_weights, mixed_by_other_folds
 
 MOST_BAGS, MOST_CANDIDATES, MOST_BYTES = 8, 60, 2**28  # of all candidates' outputs
 
@@ -97,15 +97,10 @@ def _by_metric(runner: Runner, bags: Sequence[Bag], outputs: Tensor, counts: Seq
     problem = runner.problem
     known, judge = compared(problem, bags, outputs), yardstick_of(problem)
     judged, result = by_metric(problem), dict[int, float]()
-    whole, folds = problem.judged(bags[0].setting.method), choosing_folds(problem)
+    whole, folds = problem.judged(bags[0].setting.method), choosing_folds(problem).numpy()
     for count in counts:
-        mixed = torch.empty_like(outputs[0])
-        for fold in range(int(folds.max()) + 1):
-            rest, own = folds != fold, folds == fold
-            some = None if whole.weights is None else whole.weights[rest]
-            shares = greedy_weights(known[:, rest], whole.targets[rest], judge, weights=some, most=count)
-            mixed[own] = torch.einsum("p,pnc->nc", torch.as_tensor(shares), outputs[:, own])
-        result[count] = judged.value(judged.prediction_in_folds(mixed.numpy(), folds.numpy()))
+        mixed = mixed_by_other_folds(outputs, known, whole.targets, judge, folds, whole.weights, count)
+        result[count] = judged.value(judged.prediction_in_folds(mixed.numpy(), folds))
     return result
 
 

@@ -24,7 +24,7 @@ from luthier.rows import Rows
 from luthier.saved import activate
 from luthier.saved.blend import read_as
 from luthier.seeds import numpy_generator
-from luthier.statistics.bags import greedy_weights, of_loss
+from luthier.statistics.bags import greedy_weights, mixed_by_other_folds, of_loss
 from luthier.statistics.paired import interval
 from luthier.statistics.row_losses import row_losses
 
@@ -96,7 +96,6 @@ def _evidence(
     components: dict[Kind, list[Component]],
     losses: dict[Kind, Tensor],
 ) -> DeliverableEvidence:
-    """The options as they compare."""
     measured = {name: by_metric.value(prediction) for name, prediction in predictions.items()}
     defined, metric = bool(np.isfinite(list(measured.values())).all()), by_metric.metric
     return DeliverableEvidence(
@@ -167,13 +166,11 @@ def _greedy(problem: Problem, components: list[Component], part: Rows, kind: str
     outputs, weights, judge = _outputs(components, kind), part.weights, yardstick_of(problem)
     rows = numpy_generator(problem.seed, "ensemble folds").permutation(outputs.shape[1])
     compared = torch.stack([comparable(problem, one, part) for one in outputs]) if problem.asks_losses else outputs
-    mixed, (known, places) = torch.empty_like(outputs[0]), of_loss(compared, part.targets)
-    for fold in np.array_split(rows, min(FOLDS, len(rows))):
-        held_out = torch.as_tensor(np.sort(fold))
-        rest = torch.as_tensor(np.sort(np.setdiff1d(rows, fold)))
-        some = None if weights is None else weights[rest]
-        shares = torch.as_tensor(greedy_weights(known[:, rest], places[rest], judge, weights=some))
-        mixed[held_out] = torch.einsum("p,pnc->nc", shares, outputs[:, held_out])
+    known, places = of_loss(compared, part.targets)
+    folds = np.empty(len(rows), dtype=int)
+    for fold, held_out in enumerate(np.array_split(rows, min(FOLDS, len(rows)))):
+        folds[held_out] = fold
+    mixed = mixed_by_other_folds(outputs, known, places, judge, folds, weights)
     shares_of_all = greedy_weights(known, places, judge, weights=weights)
     chosen = [
         Component(component.trained, component.member, float(weight))

@@ -37,12 +37,8 @@ def distil(runner: Runner, setting: Setting, choice: Deliverable) -> Said[Delive
     planned = runner.plan.final.for_batches(setting.batch_size, runner.plan.batch_size)
     seeds = [derive(problem.seed, "distilled", k) for k in range(FINAL_SEEDS)]
     members = seeded(setting, seeds, planned.steps, "distilled")
-    last = list(runner.plan.shares)[-1]
-    rows = taught, validation
-    training_plan = TrainingPlan(
-        last, planned, setting.method, setting.rule, setting.batch_size, rows, loss=setting.loss
-    )
-    trained = yield from runner.run("distilled", members, training_plan)
+    plan = TrainingPlan.of(list(runner.plan.shares)[-1], planned, setting, parts=(taught, validation))
+    trained = yield from runner.run("distilled", members, plan)
     if trained is None:
         return choice
     best = trained.usable()[0]

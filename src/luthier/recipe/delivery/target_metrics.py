@@ -102,19 +102,9 @@ class TargetMetrics:
         ):
             known = ~np.isnan(column)
             modelled = column[known].astype(int if task.is_classes else float)
-            metrics.append(
-                TargetMetric(
-                    deciding_metric(text, task.kind),
-                    bool(text) or task.traits.is_ordered,
-                    task,
-                    transform,
-                    np.exp(modelled) if task.log_scale else modelled,
-                    modelled,
-                    None if weights is None else weights[known],
-                    folds[known],
-                    left_out[known],
-                )
-            )
+            asked, y = bool(text) or task.traits.is_ordered, np.exp(modelled) if task.log_scale else modelled
+            own = y, modelled, None if weights is None else weights[known], folds[known], left_out[known]
+            metrics.append(TargetMetric(deciding_metric(text, task.kind), asked, task, transform, *own))
             rows.append(known)
         return cls(problem, metrics, rows)
 

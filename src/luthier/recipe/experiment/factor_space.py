@@ -151,7 +151,10 @@ def first_training(start: Member) -> dict[str, float]:
 
 def regularisers(problem: Problem) -> tuple[Factor, ...]:
     """The REGULARISERS, with label smoothing where it may help what is asked for."""
-    return (*REGULARISERS, *([SMOOTHING] if _counts_classes(problem) else []))
+    metric = problem.asked_metric if problem.task.is_classes and problem.mixes else ""
+    if metric and metric_named(metric).of_classes:  # what counts right classes may rise with smoothed labels
+        return (*REGULARISERS, SMOOTHING)
+    return REGULARISERS
 
 
 def regularised(member: Member, now: Member, values: Mapping[str, float], rows: int) -> Member:
@@ -179,14 +182,7 @@ def first_regularisers(now: Setting, rows: int) -> dict[str, float]:
     }
 
 
-def _counts_classes(problem: Problem) -> bool:
-    """Whether the metric that was asked for counts right classes: smoothed labels may raise it, as well as the loss."""
-    known = problem.task.is_classes and problem.mixes
-    return known and bool(problem.asked_metric) and metric_named(problem.asked_metric).of_classes
-
-
 def _training_in_words(setting: Setting) -> list[str]:
-    """How a setting's network is trained, in parts."""
     member = setting.member
     parts: list[str] = [
         setting.rule,
@@ -212,5 +208,4 @@ def _training_in_words(setting: Setting) -> list[str]:
 
 
 def _listed(parts: list[str]) -> Message:
-    """A setting's parts in a row; each follows the language that is spoken."""
     return joined(parts, "{first}, {rest}")

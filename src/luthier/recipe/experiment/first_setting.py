@@ -2,14 +2,6 @@
 
 `first_setting(shape)` is a pure function of the table's shape: it gives a `Setting` (how numbers enter, the rule, the
 batch size, a member with its spec and hyper-parameters; seeds are given by `seeded`) and for how many epochs it trains.
-
-    problem, numbers = runner.problem, runner.problem.data.training.numbers.shape[1]
-    features = problem.prepared(METHOD)[1].numbers.shape[1]
-    shape = TableShape(problem.task.family, rows, numbers, problem.data.encoder.category_sizes, problem.outputs,
-                       flags=features - numbers)
-    first = first_setting(shape)
-    first.setting, first.epochs
-
 Its parts are those of RealMLP (Holzmueller and others, 2024) that paid on `ames`, `churn`, `titanic` and scikit-learn's
 tables at equal seconds on one core; `benchmarks/first_setting.py` judges it on others.
 """
@@ -23,7 +15,7 @@ from luthier.engine import Member, Schedule
 from luthier.nets import DenseSpec, NumberEmbedding
 from luthier.recipe.planning.plan import PlanSize
 from luthier.recipe.planning.setting import Setting
-from luthier.recipe.preparing.problem import embedding_width
+from luthier.recipe.preparing.problem import embeddings_of
 
 METHOD = "robust"
 EMBEDDED = 200  # numbers; of very many, such as pixels, each says little
@@ -96,7 +88,7 @@ def first_network(shape: TableShape) -> DenseSpec:
         outputs=shape.outputs,
         constant_outputs=shape.constant,
         activation="selu",
-        embeddings=tuple((levels, embedding_width(levels)) for levels in shape.levels),
+        embeddings=embeddings_of(shape.levels),
         number_embedding=NumberEmbedding(shape.numbers) if embedded else None,
         input_scale=True,
     )

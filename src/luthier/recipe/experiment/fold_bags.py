@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -70,19 +69,16 @@ class Bag:
 
     def outputs(self, kind: str | JointKind) -> Tensor:
         """Probabilities or values of rows not learnt from [N, C], float64."""
+        read_as = "multiclass" if self.setting.loss == KINDS["multiclass"].loss else kind
         result: Tensor | None = None
         for fold, place in enumerate(self.places):
             rows = torch.nonzero(self.folds == fold).flatten()
             kept = self.population.row_of(place)
-            some = activate(self.population.logits[kept : kept + 1, : len(rows)], self._read_as(kind))[0]
+            some = activate(self.population.logits[kept : kept + 1, : len(rows)], read_as)[0]
             result = some.new_empty(len(self.folds), some.shape[1]) if result is None else result
             result[rows] = some
         assert result is not None
         return result
-
-    def _read_as(self, kind: str | JointKind) -> str | JointKind:
-        """The kind by which its networks' outputs are read."""
-        return "multiclass" if self.setting.loss == KINDS["multiclass"].loss else kind
 
     def row_losses(self, problem: Problem) -> np.ndarray:
         """The loss of each row that judges [N], by the problem's yardstick."""
@@ -163,7 +159,7 @@ def steps_of(runner: Runner, setting: Setting, share: float) -> int:
 def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: BagPlan) -> Said[list[Bag]]:
     """Settings of one shape, all folds in one population; none when the clock cut it or the memory cannot hold one."""
     problem, one = runner.problem, settings[0]
-    folds = _left_out(problem, trial.partition)
+    folds = problem.dealt(trial.partition) if problem.crossed else torch.zeros(len(problem.data.validation)).long()
     count, steps = int(folds.max()) + 1, steps_of(runner, one, trial.share)
     members = [
         replace(
@@ -175,18 +171,16 @@ def train_bags(runner: Runner, name: str, settings: Sequence[Setting], trial: Ba
         for setting in settings
         for fold in range(count)
     ]
-    plan = TrainingPlan(
+    plan = TrainingPlan.of(
         trial.stage,
         Stage(steps=steps),
-        one.method,
-        one.rule,
-        one.batch_size,
-        **_rows_of(problem, one, folds),
+        one,
+        parts=_rows_of(problem, one),
+        folds=folds if problem.crossed else None,
         kept=min(trial.kept, _light(problem, one, folds)) * count,
         outputs=trial.outputs or problem.asks_losses,
         complete=True,
         batches=trial.seed,
-        loss=one.loss,
     )
     try:
         trained = yield from runner.run(name, members, plan)
@@ -210,18 +204,13 @@ def _measured(runner: Runner, bags: Sequence[Bag], trial: BagPlan) -> list[Bag]:
     return [replace(bag, population=slim, loss=float(loss)) for bag, loss in zip(bags, known, strict=True)]
 
 
-def _left_out(problem: Problem, number: int) -> Tensor:
-    """Which network of a bag has left out each of the rows that judge [N]."""
+def _rows_of(problem: Problem, setting: Setting) -> tuple[Rows, Rows | None]:
+    """What the networks of bags learn from and are judged by: of crossed rows those of their own folds."""
     if problem.crossed:
-        return problem.dealt(number)
-    return torch.zeros(len(problem.data.validation), dtype=torch.int64)
-
-
-def _rows_of(problem: Problem, setting: Setting, folds: Tensor) -> dict[str, Any]:
-    """What the networks of bags learn from and are judged by, as a `TrainingPlan` names it."""
-    if problem.crossed:
-        return {"parts": (_with_target(problem.open_rows(setting.method), setting.only), None), "folds": folds}
-    return {"parts": tuple(_with_target(part, setting.only) for part in problem.prepared(setting.method)[1:])}
+        return _with_target(problem.open_rows(setting.method), setting.only), None
+    _, *parts = problem.prepared(setting.method)
+    training, validation = (_with_target(part, setting.only) for part in parts)
+    return training, validation
 
 
 def _with_target(rows: Rows, only: int | None) -> Rows:

@@ -64,6 +64,13 @@ def of_clipping(now: Setting) -> Question:
     return Question("clipping", used, changed(now, clip_norm=inf if used else CLIP), "" if used else f"{CLIP:g}")
 
 
+def of_dropout(now: Setting, name: str, field: str, usual: float) -> Question:
+    """Dropout of a network that has one of it, a value of its spec: none, or the usual one."""
+    used = getattr(now.member.spec, field) > 0
+    other = 0.0 if used else usual
+    return Question(name, used, respecified(now, **{field: other}), f"{other:g}")
+
+
 def of_sharing(now: Setting, targets: Sequence[str]) -> Iterator[Question]:
     """Of each target whether networks that several share serve it: those that learn it alone, in the same batches.
 

@@ -181,7 +181,7 @@ ROUNDS = {  # what a round is called when it is spoken of
 Populations = Sequence[Sequence[Setting]]  # the settings of each
 
 
-def cost_of(runner: Runner, populations: Populations, share: float = 1.0) -> float:
+def cost_of(runner: Runner, populations: Populations) -> float:
     """What bags of these populations will take: steps where these are the budget, or else seconds.
 
     Seconds go by the speed of those that were trained last: dropout, clipping and averages take time too, and step 3
@@ -189,7 +189,7 @@ def cost_of(runner: Runner, populations: Populations, share: float = 1.0) -> flo
     """
     design = runner.plan.design
     assert design is not None
-    lengths = [steps_of(runner, settings[0], share) for settings in populations]
+    lengths = [steps_of(runner, settings[0], 1.0) for settings in populations]
     if runner.budget_clock.budget.seconds is None:
         return float(sum(lengths))
     work = modality_of(runner.problem).work

@@ -54,10 +54,8 @@ def beside_constant(runner: Runner, method: str, ours: Predictions, test: Rows, 
             "nothing is learnt: {sentence}; networks trained on shuffled targets do no worse", sentence=sentence
         )
     elif shuffled["as good"] is False:
-        sentence = Message(
-            "{sentence}; networks trained on shuffled targets do worse, so there is something to learn",
-            sentence=sentence,
-        )
+        template = "{sentence}; networks trained on shuffled targets do worse, so there is something to learn"
+        sentence = Message(template, sentence=sentence)
         remedy = "more rows: there are too few to show what is learnt"
     evidence = {"gain over a constant": {name: gain.to_json() for name, gain in gains.items()}, **shuffled}
     return Finding("no-better-than-constant", "warning", sentence, evidence, remedy)
@@ -78,5 +76,4 @@ def _shuffled(runner: Runner, method: str) -> JsonObject:
 
 
 def _of_classes(part: Rows, task: Task) -> Rows:
-    """Targets of two classes as class numbers."""
     return replace(part, targets=part.targets.long()) if task.classes and not task.traits.is_labels else part

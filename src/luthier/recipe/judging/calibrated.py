@@ -151,7 +151,6 @@ def _threshold(problem: Problem, targets: np.ndarray, p: np.ndarray, weights: np
 
 
 def _profile(problem: Problem, model: Model) -> Profile:
-    """What training rows and the model's predictions for them looked like."""
     some = slice(PROFILED) if len(problem.data.training) > PROFILED else slice(None)
     training = problem.data.training
     numbers, codes, sizes = columns_of(model, training.inputs.map(lambda value: value[some]))

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from luthier.assess import (
+    NOMINAL,
     ColumnImportance,
     Costs,
     Dependence,
@@ -26,7 +27,6 @@ from luthier.assess import (
     subgroup_scores,
     worst_cases,
 )
-from luthier.assess.calibration import NOMINAL
 from luthier.optional import has
 from luthier.recipe.running.run_baselines import own_scale
 from luthier.recipe.running.runner import Runner
@@ -84,7 +84,6 @@ def error_analysis(
 
 
 def _cost(runner: Runner, model: Model, judged: JudgedRows, y: np.ndarray) -> ThresholdCost:
-    """What a row costs at the chosen threshold and at one half, and how rows are sorted at the chosen one."""
     costs, positive = Costs.parse(runner.problem.asked.costs), model.task.positive_index
     test, predicted = judged.rows, judged.predicted
     weights = test.weights_array

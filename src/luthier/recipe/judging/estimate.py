@@ -24,7 +24,7 @@ from luthier.recipe.preparing.yardstick import yardstick_of
 from luthier.recipe.running.runner import Runner
 from luthier.rows import Rows
 from luthier.saved import Model
-from luthier.statistics.bags import greedy_weights
+from luthier.statistics.bags import mixed_by_other_folds
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,8 @@ def _by_other_folds(problem: Problem, choice: Deliverable, bags: Sequence[Bag], 
     """The outputs [N, C] of as many bags as are delivered, each row's weighted by what the other folds' rows say."""
     kind, whole = problem.task.kind, problem.open_rows(bags[0].setting.method)
     outputs, most = torch.stack([bag.outputs(kind) for bag in bags]), len(choice.components) // (folds.max() + 1)
-    mixed, known, judge = torch.empty_like(outputs[0]), compared(problem, bags, outputs), yardstick_of(problem)
-    for fold in range(folds.max() + 1):
-        own, rest = torch.as_tensor(folds == fold), torch.as_tensor(folds != fold)
-        some = None if whole.weights is None else whole.weights[rest]
-        shares = greedy_weights(known[:, rest], whole.targets[rest], judge, weights=some, most=max(1, int(most)))
-        mixed[own] = torch.einsum("p,pnc->nc", torch.as_tensor(shares), outputs[:, own])
+    known, judge = compared(problem, bags, outputs), yardstick_of(problem)
+    mixed = mixed_by_other_folds(outputs, known, whole.targets, judge, folds, whole.weights, max(1, int(most)))
     return np.asarray(mixed.numpy())
 
 

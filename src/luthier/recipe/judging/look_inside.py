@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import polars as pl
 import torch
@@ -32,7 +34,8 @@ def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> Said[Inside 
     kept = [best, *(i for i in seeds.weights if i != best)]
     _, training, _ = problem.prepared(seeds.method)
     loss = seeds.loss or USUAL_LOSSES[problem.task.kind]
-    traces = stack_traces(seeds.spec, *_stacked(seeds, kept), training, loss)
+    stack = architecture(seeds.spec).filled([seeds.weights[member] for member in kept], torch.float32)
+    traces = stack_traces(seeds.spec, *stack, training, loss)
     curves = read_frame(runner.folder.history / f"{seeds.name}.parquet", HISTORY)
     features = training.numbers.double()
     inputs = float(features.mean()), float(features.std())
@@ -41,20 +44,12 @@ def look_inside(runner: Runner, seeds: TrainedPopulation | None) -> Said[Inside 
         trace.trivial = 1.0 if problem.asked.heads else trivial_loss(training.targets, loss)
         _add_curves(trace, curves.filter(pl.col("member") == member), runner)
         result.append(diagnosis_of(trace, inputs=inputs))
-    counts: dict[str, int] = {}
-    for one in result:
-        for finding in one.findings:
-            counts[finding.code] = counts.get(finding.code, 0) + 1
+    counts = dict(Counter(finding.code for one in result for finding in one.findings))
     for finding in result[0].findings:
         if finding.code not in SAID_ELSEWHERE:
             yield found(5, finding)
     questions = [list(item) for item in result[0].checklist]
     return Inside(questions, len(kept), counts)
-
-
-def _stacked(seeds: TrainedPopulation, kept: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The kept networks' weights as rows of a stack."""
-    return architecture(seeds.spec).filled([seeds.weights[member] for member in kept], torch.float32)
 
 
 def _add_curves(trace: Trace, curve: pl.DataFrame, runner: Runner) -> None:

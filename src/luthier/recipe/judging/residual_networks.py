@@ -13,14 +13,13 @@ from torch import Tensor
 
 from luthier.assess.row_intervals import with_prediction
 from luthier.data import Encoder
-from luthier.engine import Member, Schedule, Settings, train
-from luthier.engine.populations.outcome import Outcome
+from luthier.engine import Member, Outcome, Schedule, Settings, train
 from luthier.nets import DenseNet, DenseSpec
 from luthier.objective import Loss
 from luthier.recipe.delivery.deliverable import Deliverable
 from luthier.recipe.judging.calibrated import left_out, units_of, weights_of
 from luthier.recipe.planning.budget import Budget
-from luthier.recipe.preparing.problem import embedding_width
+from luthier.recipe.preparing.problem import embeddings_of
 from luthier.recipe.running.runner import Runner
 from luthier.rows import Rows
 from luthier.saved import Model
@@ -73,7 +72,7 @@ class Residuals:
             torch.from_numpy(residuals / scale).to(part.numbers.dtype),
             part.weights,
         )
-        folds = (problem.cross_fitted() if folded else problem.judged_by_validation()).dealt(PARTITION)
+        folds = problem.cross_fitted(folded).dealt(PARTITION)
         seeds = tuple(derive(problem.seed, "intervals", fold) for fold in range(int(folds.max()) + 2))
         return cls(residuals, weights, units, folded, model.encoder, scale, steps, rows, folds, seeds)
 
@@ -98,7 +97,7 @@ class Residuals:
             hidden=(UNITS,),
             outputs=outputs,
             activation="selu",
-            embeddings=tuple((levels, embedding_width(levels)) for levels in self.encoder.category_sizes),
+            embeddings=embeddings_of(self.encoder.category_sizes),
         )
         members = [
             Member(

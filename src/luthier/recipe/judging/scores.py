@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,7 +34,7 @@ from luthier.assess import (
 from luthier.data import Task
 from luthier.data.target_transform import TargetTransform
 from luthier.engine import Member
-from luthier.messages import Message, joined
+from luthier.messages import Message, joined_by_and
 from luthier.nets import BackboneSpec, ConvSpec, TextBackboneSpec, TextSpec
 from luthier.objective import metric_named
 from luthier.objective.metrics import OWN
@@ -125,10 +126,8 @@ def scores_of(
     """
     problem = runner.problem
     task, metric = problem.task, problem.metric
-    validating, testing = (
-        PartScores.of(runner, problem.data.validation, "validation"),
-        PartScores.of(runner, test, part),
-    )
+    validating = PartScores.of(runner, problem.data.validation, "validation")
+    testing = PartScores.of(runner, test, part)
     ours = deliverable.seen_by(metric)
     headline, validation = testing.measure(metric, ours.test), validating.measure(metric, ours.validation)
     rows = []
@@ -136,15 +135,16 @@ def scores_of(
         result = answered(runner, validating, predicted).seen_by(metric)
         known = validating.measure(metric, result.validation)
         if part == "test":
-            gained = testing.gain(metric, ours.test, result.test)
-            rows.append(_baseline_row(name, gained, testing.measure(metric, result.test), known))
+            gained, tested = testing.gain(metric, ours.test, result.test), testing.measure(metric, result.test)
         else:
-            rows.append(_baseline_row(name, validating.gain(metric, ours.validation, result.validation), known, known))
+            gained, tested = validating.gain(metric, ours.validation, result.validation), known
+        rows.append(_baseline_row(name, gained, tested, known))
     family = [
         SeedScore(label, testing.score(metric, result.test), validating.score(metric, result.validation))
         for label, result in ((label, predicted.seen_by(metric)) for label, predicted in seeds)
     ]
     names = reported_metrics(problem.asked.metric, task.kind)
+    range_tests = [runner.memo.folder / f"range-{rule}.json" for rule in ("sgd", "adam")]
     absent, one_of = absent_classes(task, testing.y), bool(task.classes) and not task.traits.is_labels
     return Scores(
         metric=metric,
@@ -160,7 +160,7 @@ def scores_of(
         confusion=_confusion(task.classes, testing, deliverable.seen_by("accuracy").test) if one_of else None,
         labels=_by_label(task.classes, testing, deliverable) if task.traits.is_labels else [],
         predicted=None if task.is_classes else _points(testing.y, deliverable.test),
-        range_tests=_range_tests(runner),
+        range_tests=[read_json(path, StoredRangeTest) for path in range_tests if path.exists()],
         trials=_trials(runner),
     )
 
@@ -244,25 +244,18 @@ def _difference(test: Measure, validation: Measure, *, apart: bool = True) -> Me
 def _sentence(headline: Measure, baselines: list[JudgedBaseline], absent: list[str], where: str) -> str:
     message = Message("{score} {where}", score=headline.in_words, where=where)
     if absent:
-        names = _listed([repr(name) for name in absent])
-        message = Message(
-            "{score} {where}, which has no row of {names}", score=headline.in_words, where=where, names=names
-        )
+        names = joined_by_and([Message(repr(name)) for name in absent])
+        template = "{score} {where}, which has no row of {names}"
+        message = Message(template, score=headline.in_words, where=where, names=names)
     if headline.value != headline.value or all(row.verdict == "unknown" for row in baselines):
         return message
-    worse = [row.name for row in baselines if row.verdict == "worse"]
-    same = [row.name for row in baselines if row.verdict == "within noise"]
+    worse = [Message(row.name) for row in baselines if row.verdict == "worse"]
+    same = [Message(row.name) for row in baselines if row.verdict == "within noise"]
     if worse:
-        return Message("{message}; {names} did better", message=message, names=_listed(worse))
+        return Message("{message}; {names} did better", message=message, names=joined_by_and(worse))
     if same:
-        return Message("{message}; no better than {names} beyond the noise", message=message, names=_listed(same))
+        return Message("{message}; no better than {names} beyond the noise", message=message, names=joined_by_and(same))
     return Message("{message}; better than every baseline", message=message) if baselines else message
-
-
-def _listed(names: list[str]) -> str:
-    some = [Message(name) for name in names]
-    most = joined(some[:-1], "{first}, {rest}")
-    return Message("{first} and {last}", first=most, last=some[-1]) if len(some) > 1 else joined(some)
 
 
 def _confusion(labels: Sequence[str], testing: PartScores, probabilities: np.ndarray) -> Confusion:
@@ -278,11 +271,6 @@ def _points(y: np.ndarray, predicted: np.ndarray) -> PredictedPoints:
     return PredictedPoints(y[indices].astype(float).tolist(), predicted[indices].tolist())
 
 
-def _range_tests(runner: Runner) -> list[StoredRangeTest]:
-    paths = [runner.memo.folder / f"range-{rule}.json" for rule in ("sgd", "adam")]
-    return [read_json(path, StoredRangeTest) for path in paths if path.exists()]
-
-
 def _trials(runner: Runner) -> list[TrialFacts]:
     """One row for each member trained, or for each setting of an experiment, for the scatter and the tables."""
     rows = len(runner.problem.data.training)
@@ -296,7 +284,7 @@ def _trials(runner: Runner) -> list[TrialFacts]:
             rule=trained.rule,
             schedule=member.schedule.kind,
             learning_rate=member.learning_rate,
-            **vars(_shape(member)),
+            **_shape(member)._asdict(),
             l2=member.l2 / rows,
             weight_decay=member.weight_decay,
             clip_norm=min(member.clip_norm, 1e9),  # a billion stands for none
@@ -313,8 +301,7 @@ def _trials(runner: Runner) -> list[TrialFacts]:
     ]
 
 
-@dataclass(frozen=True)
-class _Shape:
+class _Shape(NamedTuple):
     width: int
     depth: int
     dropout: list[float]
@@ -322,22 +309,19 @@ class _Shape:
 
 
 def _shape(member: Member) -> _Shape:
-    if isinstance(member.spec, ConvSpec):
-        conv = member.spec
-        norm = "batch" if conv.batch_norm else "none"
-        depth = len(conv.channels) * conv.convolutions
-        return _Shape(conv.channels[0], depth, [conv.dropout], norm)
-    if isinstance(member.spec, TextSpec):
-        text, depth = member.spec, 1 + len(member.spec.layers_of_units)
-        return _Shape(text.width, depth, [text.dropout, text.word_dropout], "none")
-    if isinstance(member.spec, BackboneSpec):
-        return _Shape(member.spec.width, 1, [0.0], "batch")
-    if isinstance(member.spec, TextBackboneSpec):
-        return _Shape(member.spec.sizes.width, member.spec.sizes.layers, [0.0], "layer")
-    hidden = member.spec.hidden
-    norm = "batch" if member.dense.batch_norm else "layer" if member.dense.layer_norm else "none"
-    dropout = list(member.drop_rates)
-    return _Shape(hidden[0] if hidden else 0, len(hidden), dropout, norm)
+    spec = member.spec
+    if isinstance(spec, ConvSpec):
+        depth, norm = len(spec.channels) * spec.convolutions, "batch" if spec.batch_norm else "none"
+        return _Shape(spec.channels[0], depth, [spec.dropout], norm)
+    if isinstance(spec, TextSpec):
+        return _Shape(spec.width, 1 + len(spec.layers_of_units), [spec.dropout, spec.word_dropout], "none")
+    if isinstance(spec, BackboneSpec):
+        return _Shape(spec.width, 1, [0.0], "batch")
+    if isinstance(spec, TextBackboneSpec):
+        return _Shape(spec.sizes.width, spec.sizes.layers, [0.0], "layer")
+    hidden, dense = spec.hidden, member.dense
+    norm = "batch" if dense.batch_norm else "layer" if dense.layer_norm else "none"
+    return _Shape(hidden[0] if hidden else 0, len(hidden), list(member.drop_rates), norm)
 
 
 def next_step(runner: Runner, scores: Scores) -> str:

@@ -20,7 +20,7 @@ MODALITIES: dict[str, Modality] = {
 }
 TEXT_BACKBONE = BackboneTextModality()
 
-__all__ = ["MODALITIES", "Modality", "TableModality", "WholeTraining", "modality_of"]
+__all__ = ["MODALITIES", "Modality", "WholeTraining", "modality_of"]
 
 
 def modality_of(problem: Problem) -> Modality:

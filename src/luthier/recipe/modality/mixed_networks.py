@@ -6,27 +6,33 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from luthier.engine import Member, ModuleSpec, Schedule
+from luthier.engine import Member, ModuleSpec
 from luthier.messages import Message
 from luthier.nets import ConvSpec, MixedSpec, Spec
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.starting_network import MixedNetworkEvidence, channels_for
 from luthier.recipe.experiment.factor_space import FactorSpace, Shape, batch_sizes, training_space, validation_space
 from luthier.recipe.experiment.fold_bags import learnt_rows
-from luthier.recipe.experiment.questions import Question, of_batches, of_clipping, of_penalties, of_rates, respecified
+from luthier.recipe.experiment.questions import (
+    Question,
+    of_batches,
+    of_clipping,
+    of_dropout,
+    of_penalties,
+    of_rates,
+    respecified,
+)
 from luthier.recipe.modality.modality import WholeTraining
 from luthier.recipe.modality.picture_networks import CHANGES, MOVED, PictureModality, centred, filtered
-from luthier.recipe.modality.texts import DROPOUTS, MOST_BATCH, UNITS, WIDTH, WORD_DROPOUTS, TextModality
+from luthier.recipe.modality.texts import DROPOUTS, UNITS, WIDTH, WORD_DROPOUTS, TextModality
 from luthier.recipe.modality.texts import network_in_words as text_in_words
-from luthier.recipe.planning.plan import first_batch
 from luthier.recipe.planning.setting import Setting
-from luthier.recipe.preparing.problem import Problem, embedding_width
+from luthier.recipe.preparing.problem import Problem
 from luthier.recipe.running.runner import Runner
 from luthier.records import Said
 from luthier.statistics.designs import ShapeFactor
 
 FEATURES = 32  # of a picture
-RATE = 5e-3
 MOVES = ("none", "moved")  # a picture beside numbers may say where things lie
 
 
@@ -34,36 +40,15 @@ class MixedModality(TextModality):
     """Cells, text and one picture in one network. (A modality; see there.)"""
 
     need_all_cores, longer, whole = True, 1.5, WholeTraining(8.0, 25.0, 200)
-
-    def first_setting(self, problem: Problem) -> Setting:
-        """The bare network, with Adam and a cosine."""
-        member = Member(self.bare_network(problem, self.method, WIDTH), 0, RATE, schedule=Schedule("cosine"))
-        return Setting(self.method, "adam", first_batch(learnt_rows(problem), MOST_BATCH), member)
+    rate, betas = 5e-3, (0.9, 0.999)
 
     def bare_network(self, problem: Problem, method: str, width: int) -> MixedSpec:
         """What the parts say, side by side in front of one hidden layer."""
-        fitted, _, _ = problem.prepared(method)
-        encoder = problem.data.encoder
         pixels = problem.data.training.inputs["pixels"]
         mean, std = centred(pixels)
         shape: Any = tuple(pixels.shape[1:])
-        words = dict[str, int]()
-        if encoder.texts:
-            read = encoder.texts[0]
-            words = {"pieces": read.pieces, "length": read.length, "pairs": len(read.pairs)}
-        return MixedSpec(
-            numbers=fitted.width - encoder.vector_width,
-            vectors=encoder.vector_width,
-            outputs=problem.outputs,
-            width=WIDTH,
-            embeddings=tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes),
-            weighted=bool(encoder.texts),
-            layers_of_units=(UNITS,),
-            picture=ConvSpec(shape, channels_for(*shape[1:]), FEATURES, mean=mean, std=std),
-            pieces=words.get("pieces", 0),
-            length=words.get("length", 0),
-            pairs=words.get("pairs", 0),
-        )
+        picture = ConvSpec(shape, channels_for(*shape[1:]), FEATURES, mean=mean, std=std)
+        return MixedSpec(**self._columns(problem, method), layers_of_units=(UNITS,), picture=picture)
 
     def choose_network(self, runner: Runner) -> Said[None]:
         """Say the first architecture."""
@@ -127,14 +112,12 @@ class MixedModality(TextModality):
         used = bool(spec.augment)
         changed = respecified(now, picture=replace(spec.picture, augment=() if used else MOVED))
         yield Question("augmentation", used, changed, "" if used else "moved")
-        p = 0.0 if spec.dropout else DROPOUTS[1]
-        yield Question("dropout, last layer", spec.dropout > 0, respecified(now, dropout=p), f"{p:g}")
+        yield of_dropout(now, "dropout, last layer", "dropout", DROPOUTS[1])
         if spec.vectors_read and spec.reads_words:
             yield Question("sentence vectors", True, respecified(now, reads="words"))
         if spec.reads_words:
             yield Question("words alike", not spec.weighted, respecified(now, weighted=not spec.weighted))
-            p = 0.0 if spec.word_dropout else WORD_DROPOUTS[1]
-            yield Question("dropout of words", spec.word_dropout > 0, respecified(now, word_dropout=p), f"{p:g}")
+            yield of_dropout(now, "dropout of words", "word_dropout", WORD_DROPOUTS[1])
         yield of_penalties(now, learnt_rows(runner.problem))
         yield of_clipping(now)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
-from luthier.engine import ModuleSpec
+from luthier.engine import Member, ModuleSpec, Schedule
 from luthier.nets import Spec
 from luthier.recipe.experiment.factor_space import FactorSpace
+from luthier.recipe.experiment.fold_bags import learnt_rows
 from luthier.recipe.experiment.questions import Question
-from luthier.recipe.planning.plan import Method, PlanSize
+from luthier.recipe.planning.plan import Method, PlanSize, first_batch
 from luthier.recipe.planning.setting import Setting
 from luthier.recipe.preparing.problem import Problem
 from luthier.recipe.running.runner import Runner
@@ -43,32 +44,48 @@ class Modality(Protocol):
 
     def size(self, problem: Problem, seconds: float | None) -> PlanSize:
         """What the plan depends on besides the budget, of so many seconds where it is one of time."""
-        ...
 
     def first_setting(self, problem: Problem) -> Setting:
         """The strong setting that the experiments start from."""
-        ...
 
     def bare_network(self, problem: Problem, method: str, width: int) -> Spec:
         """The documents' first architecture: what the range tests train, and the reference beside all that is tried."""
-        ...
 
     def choose_network(self, runner: Runner) -> Said[None]:
         """Step 2: say the first architecture, and how inputs enter it."""
-        ...
 
     def training_space(self, runner: Runner) -> FactorSpace:
         """Step 3: what may fit the training set, around the first setting."""
-        ...
 
     def validation_space(self, runner: Runner, now: Setting) -> FactorSpace:
         """Step 4: what may close the gap to rows that were not learnt from, around the setting of step 3."""
-        ...
 
     def questions(self, runner: Runner, now: Setting, rates: Mapping[str, float]) -> Iterator[Question]:
         """The recipe's questions about the adopted setting, with the rates that range tests found."""
-        ...
 
     def work(self, spec: Spec | ModuleSpec, batch_size: int) -> float:
         """What a step of a network costs, in products and what takes as long."""
-        ...
+
+
+class OneByOne:
+    """What modalities share whose networks train one after another: their batches, `rate` and `betas` at first."""
+
+    method: Method
+    most_batch: ClassVar[int]
+    rate: ClassVar[float]
+    betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
+
+    def size(self, problem: Problem, seconds: float | None) -> PlanSize:
+        """Smaller batches and shorter range tests than of tables."""
+        rows, methods = len(problem.data.training), (self.method,)
+        return PlanSize(rows, methods=methods, most_batch=self.most_batch, range_seeds=2, range_steps=60)
+
+    def bare_network(self, problem: Problem, method: str, width: int) -> Spec:
+        """See `Modality`."""
+        raise NotImplementedError
+
+    def first_setting(self, problem: Problem) -> Setting:
+        """The bare network, with Adam and a cosine."""
+        spec = self.bare_network(problem, self.method, 0)
+        member = Member(spec, 0, self.rate, schedule=Schedule("cosine"), betas=self.betas)
+        return Setting(self.method, "adam", first_batch(learnt_rows(problem), self.most_batch), member)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from luthier.engine import Member, ModuleSpec, Schedule
+from luthier.engine import Member, ModuleSpec
 from luthier.messages import Message
 from luthier.nets import Augment, ConvSpec, Spec
 from luthier.recipe.decisions.decision import decided
@@ -20,20 +20,19 @@ from luthier.recipe.experiment.questions import (
     changed,
     of_batches,
     of_clipping,
+    of_dropout,
     of_penalties,
     of_rates,
     respecified,
 )
-from luthier.recipe.modality.modality import WholeTraining
-from luthier.recipe.planning.plan import Method, PlanSize, first_batch
+from luthier.recipe.modality.modality import OneByOne, WholeTraining
+from luthier.recipe.planning.plan import Method
 from luthier.recipe.planning.setting import Setting
 from luthier.recipe.preparing.problem import Problem
 from luthier.recipe.running.runner import Runner
 from luthier.records import Said
 from luthier.statistics.designs import ShapeFactor
 
-MOST_BATCH, RANGE_SEEDS, RANGE_STEPS = 128, 2, 60
-RATE = 3e-3
 DROPOUTS, MIXUPS = (0.0, 0.25, 0.5), (0.0, 0.2)  # the a of Beta(a, a)
 LOOKED_AT = 10_000  # pictures whose mean and deviation are taken
 # Nanoseconds, forth and back: of a product, of a number that comes of a convolution, of a pixel; the share of all that
@@ -52,34 +51,20 @@ CHANGES: dict[str, tuple[tuple[str, float], ...]] = {
 }
 
 
-class PictureModality:
+class PictureModality(OneByOne):
     """Pictures in ConvNets. (A modality; see there.)"""
 
     method: Method = "pixels"
+    most_batch, rate = 128, 3e-3
     crossed, need_all_cores, longer, whole = False, True, 1.6, WholeTraining(10.0, 40.0, 250)
-
-    def size(self, problem: Problem, seconds: float | None) -> PlanSize:
-        """Smaller batches and shorter range tests than of tables: networks train one after another."""
-        rows = len(problem.data.training)
-        return PlanSize(rows, 1, (self.method,), 0, MOST_BATCH, RANGE_SEEDS, RANGE_STEPS)
-
-    def first_setting(self, problem: Problem) -> Setting:
-        """The bare network, with Adam and a cosine."""
-        member = Member(self.bare_network(problem, self.method, 0), 0, RATE, schedule=Schedule("cosine"))
-        return Setting(self.method, "adam", first_batch(learnt_rows(problem), MOST_BATCH), member)
 
     def bare_network(self, problem: Problem, method: str, width: int) -> ConvSpec:
         """Small 3x3 convolutions with batch norm, pixels centred by the training pictures."""
         pixels = problem.data.training.inputs["pixels"]
         channels, height, width = pixels.shape[1:]
         mean, std = centred(pixels)
-        return ConvSpec(
-            inputs=(channels, height, width),
-            channels=channels_for(height, width),
-            outputs=problem.outputs,
-            mean=mean,
-            std=std,
-        )
+        inputs, filters = (channels, height, width), channels_for(height, width)
+        return ConvSpec(inputs, filters, problem.outputs, mean=mean, std=std)
 
     def choose_network(self, runner: Runner) -> Said[None]:
         """Say the first architecture, and how pictures enter it."""
@@ -126,16 +111,13 @@ class PictureModality:
         )
 
         def changed_member(shape: Shape) -> Member:
-            return replace(
-                now.member,
-                spec=replace(
-                    spec,
-                    augment=CHANGES[shape["augmentation"]],
-                    dropout=shape["dropout, last layer"],
-                    batch_norm=shape["batch norm"],
-                ),
-                mixup=shape["mix-up"],
+            network = replace(
+                spec,
+                augment=CHANGES[shape["augmentation"]],
+                dropout=shape["dropout, last layer"],
+                batch_norm=shape["batch norm"],
             )
+            return replace(now.member, spec=network, mixup=shape["mix-up"])
 
         return validation_space(problem, now, choices, changed_member, network_in_words)
 
@@ -147,8 +129,7 @@ class PictureModality:
         yield of_batches(now)
         deeper = spec.convolutions > 1
         yield Question("layers", deeper, changed(now, spec=with_stages(spec, 1 if deeper else 2)))
-        p = 0.0 if spec.dropout else DROPOUTS[1]
-        yield Question("dropout, last layer", spec.dropout > 0, respecified(now, dropout=p), f"{p:g}")
+        yield of_dropout(now, "dropout, last layer", "dropout", DROPOUTS[1])
         yield of_penalties(now, learnt_rows(runner.problem))
         yield Question("batch norm", spec.batch_norm, respecified(now, batch_norm=not spec.batch_norm))
         used = bool(spec.augment)
@@ -193,11 +174,11 @@ def network_in_words(setting: Setting) -> list[str]:
 
 
 @torch.no_grad()
-def originals_and_changed(problem: Problem, spec: ConvSpec, count: int = 10) -> torch.Tensor | None:
-    """Training pictures and four changes of each, bytes [5, count, C, H, W]; None without augmentation."""
+def originals_and_changed(problem: Problem, spec: ConvSpec) -> torch.Tensor | None:
+    """Ten training pictures and four changes of each, bytes [5, 10, C, H, W]; None without augmentation."""
     if not spec.augment:
         return None
-    some = problem.data.training.inputs["pixels"][:count].float() / 255
+    some = problem.data.training.inputs["pixels"][:10].float() / 255
     with torch.random.fork_rng():
         torch.manual_seed(problem.seed)
         augment = Augment(spec.augment).train()

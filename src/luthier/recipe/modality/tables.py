@@ -40,6 +40,7 @@ from luthier.recipe.experiment.questions import (
     of_clipping,
     of_penalties,
     of_rates,
+    respecified,
 )
 from luthier.recipe.modality.modality import WholeTraining
 from luthier.recipe.planning.plan import CODED, ENCODINGS, MOST_CODED, WIDEST, Method, PlanSize
@@ -210,24 +211,20 @@ def _of_validation(runner: Runner, now: Setting) -> Iterator[Question]:
     yield Question("dropout, all layers", p == 0, changed(now, dropout=(p,) * len(spec.hidden)), f"{p:g}")
     yield of_penalties(now, learnt_rows(runner.problem))
     if numbers:
-        used, method = now.method != "standardise", "standardise" if now.method != "standardise" else "robust"
-        other = with_inputs(runner.problem, now, (method, None))
-        yield Question("input normalisation", used, other, method)
+        used = now.method != "standardise"
+        method = "standardise" if used else "robust"
+        yield Question("input normalisation", used, with_inputs(runner.problem, now, (method, None)), method)
     used = spec.normalised
-    other = changed(now, spec=replace(spec, batch_norm=not used, layer_norm=False))
-    yield Question("batch norm", used, other)
+    yield Question("batch norm", used, respecified(now, batch_norm=not used, layer_norm=False))
     used = bool(member.noise or member.mixup)
     name = "none" if used else "noise" if spec.inputs else "mix-up"
     noise, mixup = AUGMENTATIONS[name]
     yield Question("augmentation", used, changed(now, noise=noise, mixup=mixup), "" if used else name)
     yield of_clipping(now)
     used = spec.initialiser == "he"
-    other = changed(now, spec=replace(spec, initialiser="xavier" if used else "he"))
-    yield Question("initialisation", used, other)
-    used = spec.residual
+    yield Question("initialisation", used, respecified(now, initialiser="xavier" if used else "he"))
     alike = spec.hidden if len(spec.hidden) > 1 else spec.hidden * 2  # one layer has nothing to skip
-    other = with_hidden(now, alike, residual=not used)
-    yield Question("architecture", used, other)
+    yield Question("architecture", spec.residual, with_hidden(now, alike, residual=not spec.residual))
 
 
 def of_losses(problem: Problem, now: Setting) -> Iterator[Question]:
@@ -243,8 +240,7 @@ def learning_by(problem: Problem, now: Setting, loss: str) -> Setting:
     if not loss:
         return now
     outputs = problem.outputs_for(loss)
-    spec = replace(now.member.dense, outputs=outputs, constant_outputs=shared_outputs(loss, outputs))
-    return replace(now, loss=loss, member=replace(now.member, spec=spec))
+    return replace(respecified(now, outputs=outputs, constant_outputs=shared_outputs(loss, outputs)), loss=loss)
 
 
 def encodings(problem: Problem, methods: Sequence[str]) -> dict[str, tuple[str, AnyEmbedding | None]]:
@@ -279,15 +275,14 @@ def with_hidden(now: Setting, hidden: tuple[int, ...], *, residual: bool | None 
     if rates and len(rates) != len(hidden):
         rates = (rates[0] if len(rates) > 1 else 0.0,) * (len(hidden) - 1) + (rates[-1],)
     skips = spec.residual if residual is None else residual
-    return replace(now, member=replace(now.member, spec=replace(spec, hidden=hidden, residual=skips), dropout=rates))
+    return changed(now, spec=replace(spec, hidden=hidden, residual=skips), dropout=rates)
 
 
 def with_inputs(problem: Problem, now: Setting, encoding: tuple[str, AnyEmbedding | None]) -> Setting:
     """The setting behind another way of preprocessing, with or without learned functions of numbers."""
     method, embedding = encoding
     inputs = problem.prepared(method)[1].numbers.shape[1]
-    spec = replace(now.member.dense, inputs=inputs, number_embedding=embedding)
-    return replace(now, method=method, member=replace(now.member, spec=spec))
+    return replace(respecified(now, inputs=inputs, number_embedding=embedding), method=method)
 
 
 def reshaped(hidden: tuple[int, ...], times: float, more: int) -> tuple[int, ...]:

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
-from luthier.engine import Member, ModuleSpec, Schedule
+from luthier.engine import Member, ModuleSpec
 from luthier.messages import Message
 from luthier.nets import Spec, TextSpec
 from luthier.recipe.decisions.decision import decided
 from luthier.recipe.decisions.starting_network import TextNetworkEvidence
 from luthier.recipe.experiment.factor_space import FactorSpace, Shape, batch_sizes, training_space, validation_space
 from luthier.recipe.experiment.fold_bags import learnt_rows
-from luthier.recipe.experiment.questions import Question, of_batches, of_clipping, of_penalties, of_rates, respecified
-from luthier.recipe.modality.modality import WholeTraining
-from luthier.recipe.planning.plan import Method, PlanSize, first_batch
+from luthier.recipe.experiment.questions import (
+    Question,
+    of_batches,
+    of_clipping,
+    of_dropout,
+    of_penalties,
+    of_rates,
+    respecified,
+)
+from luthier.recipe.modality.modality import OneByOne, WholeTraining
+from luthier.recipe.planning.plan import Method
 from luthier.recipe.planning.setting import Setting
-from luthier.recipe.preparing.problem import Problem, embedding_width
+from luthier.recipe.preparing.problem import Problem, embeddings_of
 from luthier.recipe.running.runner import Runner
 from luthier.records import Said
 from luthier.statistics.designs import ShapeFactor
 
 WIDTH, UNITS = 32, 64
-MOST_BATCH, RANGE_SEEDS, RANGE_STEPS = 64, 2, 60
-RATE = 0.02
 DROPOUTS, WORD_DROPOUTS = (0.0, 0.25, 0.5), (0.0, 0.1, 0.3)
 # Nanoseconds: of the calls of a step, of a number in a pass over weights, of a number looked up, of a product forth and
 # back, of an LSTM's step by its width squared; the share of the length that rows fill; times as long where pieces drop.
@@ -31,39 +38,33 @@ CALLS, PASS, LOOK_UP, PRODUCT, LSTM_STEP = 450_000.0, 0.9, 0.8, 0.15, 2.4
 FILLED, DRAWN = 1 / 3, 1.5
 
 
-class TextModality:
+class TextModality(OneByOne):
     """A column of text, perhaps beside others. (A modality; see there.)"""
 
     method: Method = "standardise"
+    most_batch, rate, betas = 64, 0.02, (0.9, 0.99)
     crossed, need_all_cores, longer, whole = False, False, 1.8, WholeTraining(5.0, 8.0, 150)
 
-    def size(self, problem: Problem, seconds: float | None) -> PlanSize:
-        """Smaller batches and shorter range tests than of tables: networks train one after another."""
-        rows = len(problem.data.training)
-        return PlanSize(rows, 1, (self.method,), 0, MOST_BATCH, RANGE_SEEDS, RANGE_STEPS)
-
-    def first_setting(self, problem: Problem) -> Setting:
-        """A bag of words and pairs, weighted by what they say of the target."""
-        spec = self.bare_network(problem, self.method, WIDTH)
-        member = Member(spec, 0, RATE, schedule=Schedule("cosine"), betas=(0.9, 0.99))
-        return Setting(self.method, "adam", first_batch(learnt_rows(problem), MOST_BATCH), member)
-
     def bare_network(self, problem: Problem, method: str, width: int) -> TextSpec:
-        """The sum of what words and pairs say, beside the other columns."""
+        """The sum of what words and pairs say, weighted by what they say of the target, beside the other columns."""
+        return TextSpec(**self._columns(problem, method))
+
+    def _columns(self, problem: Problem, method: str) -> dict[str, Any]:
+        """What the rows' columns make of a spec; they may be without words."""
         fitted, _, _ = problem.prepared(method)
         encoder = problem.data.encoder
-        words = encoder.texts[0]
-        return TextSpec(
-            numbers=fitted.width - encoder.vector_width,
-            vectors=encoder.vector_width,
-            pieces=words.pieces,
-            length=words.length,
-            outputs=problem.outputs,
-            width=WIDTH,
-            pairs=len(words.pairs),
-            embeddings=tuple((levels, embedding_width(levels)) for levels in encoder.category_sizes),
-            weighted=True,
-        )
+        words = encoder.texts[0] if encoder.texts else None
+        return {
+            "numbers": fitted.width - encoder.vector_width,
+            "vectors": encoder.vector_width,
+            "outputs": problem.outputs,
+            "width": WIDTH,
+            "embeddings": embeddings_of(encoder.category_sizes),
+            "weighted": words is not None,
+            "pieces": 0 if words is None else words.pieces,
+            "length": 0 if words is None else words.length,
+            "pairs": 0 if words is None else len(words.pairs),
+        }
 
     def choose_network(self, runner: Runner) -> Said[None]:
         """Say the first architecture."""
@@ -140,11 +141,9 @@ class TextModality:
             yield Question("sentence vectors", False, respecified(now, reads="both"))
         if spec.reads_words and spec.reader == "bag":
             yield Question("words alike", not spec.weighted, respecified(now, weighted=not spec.weighted))
-        p = 0.0 if spec.dropout else DROPOUTS[1]
-        yield Question("dropout, last layer", spec.dropout > 0, respecified(now, dropout=p), f"{p:g}")
+        yield of_dropout(now, "dropout, last layer", "dropout", DROPOUTS[1])
         if spec.reads_words:
-            p = 0.0 if spec.word_dropout else WORD_DROPOUTS[1]
-            yield Question("dropout of words", spec.word_dropout > 0, respecified(now, word_dropout=p), f"{p:g}")
+            yield of_dropout(now, "dropout of words", "word_dropout", WORD_DROPOUTS[1])
         yield of_penalties(now, learnt_rows(runner.problem))
         yield of_clipping(now)
 

@@ -64,11 +64,8 @@ def take_over(asked: RunRequest) -> Said[int]:
     if not asked.previous:
         return 1
     previous = open_run(Path(asked.previous))
-    sentence = Message(
-        "the results of steps 1 to {begin_at} come from '{previous}'",
-        begin_at=asked.begin_at - 1,
-        previous=asked.previous,
-    )
+    template = "the results of steps 1 to {begin_at} come from '{previous}'"
+    sentence = Message(template, begin_at=asked.begin_at - 1, previous=asked.previous)
     if asked.begin_at == 1:
         sentence = Message("every step is walked anew, on the rows as '{previous}' had them", previous=asked.previous)
     yield noted(1, sentence)

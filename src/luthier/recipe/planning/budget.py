@@ -59,7 +59,6 @@ class Clock(Protocol):
 
     def now(self) -> float:
         """Seconds from an arbitrary but fixed origin."""
-        ...
 
 
 class WallClock:

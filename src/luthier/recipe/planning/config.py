@@ -4,44 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from luthier import storage
 from luthier.errors import ConfigError, InputError
 from luthier.messages import Message
 from luthier.mistakes import mistakes_in
 from luthier.recipe.planning.ledger import Record
-from luthier.recipe.planning.plan import Design, Plan, Stage
+from luthier.recipe.planning.plan import Design, Plan, PlannedRecord, Stage
 from luthier.request import RunRequest
 from luthier.untrusted import read_toml, validated
 
 
-class Cut(BaseModel):
+class Cut(PlannedRecord):
     """A piece of work that the clock or the user ended before its plan did."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     work: str
     step: int = Field(ge=0)
     reason: str
 
 
-class PieceSizes(BaseModel):
+class PieceSizes(PlannedRecord):
     """A population that was trained in pieces at once: the members of each, since other stacks round otherwise."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     work: str
     sizes: tuple[Annotated[int, Field(ge=1)], ...]
 
 
-class Recipe(BaseModel):
+class Recipe(PlannedRecord):
     """A run as it was: following it gives the same numbers again."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     asked: RunRequest
     plan: Plan | None = None
@@ -60,7 +54,7 @@ class Recipe(BaseModel):
     def to_toml(self) -> str:
         """The script as commented TOML."""
         head = "# `luthier rerun recipe.toml` repeats this run exactly.\n"
-        values = _without_none(self.model_dump(mode="json", exclude={"asked"}))
+        values = self.model_dump(mode="json", exclude={"asked"}, exclude_none=True)
         return head + tomli_w.dumps({"asked": self.asked.in_sections(), **values})
 
 
@@ -73,15 +67,8 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        known = [
-            *Recipe.model_fields,
-            *RunRequest.model_fields,
-            *Plan.model_fields,
-            *Stage.model_fields,
-            *Design.model_fields,
-            *Cut.model_fields,
-            *PieceSizes.model_fields,
-        ]
+        kinds = (Recipe, RunRequest, Plan, Stage, Design, Cut, PieceSizes)
+        known = [name for kind in kinds for name in kind.model_fields]
         raise ConfigError(mistakes_in(error, known), remedy=Message("correct '{path}'", path=path)) from None
 
 
@@ -105,11 +92,3 @@ def recipe_from(asked: RunRequest, records: Iterable[Record]) -> Recipe:
         judged |= record["kind"] == "opening"
     whole = Recipe(asked=asked, plan=plan, cuts=tuple(cuts), pieces=tuple(pieces))
     return whole.model_copy(update={"rounds": tuple(rounds)}) if judged else whole
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_none(item) for item in value]
-    return value

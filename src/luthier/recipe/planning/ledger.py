@@ -71,11 +71,9 @@ class Ledger:
         if place < len(self._recorded):
             expected = self._recorded[place]
             if _identity(expected) != _identity(record):
+                template = "the run in '{parent}' cannot be continued: it would not repeat its earlier decisions"
                 raise InputError(
-                    Message(
-                        "the run in '{parent}' cannot be continued: it would not repeat its earlier decisions",
-                        parent=self.path.parent,
-                    ),
+                    Message(template, parent=self.path.parent),
                     expected=Message("line {place} of its ledger: {short}", place=place + 1, short=_short(expected)),
                     received=_short(record),
                     remedy="the data, the machine or the installed versions changed; start a new run",
@@ -122,7 +120,6 @@ def read_ledger(path: Path) -> list[Record]:
 
 
 def _read(path: Path) -> tuple[list[Record], int]:
-    """The whole records, and how many bytes of the file they fill."""
     records, good = read_records(path, LedgerRecord, "ledger")
     return [_checked(record, path, place) for place, record in enumerate(records, 1)], good
 

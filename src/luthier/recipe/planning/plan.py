@@ -37,10 +37,14 @@ MOST_CODED = 200  # columns of numbers that are coded one by one
 CODED, ENCODINGS = 16, 2  # inputs that a number has in the widest encoding, and how many such encodings may be held
 
 
-class Stage(BaseModel):
-    """One stage: how long each of its populations trains."""
+class PlannedRecord(BaseModel):
+    """A part of `recipe.toml` or of the ledger: frozen, of known fields alone, its numbers finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Stage(PlannedRecord):
+    """One stage: how long each of its populations trains."""
 
     steps: int = Field(ge=1, le=10**9)
     seconds: float | None = None  # its share of the time, None for a budget of steps
@@ -50,7 +54,7 @@ class Stage(BaseModel):
         return self.model_copy(update={"steps": max(1, self.steps * planned // size)})
 
 
-class Design(BaseModel):
+class Design(PlannedRecord):
     """The designed experiments of steps 3 and 4 (see `steps/explore.py`).
 
     A whole training takes `epochs`; each step screens `shapes` with `settings` of each, and trains those of `second`
@@ -58,8 +62,6 @@ class Design(BaseModel):
     (0 for a budget of steps), and `launch` those of a step however few networks it is of. With one of `folds` the
     validation part judges.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: float = Field(gt=0, le=100_000)
     shapes: int = Field(ge=2, le=64)
@@ -71,11 +73,9 @@ class Design(BaseModel):
     folds: Literal[1, 5] = 5
 
 
-class Plan(BaseModel):
+class Plan(PlannedRecord):
     """The whole run, before any of it is trained: its designed experiments; none with a backbone or a warm start, which
     is its `fit_validation`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     version: Version = VERSION  # an earlier plan has none
     medium: str = Field(default="table", max_length=100)
@@ -186,18 +186,13 @@ def plan_without_design(size: PlanSize, means: TrainingBudget, step_seconds: flo
     longest = size.most_steps
     if sampled:
         longest = max(longest, ENOUGH_EPOCHS * (size.rows + size.more) // size.batch_size)
+    sized = ("batch_size", "epoch_steps", "width", "methods", "range_seeds", "range_steps", "most_steps")
     return Plan(
-        batch_size=size.batch_size,
-        epoch_steps=size.epoch_steps,
+        **{name: getattr(size, name) for name in sized},
         threads=means.threads,
-        width=size.width,
-        methods=size.methods,
-        range_seeds=size.range_seeds,
-        range_steps=size.range_steps,
         fit_validation=_stage(shares["fit validation"], means, WARM_WAYS * step_seconds, WARM_WAYS, size.most_steps),
         final=_stage(max(shares["seeds"], SEEDS_SHARE), means, step_seconds, 1, longest),
         sampled=sampled,
-        most_steps=size.most_steps,
         finish_seconds=means.finish_seconds,
     )
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from luthier.engine import Member
+from luthier.engine import Member, Schedule
 from luthier.messages import Message, restored, with_messages
-from luthier.recipe.planning.candidate_schedules import schedule_named
 from luthier.records import JsonObject
 
 
@@ -47,6 +46,15 @@ class Setting:
         remembered = self.averaging * steps
         decay = 1 - 1 / remembered if remembered > 1 else self.member.ema_decay
         return replace(self.member, schedule=schedule, ema_decay=decay)
+
+
+def schedule_named(name: str, steps: int) -> Schedule:
+    """The planned form of a schedule: three restarts in a training, each half as long again."""
+    if name == "restarts":
+        return Schedule("restarts", period=max(1, round(steps / 4.75)), multiplier=1.5)
+    if name == "exponential":
+        return Schedule("exponential", decay=0.01, period=max(1, steps))  # a hundredth of the rate at the end
+    return Schedule(name)
 
 
 def seeded(setting: Setting, seeds: Sequence[int], steps: int, label: str = "") -> list[Member]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,8 +17,7 @@ from luthier.data.target_transform import TargetTransform
 from luthier.errors import InputError
 from luthier.kinds import JointKind
 from luthier.messages import Message
-from luthier.objective import USUAL_LOSSES, TargetHead, best_constant, constant_loss, several
-from luthier.objective.row_loss import Loss
+from luthier.objective import USUAL_LOSSES, Loss, TargetHead, best_constant, constant_loss, several
 
 FEWEST = 20  # open rows that have a target
 
@@ -48,7 +48,9 @@ class JointTargets:
                     received=str(int(known.sum())),
                     remedy=Message("leave it out, or fit each target by itself with --separate"),
                 )
-            transforms.append(transform_of(task, targets[known, t], None if weights is None else weights[known]))
+            own = None if weights is None else weights[known]
+            fitted = partial(TargetTransform.fit, targets[known, t], own, log=task.log_scale, kind=task.traits)
+            transforms.append(TargetTransform() if task.is_classes else fitted())
         _require_different(tasks, targets)
         known_targets = _standardised(targets, transforms, tasks)
         losses = [USUAL_LOSSES[task.kind] for task in tasks]
@@ -65,13 +67,6 @@ class JointTargets:
     def standardised(self, targets: Tensor) -> Tensor:
         """Targets [N, T] on the modelled scale as networks learn them: class numbers, or standardised values."""
         return _standardised(targets, self.transforms, self.tasks)
-
-
-def transform_of(task: Task, targets: Tensor, weights: Tensor | None) -> TargetTransform:
-    """How networks see a target, by its values on the modelled scale [N]."""
-    if task.is_classes:
-        return TargetTransform()
-    return TargetTransform.fit(targets, weights, log=task.log_scale, kind=task.traits)
 
 
 def _standardised(targets: Tensor, transforms: Sequence[TargetTransform], tasks: Sequence[Task]) -> Tensor:

@@ -6,7 +6,6 @@ instead of storing it, and the ledger checks that it came out the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -14,10 +13,9 @@ from math import prod
 import numpy as np
 import polars as pl
 
-from luthier.assess import SealedTest, Units
 from luthier.assess.fingerprints import Fingerprints, Secret
 from luthier.assess.row_record import RowRecord
-from luthier.data import Column, Encoder, Source, Task, check_table
+from luthier.data import Column, Source, Task, check_table
 from luthier.data.large import HEAD, beside_rows
 from luthier.data.row_bytes import row_bytes
 from luthier.data.split import PARTS
@@ -50,25 +48,20 @@ PICTURE_COPIES = 3  # of a row's pixels: as decoded, of a part, and of both open
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """The data of a run: two open parts, one sealed."""
+class Prepared(Parts):
+    """The data of a run: its rows in two open parts and a sealed one, of which there is no frame."""
 
     source: Source
     columns: tuple[Column, ...]
     task: Task
-    encoder: Encoder
-    training: Rows
-    validation: Rows
-    training_frame: pl.DataFrame
-    validation_frame: pl.DataFrame
-    test_rows: np.ndarray  # their numbers in the table; what stands in them is sealed
-    open_rows: np.ndarray  # the numbers of the training rows, then of the validation rows
-    sealed: SealedTest
-    units: Mapping[str, Units]  # of each part: what new data would bring anew
-    together: np.ndarray  # as in Parts
     record: RowRecord  # what the run has to do with its rows
-    full_training_rows: FullTrainingRows | None = None  # all training rows, where those above are a sample
-    joint: JointTargets | None = None  # where several targets share their networks
+    full_training_rows: FullTrainingRows | None  # all training rows, where those of the part are a sample
+    joint: JointTargets | None  # where several targets share their networks
+
+    @property
+    def open_rows(self) -> np.ndarray:
+        """The numbers of the training rows, then of the validation rows."""
+        return np.concatenate([self.splits.training, self.splits.validation])
 
     @property
     def open_part(self) -> Rows:
@@ -83,7 +76,7 @@ class Prepared:
     def _held(self) -> float:
         """Bytes that the rows take in a run."""
         rows = len(self.training) + len(self.validation) + len(self.sealed)
-        cells = row_bytes(self.training_frame.head(HEAD), self.task.target, len(self.task.classes))
+        cells = row_bytes(self.frames["training"].head(HEAD), self.task.target, len(self.task.classes))
         return rows * (cells + (PICTURE_COPIES * prod(self.encoder.shape) if "pixels" in self.training.inputs else 0))
 
 
@@ -104,19 +97,10 @@ def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, secret: Secr
         for finding in check_table(parts.frames["training"], read.columns, read.task, weights):
             yield found(0, finding)
     return Prepared(
+        **{**vars(parts), "frames": {name: parts.frames[name] for name in ("training", "validation")}},
         source=read.source,
         columns=read.columns,
         task=read.task,
-        encoder=parts.encoder,
-        training=parts.training,
-        validation=parts.validation,
-        training_frame=parts.frames["training"],
-        validation_frame=parts.frames["validation"],
-        test_rows=parts.test_rows,
-        open_rows=np.concatenate([parts.splits.training, parts.splits.validation]),
-        sealed=parts.sealed,
-        units=parts.units,
-        together=parts.together,
         record=record,
         full_training_rows=(yield from _everything(read, asked, parts)),
         joint=_joint(read, parts),
@@ -124,7 +108,6 @@ def prepare(read: LoadedData, asked: RunRequest, folder: RunFolder, secret: Secr
 
 
 def _joint(read: LoadedData, parts: Parts) -> JointTargets | None:
-    """What several targets are together, fitted on all open rows."""
     if not read.heads:
         return None
     opened = parts.training.joined(parts.validation)
@@ -158,15 +141,11 @@ def _recorded(folder: RunFolder) -> RowRecord | None:
 
 
 def _findings(read: LoadedData, asked: RunRequest, parts: Parts, record: RowRecord) -> list[Finding]:
-    """What must be known of the rows before anything is trained."""
     result = [Finding("unknown-line", "warning", why, {}, "seal other rows with --test FILE") for why in record.unknown]
     rows, left_out = len(parts.sealed), len(parts.splits.left_out)
     if left_out:
-        sentence = Message(
-            "{left_out} of the {rows} test rows are known to the run and left out",
-            left_out=left_out,
-            rows=rows + left_out,
-        )
+        template = "{left_out} of the {rows} test rows are known to the run and left out"
+        sentence = Message(template, left_out=left_out, rows=rows + left_out)
         evidence = {"known": left_out, "rows": rows + left_out}
         result.append(Finding("known-test-rows", "warning", sentence, evidence, "seal rows that no run has seen"))
     opened = len(parts.splits.training) + len(parts.splits.validation)
@@ -178,22 +157,12 @@ def _findings(read: LoadedData, asked: RunRequest, parts: Parts, record: RowReco
         result.append(Finding("test-rows-in-table", "warning", sentence, {"rows": also}, remedy))
     if not asked.seals:
         sentence = Message("no row is sealed: what is delivered is estimated by rows that also chose it")
-        result.append(
-            Finding(
-                "nothing-sealed",
-                "note",
-                sentence,
-                {},
-                "judge it on new rows: luthier branch RUN --step 5 --new-test FILE",
-            )
-        )
+        remedy = "judge it on new rows: luthier branch RUN --step 5 --new-test FILE"
+        result.append(Finding("nothing-sealed", "note", sentence, {}, remedy))
     wanted = round(asked.test_share * read.frame.height)
     if asked.warm_start and read.test is None and rows < 0.5 * wanted:
-        sentence = Message(
-            "only {rows} rows are left that the earlier run has not learnt from; {wanted} were wanted to test on",
-            rows=rows,
-            wanted=wanted,
-        )
+        template = "only {rows} rows are left that the earlier run has not learnt from; {wanted} were wanted to test on"
+        sentence = Message(template, rows=rows, wanted=wanted)
         remedy = "add new rows, or seal others with --test FILE"
         result.append(Finding("few-fresh-rows", "warning", sentence, {"rows": rows, "wanted": wanted}, remedy))
     return result
@@ -257,7 +226,6 @@ def _say_what_was_inferred(read: LoadedData, asked: RunRequest) -> Said[None]:
 
 
 def _asked(column: Column) -> tuple[None, str, str]:
-    """A type that was asked for, and by whom."""
     return None, column.kind, column.reason
 
 

@@ -5,7 +5,7 @@ N rows, C outputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -150,13 +150,9 @@ class Problem:
         """C: logits of a network."""
         return self.task.outputs if self.joint is None else self.joint.outputs
 
-    def cross_fitted(self) -> Problem:
-        """The same problem, its open rows learnt from in folds."""
-        return replace(self, crossed=True, _parts={}, _open_rows={}, _dealt={})
-
-    def judged_by_validation(self) -> Problem:
-        """The same problem, its validation part judging."""
-        return replace(self, crossed=False, _parts={}, _open_rows={}, _dealt={})
+    def cross_fitted(self, crossed: bool = True) -> Problem:
+        """The same problem, its open rows learnt from in folds; or its validation part judging, where not `crossed`."""
+        return replace(self, crossed=crossed, _parts={}, _open_rows={}, _dealt={})
 
     def prepared(self, method: str) -> tuple[Prepare, Rows, Rows]:
         """Preprocessing fitted on the rows that are learnt from, and both parts through it."""
@@ -204,8 +200,7 @@ class Problem:
         return replace(self, _dealt={0: folds})
 
     def _deal(self, number: int) -> Tensor:
-        frames = {"training": self.data.training_frame, "validation": self.data.validation_frame}
-        frame, group = pl.concat([frames[name] for name in self.judging]), self.asked.group
+        frame, group = pl.concat([self.data.frames[name] for name in self.judging]), self.asked.group
         if self.crossed:
             groups, whole = group_numbers(frame[group]) if group else self.data.together, bool(group)
         else:
@@ -238,13 +233,12 @@ class Problem:
     def spec(self, method: str, hidden: tuple[int, ...], **options: Any) -> DenseSpec:
         """A dense network for this task behind one way of preprocessing."""
         _, training, _ = self.prepared(method)
-        sizes = self.data.encoder.category_sizes
         return DenseSpec(
             inputs=training.numbers.shape[1],
             hidden=hidden,
             outputs=self.outputs,
             constant_outputs=shared_outputs(self.loss, self.outputs),
-            embeddings=tuple((levels, embedding_width(levels)) for levels in sizes),
+            embeddings=embeddings_of(self.data.encoder.category_sizes),
             **options,
         )
 
@@ -256,6 +250,11 @@ def embedding_width(levels: int) -> int:
     (2, 14, 50)
     """
     return int(min(50, max(2, round(1.6 * levels**0.56))))
+
+
+def embeddings_of(sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Levels and width of each category's embedding."""
+    return tuple((levels, embedding_width(levels)) for levels in sizes)
 
 
 def input_count(encoder: Encoder, numbers: int) -> int:

@@ -48,13 +48,8 @@ def drawn(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
 
 
 def _split(read: LoadedData, asked: RunRequest, *, known: np.ndarray | None = None) -> Splits:
-    rule = SplitRule(
-        test=asked.test_share,
-        group=asked.group,
-        time=asked.time,
-        dates=dates_of(asked),
-        sealed=asked.seals and read.test is None,
-    )
+    sealed, dates = asked.seals and read.test is None, dates_of(asked)
+    rule = SplitRule(test=asked.test_share, group=asked.group, time=asked.time, dates=dates, sealed=sealed)
     return split_rows(read.frame, rule, task=read.task, seed=asked.seed, copies=read.copies, known=known)
 
 
@@ -65,7 +60,7 @@ def _beside_test(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
     them, they leave the test rows instead.
     """
     values = values_of_test(read)
-    also = np.zeros(read.frame.height, dtype=bool) if asked.warm_start else _also_tested(read, asked, values, line)
+    also = np.zeros(read.frame.height, dtype=bool) if asked.warm_start else _also_tested(read, values, line)
     rest = np.flatnonzero(~also)
     if len(rest) < FEWEST:
         raise InputError(
@@ -94,7 +89,7 @@ def _beside_test(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
     return replace(result, notes=tuple(notes))
 
 
-def _also_tested(read: LoadedData, asked: RunRequest, values: pl.DataFrame, line: Line) -> np.ndarray:
+def _also_tested(read: LoadedData, values: pl.DataFrame, line: Line) -> np.ndarray:
     """Which rows of the table are also test rows: equal ones, and near copies [N].
 
     Where rows repeat by nature an equal row may be another one: none counts then, unless there are more of them than in
@@ -116,13 +111,8 @@ def _stay_open(asked: RunRequest, known: np.ndarray, splits: Splits) -> str:
         count=int(known.sum()),
     )
     wanted, left = round(asked.test_share * len(known)), len(splits.test)
-    return (
-        note
-        if left >= 0.9 * wanted
-        else Message(
-            "{note}: {left} are left to test on, where {wanted} were wanted", note=note, left=left, wanted=wanted
-        )
-    )
+    template = "{note}: {left} are left to test on, where {wanted} were wanted"
+    return note if left >= 0.9 * wanted else Message(template, note=note, left=left, wanted=wanted)
 
 
 def _as_in(parent: str, read: LoadedData, asked: RunRequest, line: Line) -> Splits:
@@ -189,13 +179,10 @@ def _known_values(read: LoadedData, asked: RunRequest, values: pl.DataFrame, lin
     if told_apart:
         return np.asarray(known)
     if _too_few(expected, found):
+        template = "about {expected:.0f} of {count} rows that the run's table does not have, as in a fresh draw"
         raise InputError(
             Message("'{test}' is not a new test set: rows of the run are in it", test=asked.test),
-            expected=Message(
-                "about {expected:.0f} of {count} rows that the run's table does not have, as in a fresh draw",
-                expected=expected,
-                count=len(own),
-            ),
+            expected=Message(template, expected=expected, count=len(own)),
             received=Message("{found} such rows", found=found),
             remedy="take rows that were collected later, or add a column that identifies rows to both files",
         )

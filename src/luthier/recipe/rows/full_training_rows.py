@@ -87,15 +87,12 @@ def full_training_rows_of(
     key = json_text([read.source.fingerprint, encoder.to_json(), asked.model_dump(mode="json", exclude={"budget"})])
     folder = cache_folder("tables") / sha256(key.encode())[:32]
     rows = encoded(folder, pieces, classes=bool(read.task.classes), weighted=bool(read.weight))
-    table, indices = _unmeasured(encoder), encoder.places()
+    table = torch.full((MEASURES, len(encoder.number_names)), torch.nan, dtype=torch.float64)
+    indices = encoder.places()
     numbers = [indices[column.name]["numbers"][0] for column in encoder.columns if column.kind == "number"]
     table[:, numbers] = torch.from_numpy(measured(block[:, numbers] for block in rows.blocks()))
     copies = result.count + training.height - len(rows)
     return FullTrainingRows(rows, table, {**result.left_out, "that copy held-out rows": copies})
-
-
-def _unmeasured(encoder: Encoder) -> Tensor:
-    return torch.full((MEASURES, len(encoder.number_names)), torch.nan, dtype=torch.float64)
 
 
 def dataset(frame: pl.DataFrame, encoder: Encoder, task: Task, weight: str, heads: Sequence[Task] = ()) -> Rows:

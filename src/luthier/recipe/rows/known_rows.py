@@ -122,11 +122,8 @@ def _of_run(folder: RunFolder, secret: Secret) -> Line:
             return _reconstructed(folder, secret, record)
         except LuthierError as error:
             name = folder.path.name
-            why = Message(
-                "which rows '{name}' has learnt from is not known here, and some may be sealed: {in_a_line}",
-                name=name,
-                in_a_line=in_a_line(error),
-            )
+            template = "which rows '{name}' has learnt from is not known here, and some may be sealed: {in_a_line}"
+            why = Message(template, name=name, in_a_line=in_a_line(error))
             return Line(secret, unknown=(why,))
     times, rows = record.times, record.rows.veiled(secret)
     was_read = (times > 0) & np.isin(record.state, (SEALED, WAS_READ))
@@ -332,7 +329,7 @@ def _with_target(
 
 def _with_looks(hashes: Hashes, looks: np.ndarray, values: pl.DataFrame, read: LoadedData) -> Hashes:
     """With sketches of the rows' pictures [N, W], and their targets; as it is where pictures look alike by nature."""
-    if not read.has_sketches:
+    if read.pictures is None or read.copies.similar or read.copies.coarse:
         return hashes
     targets = _target_hashes(values, read).astype("<u8").view("<i2").reshape(-1, TARGET)
     return replace(hashes, looks=np.concatenate([looks, targets], axis=1, dtype=np.int16))

@@ -12,7 +12,7 @@ from luthier.data.pieces import Pieces
 from luthier.data.row_hashes import are_among, row_hashes, rows_are_told_apart
 from luthier.data.times import moments, time_format, times
 from luthier.errors import InputError
-from luthier.messages import Message, as_message, joined
+from luthier.messages import Message, as_message, joined_by_and
 from luthier.recipe.rows.reading import LoadedData
 from luthier.recipe.rows.sample_weights import NOTHING
 from luthier.recipe.rows.time_order import dates_of
@@ -80,14 +80,7 @@ def left_out_in_words(left_out: Mapping[str, int]) -> str:
     'left out are 1,200 without a value of `y` and 1 that copy held-out rows'
     """
     parts = [Message("{count:,} {reason}", count=n, reason=as_message(reason)) for reason, n in left_out.items() if n]
-    if not parts:
-        return ""
-    last = (
-        parts[-1]
-        if len(parts) == 1
-        else Message("{first} and {last}", first=joined(parts[:-1], "{first}, {rest}"), last=parts[-1])
-    )
-    return Message("left out are {rows}", rows=last)
+    return Message("left out are {rows}", rows=joined_by_and(parts)) if parts else ""
 
 
 def _reasons(read: LoadedData, asked: RunRequest, held_out: pl.DataFrame) -> dict[str, pl.Expr]:

@@ -54,12 +54,9 @@ def _require_columns(rows: pl.DataFrame, asked: RunRequest) -> None:
     options = {"--group": asked.group, "--time": asked.time}
     missing = [f"{option} {name}" for option, name in options.items() if name and name not in rows.columns]
     if missing:
+        template = "'{test}' cannot be the new test set of a run with {names}"
         raise InputError(
-            Message(
-                "'{test}' cannot be the new test set of a run with {names}",
-                test=asked.test,
-                names=" and ".join(missing),
-            ),
+            Message(template, test=asked.test, names=" and ".join(missing)),
             expected="that column, as in the run's own table",
             received=Message("the columns {names}", names=", ".join(rows.columns[:12])),
         )
@@ -69,14 +66,9 @@ def _require_new_groups(new: pl.Series, known: pl.Series, asked: RunRequest) -> 
     labels, again = new.cast(pl.String), _in_known_groups(new, known)
     if again.any():
         count = labels.filter(again).n_unique()
+        template = "--group {group}: {known} of {count} rows of '{test}' are in groups that the run has rows of"
         raise InputError(
-            Message(
-                "--group {group}: {known} of {count} rows of '{test}' are in groups that the run has rows of",
-                group=asked.group,
-                known=again.sum(),
-                count=len(new),
-                test=asked.test,
-            ),
+            Message(template, group=asked.group, known=again.sum(), count=len(new), test=asked.test),
             expected="groups that are whole on one side",
             received=Message("{count} known groups, such as {name!r}", count=count, name=labels.filter(again)[0]),
             remedy="leave those rows out of the new test set",
@@ -90,7 +82,6 @@ def _in_known_groups(new: pl.Series, known: pl.Series) -> pl.Series:
 
 
 def _times(new: pl.Series, known: pl.Series, read: LoadedData, asked: RunRequest) -> tuple[pl.Series, Any]:
-    """The times of rows, and the last one of others."""
     pattern = time_format(read.frame[asked.time], dates_of(asked))
     return times(new, pattern), times(known, pattern).max()
 
@@ -99,14 +90,9 @@ def _require_later(new: pl.Series, read: LoadedData, asked: RunRequest) -> None:
     moments, last = _times(new, read.frame[asked.time], read, asked)
     earlier = int((moments < last).sum())
     if earlier:
+        template = "--time {time}: {earlier} of {count} rows of '{test}' are earlier than the run's last"
         raise InputError(
-            Message(
-                "--time {time}: {earlier} of {count} rows of '{test}' are earlier than the run's last",
-                time=asked.time,
-                earlier=earlier,
-                count=len(new),
-                test=asked.test,
-            ),
+            Message(template, time=asked.time, earlier=earlier, count=len(new), test=asked.test),
             expected=Message("rows of {last!s} and later", last=last),
             received=Message("rows from {first!s} on", first=moments.min()),
             remedy="leave those rows out of the new test set",

@@ -111,7 +111,6 @@ def _require_different(training: Rows, task: Task) -> None:
 
 
 def _copies_in_test(frame: pl.DataFrame, test: Rows, read: LoadedData) -> Copies:
-    """The copies among the rows of the file of test rows."""
     if read.pictures is None:
         return read.copy_rule.copies(frame)
     pixels = test.inputs["pixels"].numpy()

@@ -133,11 +133,6 @@ class LoadedData:
             return picture_copies(self.pictures.checksums(references), alike(self.pictures.sketches(references)))
         return self.copy_rule.copies(self.frame)
 
-    @property
-    def has_sketches(self) -> bool:
-        """Whether its rows are pictures that are known again by what they look like."""
-        return self.pictures is not None and not (self.copies.similar or self.copies.coarse)
-
     def some(self, rows: np.ndarray) -> LoadedData:
         """The same with some of its usable rows, by their numbers."""
         places = None if self.places is None else self.places[rows]
@@ -278,15 +273,12 @@ def read_and_infer(source: Any, asked: RunRequest, heads: Sequence[Task] = ()) -
     result = read_source(source, target=asked.target, memory=asked.memory, weight=weight)
     name = asked.target or result.target
     if name is None:
+        template = "--target {columns} (the columns are {names})"
         raise InputError(
             "the column to predict is not given",
             expected="the name of one column",
             received="no --target",
-            remedy=Message(
-                "--target {columns} (the columns are {names})",
-                columns=result.frame.columns[-1],
-                names=listed(result.frame.columns),
-            ),
+            remedy=Message(template, columns=result.frame.columns[-1], names=listed(result.frame.columns)),
         )
     rows, decimal = CountedRows.of(result.frame, weight if weight != name else "", result.decimal), result.decimal
     require_enough(rows.frame.height, rows.weight, "have")

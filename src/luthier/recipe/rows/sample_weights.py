@@ -103,13 +103,9 @@ def require_weights(rows: pl.DataFrame, weight: str) -> None:
 def require_enough(rows: int, weight: str, which: str) -> None:
     """InputError where too few rows have a weight above 0."""
     if weight and rows < FEWEST:
+        template = "--sample-weight {weight}: only {rows} rows {which} a weight above 0"
         raise InputError(
-            Message(
-                "--sample-weight {weight}: only {rows} rows {which} a weight above 0",
-                weight=weight,
-                rows=rows,
-                which=which,
-            ),
+            Message(template, weight=weight, rows=rows, which=which),
             expected=Message("at least {count}, so that each part gets some", count=FEWEST),
             remedy="add rows, or correct the weights",
         )

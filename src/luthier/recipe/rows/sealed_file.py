@@ -28,12 +28,9 @@ def values_of_test(read: LoadedData) -> pl.DataFrame:
     needed = [column.name for column in read.columns if column.used or column.name == read.counted]
     missing = [name for name in needed if name not in result.columns]
     if missing:
+        template = "'{name}' cannot be the new test set: {count} columns are missing"
         raise InputError(
-            Message(
-                "'{name}' cannot be the new test set: {count} columns are missing",
-                name=read.test.name,
-                count=len(missing),
-            ),
+            Message(template, name=read.test.name, count=len(missing)),
             expected="the columns of training",
             received=Message("no {names}", names=listed(missing)),
         )

@@ -14,7 +14,7 @@ from luthier.data import Splits
 from luthier.data.split import PARTS
 from luthier.errors import InputError
 from luthier.messages import Message
-from luthier.parquet_pages import require_sound_pages
+from luthier.parquet_pages import parquet_bytes, require_sound_pages
 from luthier.untrusted import content_of
 
 LARGEST = 1 << 30  # bytes
@@ -27,10 +27,9 @@ def write_splits(path: Path, splits: Splits, rows: int) -> None:
     part = np.full(rows, NOWHERE, dtype=object)
     for name in PARTS:
         part[getattr(splits, name)] = name
-    content = BytesIO()
     metadata = {_NOTES: json.dumps(splits.notes), _LEFT_OUT: json.dumps(splits.left_out)}
-    pl.DataFrame({"row": np.arange(rows), "part": part.astype(str)}).write_parquet(content, metadata=metadata)
-    storage.write_bytes(path, content.getvalue())
+    table = pl.DataFrame({"row": np.arange(rows), "part": part.astype(str)})
+    storage.write_bytes(path, parquet_bytes(table, metadata))
 
 
 def read_splits(path: Path, rows: int) -> Splits | None:

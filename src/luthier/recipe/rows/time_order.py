@@ -23,31 +23,18 @@ def require_order(asked: RunRequest, facts: Facts | None) -> None:
     style = NumberStyle() if facts is None or not facts.style else NumberStyle.from_json(facts.style)
     words = [word for affix in (style.before, style.after) for word in affix.lower().split() if word.isalpha()]
     if strange := [word for word in words if not OF_TIME.fullmatch(word)]:
+        template = "--time {time}: '{word}' stands beside each number, and may turn their order around"
         raise InputError(
-            Message(
-                "--time {time}: '{word}' stands beside each number, and may turn their order around",
-                time=asked.time,
-                word=strange[0],
-            ),
+            Message(template, time=asked.time, word=strange[0]),
             expected=Message("dates, or numbers that grow with time"),
             remedy=Message("make them plain numbers that grow with time"),
         )
     if facts is not None and facts.other_format and not dates_of(asked):
+        known = {"time": asked.time, **vars(facts)}
         raise InputError(
-            Message(
-                "--time {time}: '{first}' can be read as {date_format} and as {other_format}",
-                time=asked.time,
-                first=facts.first,
-                date_format=facts.date_format,
-                other_format=facts.other_format,
-            ),
+            Message("--time {time}: '{first}' can be read as {date_format} and as {other_format}", **known),
             expected="dates whose day and month cannot be mistaken",
-            remedy=Message(
-                "name the format: --column {time}=date:{date_format} or date:{other_format}",
-                time=asked.time,
-                date_format=facts.date_format,
-                other_format=facts.other_format,
-            ),
+            remedy=Message("name the format: --column {time}=date:{date_format} or date:{other_format}", **known),
         )
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -47,31 +46,10 @@ class Unfreezing:
     beside: float
 
 
-class KnownNetwork(Protocol):
-    """A network that has learnt elsewhere, of the modality of a problem."""
-
-    @property
-    def method(self) -> Method:
-        """How its rows are preprocessed."""
-
-    @property
-    def spec(self) -> BackboneSpec | TextBackboneSpec:
-        """What it is, whole."""
-
-    @property
-    def ways(self) -> tuple[Unfreezing, ...]:
-        """How far it may be unfrozen: the farthest, and nearer ones for less time."""
-
-    def evidence(self) -> BackboneEvidence:
-        """What the decision on it says."""
-
-    def module(self, rows: Tensor, say: Callable[[str], None]) -> nn.Module:
-        """With its weights, which a few rows pass through; `say` is told how they were read."""
-
-
 @dataclass(frozen=True)
 class KnownPictures:
-    """A backbone of pictures."""
+    """A backbone of pictures: how they are preprocessed, what it is as a whole, and how far it may be unfrozen: the
+    farthest, and nearer `ways` for less time."""
 
     problem: Problem
     method: Method = "pixels"
@@ -86,10 +64,6 @@ class KnownPictures:
         side = max(LEAST_SIDE, height, width)
         return BackboneSpec(name, (channels, height, width), self.problem.outputs, side=side)
 
-    @property
-    def _file(self) -> str:
-        return weights_of(self.spec.backbone, self.problem.asked.backbone_weights)
-
     def evidence(self) -> BackboneEvidence:
         """Its name, its side in pixels and the file of its weights."""
         name = self.spec.backbone
@@ -97,9 +71,9 @@ class KnownPictures:
         return BackboneEvidence(name, self.spec.side, file)
 
     def module(self, rows: Tensor, say: Callable[[str], None]) -> nn.Module:
-        """Behind what shows pictures to it."""
+        """With its weights, behind what shows pictures to it; `say` is told how they were read."""
         result = shown(self.spec)
-        if path := self._file:
+        if path := weights_of(self.spec.backbone, self.problem.asked.backbone_weights):
             last = anatomy_of(result, rows).head.removeprefix("body.")
             weights = read_weights(path, say=say)
             load_weights(result.get_submodule("body"), weights, but=(f"{last}.",), say=say)
@@ -141,6 +115,9 @@ class KnownTexts:
         """With the weights of its package or folder."""
         encoder = copy.deepcopy(transformer_named(self.problem.asked.backbone).encoder)
         return SentenceNet(self.spec, encoder.requires_grad_(True))
+
+
+KnownNetwork = KnownPictures | KnownTexts
 
 
 def known_network(problem: Problem) -> KnownNetwork:

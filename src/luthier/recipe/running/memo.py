@@ -57,10 +57,6 @@ class Memo:
         self._note_time()
         return plain
 
-    def has(self, name: str) -> bool:
-        """Whether a JSON value was computed already."""
-        return (self.folder / f"{name}.json").exists()
-
     def recalled(self, name: str) -> Any:
         """A value that an earlier run came to, copied here when this one was begun."""
         return read_json(self.folder / f"previous-{name}.json", Plain, "of a run's checkpoint")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from luthier import storage
+from luthier.parquet_pages import parquet_bytes
 from luthier.records import JsonObject
 from luthier.saved.run_files import HISTORY
 from luthier.untrusted import read_frame
@@ -58,7 +58,7 @@ def best_places(losses: Sequence[float | None], most: int, together: int = 1) ->
     >>> best_places([0.3, 0.1, 0.25, 0.2], 2, together=2)
     [0, 1]
     """
-    known = np.array([np.nan if loss is None else loss for loss in losses], dtype=float)
+    known = np.array(losses, dtype=float)  # NaN where there is none
     sets = known.reshape(-1, together) if len(known) % together == 0 else known[:, None]
     order = np.argsort(sets.mean(1), kind="stable")
     chosen = [int(place) for place in order if np.isfinite(sets[place]).all()][: most // sets.shape[1]]
@@ -80,19 +80,12 @@ def join_histories(folder: Path, name: str, labels: Sequence[str], sizes: Sequen
             result.append(read_frame(path, HISTORY).with_columns(pl.col("member") + first))
         first += size
     if result:
-        buffer = BytesIO()
-        pl.concat(result).write_parquet(buffer)
-        storage.write_bytes(folder / f"{name}.parquet", buffer.getvalue())
+        storage.write_bytes(folder / f"{name}.parquet", parquet_bytes(pl.concat(result)))
         for label in labels:
             (folder / f"{label}.parquet").unlink(missing_ok=True)
 
 
-def merged(
-    pieces: Sequence[Kept],
-    sizes: Sequence[int],
-    kept: int = KEPT,
-    together: int = 1,
-) -> Kept:
+def merged(pieces: Sequence[Kept], sizes: Sequence[int], kept: int = KEPT, together: int = 1) -> Kept:
     """What groups of members came to in turns, as if they had trained together."""
     one = next((tensors["logits"] for tensors, _ in pieces if tensors), None)
     if one is None:

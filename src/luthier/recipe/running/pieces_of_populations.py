@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from torch import Tensor
 
 from luthier.engine import Checkpointer, Evaluation, FileCheckpoint, Member, Outcome, Settings, Stream, train
 from luthier.nets import DenseSpec
+from luthier.parquet_pages import parquet_bytes
 from luthier.recipe.planning.plan import Stage
+from luthier.recipe.planning.setting import Setting
 from luthier.recipe.running.memory_groups import KEPT, Kept, PieceFacts, best_places
 from luthier.rows import Rows
 
@@ -45,6 +47,12 @@ class TrainingPlan:
     complete: bool = False
     batches: int = 0
     loss: str = ""
+
+    @classmethod
+    def of(cls, stage: str, planned: Stage, setting: Setting, **more: Any) -> TrainingPlan:
+        """Of a setting's networks; `more` are other fields."""
+        how = {"method": setting.method, "rule": setting.rule, "batch_size": setting.batch_size, "loss": setting.loss}
+        return cls(stage, planned, **{**how, **more})
 
     @property
     def together(self) -> int:
@@ -113,10 +121,8 @@ class PieceTrainer:
             initial=piece.initial,
             folds=self.training.folds,
         )
-        buffer = BytesIO()
-        outcome.history.to_frame().write_parquet(buffer)
-        tensors, facts = _packed(outcome, self.training)
-        return TrainedPiece(tensors, facts, buffer.getvalue(), outcome.steps_done)
+        curves = parquet_bytes(outcome.history.to_frame())
+        return TrainedPiece(*_packed(outcome, self.training), curves, outcome.steps_done)
 
 
 def _packed(outcome: Outcome, training: TrainingPlan) -> Kept:

@@ -38,10 +38,7 @@ def settle(runner: Runner, planned: str) -> torch.device:
     """
     device = resolve(runner.elsewhere or (planned if is_there(planned) else "cpu"))
     if str(device) != planned:
-        sentence = tr(
-            "training continues on {device} instead of {planned}: what is finished is kept",
-            device=device,
-            planned=planned,
-        )
+        template = "training continues on {device} instead of {planned}: what is finished is kept"
+        sentence = tr(template, device=device, planned=planned)
         runner.tell("moved", sentence=sentence)
     return device

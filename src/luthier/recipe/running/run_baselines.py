@@ -73,16 +73,14 @@ class Baselines:
             for name in run.names
             if name in result and not of_quantile(name)
         }
-        yield from decided(
-            1,
-            BaselinesEvidence(
-                metric,
-                tuple(BaselineScore(name, finite(one.value), one.low, one.high) for name, one in scores.items()),
-                tuple(name for name in missing if not of_quantile(name)),
-                tuple(run.unweighed()),
-                few="pixels" in runner.problem.data.training.inputs,
-            ),
+        evidence = BaselinesEvidence(
+            metric,
+            tuple(BaselineScore(name, finite(one.value), one.low, one.high) for name, one in scores.items()),
+            tuple(name for name in missing if not of_quantile(name)),
+            tuple(run.unweighed()),
+            few="pixels" in runner.problem.data.training.inputs,
         )
+        yield from decided(1, evidence)
 
     def finish_first(self) -> None:
         """Let them have the cores before training, which needs all of them: convolutions wait for each other."""

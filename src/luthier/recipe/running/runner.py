@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from luthier.nets import Net, Spec, build
 from luthier.recipe.planning.budget import BudgetClock
 from luthier.recipe.planning.config import Cut, Recipe
 from luthier.recipe.planning.plan import Plan
+from luthier.recipe.planning.setting import Setting
 from luthier.recipe.preparing.problem import Problem
 from luthier.recipe.running.interrupted import Interrupted
 from luthier.recipe.running.memo import Memo
@@ -33,8 +34,10 @@ from luthier.recipe.running.memory_groups import Kept, PieceFacts, join_historie
 from luthier.recipe.running.pieces_of_populations import Piece, PieceTrainer, TrainedPiece, TrainingPlan
 from luthier.records import Entry, Said, noted
 from luthier.rows import Rows
-from luthier.saved import RunFolder
+from luthier.saved import RunFolder, activate
+from luthier.saved.blend import read_as
 from luthier.seeds import derive
+from luthier.statistics.row_losses import row_losses
 
 if TYPE_CHECKING:
     from luthier.search.cluster import Cluster
@@ -82,11 +85,6 @@ class TrainedPopulation:
         """Where a member's outputs are among the logits."""
         return member if self.known is None else self.known.index(member)
 
-    def of_kept(self) -> TrainedPopulation:
-        """The same without the outputs of those members whose weights were not kept."""
-        kept = tuple(sorted(self.weights))
-        return replace(self, logits=self.logits[[self.row_of(i) for i in kept]], known=kept)
-
     @property
     def in_folds(self) -> bool:
         """Whether its members left out rows of their own."""
@@ -131,10 +129,6 @@ class Runner:
     speeds: dict[str, float] = field(default_factory=dict)  # seconds a step of populations that were trained now
     begun: Mapping[str, bool] = field(default_factory=dict)  # rounds that an earlier sitting began, or had no time for
     cuts: list[Cut] = field(default_factory=list)  # so far, in order
-
-    def following(self, plan: Plan) -> Runner:
-        """The same runner with a plan."""
-        return replace(self, planned=plan)
 
     @property
     def plan(self) -> Plan:
@@ -190,14 +184,41 @@ class Runner:
 
     def forget_outputs(self, trained: TrainedPopulation) -> TrainedPopulation:
         """Let go of the outputs of members that were not kept."""
-        place = next(k for k, one in enumerate(self.trained) if one is trained)
-        self.trained[place] = trained.of_kept()
+        place, kept = next(k for k, one in enumerate(self.trained) if one is trained), tuple(sorted(trained.weights))
+        logits = trained.logits[[trained.row_of(member) for member in kept]]
+        self.trained[place] = replace(trained, logits=logits, known=kept)
         return self.trained[place]
 
     def keep(self, trained: TrainedPopulation) -> TrainedPopulation:
         """Count a population among those that were trained."""
         self.trained.append(trained)
         return trained
+
+    def keep_trained(
+        self, name: str, setting: Setting, members: Sequence[Member], logits: Sequence[Tensor], **how: Any
+    ) -> TrainedPopulation:
+        """Count networks that were trained elsewhere, with their outputs [M, N, C] for the training and the validation
+        rows; `how` are other fields of the population."""
+        _, *parts = self.problem.prepared(setting.method)
+        kind, read = self.problem.task.kind, read_as(self.problem.task, logits[0].shape[-1])
+        training, validation = (
+            row_losses(activate(some, read), part.targets, kind, part.weights).mean(1).numpy()
+            for some, part in zip(logits, parts, strict=True)
+        )
+        trained = TrainedPopulation(
+            name=name,
+            method=setting.method,
+            rule=setting.rule,
+            batch_size=setting.batch_size,
+            members=tuple(members),
+            train_loss=training,
+            validation_loss=validation,
+            validation_score=validation,
+            best_step=np.zeros(len(members)),
+            logits=logits[1],
+            **how,
+        )
+        return self.keep(trained)
 
     def run(self, name: str, members: Sequence[Member], training: TrainingPlan) -> Said[TrainedPopulation | None]:
         """Train a population, or recall it; None when it was cut before its first evaluation."""
@@ -270,12 +291,9 @@ class Runner:
         recorded = self.recipe.sizes(name)
         if recorded is not None:
             if sum(recorded) != len(members):
+                template = "the recorded pieces of the population '{name}' have {count} networks"
                 raise InputError(
-                    Message(
-                        "the recorded pieces of the population '{name}' have {count} networks",
-                        name=name,
-                        count=sum(recorded),
-                    ),
+                    Message(template, name=name, count=sum(recorded)),
                     expected=str(len(members)),
                     remedy=Message("repeat the run from its own recipe.toml"),
                 )
@@ -357,14 +375,6 @@ def _unpack(
         member, _, parameter = key.partition("/")
         if parameter:
             weights.setdefault(int(member), {})[parameter] = tensor
-    numbers = {
-        key: np.array([np.nan if value is None else value for value in values], dtype=float)
-        for key, values in (
-            ("train_loss", facts["train_loss"]),
-            ("validation_loss", facts["validation_loss"]),
-            ("validation_score", facts["validation_score"]),
-        )
-    }
     return TrainedPopulation(
         name=name,
         stage=training.stage,
@@ -373,11 +383,13 @@ def _unpack(
         batch_size=training.batch_size,
         members=tuple(members),
         statuses=tuple(facts["statuses"]),
+        train_loss=np.array(facts["train_loss"], dtype=float),  # NaN where there is none
+        validation_loss=np.array(facts["validation_loss"], dtype=float),
+        validation_score=np.array(facts["validation_score"], dtype=float),
         best_step=np.array(facts["best_step"]),
         steps_done=facts["steps_done"],
         logits=tensors["logits"],
         weights=weights,
         known=None if known is None else tuple(known),
         loss=training.loss,
-        **numbers,
     )

@@ -37,13 +37,8 @@ def earlier_run(asked: RunRequest) -> Earlier:
     model = model_of(asked.warm_start)
     heaviest = model.nets[int(np.argmax(model.weights))].spec
     if not isinstance(heaviest, DenseSpec):
-        raise InputError(
-            Message(
-                "'{warm_start}' was trained on pictures or text; a warm start works with tables only",
-                warm_start=asked.warm_start,
-            ),
-            remedy="fit the new and the old rows together",
-        )
+        template = "'{warm_start}' was trained on pictures or text; a warm start works with tables only"
+        raise InputError(Message(template, warm_start=asked.warm_start), remedy="fit the new and the old rows together")
     known = folder.checkpoint / "closed.json"
     if not known.exists():
         raise InputError(

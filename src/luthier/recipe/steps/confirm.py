@@ -13,8 +13,6 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-import numpy as np
-
 from luthier.messages import Message
 from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.decisions.question_answers import AnswerEvidence
@@ -39,7 +37,8 @@ def confirm(runner: Runner, adopted: Setting, rates: Mapping[str, float]) -> Sai
         asked = [*of_sharing(adopted, [task.target for task in problem.joint.tasks]), *asked]
     settings = [replace(adopted, label=ADOPTED), *(replace(one.other, label=one.name) for one in asked)]
     shapes = yield from _affordable(runner, _shapes(settings))
-    losses, kept = QuestionLosses(problem, asked, _units(runner)), list[Bag]()
+    units = judging_units(problem).numbers(sum(map(len, problem.judging.values())))
+    losses, kept = QuestionLosses(problem, asked, units), list[Bag]()
     for place, number in product(range(len(shapes)), range(FIRST)):  # shape by shape: a cut leaves answers of the first
         bags = yield from _asked_on(runner, losses, f"{STAGE}-{number}", place, shapes[place], number)
         if not bags:
@@ -127,29 +126,9 @@ def _shapes(settings: Sequence[Setting]) -> list[list[Setting]]:
 
 
 def _answer(runner: Runner, losses: QuestionLosses) -> Said[None]:
-    """Say each question's answer."""
-    found = losses.answers()
+    found, folds = losses.answers(), 5 if runner.problem.crossed else 1
     for one in losses.asked:
-        if one.name not in found:
-            continue
-        result = found[one.name]
-        yield from decided(
-            4,
-            AnswerEvidence(
-                one.name,
-                one.used,
-                one.value,
-                round(result.size, 5),
-                finite(result.low),
-                finite(result.high),
-                losses.partitions(one.name),
-                MARGIN,
-                5 if runner.problem.crossed else 1,
-            ),
-        )
-
-
-def _units(runner: Runner) -> np.ndarray:
-    """The unit of each row that judges [N]."""
-    problem = runner.problem
-    return judging_units(problem).numbers(sum(map(len, problem.judging.values())))
+        if result := found.get(one.name):
+            measured = round(result.size, 5), finite(result.low), finite(result.high)
+            how = losses.partitions(one.name), MARGIN, folds
+            yield from decided(4, AnswerEvidence(one.name, one.used, one.value, *measured, *how))

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -90,7 +89,7 @@ class Experiment:
             return None
         if reference is not None:
             trial = BagPlan(STAGES[self.step], kept=0)
-            known = yield from self._train(f"{self._prefix}-reference", [reference], trial)
+            known = yield from train_bags(self.runner, f"{self._prefix}-reference", [reference], trial)
             self.reference = (reference.label, known[0].loss) if known else None
         whole = yield from self._second(screened, design.settings, design.second)
         return self._best(whole or screened)
@@ -113,11 +112,7 @@ class Experiment:
         tried = [[self.space.setting(shape, point) for point in points] for shape in shapes]
         if not (yield from there_is_time(self.runner, stage, self.step, name, tried)):
             return None
-        new = []
-        for k, (shape, each) in enumerate(zip(shapes, tried, strict=False)):
-            bags = yield from self._train(f"{name}-{k}", each, BagPlan(stage, seed=2 + place))
-            if bags:
-                new.append(TriedShape(shape, points, bags))
+        new = yield from self._trained(name, [(shape, points) for shape in shapes], BagPlan(stage, seed=2 + place))
         return self._best([*so_far.populations, *new]) if new else None
 
     @property
@@ -135,19 +130,22 @@ class Experiment:
             yield from decided(self.step, self._evidence(explored.populations, tried))
         return explored.setting
 
-    def _train(self, name: str, settings: Sequence[Setting], trial: BagPlan) -> Said[list[Bag]]:
-        return (yield from train_bags(self.runner, name, settings, trial))
-
     def _screen(self, shapes: int, settings: int) -> Said[list[TriedShape]]:
-        seed = derive(self.runner.problem.seed, "screen", self.step)
+        space, seed = self.space, derive(self.runner.problem.seed, "screen", self.step)
+        placed = [
+            (shape, sobol_settings(space.factors, settings, derive(seed, number), space.first_values))
+            for number, shape in enumerate(spread_shapes(space.choices, shapes, space.first_shape, seed))
+        ]
         trial = BagPlan(STAGES[self.step], SCREEN, kept=1)
+        return (yield from self._trained(f"{self._prefix}-screen", placed, trial))
+
+    def _trained(self, name: str, placed: Sequence[tuple[Shape, np.ndarray]], trial: BagPlan) -> Said[list[TriedShape]]:
+        """Shapes with their points [P, F], trained one after another; those that the clock cut are left out."""
         result = []
-        for number, shape in enumerate(spread_shapes(self.space.choices, shapes, self.space.first_shape, seed)):
-            points = sobol_settings(self.space.factors, settings, derive(seed, number), self.space.first_values)
+        for number, (shape, points) in enumerate(placed):
             tried = [self.space.setting(shape, point) for point in points]
-            bags = yield from self._train(f"{self._prefix}-screen-{number}", tried, trial)
-            if bags:
-                result.append(TriedShape(shape, points, bags))
+            bags = yield from train_bags(self.runner, f"{name}-{number}", tried, trial)
+            result += [TriedShape(shape, points, bags)] if bags else []
         return result
 
     def _second(self, screened: Sequence[TriedShape], settings: int, second: int) -> Said[list[TriedShape]]:
@@ -165,12 +163,8 @@ class Experiment:
         else:
             shapes = [self.space.first_shape]
             tried = [[self.space.setting(shapes[0], point) for point in points[:2]]]
-        result = []
-        for number, (shape, own) in enumerate(zip(shapes, tried, strict=False)):
-            bags = yield from self._train(f"{name}-{number}", own, BagPlan(stage, seed=1))
-            if bags:
-                result.append(TriedShape(shape, points[: len(own)], bags))
-        return result
+        placed = [(shape, points[: len(own)]) for shape, own in zip(shapes, tried, strict=False)]
+        return (yield from self._trained(name, placed, BagPlan(stage, seed=1)))
 
     def _whole_shapes(self, screened: Sequence[TriedShape]) -> list[Shape]:
         """What is trained whole: the best shape, the first one, the best for half as long, the next, for twice as long.
@@ -190,34 +184,26 @@ class Experiment:
         order = np.argsort(np.where(np.isfinite(lowest), (firsts + lowest) / 2, np.inf), kind="stable")
         tried = [one.shape for one in populations]
         fitted = ShapeEffects.fit(self.space.choices, tried, firsts)
-        grid = [dict(zip(self._names, levels, strict=True)) for levels in product(*self._levels)]
+        choices = {choice.name: choice.levels for choice in self.space.choices}
+        grid = [dict(zip(choices, levels, strict=True)) for levels in product(*choices.values())]
         others = [shape for shape in grid if shape not in tried]
         if not others or len(populations) < 3:
             return [tried[k] for k in order]
         likely = others[int(np.argmin(fitted.mean(others)))]
         return [tried[k] for k in order[:2]] + [likely] + [tried[k] for k in order[2:]]
 
-    @property
-    def _names(self) -> list[str]:
-        return [choice.name for choice in self.space.choices]
-
-    @property
-    def _levels(self) -> list[tuple[Any, ...]]:
-        return [choice.levels for choice in self.space.choices]
-
     def _effects(self, populations: Sequence[TriedShape]) -> Effects:
-        firsts = [np.tile(one.points[0], (len(one.points), 1)) for one in populations]
-        responses = [one.logs - one.logs[0] for one in populations if np.isfinite(one.logs[0])]
-        kept = [k for k, one in enumerate(populations) if np.isfinite(one.logs[0])]
+        kept = [one for one in populations if np.isfinite(one.logs[0])]
         if not kept:
-            width = len(self.space.factors)
-            return Effects.fit(self.space.names, np.zeros((0, width)), np.zeros((0, width)), np.zeros(0))
+            none = np.zeros((0, len(self.space.factors)))
+            return Effects.fit(self.space.names, none, none, np.zeros(0))
+        sizes = [len(one.points) for one in kept]
         return Effects.fit(
             self.space.names,
-            np.vstack([populations[k].points for k in kept]),
-            np.vstack([firsts[k] for k in kept]),
-            np.concatenate(responses),
-            shapes=np.repeat(np.arange(len(kept)), [len(populations[k].points) for k in kept]),
+            np.vstack([one.points for one in kept]),
+            np.repeat([one.points[0] for one in kept], sizes, 0),
+            np.concatenate([one.logs - one.logs[0] for one in kept]),
+            shapes=np.repeat(np.arange(len(kept)), sizes),
         )
 
     def _points(self, populations: Sequence[TriedShape], count: int, box: Box, name: str) -> np.ndarray:
@@ -288,14 +274,8 @@ class Experiment:
         """The metrics of several targets that share their networks; of one target none."""
         return None if self.runner.problem.joint is None else TargetMetrics.of(self.runner.problem)
 
-    @property
-    def _yardstick(self) -> str:
-        """The metric that losses are in terms of, where settings learn by several that cannot be compared."""
-        problem = self.runner.problem
-        return problem.asked_metric if problem.is_judged_by_answers else ""
-
     def _evidence(self, whole: Sequence[TriedShape], tried: Sequence[Tried]) -> ExperimentEvidence:
-        everyone, design = self._all(whole), self.runner.plan.design
+        everyone, design, problem = self._all(whole), self.runner.plan.design, self.runner.problem
         assert design is not None
         targets = () if self._targets is None else self._targets.metrics
         names, metrics = tuple(one.task.target for one in targets), tuple(one.name for one in targets)
@@ -315,8 +295,8 @@ class Experiment:
                 Effect(one.name, round(one.size, 5), round(one.error, 5)) for one in self._effects(everyone).effects()
             ),
             tried=tuple(tried),
-            metric=self.runner.problem.asked_metric if any(one.value is not None for one in tried) else "",
-            yardstick=self._yardstick,
+            metric=problem.asked_metric if any(one.value is not None for one in tried) else "",
+            yardstick=problem.asked_metric if problem.is_judged_by_answers else "",
             targets=names,
             target_metrics=metrics,
             shaped=tuple(name for name in self.space.first_shape if len({one.shape[name] for one in everyone}) > 1),

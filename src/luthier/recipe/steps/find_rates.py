@@ -26,7 +26,7 @@ def find_rates(runner: Runner, method: str) -> Said[dict[str, float]]:
         name = f"range-{rule}"
         network = modality_of(runner.problem).bare_network(runner.problem, method, runner.plan.width)
         seeds = _seeds_of(runner, network, runner.plan.batch_size)
-        if not runner.memo.has(name) and (not seeds or runner.stopper(name, "range")(0)):
+        if runner.memo.known(name) is None and (not seeds or runner.stopper(name, "range")(0)):
             yield runner.cut(name, 0)
             rates[rule] = USUAL_RATES[rule]
             continue

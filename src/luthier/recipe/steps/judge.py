@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Literal
 
@@ -43,9 +43,8 @@ from luthier.recipe.judging.fit_intervals import with_row_intervals
 from luthier.recipe.judging.fit_quantiles import quantile_scores, with_quantiles
 from luthier.recipe.judging.image_grids import image_grids
 from luthier.recipe.judging.look_inside import look_inside
-from luthier.recipe.judging.opening import history_at_opening
+from luthier.recipe.judging.opened_rows import history_at_opening, write_stored_predictions
 from luthier.recipe.judging.scores import Predictions, next_step, scores_of
-from luthier.recipe.judging.stored_predictions import write_stored_predictions
 from luthier.recipe.planning.plan import FINAL_SEEDS, Stage
 from luthier.recipe.planning.setting import Setting, seeded
 from luthier.recipe.running.pieces_of_populations import TrainingPlan
@@ -93,15 +92,8 @@ def _judged(runner: Runner, so_far: SoFar, setting: Setting) -> Said[Verdict]:
         choice = yield from distil(runner, setting, choice)
     keep_delivered(runner, choice, kept)
     nets = [component.trained.net(component.member) for component in choice.components]
-    model = as_model(
-        problem,
-        nets,
-        [c.weight for c in choice.components],
-        setting.method,
-        choice.held_out,
-        choice.targets,
-        None if earlier is None else earlier.model,
-    )
+    weights, before = [c.weight for c in choice.components], None if earlier is None else earlier.model
+    model = as_model(problem, nets, weights, setting.method, choice.held_out, choice.targets, before)
     yield from _explain_calibration(runner, choice, model)
     model = yield from with_row_intervals(runner, model, choice, setting.method)
     model = yield from with_quantiles(runner, model, choice, setting.method)
@@ -120,18 +112,14 @@ def _judged(runner: Runner, so_far: SoFar, setting: Setting) -> Said[Verdict]:
             predict_part(one, test),
             *decides,
         )
-        for label, one in _singles(runner, seeds, choice, model)
+        for label, one in _singles(seeds, choice, model)
     }
     bars = yield from baselines.test()
     scores = scores_of(
         runner,
         deliverable=deliverable,
         seeds=list(singles.items()),
-        baselines={
-            name: Predictions(baselines.validation[name], result)
-            for name, result in bars.items()
-            if not of_quantile(name)
-        },
+        baselines=_compared(baselines, bars),
         test=test,
         failed=baselines.failed,
     )
@@ -194,9 +182,7 @@ def _estimated(
             (label, replace(deliverable, test=one.prediction, taken=one.taken if problem.task.classes else None))
             for label, one in alone.items()
         ],
-        baselines={
-            name: Predictions(result, result) for name, result in baselines.validation.items() if not of_quantile(name)
-        },
+        baselines=_compared(baselines, baselines.validation),
         test=judged.rows,
         failed=baselines.failed,
         part=judged.part,
@@ -214,15 +200,21 @@ def _estimated(
     return (yield from _kept(runner, model, scores, nothing))
 
 
+def _compared(baselines: Baselines, predictions: Mapping[str, np.ndarray]) -> dict[str, Predictions]:
+    """The baselines that the deliverable is compared with, by their predictions in the place of the test rows."""
+    return {
+        name: Predictions(baselines.validation[name], some)
+        for name, some in predictions.items()
+        if not of_quantile(name)
+    }
+
+
 def _five_seeds(runner: Runner, setting: Setting) -> Said[TrainedPopulation | None]:
     """The winner again from five seeds of its own, to the planned end."""
     problem = runner.problem
     planned = runner.plan.final.for_batches(setting.batch_size, runner.plan.batch_size)
     members = seeded(setting, [derive(problem.seed, "final", k) for k in range(FINAL_SEEDS)], planned.steps)
-    parts = problem.full_training_rows(setting.method)
-    training = TrainingPlan(
-        "seeds", planned, setting.method, setting.rule, setting.batch_size, parts, loss=setting.loss
-    )
+    training = TrainingPlan.of("seeds", planned, setting, parts=problem.full_training_rows(setting.method))
     return (yield from runner.run("seeds", members, training))
 
 
@@ -239,8 +231,7 @@ def _at_least(runner: Runner, setting: Setting) -> Said[TrainedPopulation | None
     )
     yield noted(5, sentence)
     members = seeded(replace(setting, member=member), [derive(runner.problem.seed, "final", 0)], steps)
-    batch_size = runner.plan.batch_size
-    training = TrainingPlan("seeds", Stage(steps=steps), setting.method, setting.rule, batch_size, loss=setting.loss)
+    training = TrainingPlan.of("seeds", Stage(steps=steps), setting, batch_size=runner.plan.batch_size)
     return (yield from runner.run(AT_LEAST, members, training))
 
 
@@ -249,8 +240,7 @@ def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> S
     out_of_fold = choice.held_out is not None
     if not problem.task.is_classes:
         unit: Literal["deviations", "interval", "scores"]
-        unit = "deviations" if problem.task.traits.is_linked else "interval"
-        dispersion = model.transform.dispersion
+        unit, dispersion = "deviations" if problem.task.traits.is_linked else "interval", model.transform.dispersion
         unit = unit if dispersion is None else "scores"
         yield from decided(5, CalibrationEvidence(unit, model.half_width, out_of_fold, dispersion or 0.0))
     else:
@@ -260,10 +250,8 @@ def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> S
         return
     if model.answer != "mean" or model.decision is not None or any(at != 0.5 for at in model.label_thresholds):
         yield from _explain_answer(runner, model, choice)
-    if problem.asked.costs:
+    if problem.asked.costs or model.threshold != 0.5:
         yield from _explain_threshold(runner, model, choice)
-    elif model.threshold != 0.5:
-        yield from _explain_threshold_by_metric(runner, model, choice)
 
 
 def _explain_answer(runner: Runner, model: Model, choice: Deliverable) -> Said[None]:
@@ -292,32 +280,24 @@ def _explain_costs(runner: Runner, model: Model, choice: Deliverable) -> Said[No
 
 
 def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> Said[None]:
-    """The threshold by cost, beside one half and beside what calibrated probabilities ask for."""
+    """The threshold beside one half: by cost, where calibrated probabilities have one too, or by the metric."""
     problem = runner.problem
-    task, asked = problem.task, problem.asked.costs
-    costs, positive = Costs.parse(asked), task.positive_index
-    p, weights = _on_validation(runner, model, choice)[:, positive], weights_of(problem, folded=False)
-    y = own_scale(task, problem.data.validation) == positive
-    offered = dict.fromkeys((0.5, costs.threshold, model.positive_threshold))
-    options = tuple(Threshold(at, costs.of(p, y, at, weights)) for at in offered)
-    yield from decided(5, ThresholdEvidence(task.positive_name, options, asked, costs.threshold))
-
-
-def _explain_threshold_by_metric(runner: Runner, model: Model, choice: Deliverable) -> Said[None]:
-    problem = runner.problem
-    task, metric, p = problem.task, problem.metric, _on_validation(runner, model, choice)
+    task, asked, metric, p = problem.task, problem.asked.costs, problem.metric, _on_validation(runner, model, choice)
     y, w = own_scale(task, problem.data.validation), weights_of(problem, folded=False)
-    sign = -metric_named(metric).sign
-    offered = {0.5: 0.5, model.positive_threshold: model.threshold}  # of the positive class, and of the second
+    if asked:
+        costs, positive = Costs.parse(asked), task.positive_index
+        offered = dict.fromkeys((0.5, costs.threshold, model.positive_threshold))
+        options = tuple(Threshold(at, costs.of(p[:, positive], y == positive, at, w)) for at in offered)
+        yield from decided(5, ThresholdEvidence(task.positive_name, options, asked, costs.threshold))
+        return
+    sign, seconds = -metric_named(metric).sign, {0.5: 0.5, model.positive_threshold: model.threshold}
     options = tuple(
-        Threshold(at, sign * score(metric, y, at_threshold(p, second), w, task=task)) for at, second in offered.items()
+        Threshold(at, sign * score(metric, y, at_threshold(p, second), w, task=task)) for at, second in seconds.items()
     )
     yield from decided(5, ThresholdEvidence(task.positive_name, options, metric=metric))
 
 
-def _singles(
-    runner: Runner, seeds: TrainedPopulation | None, choice: Deliverable, model: Model
-) -> list[tuple[str, Model]]:
+def _singles(seeds: TrainedPopulation | None, choice: Deliverable, model: Model) -> list[tuple[str, Model]]:
     """Each seed as a model of its own; without them the deliverable's first network."""
     components = (
         [Component(seeds, i) for i in seeds.usable() if i in seeds.weights] if seeds else list(choice.components[:1])

@@ -47,17 +47,15 @@ def _trained(runner: Runner, setting: Setting, count: int) -> Said[TrainedPopula
     _, training, validation = problem.prepared(setting.method)
     steps = steps_of(runner, setting, 1.0)
     seeds = [derive(problem.seed, "more rows", k) for k in range(FOLDS)]
-    plan = TrainingPlan(
+    plan = TrainingPlan.of(
         STAGE,
         Stage(steps=steps),
-        setting.method,
-        setting.rule,
-        min(setting.batch_size, count),
-        (_some(training, count, problem.seed), validation),
+        setting,
+        batch_size=min(setting.batch_size, count),
+        parts=(_some(training, count, problem.seed), validation),
         kept=1,
         outputs=False,
         complete=True,
-        loss=setting.loss,
     )
     trained = yield from runner.run(f"more-rows-{count}", seeded(setting, seeds, steps, f"{count} rows"), plan)
     return None if trained is None or "cut" in trained.statuses or len(trained.usable()) < FOLDS else trained

@@ -53,24 +53,18 @@ def in_words(plan: Plan) -> Message:
     batches = Message("plan: batches of {size}", size=plan.batch_size)
     if plan.device != str(CPU):
         batches = Message("plan: batches of {size} on {device}", size=plan.batch_size, device=plan.device)
-    if plan.design is not None:
-        return joined([batches, _design_in_words(plan.design)])
-    return batches
+    return batches if plan.design is None else joined([batches, _design_in_words(plan.design)])
 
 
 def _design_in_words(design: Design) -> Message:
-    """The designed experiments as a sentence."""
     judged = Message("judged by the validation part")
     if design.folds > 1:
         judged = Message("over {folds} folds", folds=design.folds)
-    return Message(
-        "steps 3 and 4 try {shapes} shapes of networks with {settings} settings each, {judged}; a "
-        "whole training takes {epochs:.3g} epochs",
-        shapes=design.shapes,
-        settings=design.settings,
-        judged=judged,
-        epochs=design.epochs,
+    template = (
+        "steps 3 and 4 try {shapes} shapes of networks with {settings} settings each, {judged}; a whole training takes "
+        "{epochs:.3g} epochs"
     )
+    return Message(template, judged=judged, **design.model_dump())
 
 
 @dataclass(frozen=True)
@@ -168,10 +162,8 @@ def _plan(runner: Runner, timer: Timer) -> Plan:
     problem, budget, used = runner.problem, runner.budget_clock.budget, _threads(runner)
     size, devices = modality_of(problem).size(problem, budget.seconds), devices_for(runner)
     if budget.seconds is None:
-        plan, costs = (
-            plan_without_design(size, TrainingBudget(None, budget.steps, threads=used)).on(devices[0]),
-            StepCosts(),
-        )
+        plan = plan_without_design(size, TrainingBudget(None, budget.steps, threads=used)).on(devices[0])
+        costs = StepCosts()
     else:
         timed = {device: _Timed(runner, timer, device) for device in devices}
         device = fastest({device: partial(getattr, one, "of_one") for device, one in timed.items()})

@@ -48,11 +48,13 @@ class QuestionLosses:
 
     def answers(self) -> dict[str, Answer]:
         """What is known of each question that was asked."""
-        return {name: one for group in self._groups() for name, one in group.answers(self.units).items()}
+        found = (answers(beside, asked, self.units, luck=luck) for beside, asked, luck in self._groups())
+        return {name: one for known in found for name, one in known.items()}
 
     def still_open(self) -> list[str]:
         """The questions that more partitions may answer."""
-        return [name for group in self._groups() for name in group.still_open(self.units)]
+        found = (still_open(beside, asked, self.units, luck=luck) for beside, asked, luck in self._groups())
+        return [name for known in found for name in known]
 
     def partitions(self, name: str) -> int:
         """On how many a question was asked."""
@@ -61,33 +63,19 @@ class QuestionLosses:
     def _unknown(self, each: tuple[int, ...]) -> np.ndarray:
         return np.full((len(self.units), *each), np.nan)
 
-    def _groups(self) -> Iterator[_Group]:
-        """Questions by what they are judged by: the loss of all, then those of a target alone."""
+    def _groups(self) -> Iterator[tuple[np.ndarray, dict[str, Asked], Sequence[np.ndarray]]]:
+        """References [S, N], each with its questions, by what they are judged by: the loss of all, then those of a
+        target alone, with other differences [S] of the same loss, which are luck."""
         known = [one for one in self.asked if self.rows[one.name]]
         whole = {one.name: Asked(np.array(self.rows[one.name]), one.used) for one in known if one.other.only is None}
-        yield _Group(np.array(self.rows[ADOPTED]), whole)
+        yield np.array(self.rows[ADOPTED]), whole, ()
         for one in known:
             if one.other.only is not None:
                 own = {one.name: Asked(np.array(self.rows[one.name]), one.used)}
-                yield _Group(np.stack(self.of_targets)[..., one.other.only], own, self._luck(one.other.only))
+                yield np.stack(self.of_targets)[..., one.other.only], own, self._luck(one.other.only)
 
     def _luck(self, target: int) -> list[np.ndarray]:
         """By how much each other question changed a target's loss, by partition: what the luck of trainings does."""
         reference = np.array(self.means[ADOPTED])[:, target]
         others = (np.array(means)[:, target] for label, means in self.means.items() if label != ADOPTED)
         return [means - reference[: len(means)] for means in others]
-
-
-@dataclass(frozen=True, eq=False)
-class _Group:
-    """Questions beside one reference [S, N]; `luck` holds other differences [S] of the same loss."""
-
-    reference: np.ndarray
-    asked: dict[str, Asked]
-    luck: Sequence[np.ndarray] = ()
-
-    def answers(self, units: np.ndarray) -> dict[str, Answer]:
-        return answers(self.reference, self.asked, units, luck=self.luck)
-
-    def still_open(self, units: np.ndarray) -> list[str]:
-        return still_open(self.reference, self.asked, units, luck=self.luck)

@@ -64,7 +64,7 @@ class SharedNetworks:
             if answer.question == f"{SHARING}{runner.problem.task.target}":
                 yield from decided(4, answer)
         part = self._part(runner.problem)
-        runner = replace(runner, problem=part.problem, device=self.runner.device).following(self.runner.plan)
+        runner = replace(runner, problem=part.problem, device=self.runner.device, planned=self.runner.plan)
         number = self._number(runner.problem)
         alike = [bag for bag in self.bags if bag.setting.method == self.setting.method]
         bags = part.bags([bag for bag in alike if bag.setting.only in (None, number)])
@@ -81,7 +81,6 @@ class SharedNetworks:
             shutil.copyfile(curves, folder.history / curves.name)
 
     def _number(self, own: Problem) -> int:
-        """The place of a problem's target among all of them."""
         assert self.runner.problem.joint is not None
         return [task.target for task in self.runner.problem.joint.tasks].index(own.task.target)
 
@@ -94,11 +93,9 @@ class SharedNetworks:
         problem = problem.cross_fitted() if shared.crossed else problem
         rows = torch.nonzero(~shared.judged(method).targets[:, number].isnan()).flatten()
         if len(rows) != sum(map(len, problem.judging.values())):
+            template = "the rows with `{target}` are not those that its network was trained with"
             raise InputError(
-                Message(
-                    "the rows with `{target}` are not those that its network was trained with",
-                    target=problem.task.target,
-                ),
+                Message(template, target=problem.task.target),
                 remedy=Message("start a new run with luthier fit"),
             )
         if shared.crossed:

@@ -26,9 +26,7 @@ from luthier.recipe.running.backbones import BATCH, PASSES, KnownNetwork, known_
 from luthier.recipe.running.runner import Runner, TrainedPopulation
 from luthier.recipe.steps.so_far import SoFar
 from luthier.records import Said, noted
-from luthier.saved import activate
 from luthier.statistics.paired import Gain
-from luthier.statistics.row_losses import row_losses
 
 MOST_EPOCHS, FEW_EPOCHS = 20, 3
 SHARE = 0.7  # of the time left that goes into unfrozen blocks
@@ -147,41 +145,18 @@ def _say_what_was_measured(facts: FittedBackbone) -> Said[None]:
     yield from decided(3, EndEvidence(heads))
     if facts["statistics_gain"]:
         yield from decided(3, AveragesEvidence(Gain(**facts["statistics_gain"])))
-    depths = tuple(
-        Depth(one["unfrozen"], one["loss"], one["score"], _gain_of(one), bool(one.get("whole")))
-        for one in facts["options"]
-    )
+    depths = list[Depth]()
+    for one in facts["options"]:
+        gain = Gain(**one["gain"]) if "gain" in one else None
+        depths.append(Depth(one["unfrozen"], one["loss"], one["score"], gain, bool(one.get("whole"))))
     advice = str(facts["advice"]["sentence"])
-    yield from decided(4, UnfrozenEvidence(depths, advice, heads_alone=not facts["epochs"]))
-
-
-def _gain_of(option: DepthOption) -> Gain | None:
-    return Gain(**option["gain"]) if "gain" in option else None
+    yield from decided(4, UnfrozenEvidence(tuple(depths), advice, heads_alone=not facts["epochs"]))
 
 
 @torch.no_grad()
 def _as_trained(runner: Runner, setting: Setting, net: torch.nn.Module) -> TrainedPopulation:
-    """The fitted network as a population of one."""
-    problem = runner.problem
-    _, training, validation = problem.prepared(setting.method)
-    kind, losses = problem.task.kind, []
-    for part in (training, validation):
-        logits = torch.cat([net(some) for some in torch.split(part.inputs.only, ROWS)]).unsqueeze(0)
-        losses.append(row_losses(activate(logits, kind), part.targets, kind, part.weights).mean(1).numpy())
-    trained = TrainedPopulation(
-        name="backbone",
-        stage="seeds",
-        method=setting.method,
-        rule=setting.rule,
-        batch_size=setting.batch_size,
-        members=(replace(setting.member, label="the fitted backbone"),),
-        statuses=("fitted",),
-        train_loss=losses[0],
-        validation_loss=losses[1],
-        validation_score=losses[1],
-        best_step=losses[0] * 0,
-        steps_done=1,
-        logits=logits,
-        weights={0: dict(net.state_dict())},
-    )
-    return runner.keep(trained)
+    _, *parts = runner.problem.prepared(setting.method)
+    logits = [torch.cat([net(some) for some in torch.split(part.inputs.only, ROWS)]).unsqueeze(0) for part in parts]
+    members, weights = [replace(setting.member, label="the fitted backbone")], {0: dict(net.state_dict())}
+    how = {"stage": "seeds", "statuses": ("fitted",), "steps_done": 1, "weights": weights}
+    return runner.keep_trained("backbone", setting, members, logits, **how)

@@ -126,38 +126,18 @@ def _trained(
     name = f"warm-{option.label.replace(' ', '-').replace(',', '')}"
     initial = None if nets is None else [net.state_dict() for net in nets]
     batch = min(option.batch_size, len(parts[0]))
-    plan = TrainingPlan("fit validation", planned, option.method, option.rule, batch, parts, initial, loss=option.loss)
+    plan = TrainingPlan.of("fit validation", planned, option, batch_size=batch, parts=parts, initial=initial)
     return (yield from runner.run(name, members, plan))
 
 
 @torch.no_grad()
 def _as_they_were(runner: Runner, setting: Setting, nets: Sequence[DenseNet]) -> TrainedPopulation:
-    """The networks without any training, as if they were a population."""
-    problem = runner.problem
-    _, training, validation = problem.prepared(setting.method)
-    kind, read = problem.task.kind, read_as(problem.task, nets[0].spec.outputs)
-    logits = [torch.stack([net(*arguments(net, part.inputs)) for net in nets]) for part in (training, validation)]
-    losses = [
-        row_losses(activate(result, read), part.targets, kind, part.weights).mean(1).numpy()
-        for result, part in zip(logits, (training, validation), strict=True)
-    ]
-    trained = TrainedPopulation(
-        name="as they were",
-        stage="fit validation",
-        method=setting.method,
-        rule=setting.rule,
-        batch_size=setting.batch_size,
-        members=tuple(seeded(setting, [derive(problem.seed, "warm", k) for k in range(len(nets))], 1)),
-        statuses=("not trained",) * len(nets),
-        train_loss=losses[0],
-        validation_loss=losses[1],
-        validation_score=losses[1],
-        best_step=np.zeros(len(nets)),
-        steps_done=0,
-        logits=logits[1],
-        weights={k: net.state_dict() for k, net in enumerate(nets)},
-    )
-    return runner.keep(trained)
+    _, *parts = runner.problem.prepared(setting.method)
+    logits = [torch.stack([net(*arguments(net, part.inputs)) for net in nets]) for part in parts]
+    members = seeded(setting, [derive(runner.problem.seed, "warm", k) for k in range(len(nets))], 1)
+    weights = {k: net.state_dict() for k, net in enumerate(nets)}
+    how = {"stage": "fit validation", "statuses": ("not trained",) * len(nets), "steps_done": 0, "weights": weights}
+    return runner.keep_trained("as they were", setting, members, logits, **how)
 
 
 def forgotten(runner: Runner, model: Model, earlier: Earlier) -> Said[Measure | None]:
@@ -174,15 +154,11 @@ def forgotten(runner: Runner, model: Model, earlier: Earlier) -> Said[Measure | 
     change = paired_difference(metric, y, now, before, Scoring.of(part, task), seed=problem.seed)
     if change.high is not None and change.high < 0:
         lost = f"{change.value:+.4g} [{change.low:+.4g}, {change.high:+.4g}]"
+        template = "on the {count} validation rows of the earlier run, {metric} is now worse by {lost}"
         finding = Finding(
             "forgotten",
             "warning",
-            Message(
-                "on the {count} validation rows of the earlier run, {metric} is now worse by {lost}",
-                count=len(part),
-                metric=metric,
-                lost=lost,
-            ),
+            Message(template, count=len(part), metric=metric, lost=lost),
             change.to_json(),
             "fit the earlier and the new rows together, if the earlier ones still matter",
             "S4-18",

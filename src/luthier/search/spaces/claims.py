@@ -31,16 +31,9 @@ def at_edges(space: Space, best: Trial) -> list[Finding]:
         if share < 0.5:
             template = "the best {name}, {value:.4g}, lies at the lower edge of its range, {bound:g}"
             remedy = "widen the range of {name} below {bound:g} and search again"
-        result.append(
-            Finding(
-                code="best-at-edge",
-                severity="warning",
-                sentence=Message(template, name=name, value=value, bound=bound),
-                evidence={"name": name, "value": value, "share": share, "bound": bound},
-                remedy=Message(remedy, name=name, bound=bound),
-                source="S0-04",
-            )
-        )
+        evidence = {"name": name, "value": value, "share": share, "bound": bound}
+        sentence, advice = Message(template, **evidence), Message(remedy, **evidence)
+        result.append(Finding("best-at-edge", "warning", sentence, evidence, advice, "S0-04"))
     return result
 
 
@@ -66,13 +59,10 @@ def convergence(trials: Sequence[Trial], noise: float) -> Finding | None:
             "the search has not converged: its second half improved the best by {gain:.3g}, beyond twice the noise of "
             "a seed ({noise:.2g})"
         )
-    return Finding(
-        code="converged" if converged else "not-converged",
-        severity="note",
-        sentence=Message(template, gain=before - after, noise=noise),
-        evidence={"before": before, "after": after, "noise": noise},
-        remedy="" if converged else "more trials may find better settings",
-    )
+    sentence = Message(template, gain=before - after, noise=noise)
+    evidence = {"before": before, "after": after, "noise": noise}
+    code, remedy = ("converged", "") if converged else ("not-converged", "more trials may find better settings")
+    return Finding(code, "note", sentence, evidence, remedy)
 
 
 def same_within_noise(values: Mapping[int, Sequence[float]], best: int) -> Finding | None:
@@ -82,15 +72,11 @@ def same_within_noise(values: Mapping[int, Sequence[float]], best: int) -> Findi
     unclear = [number for number, gain in gains.items() if not gain.clear]
     if not others or len(unclear) < len(others):
         return None
-    return Finding(
-        code="top-is-noise",
-        severity="note",
-        sentence=Message(
-            "the top {count} settings are equal within the noise: refitted with {seeds} seeds, none differs clearly "
-            "from the best",
-            count=len(values),
-            seeds=len(values[best]),
-        ),
-        evidence={str(number): gain.to_json() for number, gain in gains.items()},
-        remedy="choose among them by cost or simplicity; more seeds are needed to distinguish them",
+    template = (
+        "the top {count} settings are equal within the noise: refitted with {seeds} seeds, none differs clearly from "
+        "the best"
     )
+    sentence = Message(template, count=len(values), seeds=len(values[best]))
+    evidence = {str(number): gain.to_json() for number, gain in gains.items()}
+    remedy = "choose among them by cost or simplicity; more seeds are needed to distinguish them"
+    return Finding("top-is-noise", "note", sentence, evidence, remedy)

@@ -31,10 +31,9 @@ _KEYS = {"low", "high", "scale", "integer", "options", "choices", "default", "ti
 _POSITIVE, _SHARE = (0.0, math.inf), (0.0, 1.0)
 _LIMITS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("learning_rate", "l2", "l1", "weight_decay", "clip_norm", "clip_value", "epsilon"), _POSITIVE),
-    **dict.fromkeys((*RATES_OF, "number_frequencies", "number_pieces"), _POSITIVE),
+    **dict.fromkeys((*RATES_OF, "number_frequencies", "number_pieces", "noise", "mixup"), _POSITIVE),
     **dict.fromkeys(("momentum", "restart_period", "decay", "warmup", "dropout"), _SHARE),
     **dict.fromkeys(("beta1", "beta2", "rho", "ema_decay", "label_smoothing"), _SHARE),
-    **dict.fromkeys(("noise", "mixup"), (0.0, math.inf)),
     **dict.fromkeys(("depth", "epochs", "width", "batch_size", "restart_multiplier"), (1.0, math.inf)),
     "number_width": (2.0, math.inf),
     "number_deviation": (1e-9, math.inf),
@@ -139,9 +138,8 @@ def _understood(name: str, value: Any) -> Dimension | Value:
     if isinstance(value, Mapping):
         return _with_default(_from_table(value, usual), usual)
     if not isinstance(value, bool | int | float | str):
-        raise ConfigError(
-            [Message("expected a range, options, a table or one value, not {kind}", kind=type(value).__name__)],
-        )
+        template = "expected a range, options, a table or one value, not {kind}"
+        raise ConfigError([Message(template, kind=type(value).__name__)])
     return value
 
 

@@ -31,7 +31,11 @@ def labelled(described: Mapping[str, Any]) -> tuple[dict[str, object], Objects, 
 
 def readers(name: str, rules: Mapping[str, Any]) -> tuple[str, ...]:
     """Those of these rules, by their names, that read a hyper-parameter."""
-    return tuple(label for label, rule in rules.items() if not _is_schedule(rule) and name in hyper_parameters_of(rule))
+    return tuple(
+        label
+        for label, rule in rules.items()
+        if not isinstance(rule, Schedule | CustomSchedule) and name in hyper_parameters_of(rule)
+    )
 
 
 def _without_objects(name: str, value: Any, objects: Objects, mistakes: list[str]) -> Any:
@@ -95,7 +99,3 @@ def _label(name: str, value: Any, objects: Objects, mistakes: list[str]) -> Any:
 
 def _is_object(value: Any) -> bool:
     return isinstance(value, Rule | Schedule | CustomSchedule) or is_optimiser(value) or callable(value)
-
-
-def _is_schedule(value: Any) -> bool:
-    return isinstance(value, Schedule | CustomSchedule)

@@ -7,9 +7,10 @@ then depth and decay; Adam's own only when there are very many trials. How long 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from luthier.nets import ACTIVATIONS, INITIALISERS
-from luthier.search.spaces.space import Choice, Dimension, Number, Value
+from luthier.search.spaces.space import Choice, Dimension, Number
 
 TIERS = {
     1: "the learning rate",
@@ -52,8 +53,15 @@ class Hyper:
     source: str = ""
 
 
-def _when(parent: str, *wanted: Value) -> dict[str, tuple[Value, ...]]:
-    return {parent: wanted}
+_SWITCH = Choice((False, True))
+
+
+def _log(low: float, high: float, default: float, **options: Any) -> Number:
+    return Number(low, high, scale="log", default=default, **options)
+
+
+def _window(low: float, high: float, default: float, **options: Any) -> Number:
+    return Number(low, high, scale="window", default=default, **options)
 
 
 _TABLE = (
@@ -61,7 +69,7 @@ _TABLE = (
         "learning_rate",
         1,
         "member",
-        Number(1e-4, 1.0, scale="log", default=3e-3),
+        _log(1e-4, 1.0, 3e-3),
         "matters most; its effect is multiplicative",
         "S0-02, S0-05",
     ),
@@ -77,7 +85,7 @@ _TABLE = (
         "momentum",
         2,
         "member",
-        Number(0.5, 0.999, scale="window", default=0.9, when=_when("rule", *_MOMENTUM_RULES)),
+        _window(0.5, 0.999, 0.9, when={"rule": _MOMENTUM_RULES}),
         "averages 1/(1 - beta) steps: 0.9 ten, 0.999 a thousand",
         "S0-06",
     ),
@@ -114,7 +122,7 @@ _TABLE = (
         "restart_period",
         3,
         "schedule",
-        Number(0.05, 0.5, scale="log", default=0.2, when=_when("schedule", "restarts")),
+        _log(0.05, 0.5, 0.2, when={"schedule": ("restarts",)}),
         "share of the training in the first cycle; only with restarts",
         "S4-17",
     ),
@@ -122,7 +130,7 @@ _TABLE = (
         "restart_multiplier",
         3,
         "schedule",
-        Number(1.0, 3.0, default=2.0, when=_when("schedule", "restarts")),
+        Number(1.0, 3.0, default=2.0, when={"schedule": ("restarts",)}),
         "how much longer each cycle is than the one before",
         "S4-17",
     ),
@@ -130,13 +138,7 @@ _TABLE = (
         "decay",
         3,
         "schedule",
-        Number(
-            0.001,
-            0.9,
-            scale="log",
-            default=0.1,
-            when=_when("schedule", "exponential", "staircase", "inverse", "plateau", "stable-decay"),
-        ),
+        _log(0.001, 0.9, 0.1, when={"schedule": ("exponential", "staircase", "inverse", "plateau", "stable-decay")}),
         "factor on the learning rate by the end of training (a staircase takes a tenth of it per stair); of "
         "stable-decay the share of the training in which the rate falls",
         "S4-13 to S4-15",
@@ -153,23 +155,18 @@ _TABLE = (
         "l2",
         3,
         "member",
-        Number(1e-4, 100.0, scale="log", default=1e-2),
+        _log(1e-4, 100.0, 1e-2),
         "lambda of the penalty lambda/(2n) * sum w^2; multiplicative",
         "S1-86",
     ),
     Hyper(
-        "l1",
-        3,
-        "member",
-        Number(1e-4, 100.0, scale="log", default=1e-2),
-        "lambda of the penalty lambda/n * sum |w|; multiplicative",
-        "S1-94",
+        "l1", 3, "member", _log(1e-4, 100.0, 1e-2), "lambda of the penalty lambda/n * sum |w|; multiplicative", "S1-94"
     ),
     Hyper(
         "weight_decay",
         3,
         "member",
-        Number(1e-6, 0.3, scale="log", default=1e-3),
+        _log(1e-6, 0.3, 1e-3),
         "decoupled from the gradient, so it means the same for every update rule",
         "Loshchilov and Hutter 2019",
     ),
@@ -190,9 +187,9 @@ _TABLE = (
         "a of Beta(a, a), which mixes pairs of rows; networks of equal value train together",
         "S4-34",
     ),
-    Hyper("batch_norm", 3, "architecture", Choice((False, True)), "before the activation", "S0-10"),
-    Hyper("layer_norm", 3, "architecture", Choice((False, True)), "over a row's units; not with batch norm"),
-    Hyper("residual", 3, "architecture", Choice((False, True)), "skip connections around the hidden layers", "S4-07"),
+    Hyper("batch_norm", 3, "architecture", _SWITCH, "before the activation", "S0-10"),
+    Hyper("layer_norm", 3, "architecture", _SWITCH, "over a row's units; not with batch norm"),
+    Hyper("residual", 3, "architecture", _SWITCH, "skip connections around the hidden layers", "S4-07"),
     Hyper(
         "activation",
         3,
@@ -221,7 +218,7 @@ _TABLE = (
         "number_pieces",
         3,
         "architecture",
-        Choice((0, 8, 16, 48), default=0, when=_when("number_frequencies", 0)),
+        Choice((0, 8, 16, 48), default=0, when={"number_frequencies": (0,)}),
         "pieces between quantiles of each number, over which learned functions are linear (PLE); 0: none. Thresholds "
         "are learnt by them, and a skewed number is spread out",
         "Gorishniy and others 2022",
@@ -230,7 +227,7 @@ _TABLE = (
         "target_encoding",
         4,
         "architecture",
-        Choice((False, True)),
+        _SWITCH,
         "means of the target at each level of a category of many levels, out of fold, enter beside its embedding",
         "Micci-Barreca 2001",
     ),
@@ -238,7 +235,7 @@ _TABLE = (
         "biases_from_data",
         4,
         "architecture",
-        Choice((False, True)),
+        _SWITCH,
         "first biases from the rows: the answer begins at the best constant, and each unit bends among the rows",
         REALMLP,
     ),
@@ -246,7 +243,7 @@ _TABLE = (
         "parametric",
         4,
         "architecture",
-        Choice((False, True)),
+        _SWITCH,
         "each hidden unit learns how much of its activation it takes: from none (linear) past all of it",
         REALMLP,
     ),
@@ -254,7 +251,7 @@ _TABLE = (
         "ensemble",
         4,
         "architecture",
-        Choice((0, 2, 4, 8), default=0, when=_when("batch_norm", False)),
+        Choice((0, 2, 4, 8), default=0, when={"batch_norm": (False,)}),
         "networks that share weights but for factors (BatchEnsemble), each taught by its share of a batch; 0: none",
         "Wen, Tran and Ba 2020",
     ),
@@ -262,7 +259,7 @@ _TABLE = (
         "number_width",
         4,
         "architecture",
-        Choice((2, 4, 8), default=4, when=_when("number_frequencies", 8, 16)),
+        Choice((2, 4, 8), default=4, when={"number_frequencies": (8, 16)}),
         "values that each number enters as, its own included; costs a wider first layer",
         REALMLP,
     ),
@@ -270,7 +267,7 @@ _TABLE = (
         "number_deviation",
         4,
         "architecture",
-        Choice((0.03, 0.1, 0.3, 1.0), default=0.1, when=_when("number_frequencies", 8, 16)),
+        Choice((0.03, 0.1, 0.3, 1.0), default=0.1, when={"number_frequencies": (8, 16)}),
         "standard deviation of the first frequencies: small ones are long waves",
         REALMLP,
     ),
@@ -278,7 +275,7 @@ _TABLE = (
         "input_scale",
         3,
         "architecture",
-        Choice((False, True)),
+        _SWITCH,
         "a learned factor of each value that enters the first layer, so that what matters is heard",
         REALMLP,
     ),
@@ -286,28 +283,23 @@ _TABLE = (
         "width_scaled",
         4,
         "member",
-        Choice((False, True)),
+        _SWITCH,
         "rates divided by the root of a layer's inputs: one rate serves all widths (with it rates are some ten times "
         "larger)",
         REALMLP,
     ),
     *(
         Hyper(
-            name,
-            4,
-            "member",
-            Number(0.01, 10.0, scale="log", default=default),
-            f"multiplies the learning rate of {what}; multiplicative",
-            REALMLP,
+            name, 4, "member", _log(0.01, 10.0, 1.0), f"multiplies the learning rate of {what}; multiplicative", REALMLP
         )
-        for name, default, what in (
-            ("bias_rate", 1.0, "biases; 0.1 keeps them near their start"),
-            ("embedding_rate", 1.0, "categories' embeddings"),
-            ("number_rate", 1.0, "learned functions of numbers; 0.1 where rows are few"),
-            ("scale_rate", 1.0, "the inputs' factors; 6 lets them choose early"),
-            ("norm_rate", 1.0, "scales and shifts of batch or layer norm"),
-            ("ensemble_rate", 1.0, "factors of networks that share their weights"),
-            ("activation_rate", 1.0, "how much of each unit's function is taken; 0.1 as in RealMLP"),
+        for name, what in (
+            ("bias_rate", "biases; 0.1 keeps them near their start"),
+            ("embedding_rate", "categories' embeddings"),
+            ("number_rate", "learned functions of numbers; 0.1 where rows are few"),
+            ("scale_rate", "the inputs' factors; 6 lets them choose early"),
+            ("norm_rate", "scales and shifts of batch or layer norm"),
+            ("ensemble_rate", "factors of networks that share their weights"),
+            ("activation_rate", "how much of each unit's function is taken; 0.1 as in RealMLP"),
         )
     ),
     *(
@@ -325,27 +317,13 @@ _TABLE = (
             ("smoothing_schedule", "coslog4 comes and goes with the rate"),
         )
     ),
-    Hyper(
-        "clip_norm",
-        3,
-        "member",
-        Number(0.1, 100.0, scale="log", default=10.0),
-        "maximum norm of the gradient",
-        "S4-41",
-    ),
-    Hyper(
-        "clip_value",
-        3,
-        "member",
-        Number(0.01, 10.0, scale="log", default=1.0),
-        "bound on each entry of the gradient",
-        "S4-41",
-    ),
+    Hyper("clip_norm", 3, "member", _log(0.1, 100.0, 10.0), "maximum norm of the gradient", "S4-41"),
+    Hyper("clip_value", 3, "member", _log(0.01, 10.0, 1.0), "bound on each entry of the gradient", "S4-41"),
     Hyper(
         "ema_decay",
         3,
         "member",
-        Number(0.9, 0.9999, scale="window", default=0.99),
+        _window(0.9, 0.9999, 0.99),
         "decay of the moving average of the weights: 1/(1 - ema_decay) steps",
         "S0-23",
     ),
@@ -353,7 +331,7 @@ _TABLE = (
         "label_smoothing",
         3,
         "member",
-        Number(0.005, 0.2, scale="log", default=0.1),
+        _log(0.005, 0.2, 0.1),
         "share of each label that is spread over all classes; helps accuracy, harms log loss and ROC AUC",
         "Szegedy and others 2016",
     ),
@@ -361,7 +339,7 @@ _TABLE = (
         "beta1",
         4,
         "member",
-        Number(0.5, 0.99, scale="window", default=0.9, when=_when("rule", *_ADAMS)),
+        _window(0.5, 0.99, 0.9, when={"rule": _ADAMS}),
         "Adam's decay of the mean gradient; rarely tuned",
         "S0-02",
     ),
@@ -369,7 +347,7 @@ _TABLE = (
         "beta2",
         4,
         "member",
-        Number(0.9, 0.9999, scale="window", default=0.999, when=_when("rule", *_ADAMS)),
+        _window(0.9, 0.9999, 0.999, when={"rule": _ADAMS}),
         "Adam's decay of the mean squared gradient; rarely tuned",
         "S0-02",
     ),
@@ -377,7 +355,7 @@ _TABLE = (
         "epsilon",
         4,
         "member",
-        Number(1e-10, 1e-3, scale="log", default=1e-8, when=_when("rule", *_MOMENTS, *_SQUARES, "adagrad")),
+        _log(1e-10, 1e-3, 1e-8, when={"rule": (*_MOMENTS, *_SQUARES, "adagrad")}),
         "keeps the division finite; rarely tuned",
         "S0-02",
     ),
@@ -385,7 +363,7 @@ _TABLE = (
         "rho",
         4,
         "member",
-        Number(0.8, 0.999, scale="window", default=0.99, when=_when("rule", *_SQUARES)),
+        _window(0.8, 0.999, 0.99, when={"rule": _SQUARES}),
         "decay of the mean squared gradient of RMSProp and Adadelta",
         "S2-21",
     ),

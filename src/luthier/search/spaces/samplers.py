@@ -10,7 +10,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from luthier.errors import ConfigError, nearest, users_code
@@ -57,7 +57,6 @@ class Sampler(Protocol):
 
     def ask(self, request: Request) -> Proposal:
         """The next settings."""
-        ...
 
 
 class Random:
@@ -85,9 +84,7 @@ class Grid:
         """The next settings; none once the grid is exhausted."""
         space, wanted = request.space, (request.asked, request.asked + request.count)
         levels = [space.dimensions[name].levels(count) for name, count in grid_levels(space, request.total).items()]
-        rows = itertools.islice(itertools.product(*levels), *wanted)
-        result = [space.pruned(dict(space.fixed) | dict(zip(space.dimensions, row, strict=True))) for row in rows]
-        return Proposal(result)
+        return Proposal(list(map(space.setting, itertools.islice(itertools.product(*levels), *wanted))))
 
 
 def grid_levels(space: Space, total: int) -> dict[str, int]:
@@ -210,14 +207,13 @@ class OptunaSampler:
         study = self._with(request)
         seed = derive(request.seed, self.name, request.asked) % 2**32
         startup = max(10, 2 * len(request.space.dimensions))
-        kinds: dict[str, Callable[[], Any]] = {
-            "tpe": lambda: optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True),
-            "gp": lambda: optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup),
-        }
         asked, settings = [], []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Optuna says of both, in some versions, that they are new
-            study.sampler = kinds[self.name]()
+            if self.name == "tpe":
+                study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
+            else:
+                study.sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup)
             for _ in range(request.count):
                 trial = study.ask(self._distributions(request.space))
                 asked.append(trial)
@@ -320,14 +316,7 @@ class Unseen:
         box: Box = {}
         used = 0
         for _ in range(20):
-            rest = Request(
-                request.space,
-                request.count - len(result),
-                request.asked + used,
-                request.total,
-                request.told,
-                request.seed,
-            )
+            rest = replace(request, count=request.count - len(result), asked=request.asked + used)
             with users_code("the sampler cannot propose settings", expected="ask(request) -> Proposal"):
                 proposal = self.sampler.ask(rest)
             used += len(proposal.settings)
@@ -358,7 +347,4 @@ _FEW = 100_000  # settings that are worth going through one by one for the last 
 
 
 def _every(space: Space) -> list[Values]:
-    """All settings of a space of whole numbers and options."""
-    levels = [dimension.levels(_FEW) for dimension in space.dimensions.values()]
-    rows = itertools.product(*levels)
-    return [space.pruned(dict(space.fixed) | dict(zip(space.dimensions, row, strict=True))) for row in rows]
+    return list(map(space.setting, itertools.product(*(one.levels(_FEW) for one in space.dimensions.values()))))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -84,27 +85,18 @@ def variance_shares(points: np.ndarray, values: np.ndarray, *, seed: int = 0) ->
 
 def contradictions(tables: Mapping[str, Sequence[VarianceShare]]) -> list[Finding]:
     """Where the trials rank a later tier's hyper-parameter clearly above an earlier one's."""
-    return [
-        Finding(
-            code="tiers-contradicted",
-            severity="note",
-            sentence=Message(
-                "in {stage} {later} matters more than {earlier}, which usually comes first: {share} of the variance "
-                "against {other}",
-                stage=stage_in_words(stage),
-                later=later.name,
-                earlier=earlier.name,
-                share=later.interval,
-                other=earlier.interval,
-            ),
-            evidence={"stage": stage, "later": later.name, "earlier": earlier.name},
-            remedy=Message(
-                "give {later} an earlier tier, or {earlier} a wider range", later=later.name, earlier=earlier.name
-            ),
-            source="S0-02",
-        )
-        for stage, shares in tables.items()
-        for later in shares
-        for earlier in shares
-        if later.tier > earlier.tier and later.low > earlier.high
-    ]
+    template = (
+        "in {stage} {later} matters more than {earlier}, which usually comes first: {share} of the variance against "
+        "{other}"
+    )
+    result = []
+    for stage, shares in tables.items():
+        for later, earlier in product(shares, repeat=2):
+            if later.tier > earlier.tier and later.low > earlier.high:
+                names = {"later": later.name, "earlier": earlier.name}
+                known = {"stage": stage_in_words(stage), "share": later.interval, "other": earlier.interval}
+                sentence = Message(template, **names, **known)
+                remedy = Message("give {later} an earlier tier, or {earlier} a wider range", **names)
+                evidence = {"stage": stage, **names}
+                result.append(Finding("tiers-contradicted", "note", sentence, evidence, remedy, "S0-02"))
+    return result

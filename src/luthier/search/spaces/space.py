@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -253,8 +253,11 @@ class Space:
 
     def values(self, shares: Mapping[str, float]) -> Values:
         """The setting at these shares of the ranges, fixed values included, inactive ones left out."""
-        everything = dict(self.fixed) | {name: d.at(shares[name]) for name, d in self.dimensions.items()}
-        return self.pruned(everything)
+        return self.setting([d.at(shares[name]) for name, d in self.dimensions.items()])
+
+    def setting(self, values: Iterable[Value]) -> Values:
+        """The setting of these values of all dimensions, in their order; inactive ones left out."""
+        return self.pruned(dict(self.fixed) | dict(zip(self.dimensions, values, strict=True)))
 
     def pruned(self, everything: Mapping[str, Value]) -> Values:
         """A setting without what is inactive in it."""
@@ -270,7 +273,7 @@ class Space:
 
     def default(self) -> Values:
         """The setting of all defaults."""
-        return self.pruned(dict(self.fixed) | {name: d.middle() for name, d in self.dimensions.items()})
+        return self.setting(d.middle() for d in self.dimensions.values())
 
     def open(self, name: str, values: Mapping[str, Value], free: Collection[str]) -> bool:
         """Whether a dimension counts, or may come to count, where `free` are searched and the rest is held."""
@@ -292,16 +295,13 @@ class Space:
         return repr(sorted((name, _rounded(value)) for name, value in values.items()))
 
     def to_json(self) -> JsonObject:
-        """Plain values."""
+        """Plain values; objects by a text that another one's differs in."""
+        named = {name: {label: identity(one) for label, one in own.items()} for name, own in self.objects.items()}
         return {
             "dimensions": {name: dimension.to_json() for name, dimension in self.dimensions.items()},
             "fixed": dict(self.fixed),
-            **({"objects": _identities(self.objects)} if self.objects else {}),
+            **({"objects": named} if named else {}),
         }
-
-
-def _identities(objects: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    return {name: {label: identity(one) for label, one in own.items()} for name, own in objects.items()}
 
 
 def _rounded(value: Any) -> Any:

@@ -13,8 +13,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from luthier.data import TableEncoder
-from luthier.data.typed_columns.columns import Column
+from luthier.data import Column, TableEncoder
 from luthier.rows import Inputs
 
 MOST_ROWS = 32  # rows up to which this is quicker than a table

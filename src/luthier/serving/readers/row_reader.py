@@ -12,10 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from luthier.data import MixedEncoder, TableEncoder, with_values
+from luthier.data import Column, MixedEncoder, TableEncoder, with_values
 from luthier.data.csv_text import open_csv
 from luthier.data.dialect import Dialect
-from luthier.data.typed_columns.columns import Column
 from luthier.data.typed_columns.numerals import in_marks_of
 from luthier.data.values import styles_of
 from luthier.errors import InputError, in_a_line
