@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import typer
@@ -109,7 +110,7 @@ def _values(option: str, args: list[str]) -> list[str]:
     ['a', 'b']
     """
     words = args[: args.index("--")] if "--" in args else args
-    after = [following for word, following in zip(words, words[1:], strict=False) if word == option]
+    after = [following for word, following in pairwise(words) if word == option]
     return after + [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
 
 
