@@ -237,3 +237,11 @@ def test_the_install_is_checked() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("luthier ")
     assert "this machine is ready" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["plan", "tune", "doctor"])
+def test_a_second_target_is_refused_where_one_is_taken(command: str, tmp_path: Path) -> None:
+    done = luthier(command, "wine", "--target", "color", "--target=alcohol", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"`{command}` takes one target" in done.stderr
+    assert "color, alcohol" in done.stderr

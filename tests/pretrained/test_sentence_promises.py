@@ -16,6 +16,7 @@ import luthier
 from luthier.data.sentences.model_folder import read_folder
 from luthier.engine import part_of
 from luthier.errors import InputError
+from luthier.nets.blocks import freeze_all_but
 from luthier.nets.seen_rows import seen_by
 from luthier.pretrained import unfreezing
 from luthier.pretrained.sentence_modules import TextBackbone
@@ -45,6 +46,16 @@ def test_frozen_blocks_of_a_sentence_transformer_stay(
     assert {name for name, size in moved.items() if size > 0} == {
         name for name in moved if name.startswith(("layers.1.", "head."))
     }
+
+
+def test_a_frozen_sentence_transformer_stays_in_training(tmp_path: Path) -> None:
+    net = luthier.text_backbone(sentence_folder(tmp_path / "model"))
+    net.head = torch.nn.Linear(net.head.in_features, 2)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    rows = net.ids(TEXTS), torch.arange(len(TEXTS)) % 2
+    after = luthier.train(freeze_all_but(net, ["layers.1", "head"]), rows, epochs=1, learning_rate=0.01).module()
+    changed = [name for name, value in after.state_dict().items() if not value.equal(before[name])]
+    assert changed == [name for name in before if name.startswith(("layers.1.", "head."))]
 
 
 def test_lower_layers_of_a_sentence_transformer_learn_at_their_own_rate(tmp_path: Path) -> None:
