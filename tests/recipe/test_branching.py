@@ -209,6 +209,8 @@ def test_the_checklist_says_when_to_go_back(whole: luthier.Result) -> None:
     for scores in (worse, nothing):
         status, said = back(whole.ledger, scores=scores)[0]
         assert (status, "--new-test FILE" in said) == ("open", True)
+        fitted = {"kind": "decision", "step": 2, "code": "backbone"}  # such a run has no way back to a step
+        assert back([*whole.ledger, fitted], scores=scores)[0][1].endswith("--test FILE")
     assert back(drift=fine)[1] == ("not needed", "")
     assert back(drift=poor_in_use)[1] == ("open", "change both")
     came_back = [{**record, "taken_over": "runs/first"} for record in whole.ledger if record.get("step") in (1, 2, 3)]

@@ -124,8 +124,8 @@ def test_parts_of_a_growing_table_are_each_seen_once(minutes: list[int], split: 
         first = (
             newer(read_source(frame.filter(pl.col("m") <= split)), "t", "last", "") if min(minutes) <= split else None
         )
-        second = newer(read_source(frame), "t", "last", first.until if first else "")
-        seen = [*(first.source.frame["m"].to_list() if first else []), *second.source.frame["m"].to_list()]
+        second, _ = newer(read_source(frame), "t", "last", first[1] if first else "")
+        seen = [*(first[0].frame["m"].to_list() if first else []), *second.frame["m"].to_list()]
         assert sorted(seen) == sorted(minutes)
 
 

@@ -10,7 +10,7 @@ from luthier.assess import RunCheck, Scores
 from luthier.data import CELLS_BESIDE, TEXT_BESIDE
 from luthier.messages import tr
 from luthier.recipe.decisions import evidence_of, wording_of
-from luthier.recipe.decisions.backbone_use import UnfrozenEvidence
+from luthier.recipe.decisions.backbone_use import BackboneEvidence, UnfrozenEvidence
 from luthier.recipe.decisions.experiment import ExperimentEvidence
 from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
 from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
@@ -143,6 +143,8 @@ def _after_test(records: list[Mapping[str, Any]], scores: Scores | None) -> Tick
     low, high = scores.difference_to_validation.low, scores.difference_to_validation.high
     differs = low is not None and high is not None and not low <= 0 <= high
     if differs or scores.no_better_than_constant:
+        if any(record.get("code") == BackboneEvidence.code for record in records):  # learns in one go, without steps
+            return Ticked(AFTER_TEST, OPEN, tr("the test is poor: luthier fit with other options and --test FILE"))
         return Ticked(AFTER_TEST, OPEN, tr("the test is poor: luthier branch RUN --step 4 --new-test FILE"))
     taken = [record for record in records if record.get("taken_over")]
     if not taken:

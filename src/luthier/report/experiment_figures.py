@@ -43,18 +43,12 @@ def effect_rows(evidence: ExperimentEvidence) -> list[IntervalRow]:
 
 def answer_rows(answers: Sequence[tuple[AnswerEvidence, str, str]]) -> list[IntervalRow]:
     """The gain of each thing with its interval, in the order of the questions: evidence, choice, and words."""
-    return [
-        IntervalRow(
-            factor_name(evidence.question),
-            100 * evidence.size,
-            100 * evidence.low,
-            100 * evidence.high,
-            ANSWER_COLOURS[choice],
-            said,
-        )
-        for evidence, choice, said in answers
-        if evidence.low is not None and evidence.high is not None and abs(100 * evidence.size) <= EDGE
-    ]
+    result = []
+    for evidence, choice, said in answers:
+        if evidence.low is not None and evidence.high is not None and abs(100 * evidence.size) <= EDGE:
+            name, size, low, high = factor_name(evidence.question), evidence.size, evidence.low, evidence.high
+            result.append(IntervalRow(name, 100 * size, 100 * low, 100 * high, ANSWER_COLOURS[choice], said))
+    return result
 
 
 def draw_intervals(rows: Sequence[IntervalRow], title: str, margin: float | None = None) -> go.Figure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -96,11 +96,8 @@ def _judgement(run: Contents) -> Iterator[str]:
     known = {"metric": tr(scores.metric), "value": scores.headline.validation.figures}
     message = tr("On the validation rows among them the {metric} is {value}.", **known)
     if not estimated:
-        message = tr(
-            "On the validation set the {metric} is {value}; test minus validation is {difference}.",
-            **known,
-            difference=scores.difference_to_validation.figures,
-        )
+        template = "On the validation set the {metric} is {value}; test minus validation is {difference}."
+        message = tr(template, **known, difference=scores.difference_to_validation.figures)
     yield f"<p>{escape(message)}{_seeds(scores)}</p>"
     if scores.baselines:
         yield f"<h3>{tr('Comparison with the baselines')}</h3>"
@@ -317,14 +314,6 @@ def _step_figures(run: Contents, step: int) -> Iterator[str]:
         yield from plot(f"curves-{step}", figure, tr("Training and validation loss against the step"))
 
 
-def _refitted(kept: Mapping[str, Any]) -> str:
-    return tr(
-        "{networks} networks trained on all {rows:,} rows, {disagreement:.3g} from the judged model, two of whose "
-        "networks lie {spread:.3g} apart; the sealed rows are open since",
-        **kept,
-    )
-
-
 def _facts(run: Contents) -> Iterator[str]:
     facts, openings = run.facts, [r for r in run.records if r["kind"] == "opening"]
     asked, read = facts["asked"], len(openings)
@@ -333,13 +322,17 @@ def _facts(run: Contents) -> Iterator[str]:
     if run.scores and run.scores.openings is not None:
         read = run.scores.openings
     source = {**facts["source"], "origin": Message(facts["source"]["origin"])}
+    template = (
+        "{networks} networks trained on all {rows:,} rows, {disagreement:.3g} from the judged model, two of whose "
+        "networks lie {spread:.3g} apart; the sealed rows are open since"
+    )
     rows: list[tuple[str, ...]] = [
         (tr("data"), tr("{origin}, {rows} rows, {columns} columns", **source)),
         (tr("fingerprint"), facts["source"]["fingerprint"][:16]),
         (tr("budget"), tr("{budget}, used {seconds} s", budget=budget, seconds=facts.get("elapsed_s", "–"))),
         (tr("seed"), str(facts["seed"])),
         (tr("readings of the test set"), str(read)),
-        *([("refitted.luthier", _refitted(facts["refitted"]))] if facts.get("refitted") else []),
+        *([("refitted.luthier", tr(template, **facts["refitted"]))] if facts.get("refitted") else []),
         (tr("versions"), named_values(facts["versions"])),
         (tr("machine"), named_values(facts["machine"])),
         (tr("repeat exactly"), f"luthier rerun {run.path / 'recipe.toml'}"),

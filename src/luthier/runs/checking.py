@@ -279,12 +279,7 @@ def _as_bytes(inputs: Inputs) -> list[bytes]:
 
 
 def _score(
-    model: Model,
-    frame: pl.DataFrame,
-    inputs: Inputs,
-    metric: str,
-    units: Units,
-    weights: np.ndarray | None,
+    model: Model, frame: pl.DataFrame, inputs: Inputs, metric: str, units: Units, weights: np.ndarray | None
 ) -> tuple[Measure | None, str]:
     """The score on the rows whose target came along, and what is to be said of the others."""
     task = model.task

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
 
 import polars as pl
 
@@ -19,31 +18,25 @@ from luthier.messages import Message
 LAST = "last"  # since the newest row of the last check
 
 
-class Newer(NamedTuple):
-    """The rows that a check looks at, and the newest moment among them; empty where rows have no time."""
+def newer(source: Source, column: str, since: str, checked_until: str, given: str = "") -> tuple[Source, str]:
+    """The rows whose `column` is at `since` or later, and the newest moment among them, empty where rows have no time.
 
-    source: Source
-    until: str
-
-
-def newer(source: Source, column: str, since: str, checked_until: str, given: str = "") -> Newer:
-    """The rows whose `column` is at `since` or later; of `last` those later than `checked_until`, where there is one.
-
-    `given` is the format of the column's dates where it was named. All rows without `since`. InputError where the
-    column is not there or has cells without a time, and for a moment that is not of its kind.
+    Of `last` those later than `checked_until`, where there is one. `given` is the format of the column's dates where it
+    was named. All rows without `since`. InputError where the column is not there or has cells without a time, and for a
+    moment that is not of its kind.
 
     >>> from luthier.data import read_source
     >>> days = [dt.date(2026, 10, day) for day in (1, 2, 3)]
     >>> table = read_source(pl.DataFrame({"day": days, "x": [1.0, 2.0, 3.0]}))
-    >>> newer(table, "day", "2026-10-02", "").source.frame["x"].to_list()
+    >>> newer(table, "day", "2026-10-02", "")[0].frame["x"].to_list()
     [2.0, 3.0]
-    >>> newer(table, "day", "last", "2026-10-02").source.frame["x"].to_list()
+    >>> newer(table, "day", "last", "2026-10-02")[0].frame["x"].to_list()
     [3.0]
     """
     frame = source.frame
     if column not in frame.columns:
         if not since:
-            return Newer(source, "")
+            return source, ""
         raise InputError(
             Message("--since {since}: the rows have no column '{column}' of times", since=since, column=column)
             if column
@@ -57,12 +50,12 @@ def newer(source: Source, column: str, since: str, checked_until: str, given: st
     except InputError:
         if since:
             raise
-        return Newer(source, "")
+        return source, ""
     if since and (since != LAST or checked_until):
         start = _start(checked_until if since == LAST else since, values, pattern)
         wanted = values > start if since == LAST else values >= start
         source, values = replace(source, frame=frame.filter(wanted)), values.filter(wanted)
-    return Newer(source, "" if values.is_empty() else _written(values.max()))
+    return source, "" if values.is_empty() else _written(values.max())
 
 
 def as_times(cells: pl.Series, given: str) -> tuple[str, pl.Series]:

@@ -121,7 +121,11 @@ def run_search(
             if folder is not None:
                 _keep(study, folder, place, space)
             deliver(study)
-        screen.event("done", result=outcome.to_json(), lines=[*study.lines(), *_closing(study)])
+        lines = study.lines()
+        if path is not None:
+            lines.append(in_a_line("report", str(path / "report.html")))
+            lines += [] if outcome.complete else [in_a_line("continue", f"luthier resume {path}")]
+        screen.event("done", result=outcome.to_json(), lines=lines)
     return study
 
 
@@ -135,15 +139,6 @@ def _keep(study: Study, folder: RunFolder, place: Place, space: Space) -> None:
     if outcome.complete:
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
     write_search_report(folder.path)
-
-
-def _closing(study: Study) -> list[str]:
-    if study.folder is None:
-        return []
-    lines = [in_a_line("report", str(study.folder / "report.html"))]
-    if not study.outcome.complete:
-        lines.append(in_a_line("continue", f"luthier resume {study.folder}"))
-    return lines
 
 
 class _Mirror:

@@ -44,10 +44,7 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
 
 
 def frozen(
-    trial: Trial,
-    known: Mapping[str, BaseDistribution],
-    runner: str = "",
-    constraints: Sequence[float] = (),
+    trial: Trial, known: Mapping[str, BaseDistribution], runner: str = "", constraints: Sequence[float] = ()
 ) -> Any:
     """A trial as Optuna's; one that is not done is running, and one with a constraint above 0 is never the best."""
     import optuna

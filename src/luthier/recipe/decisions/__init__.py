@@ -11,56 +11,42 @@ from typing import Any, cast
 
 from luthier.errors import InputError
 from luthier.messages import KEPT, Message, in_words, language, restored, speaking
-from luthier.recipe.decisions.backbone_use import AveragesEvidence, BackboneEvidence, EndEvidence, UnfrozenEvidence
-from luthier.recipe.decisions.baselines_ready import BaselinesEvidence
-from luthier.recipe.decisions.calibrating import CalibrationEvidence, PredictionEvidence, ThresholdEvidence
-from luthier.recipe.decisions.column_type import ColumnEvidence
-from luthier.recipe.decisions.data_need import MoreRowsEvidence
-from luthier.recipe.decisions.decision import Evidence
-from luthier.recipe.decisions.delivered import DeliverableEvidence, DistilledEvidence, SeedsEvidence
-from luthier.recipe.decisions.experiment import BagsEvidence, ExperimentEvidence, FirstSettingEvidence
-from luthier.recipe.decisions.gates import FittedEvidence, GapEvidence
-from luthier.recipe.decisions.input_encoding import InputsEvidence
-from luthier.recipe.decisions.interval_choice import IntervalEvidence
-from luthier.recipe.decisions.learning_rate import RateEvidence
-from luthier.recipe.decisions.loss_choice import LossEvidence
-from luthier.recipe.decisions.machinery_checks import GradientsEvidence, OverfitEvidence, StartEvidence
-from luthier.recipe.decisions.quantile_choice import QuantileEvidence
-from luthier.recipe.decisions.question_answers import AnswerEvidence
-from luthier.recipe.decisions.remedy import NoRemedyEvidence, RemedyEvidence
-from luthier.recipe.decisions.row_parts import SplitEvidence, TextEvidence
-from luthier.recipe.decisions.starting_network import (
-    ConvnetEvidence,
-    MixedNetworkEvidence,
-    TextNetworkEvidence,
-    WidthEvidence,
+from luthier.recipe.decisions import (
+    backbone_use,
+    baselines_ready,
+    calibrating,
+    column_type,
+    data_need,
+    delivered,
+    experiment,
+    gates,
+    input_encoding,
+    interval_choice,
+    learning_rate,
+    loss_choice,
+    machinery_checks,
+    quantile_choice,
+    question_answers,
+    remedy,
+    row_parts,
+    starting_network,
+    target_task,
 )
-from luthier.recipe.decisions.target_task import PositiveEvidence, TaskEvidence
+from luthier.recipe.decisions.decision import Evidence
 from luthier.records import Option, Wording
 from luthier.schema_types import Plain
 from luthier.untrusted import validated
 
+_MODULES = (
+    *(column_type, target_task, row_parts, loss_choice, baselines_ready, starting_network, input_encoding),
+    *(machinery_checks, learning_rate, remedy, gates, data_need, experiment, question_answers, backbone_use),
+    *(delivered, calibrating, interval_choice, quantile_choice),
+)
 EVIDENCE: Mapping[str, type[Evidence[Any]]] = {
     kind.code: kind
-    for kind in (
-        *(ColumnEvidence, TaskEvidence, PositiveEvidence, SplitEvidence, TextEvidence),
-        *(LossEvidence, BaselinesEvidence),
-        *(WidthEvidence, ConvnetEvidence, MixedNetworkEvidence, TextNetworkEvidence, InputsEvidence),
-        *(StartEvidence, OverfitEvidence, GradientsEvidence),
-        *(RateEvidence, RemedyEvidence, NoRemedyEvidence, FittedEvidence, GapEvidence, MoreRowsEvidence),
-        *(FirstSettingEvidence, ExperimentEvidence, AnswerEvidence, BagsEvidence),
-        *(BackboneEvidence, EndEvidence, AveragesEvidence, UnfrozenEvidence),
-        *(
-            SeedsEvidence,
-            DeliverableEvidence,
-            DistilledEvidence,
-            CalibrationEvidence,
-            PredictionEvidence,
-            ThresholdEvidence,
-            IntervalEvidence,
-            QuantileEvidence,
-        ),
-    )
+    for module in _MODULES
+    for kind in vars(module).values()
+    if isinstance(kind, type) and issubclass(kind, Evidence) and kind is not Evidence
 }
 
 

@@ -148,12 +148,8 @@ class UnfrozenEvidence(Evidence[int]):
         heads, *deeper = self.depths
         used = [one for one in deeper if one.unfrozen == self.decide()]
         best = min(used or deeper, key=lambda one: one.loss)
-        return tr(
-            "{depth}: loss {loss:.4f}, {heads:.4f} by heads alone",
-            depth=self._name(best),
-            loss=best.loss,
-            heads=heads.loss,
-        )
+        template = "{depth}: loss {loss:.4f}, {heads:.4f} by heads alone"
+        return tr(template, depth=self._name(best), loss=best.loss, heads=heads.loss)
 
     @staticmethod
     def _name(depth: Depth) -> str:

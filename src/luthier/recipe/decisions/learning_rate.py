@@ -50,11 +50,8 @@ class RateEvidence(Evidence[float]):
 
     def render(self, choice: float) -> Wording:
         """The rate, and how it was found."""
-        reason = tr(
-            "a tenth of the rate at the lowest loss of the range test is {pick} (median of {seeds} seeds)",
-            pick=f"{self.pick:.3g}",
-            seeds=self.seeds,
-        )
+        template = "a tenth of the rate at the lowest loss of the range test is {pick} (median of {seeds} seeds)"
+        reason = tr(template, pick=f"{self.pick:.3g}", seeds=self.seeds)
         factors = [f"{run.factor:g}" for run in self.confirmed]
         tried = joined_by_and(factors).spoken()
         if len(factors) > 3:

@@ -71,12 +71,7 @@ def as_model(
 
 
 def calibrated(
-    problem: Problem,
-    model: Model,
-    averaged: np.ndarray,
-    targets: np.ndarray,
-    counting: np.ndarray | None,
-    units: int,
+    problem: Problem, model: Model, averaged: np.ndarray, targets: np.ndarray, counting: np.ndarray | None, units: int
 ) -> Model:
     """A model with temperature, smearing, intervals, sets and threshold, by its outputs for rows not learnt from [N, C]
     and their targets [N], class numbers or modelled values; `units` of the rows are no copies."""

@@ -63,12 +63,9 @@ def _beside_test(read: LoadedData, asked: RunRequest, line: Line) -> Splits:
     also = np.zeros(read.frame.height, dtype=bool) if asked.warm_start else _also_tested(read, values, line)
     rest = np.flatnonzero(~also)
     if len(rest) < FEWEST:
+        template = "{count} of {rows} rows are left to learn from: the others are also in --test"
         raise InputError(
-            Message(
-                "{count} of {rows} rows are left to learn from: the others are also in --test",
-                count=len(rest),
-                rows=len(also),
-            ),
+            Message(template, count=len(rest), rows=len(also)),
             expected=Message("at least {count}", count=FEWEST),
             remedy="name a table with other rows, or leave --test out, so that a fifth of these rows is sealed",
         )
@@ -105,11 +102,8 @@ def _also_tested(read: LoadedData, values: pl.DataFrame, line: Line) -> np.ndarr
 
 def _stay_open(asked: RunRequest, known: np.ndarray, splits: Splits) -> str:
     """How many rows the earlier run has learnt from, and how many are left to test on."""
-    note = Message(
-        "'{warm_start}' has learnt from {count} of these rows, which stay open",
-        warm_start=asked.warm_start,
-        count=int(known.sum()),
-    )
+    template = "'{warm_start}' has learnt from {count} of these rows, which stay open"
+    note = Message(template, warm_start=asked.warm_start, count=int(known.sum()))
     wanted, left = round(asked.test_share * len(known)), len(splits.test)
     template = "{note}: {left} are left to test on, where {wanted} were wanted"
     return note if left >= 0.9 * wanted else Message(template, note=note, left=left, wanted=wanted)

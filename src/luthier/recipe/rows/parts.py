@@ -139,15 +139,7 @@ def _split(splits: Splits, read: LoadedData, asked: RunRequest, frames: Mapping[
     evidence = SplitEvidence(training, validation, test, asked.seed, by, notes=splits.notes, wanted=wanted)
     if any(asked.time not in frame.columns or not frame.height for frame in frames.values()):
         return evidence
-    begins, late = _in_time(read, asked, frames)
-    return replace(evidence, begins=begins, late=late)
-
-
-def _in_time(
-    read: LoadedData, asked: RunRequest, frames: Mapping[str, pl.DataFrame]
-) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Where the later parts begin, and how many rows of an earlier part lie after that."""
     pattern = time_format(read.frame[asked.time], dates_of(asked))
-    training, validation, test = (times(frame[asked.time], pattern) for frame in frames.values())
-    late = int((training >= validation.min()).sum()), int((validation >= test.min()).sum())
-    return (f"{validation.min()!s}", f"{test.min()!s}"), late
+    first, second, third = (times(frame[asked.time], pattern) for frame in frames.values())
+    late = int((first >= second.min()).sum()), int((second >= third.min()).sum())
+    return replace(evidence, begins=(f"{second.min()!s}", f"{third.min()!s}"), late=late)

@@ -119,7 +119,8 @@ class Baselines:
             return {}
         runner, budget = self._runner, self._runner.budget_clock
         limited = budget.budget.seconds is not None and not runner.repeating
-        deadline = budget.clock.now() + (REFIT_SECONDS if self._refitted else self._wait())
+        wait = max(min(TEST_SECONDS, budget.left()), LATE_SECONDS)  # what the budget has left, and a little without
+        deadline = budget.clock.now() + (REFIT_SECONDS if self._refitted else wait)
         late, result = self._late, dict[str, np.ndarray]()
         if late != set(self.validation):
             result = self._run.predicted(lambda: limited and budget.clock.now() > deadline)
@@ -130,12 +131,6 @@ class Baselines:
         for name in sorted(late):
             yield runner.cut(f"{name} on test rows", 5)
         return kept
-
-    def _wait(self) -> float:
-        """Seconds to wait for fitted baselines: what the budget has left, and a little where it has nothing left."""
-        budget = self._runner.budget_clock
-        left = float("inf") if budget.budget.seconds is None else budget.budget.seconds - budget.spent()
-        return max(min(TEST_SECONDS, left), LATE_SECONDS)
 
 
 def _slot_left(runner: Runner) -> float:

@@ -104,11 +104,7 @@ def space_from(described: Mapping[str, Any] | str | Path | Space, *, taken: Coll
 
 
 def _with_conditions(
-    name: str,
-    dimension: Dimension,
-    dimensions: Mapping[str, Dimension],
-    fixed: Mapping[str, Value],
-    objects: Objects,
+    name: str, dimension: Dimension, dimensions: Mapping[str, Dimension], fixed: Mapping[str, Value], objects: Objects
 ) -> Dimension:
     """The engine's own conditions, as far as the space decides them; a rule that is not in it is the default."""
     usual = REGISTRY[name].usual.when if name in REGISTRY else {}
