@@ -57,7 +57,7 @@ def newer(source: Source, column: str, since: str, checked_until: str, given: st
         source, values = replace(source, frame=frame.filter(wanted)), values.filter(wanted)
     if values.is_empty():
         return source, ""
-    latest = values.max()
+    latest: object = values.max()
     return source, latest.isoformat(sep=" ") if isinstance(latest, dt.datetime) else f"{latest:.17g}"
 
 
