@@ -1,4 +1,4 @@
-"""scikit-learn's estimators: see `populations`."""
+"""scikit-learn's estimators: populations of networks behind `fit` and `predict`."""
 
 from luthier.estimators.sklearn_estimators import LuthierClassifier, LuthierRegressor
 

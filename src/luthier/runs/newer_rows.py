@@ -55,7 +55,10 @@ def newer(source: Source, column: str, since: str, checked_until: str, given: st
         start = _start(checked_until if since == LAST else since, values, pattern)
         wanted = values > start if since == LAST else values >= start
         source, values = replace(source, frame=frame.filter(wanted)), values.filter(wanted)
-    return source, "" if values.is_empty() else _written(values.max())
+    if values.is_empty():
+        return source, ""
+    latest: object = values.max()
+    return source, latest.isoformat(sep=" ") if isinstance(latest, dt.datetime) else f"{latest:.17g}"
 
 
 def as_times(cells: pl.Series, given: str) -> tuple[str, pl.Series]:
@@ -84,7 +87,3 @@ def _start(text: str, values: pl.Series, pattern: str) -> float | dt.datetime:
             Message("--since {text} is not a date", text=text), expected="2026-10-01, 2026-10-01 14:00, or last"
         )
     return start
-
-
-def _written(moment: object) -> str:
-    return moment.isoformat(sep=" ") if isinstance(moment, dt.datetime) else f"{moment:.17g}"

@@ -26,11 +26,11 @@ class Memo:
     """The finished and unfinished pieces of work in a folder.
 
     `spent` tells the seconds that the run has taken; it is kept with everything that is saved, so
-    that a resumed run does not get them back. Training under way is saved every `seconds_between`.
+    that a resumed run does not get them back. Training under way is saved every 5 seconds.
     """
 
-    def __init__(self, folder: Path, spent: Callable[[], float], *, seconds_between: float = 5.0) -> None:
-        self.folder, self._spent, self._seconds = folder, spent, seconds_between
+    def __init__(self, folder: Path, spent: Callable[[], float]) -> None:
+        self.folder, self._spent = folder, spent
 
     def spent_before(self) -> float:
         """Seconds that earlier sittings took, up to what they saved last."""
@@ -75,6 +75,5 @@ class Memo:
 
     def under_way(self, name: str) -> FileCheckpoint:
         """The saved state of training under way, for the training loop to load and save."""
-        return FileCheckpoint(
-            self.folder / f"{name}.partial", seconds=self._seconds, now=self._spent, saved=self._note_time
-        )
+        path = self.folder / f"{name}.partial"
+        return FileCheckpoint(path, seconds=5.0, now=self._spent, saved=self._note_time)
