@@ -208,7 +208,7 @@ def test_of_a_picture_the_place_that_tells_is_marked(tmp_path: Path) -> None:
     X[y == 1, 2:5, 2:5] += 180
     result = luthier.fit((X, y), budget="300steps", run=tmp_path / "run", screen=SilentScreen())
     assert result is not None
-    told = result.model.explain_encoded(Inputs(pixels=torch.from_numpy(X[:20, None])), of="1")
+    told = result.model.explain(Inputs(pixels=torch.from_numpy(X[:20, None])), of="1")
     assert told.shares.shape == (20, 12, 12)
     mass = np.abs(told.shares)[y[:20] == 1]
     inside = mass[:, 1:6, 1:6].sum((1, 2)) / mass.sum((1, 2))

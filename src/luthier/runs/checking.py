@@ -120,7 +120,7 @@ def check_run(
         prediction=prediction,
         told_apart=apart,
         unread=[*note, *unread.sentences(), *moved.notes],
-        unlike=float(np.average(model.unlike_encoded(inputs).to_numpy(), weights=weights)),
+        unlike=float(np.average(model.unlike_training(inputs).to_numpy(), weights=weights)),
         known=known,
         score=score,
         unscored=unscored,

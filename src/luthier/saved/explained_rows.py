@@ -43,7 +43,7 @@ class ExplainedModel(Protocol):
     @property
     def profile(self) -> Profile | None: ...
     def margins(self, inputs: Inputs) -> Tensor: ...
-    def explain_encoded(self, inputs: Inputs) -> Any: ...
+    def explain(self, frame: Any) -> Any: ...
     def explain_words(self, frame: Any) -> list[list[Any]]: ...
 
 
@@ -67,7 +67,7 @@ class OtherRows:
         self, model: ExplainedModel, frame: pl.DataFrame, inputs: Inputs, impute_missing_columns: bool
     ) -> Sequence[pl.Series]:
         """The columns of an explanation that stand beside predictions."""
-        result = model.explain_encoded(inputs).to_frame()
+        result = model.explain(inputs).to_frame()
         return [result[name] for name in result.columns if name not in ("explained", "answer")]
 
     def settable(self, model: ExplainedModel, column: str) -> Settable:

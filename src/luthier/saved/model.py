@@ -91,15 +91,19 @@ class Model:
 
     def predict(self, frame: Any) -> pl.Series:
         """Classes, values, or lists of labels (text, `a;b`), for the rows of a table."""
-        return self.predict_encoded(self.encode(frame))
+        return self.decoded(self.answers(self.encode(frame)))
 
     def predict_proba(self, frame: Any) -> pl.DataFrame:
         """Probabilities for the rows of a table, one column a class or label."""
-        return self.proba_encoded(self.encode(frame))
+        probabilities = self.probabilities(self.encode(frame))
+        return pl.DataFrame({label: probabilities[:, c] for c, label in enumerate(self.task.classes)})
 
     def predict_interval(self, frame: Any) -> pl.DataFrame:
         """A 90 % interval for each row of a table, columns `low` and `high`; for regressions."""
-        low, high = self.interval_encoded(self.encode(frame))
+        if self.task.is_classes:
+            raise LuthierError("prediction intervals are for regressions", remedy="use predict_proba")
+        inputs = self.encode(frame)
+        low, high = self.intervals(self.answers(inputs), inputs)
         return pl.DataFrame({"low": low, "high": high})
 
     @property
@@ -110,14 +114,13 @@ class Model:
     def encode(self, frame: Any, *, impute_missing_columns: bool = False, unread: Unread | None = None) -> Inputs:
         """The inputs of a table's rows, as they are encoded; cells that training did not know count in `unread`.
 
-        The table is whatever `luthier.fit` takes: a frame of pandas, Polars or Arrow, a path, dicts, an array.
+        The table is whatever `luthier.fit` takes: a frame of pandas, Polars or Arrow, a path, dicts, an array. Rows
+        that are encoded already stay as they are, so all methods take them in place of a table.
         """
+        if isinstance(frame, Inputs):
+            return frame
         frame = frame if isinstance(frame, pl.DataFrame) else read_source(frame, styles=self.styles).frame
         return self.encoder.encode(frame, impute_missing_columns=impute_missing_columns, unread=unread)
-
-    def predict_encoded(self, inputs: Inputs) -> pl.Series:
-        """`predict` for encoded rows."""
-        return self.decoded(self.answers(inputs))
 
     def answers(self, inputs: Inputs) -> np.ndarray:
         """What all answers follow from: probabilities [N, C] of classes, or values [N] on the target's own scale.
@@ -174,11 +177,7 @@ class Model:
 
     def predict_set(self, frame: Any) -> pl.Series:
         """The 90 % prediction set of each row, as text with `|` between the classes."""
-        return self.set_encoded(self.encode(frame))
-
-    def set_encoded(self, inputs: Inputs) -> pl.Series:
-        """`predict_set` for encoded rows."""
-        return self.sets_of(self.probabilities(inputs))
+        return self.sets_of(self.probabilities(self.encode(frame)))
 
     def sets_of(self, probabilities: np.ndarray) -> pl.Series:
         """The 90 % prediction sets [N] of probabilities [N, C], as text."""
@@ -191,13 +190,11 @@ class Model:
             raise InputError("prediction sets are of one class a row", remedy="use predict_proba")
         return prediction_sets(probabilities, self.set_threshold, ordered=self.task.traits.is_ordered)
 
-    def unlike_training(self, frame: Any) -> pl.Series:
-        """Whether each row lies farther from the training rows than nearly all validation rows did."""
-        return self.unlike_encoded(self.encode(frame))
-
     @torch.no_grad()
-    def unlike_encoded(self, inputs: Inputs) -> pl.Series:
-        """`unlike_training` for encoded rows; nothing is unlike where the model has no picture of its training."""
+    def unlike_training(self, frame: Any) -> pl.Series:
+        """Whether each row lies farther from the training rows than nearly all validation rows did; none where the
+        model has no picture of its training."""
+        inputs = self.encode(frame)
         if self.familiarity is None or not inputs.rows:
             return pl.Series("unlike_training", np.zeros(inputs.rows, dtype=bool))
         return pl.Series("unlike_training", self.familiarity.unlike(self.features(inputs)))
@@ -205,18 +202,6 @@ class Model:
     def features(self, inputs: Inputs) -> np.ndarray:
         """What rows are compared by [N, F]: numbers standardised, gaps filled; pictures by the means of their parts."""
         return np.asarray(self.preprocess.plain(inputs).double().numpy())
-
-    def proba_encoded(self, inputs: Inputs) -> pl.DataFrame:
-        """`predict_proba` for encoded rows."""
-        probabilities = self.probabilities(inputs)
-        return pl.DataFrame({label: probabilities[:, c] for c, label in enumerate(self.task.classes)})
-
-    def interval_encoded(self, inputs: Inputs) -> tuple[pl.Series, pl.Series]:
-        """`predict_interval` for encoded rows."""
-        if self.task.is_classes:
-            raise LuthierError("prediction intervals are for regressions", remedy="use predict_proba")
-        low, high = self.intervals(self.answers(inputs), inputs)
-        return pl.Series("low", low), pl.Series("high", high)
 
     def intervals(self, values: np.ndarray, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
         """The ends of the 90 % intervals around the predicted values [N] of encoded rows."""
@@ -286,10 +271,7 @@ class Model:
         Where text or a picture stands beside other columns, shares are Shapley values of whole columns; a text's words
         are explained by `explain_words`. Needs Captum (extra `explain`) for gradients. InputError for an unknown class.
         """
-        return self.explain_encoded(self.encode(frame), of)
-
-    def explain_encoded(self, inputs: Inputs, of: str | None = None) -> Explanation:
-        """`explain` for encoded rows."""
+        inputs = self.encode(frame)
         told = torch.from_numpy(self._explained(inputs, of))
         medium, pieces = medium_of(self.encoder), []
         for some in torch.split(torch.arange(len(told)), medium.at_once):
@@ -323,16 +305,14 @@ class Model:
         ]
         return torch.cat(pieces) if pieces else torch.zeros(0, max(1, len(self.task.classes)))
 
-    def dependence(self, frame: Any, column: str) -> pl.DataFrame:
+    def dependence(self, frame: Any, column: str, ends_of: int = 0) -> pl.DataFrame:
         """Partial dependence: the mean prediction over a table's rows at each value of a column, by value and class.
 
         Columns `value`, `of` (the class, or the target), `mean`, and the 10th and 90th percentile of the
-        rows' predictions, `low` and `high`. InputError for a column of dates, text or pictures.
+        rows' predictions, `low` and `high`, of all classes or of the `ends_of` that change most. InputError for a
+        column of dates, text or pictures.
         """
-        return self.dependence_encoded(self.encode(frame), column)
-
-    def dependence_encoded(self, inputs: Inputs, column: str, ends_of: int = 0) -> pl.DataFrame:
-        """`dependence` for encoded rows; `low` and `high` of all classes, or of the `ends_of` that change most."""
+        inputs = self.encode(frame)
         place = medium_of(self.encoder).settable(self, column)
         answer = self.probabilities if self.task.is_classes else self.values
         return dependence_frame(answer, inputs, place, self.task.classes or (self.task.target,), ends_of)

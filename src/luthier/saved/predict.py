@@ -157,7 +157,7 @@ def predictions(
     if asked.sets and model.task.classes and not model.task.traits.is_labels:
         columns.append(model.sets_of(answers).alias("prediction_set"))
     if asked.abstain:
-        unlike = model.unlike_encoded(inputs)
+        unlike = model.unlike_training(inputs)
         kept = columns[0].to_frame().with_columns(pl.when(unlike).then(None).otherwise(pl.first()).alias("prediction"))
         columns = [kept["prediction"], *columns[1:], unlike]
     if asked.explain:

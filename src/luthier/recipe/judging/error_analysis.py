@@ -74,7 +74,7 @@ def error_analysis(
     )
     if not problem.asked.seals:
         return replace(scores, sets=sets)  # nothing of `unlike`: they are the training rows
-    unlike = model.unlike_encoded(test.inputs).to_numpy()
+    unlike = model.unlike_training(test.inputs).to_numpy()
     scores = replace(scores, unlike=UnlikeRows(int(unlike.sum()), float(unlike.mean())))
     if task.classes and not task.traits.is_labels:
         scores = replace(scores, sets=figures_of_sets(model.inside_sets(predicted), y, NOMINAL, weights))
@@ -137,7 +137,7 @@ def _dependence(runner: Runner, model: Model, columns: list[str]) -> list[Depend
     few = DEPENDENCE_CLASSES if model.task.family != "binary" else 0
     result = []
     for name in shown:
-        table = model.dependence_encoded(inputs, name, few)
+        table = model.dependence(inputs, name, few)
         if model.task.family == "binary":
             table = table.filter(table["of"] == model.task.positive_name)
         elif len(model.task.classes) > DEPENDENCE_CLASSES:
@@ -152,7 +152,7 @@ def _why(model: Model, judged: JudgedRows, worst: list[WorstCase]) -> list[list[
         return []
     indices = {int(row): place for place, row in enumerate(judged.numbers)}
     rows = [indices[one.row] for one in worst]
-    predictions = model.explain_encoded(judged.rows.inputs.map(lambda value: value[rows]))
+    predictions = model.explain(judged.rows.inputs.map(lambda value: value[rows]))
     return [
         [(predictions.columns[int(k)], float(row[k])) for k in np.argsort(-np.abs(row))[:3]]
         for row in predictions.shares

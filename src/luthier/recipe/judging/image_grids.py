@@ -48,7 +48,7 @@ def image_grids(
         ]
         result = replace(result, worst=PictureSheet(png(pixels.unsqueeze(0)), len(rows), said))
         if has("captum"):
-            shares = torch.from_numpy(model.explain_encoded(Inputs(pixels=pixels)).shares)
+            shares = torch.from_numpy(model.explain(Inputs(pixels=pixels)).shares)
             result = replace(result, why=PictureSheet(png(coloured(pixels, shares).unsqueeze(0)), len(rows)))
     return result
 
