@@ -78,16 +78,17 @@ def behind_encoder(where: ModelFolder, width: int) -> BehindEncoder:
         if kind == NORMALIZE:
             layers.append(UnitLength())
             continue
-        layer, known = _dense(place, width)
+        layer, width, known = _dense(place, width)
         layers.append(layer)
-        width, digest = layer[0].out_features, sha256(f"{digest} {kinds} {known}".encode()).hexdigest()
+        digest = sha256(f"{digest} {kinds} {known}".encode()).hexdigest()
     return BehindEncoder(_pooling(modules[1][1], where), nn.Sequential(*layers), width, digest)
 
 
 def _listed(where: ModelFolder) -> list[tuple[str, ModelFolder]]:
     """Kinds and folders of the modules; without a list those of folders with a number in front."""
     if not (where / LISTED).is_file():
-        numbered = (re.fullmatch(r"[1-9]_(\w+)", file.name) for file in sorted(where.iterdir(), key=lambda f: f.name))
+        names = sorted(file.name for file in where.iterdir())
+        numbered = (re.fullmatch(r"[1-9]_(\w+)", name) for name in names)
         result = [(found[1], where / found[0]) for found in numbered if found]
         pooling = [] if result and result[0][0] == POOLING else [(POOLING, where / f"1_{POOLING}")]
         return [(TRANSFORMER, where), *pooling, *result]
@@ -121,14 +122,15 @@ def _pooling(place: ModelFolder, where: ModelFolder) -> str:
     return POOLINGS[asked[0]]
 
 
-def _dense(place: ModelFolder, width: int) -> tuple[nn.Sequential, str]:
-    """A linear layer for vectors of so many numbers with its activation, and what tells it from others."""
+def _dense(place: ModelFolder, width: int) -> tuple[nn.Sequential, int, str]:
+    """A linear layer for vectors of so many numbers with its activation, how many it gives, and what tells it from
+    others."""
     require_files(place, ("config.json", WEIGHTS))
     config = object_in(place / "config.json")
     inputs, outputs, bias = config.get("in_features"), config.get("out_features"), config.get("bias", True)
-    whole = isinstance(outputs, int) and not isinstance(outputs, bool) and 0 < outputs <= WIDEST
     elsewhere = any(config.get(f"module_{end}_name") not in (None, VECTOR) for end in ("input", "output"))
-    if inputs != width or not whole or not isinstance(bias, bool) or elsewhere:
+    whole = isinstance(outputs, int) and not isinstance(outputs, bool) and 0 < outputs <= WIDEST
+    if inputs != width or not isinstance(outputs, int) or not whole or not isinstance(bias, bool) or elsewhere:
         raise InputError(
             Message("the linear layer in '{place}' does not fit what is before it", place=place),
             expected=Message("in_features {width}, out_features of 1 to {widest}", width=width, widest=WIDEST),
@@ -148,4 +150,4 @@ def _dense(place: ModelFolder, width: int) -> tuple[nn.Sequential, str]:
     own = weights_in(content, linear.state_dict(), place, lambda name: name.removeprefix("linear."))
     linear.load_state_dict(own, assign=True)
     layer = nn.Sequential(OrderedDict(linear=linear, activation=ACTIVATIONS[activation]()))
-    return layer.requires_grad_(False), f"{sha256(content).hexdigest()} {activation} {bias}"
+    return layer.requires_grad_(False), outputs, f"{sha256(content).hexdigest()} {activation} {bias}"

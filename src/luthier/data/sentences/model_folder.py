@@ -65,8 +65,8 @@ class SentenceTransformer:
         """The same on a device: by PyTorch on another one than the processor."""
         if device == self.device:
             return self
-        moved = [copy.deepcopy(part).to(device) for part in (self.encoder, self.layers)]
-        return replace(self, encoder=moved[0], layers=moved[1], graph=None)
+        encoder, layers = copy.deepcopy(self.encoder).to(device), copy.deepcopy(self.layers).to(device)
+        return replace(self, encoder=encoder, layers=layers, graph=None)
 
     def vectors(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors float32 [N, D] of texts, of length 1; 0 for an empty one. Long texts are read in windows, whose
