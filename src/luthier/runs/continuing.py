@@ -36,7 +36,7 @@ from luthier.runs.own_rows import keep_test, with_test_file
 from luthier.runs.relocating import name_of
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen
-from luthier.saved import open_fit
+from luthier.saved import open_fit, put_back_if_refused
 
 
 def resume(
@@ -148,9 +148,10 @@ def branch_as_asked(previous: str | Path, step: int, output: OutputSection, call
     asked = kept.model_copy(update=changes)
     read = read_unchanged(before, asked)
     folder = new_folder(output, f"{before.path.name}-from-{step}", call.keeps)
-    copy_memory(before, folder)
-    if new_test is not None:
-        asked = keep_test(folder, asked)
+    with put_back_if_refused(folder):
+        copy_memory(before, folder)
+        if new_test is not None:
+            asked = keep_test(folder, asked)
     recipe = recipe_from(asked, read_ledger(before.ledger)).model_copy(
         update={"cuts": (), "plan": None, "rounds": None}
     )

@@ -32,16 +32,17 @@ from luthier.runs.relocating import read_as_in
 from luthier.runs.requested import request
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen
-from luthier.saved import RunFolder
+from luthier.saved import RunFolder, put_back_if_refused
 
 
 def new_run(source: Any, config: FitConfig, call: Call) -> Run:
     """A new run in a folder of its own; what it has no use for any more is given back."""
     asked, read = _read(source, request(source, config))
     folder = new_folder(config, default_name(source, read.source), call.keeps)
-    asked, read = _kept(folder, asked, read)
-    limit, known = Budget.parse(asked.budget), registered(config, call.keeps)
-    return call.walk(asked, read, folder, Recipe(asked=asked), limit, registered=known)
+    with put_back_if_refused(folder):
+        asked, read = _kept(folder, asked, read)
+        limit, known = Budget.parse(asked.budget), registered(config, call.keeps)
+        return call.walk(asked, read, folder, Recipe(asked=asked), limit, registered=known)
 
 
 def plan(
@@ -117,7 +118,8 @@ def rerun_as_asked(recipe: str | Path, output: OutputSection, call: Call, *, bac
     read = read_as_in(before, source, asked)
     asked = _bounded(asked, read)
     folder = new_folder(output, default_name(source, read.source), call.keeps)
-    asked, read = _kept(folder, asked, read)
+    with put_back_if_refused(folder):
+        asked, read = _kept(folder, asked, read)
     script = script.model_copy(update={"asked": asked})
     return call.finish(call.walk(asked, read, folder, script, Budget(), registered=registered(output, call.keeps)))
 

@@ -34,7 +34,7 @@ from luthier.runs.relocating import name_of
 from luthier.runs.requested import default_budget, request
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen
-from luthier.saved import SEVERAL, RunFolder, finished_in, open_run, timestamp
+from luthier.saved import SEVERAL, RunFolder, discard, finished_in, open_run, replaces, settle, timestamp
 from luthier.saved.predict import load_all
 from luthier.untrusted import REMEDY, validated
 
@@ -206,10 +206,14 @@ def _walk(folder: RunFolder, call: Call, device: str = AUTO) -> MultiTargetResul
 
     together = "networks" in facts
     failed = fit_jointly(folder, shared, call, device) if together else one_by_one(folder, names, call, fit)
+    paths = [folder.path / name for name in facts["folders"].values()]
+    if failed and replaces(folder.path) and not any((path / "run.json").exists() for path in paths):
+        discard(folder.path)  # nothing was trained
     if failed:
         template = "what is finished serves: luthier predict {path} FILE; luthier resume tries the rest again"
         remedy = Message(template, path=folder.path)
         raise _refused(failed, len(names), "could not be fitted", remedy)
+    settle(folder.path)
     return MultiTargetResult(folder.path)
 
 
