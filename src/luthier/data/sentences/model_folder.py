@@ -124,7 +124,7 @@ class SentenceTransformer:
     @property
     def marks(self) -> tuple[int, int]:
         """The ids of beginning and end."""
-        return next(iter(_marks(self.tokenizer)))
+        return _marks(self.tokenizer)[0]
 
     def word_pieces(self) -> str:
         """How it cuts text, as JSON that a model's file may hold: without marks, ids from 1 on, 0 for padding.
