@@ -78,10 +78,10 @@ def resume_as_asked(run: str | Path, call: Call, *, backbone: str = "", device: 
     else:
         limit = Budget(facts["budget"]["seconds"], facts["budget"]["steps"])
     _, read = reread(folder, "resume RUN")
-    there, known = "" if device == AUTO else str(resolve(device)), facts.get("registered", False)
-    more = {"elsewhere": there, "registered": is_registered(known, folder.path)}
-    opened = {"opened_before": facts.get("opened_before", 0)}
-    return call.finish(call.walk(asked, read, folder, recipe, limit, resumed=True, facts=opened, **more))
+    there, opened = "" if device == AUTO else str(resolve(device)), {"opened_before": facts.get("opened_before", 0)}
+    known = is_registered(facts.get("registered", False), folder.path)
+    more = {"elsewhere": there, "facts": opened, "registered": known}
+    return call.finish(call.walk(asked, read, folder, recipe, limit, resumed=True, **more))
 
 
 def branch(

@@ -205,10 +205,10 @@ def _tune_table(
 ) -> Study:
     folder, asked = walk.folder, walk.asked
     _, runner = walk.start()
-    work, name = runner.problem, walk.read.source.name
+    work = runner.problem
     if not work.data.encoder.dense:
         raise InputError(
-            Message("'{name}' holds {medium}", name=name, medium=work.medium),
+            Message("'{name}' holds {medium}", name=walk.read.source.name, medium=work.medium),
             expected="a table; the search covers dense networks",
             remedy="search over your own module with luthier.tune, or leave a text column out with --column "
             "NAME=identifier",

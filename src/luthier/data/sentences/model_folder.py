@@ -125,7 +125,7 @@ class SentenceTransformer:
     @property
     def marks(self) -> tuple[int, int]:
         """The ids of beginning and end."""
-        return next(iter(_marks(self.tokenizer)))
+        return _marks(self.tokenizer)[0]
 
     def word_pieces(self) -> str:
         """How it cuts text, as JSON that a model's file may hold: without marks, ids from 1 on, 0 for padding.
@@ -197,8 +197,8 @@ def _sizes(config: Mapping[str, Any], where: ModelFolder) -> BertSizes:
     tokens, width, layers, heads, inner, positions, kinds = sizes
     epsilon = config.get("layer_norm_eps", 1e-12)
     small = float(epsilon) if isinstance(epsilon, float) else 1e-12
-    padding = 0 if kind == "bert" else config.get("pad_token_id", 1)
-    offset = 0 if kind == "bert" else padding + 1 if isinstance(padding, int) else -1
+    padding = -1 if kind == "bert" else config.get("pad_token_id", 1)
+    offset = padding + 1 if isinstance(padding, int) else -1
     if not 0 <= offset < positions - MARKS:
         raise InputError(
             Message("the sizes in '{where}' are not those of an encoder", where=where / "config.json"),
