@@ -106,3 +106,14 @@ def test_a_finished_run_has_replaced_the_old_one(trained: Path, place: Path) -> 
     assert after["mine.txt"] == b"mine"
     assert after["recipe.toml"] != before["recipe.toml"]
     assert ASIDE not in after
+
+
+def test_several_targets_that_are_all_refused_put_the_run_back(
+    trained: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = content_of(place)
+    everything = {"y": InputError("no"), "z": InputError("no")}
+    monkeypatch.setattr("luthier.runs.multi_target.one_by_one", lambda *given: everything)
+    with pytest.raises(InputError, match="2 of 2 targets could not be fitted"):
+        luthier.fit(trained / "t.csv", target=["y", "z"], budget="40steps", separate=True, run=place, replace=True)
+    assert content_of(place) == before

@@ -39,10 +39,9 @@ def new_run(source: Any, config: FitConfig, call: Call) -> Run:
     """A new run in a folder of its own; what it has no use for any more is given back."""
     asked, read = _read(source, request(source, config))
     folder = new_folder(config, default_name(source, read.source), call.keeps)
-    with put_back_if_refused(folder):
-        asked, read = _kept(folder, asked, read)
-        limit, known = Budget.parse(asked.budget), registered(config, call.keeps)
-        return call.walk(asked, read, folder, Recipe(asked=asked), limit, registered=known)
+    asked, read = _kept(folder, asked, read)
+    limit, known = Budget.parse(asked.budget), registered(config, call.keeps)
+    return call.walk(asked, read, folder, Recipe(asked=asked), limit, registered=known)
 
 
 def plan(
@@ -118,8 +117,7 @@ def rerun_as_asked(recipe: str | Path, output: OutputSection, call: Call, *, bac
     read = read_as_in(before, source, asked)
     asked = _bounded(asked, read)
     folder = new_folder(output, default_name(source, read.source), call.keeps)
-    with put_back_if_refused(folder):
-        asked, read = _kept(folder, asked, read)
+    asked, read = _kept(folder, asked, read)
     script = script.model_copy(update={"asked": asked})
     return call.finish(call.walk(asked, read, folder, script, Budget(), registered=registered(output, call.keeps)))
 
@@ -139,11 +137,11 @@ def _bounded(asked: RunRequest, read: LoadedData) -> RunRequest:
 def _kept(folder: RunFolder, asked: RunRequest, read: LoadedData) -> tuple[RunRequest, LoadedData]:
     """Data and test rows that came without a path, kept in the run's folder and read from there: a resumed run finds
     them."""
-    kept = keep_test(folder, asked)
-    if kept.source:
-        return kept, read if kept is asked else read_as_asked(kept.source, kept)
-    keep_source(folder, read.source)
-    here = kept.model_copy(update={"source": "", "target": read.task.target})
-    if kept is not asked:
-        return here, read_as_asked(str(folder.source), here)
-    return here, read_where_kept(folder.source, here, read)
+    with put_back_if_refused(folder):
+        kept = keep_test(folder, asked)
+        if kept.source:
+            return kept, read if kept is asked else read_as_asked(kept.source, kept)
+        keep_source(folder, read.source)
+        here = kept.model_copy(update={"source": "", "target": read.task.target})
+        again = kept is not asked
+        return here, read_as_asked(str(folder.source), here) if again else read_where_kept(folder.source, here, read)

@@ -42,7 +42,7 @@ from luthier.runs.screen import SearchScreen
 from luthier.runs.search_screen import quiet_search_screen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
-from luthier.saved import SEARCH, RunFolder, discard, open_fit, open_one, settle
+from luthier.saved import SEARCH, RunFolder, open_fit, open_one, put_back_if_refused
 from luthier.search import REGISTRY, Choice, DenseNetworks, Effort, Number, Space, space_from
 from luthier.search.spaces.space import Dimension
 from luthier.task import costs_as_text
@@ -125,14 +125,8 @@ def tune_table_as_asked(
     }
     facts = {"kind": SEARCH, "options": how, "search": _said(space, effort)}
     walk = _walk(asked, read, folder, screen, effort, facts=facts, registered=registered(config, keeps=keeps))
-    try:
-        result = _tune_table(walk, screen, space, effort, how)
-    except InputError:
-        if not (folder.path / "journal.jsonl").exists():
-            discard(folder.path)  # nothing was trained: leave no empty run behind, but the one before
-        raise
-    settle(folder.path)
-    return result
+    with put_back_if_refused(folder, unless=["journal.jsonl"], whole=True):
+        return _tune_table(walk, screen, space, effort, how)
 
 
 def _described(source: Any, config: TuneConfig) -> RunRequest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,13 +55,17 @@ def replaces(path: Path) -> bool:
 
 
 @contextmanager
-def put_back_if_refused(folder: RunFolder) -> Iterator[None]:
-    """What a new run is prepared in: an error of ours leaves things as they were."""
+def put_back_if_refused(folder: RunFolder, unless: Sequence[str] = (), *, whole: bool = False) -> Iterator[None]:
+    """What a new run is prepared in: an error of ours leaves things as they were, unless one of these files is there,
+    which says that something was trained. With `whole` the run is whole at the end."""
     try:
         yield
     except LuthierError:
-        discard(folder.path)
+        if not any((folder.path / name).exists() for name in unless):
+            discard(folder.path)
         raise
+    if whole:
+        settle(folder.path)
 
 
 def _clear(path: Path, replace: bool) -> None:
