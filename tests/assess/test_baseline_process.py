@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from luthier.assess import BaselineRun, baseline_process
 from luthier.assess.baseline_process import TooManyClassesError, _fitted, _in_pieces, _inputs, _model, names_for
 from luthier.data import infer_task
 from luthier.kinds import KINDS
+from luthier.messages import Message, speaking, spoken
 from luthier.rows import Inputs, Rows
 
 
@@ -126,13 +128,22 @@ def test_one_that_fails_is_said_and_the_others_go_on(tmp_path: Path, monkeypatch
 
     for part in (rows_of(2, 30), rows_of(2, 10)):
         baseline_process.write_arrays(stream, part)
-    task = {"names": ["first", "second", "third"], "classes": 2, "loss": ["softmax", 0], "log_scale": False}
+    task = {
+        "names": ["first", "second", "third"],
+        "classes": 2,
+        "loss": ["softmax", 0],
+        "log_scale": False,
+        "words": [0, 0, 0],
+    }
     (tmp_path / "task.json").write_text(json.dumps(task))
     monkeypatch.setattr(baseline_process, "_fitted", fitted)
     monkeypatch.setattr(baseline_process, "_answer", lambda path, *rest: path.touch())
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(stream.getvalue())))
     baseline_process.main(tmp_path)
-    assert (tmp_path / "second.failed").read_text() == "ValueError: the least populated class has one member"
+    said = Message.of_data(json.loads((tmp_path / "second.failed").read_text()))
+    assert said == (
+        "scikit-learn refuses these 60 training rows (ValueError: the least populated class has one member)"
+    )
     for name in ("first", "third"):
         assert not (tmp_path / f"{name}.failed").exists()
         assert (tmp_path / f"{name}.validation.npz").exists()
@@ -154,3 +165,40 @@ def test_none_is_begun_after_the_seconds_that_there_are(tmp_path: Path, monkeypa
     assert (tmp_path / "first.validation.npz").exists()
     assert not (tmp_path / "second.validation.npz").exists()
     assert (tmp_path / "ready").exists()
+
+
+EMPTY = torch.zeros(40, 3, dtype=torch.int32)
+TWO, VALUES = torch.arange(40) % 2, torch.arange(40.0, dtype=torch.float64) + 0.5
+REFUSALS: dict[str, tuple[Inputs, torch.Tensor, str]] = {
+    "all texts are empty": (Inputs(tokens=EMPTY), TWO, "at least two training texts have(.*)40 of 40 texts are empty"),
+    "no word comes twice": (
+        Inputs(tokens=torch.arange(1, 121).reshape(40, 3).int()),
+        VALUES,
+        "at least two training texts have(.*)0 of 40 texts are empty",
+    ),
+    "one class": (Inputs(numbers=VALUES[:, None]), TWO * 0, "two classes, and all 40 are of one"),
+    "no column": (Inputs(numbers=torch.zeros(40, 0)), VALUES, "it needs a column, and there is none"),
+    "all missing": (Inputs(numbers=VALUES[:, None] * float("nan")), VALUES, "in 1 of them no training row has one"),
+    "huge": (Inputs(numbers=VALUES[:, None] * 1e300), VALUES, "squares and adds numbers(.*)reach 3.95e"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_why_one_cannot_be_fitted_is_said_in_both_languages(tmp_path: Path, case: str) -> None:
+    inputs, y, expected = REFUSALS[case]
+    rows, length = Rows(inputs, y), 3 if "tokens" in inputs else 0
+    values = ["a", "b"] * 20 if y is not VALUES else y.numpy()
+    run = BaselineRun(rows, rows, infer_task(pl.Series("y", values)), (), (length, length, 0), place=tmp_path)
+    try:
+        run.wait(lambda: False)
+        failed = run.failed()
+        fitted = set(run.names) - set(failed)
+    finally:
+        run.close()
+    assert fitted  # at least the constant
+    assert failed
+    for why in failed.values():
+        assert re.search(expected, why)
+        with speaking("zh"):
+            assert re.search("[一-鿿]", spoken(why))
+            assert not re.search("[a-z]{4}", spoken(why))

@@ -28,8 +28,8 @@ TEXTS = ["good film", "bad", "", "the very good film.", "👍👍", "x" * 1_000_
 def test_the_head_sees_the_vectors_that_are_known(tmp_path: Path, pooling: str) -> None:
     folder = sentence_folder(tmp_path / "model")
     (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps({f"pooling_mode_{pooling}_token": True} | (
-        {"pooling_mode_mean_tokens": True} if pooling == "mean" else {})))  # fmt: skip
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({
+        {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}[pooling]: True}))  # fmt: skip
     net = luthier.text_backbone(folder)
     (seen,) = seen_by(net, "head", [], net.ids(TEXTS), at_once=3)
     expected = transformer_named(str(folder)).vectors(TEXTS)

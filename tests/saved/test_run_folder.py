@@ -8,7 +8,7 @@ import pytest
 
 import luthier
 from luthier.errors import InputError
-from luthier.saved.run_folder import create_run
+from luthier.saved import create_run, discard, settle
 
 
 def files_of(folder: Path) -> set[str]:
@@ -34,5 +34,11 @@ def test_a_new_run_in_its_place_removes_all_of_a_run_and_nothing_else(finished: 
     with pytest.raises(InputError, match="already holds a run"):
         create_run(finished, "run")
     assert own < files_of(finished)
+    before = files_of(finished) - {".lock"}
     create_run(finished, "run", replace=True)
+    (finished / "scores.json").write_text("{}")  # what the new run has begun with
+    discard(finished)
+    assert files_of(finished) == before
+    create_run(finished, "run", replace=True)
+    settle(finished)
     assert files_of(finished) == own

@@ -46,6 +46,8 @@ MOST_TREE_LEVELS = 254  # scikit-learn's limit for a categorical feature
 class TooManyClassesError(Exception):
     """A baseline that would take too much memory and time with so many classes."""
 
+    template = "it decides between all pairs of classes; of {classes} they are too many"
+
 
 def names_for(names: tuple[str, ...], *, text: bool, vectors: bool = False) -> tuple[str, ...]:
     """The baselines of a kind; of text those that count words (tf-idf), and that take vectors where there are some."""
@@ -88,9 +90,8 @@ def main(folder: Path) -> None:
             chosen = min(candidates, key=lambda one: _error(one, validation, task)) if regression else candidates[0]
             _answer(folder / f"{name}.validation.npz", chosen, validation, task)
         except Exception as error:  # whatever a library raises: it is said, and the other baselines go on
-            said = str(error) if isinstance(error, TooManyClassesError) else f"{type(error).__name__}: {error}"
-            message = said.splitlines()[0]
-            (folder / f"{name}.failed").write_text(message, encoding="utf-8")
+            by = runpy.run_path(str(Path(__file__).with_name("baseline_reasons.py")))  # a file of its own, by its path
+            by["write_reason"](folder, name, error, training, task)
         else:
             fitted[name] = chosen
         task = asked
@@ -353,7 +354,7 @@ def _model(
             scaled_target = TransformedTargetRegressor(SVR(C=1.0), transformer=StandardScaler())
             return make_pipeline(transform, scaled_target)
         if classes > MOST_SVM_CLASSES:
-            raise TooManyClassesError(f"it decides between all pairs of classes; of {classes:,} they are too many")
+            raise TooManyClassesError(f"{classes:,}")
         return make_pipeline(transform, CalibratedClassifierCV(_in_pieces(SVC)(), ensemble=False, cv=3))
     linear: dict[str, Callable[[], Any]] = {
         "ridge regression": lambda: RidgeCV(alphas=np.logspace(-3, 3, 13)),

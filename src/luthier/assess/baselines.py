@@ -29,6 +29,7 @@ from luthier.assess.baseline_process import (
     write_arrays,
 )
 from luthier.data import Task, flat
+from luthier.messages import Message
 from luthier.records import JsonObject
 from luthier.rows import Rows
 from luthier.storage import explained
@@ -171,11 +172,13 @@ class BaselineRun:
     def failed(self) -> dict[str, str]:
         """The baselines that could not be fitted, and why; all that are missing where the process ended."""
         paths = {name: self.folder / f"{name}.failed" for name in self.names}
-        reasons = {name: path.read_text(encoding="utf-8") for name, path in paths.items() if path.exists()}
+        reasons: dict[str, str] = {name: _reason(path) for name, path in paths.items() if path.exists()}
         if self._child.poll() in (None, 0):
             return reasons
         lines = (self.folder / "errors.txt").read_text(errors="replace").strip().splitlines()
-        end = lines[-1] if lines else f"its process ended with code {self._child.returncode}"
+        code = self._child.returncode
+        said = lines[-1] if lines else Message("code {code}", code=code)
+        end = Message("the process that fits it ended before it was done ({said})", said=said)
         missing = [name for name in self.names if not (self.folder / f"{name}.validation.npz").exists()]
         return {**dict.fromkeys(missing, end), **reasons}
 
@@ -195,6 +198,11 @@ class BaselineRun:
             with suppress(OSError):  # what was not sent yet
                 self._child.stdin.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _reason(path: Path) -> Message:
+    """Why one could not be fitted, as its process has written it."""
+    return Message.of_data(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _arrays(rows: Rows) -> dict[str, np.ndarray]:

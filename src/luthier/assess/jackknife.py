@@ -100,22 +100,24 @@ def student(value: float | np.ndarray, without: np.ndarray, level: float = 0.95)
 
 
 def of_share(value: float, without: np.ndarray) -> tuple[float, float] | None:
-    """The interval of a score between 0 and 1, on the scale of log-odds; None where it varies too little for one."""
+    """The interval of a score between 0 and 1, on the scale of log-odds; None where it varies too little for one.
+
+    What each batch changes is carried there by the slope at the value: near 0 and 1 the score without the one row that
+    is wrong has log-odds without end, though the row changes little.
+    """
     if not 0 < value < 1:
         return None
-    ends = student(_odds(value), _odds(np.clip(without, 1e-9, 1 - 1e-9)))
+    odds = scipy.special.logit(value)
+    ends = student(odds, odds + (without - value) / (value * (1 - value)))
     return None if ends is None else (float(scipy.special.expit(ends[0])), float(scipy.special.expit(ends[1])))
 
 
-def _odds(share: float | np.ndarray) -> np.ndarray:
-    return np.asarray(scipy.special.logit(share))
-
-
 def of_unexplained(value: float, without: np.ndarray) -> tuple[float, float] | None:
-    """The interval of R2, on the scale of the logarithm of what is left unexplained."""
+    """The interval of R2, on the scale of the logarithm of what is left unexplained, carried there by the slope."""
     if not value < 1:
         return None
-    ends = student(float(np.log(1 - value)), np.log(np.maximum(1 - without, 1e-300)))
+    left = float(np.log(1 - value))
+    ends = student(left, left - (without - value) / (1 - value))
     return None if ends is None else (float(1 - np.exp(ends[1])), float(1 - np.exp(ends[0])))
 
 
@@ -158,7 +160,8 @@ def _mean_and_error(total: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, n
     units, sums = total.shape[-1], count.sum(-1)
     mean = total.sum(-1) / sums
     spread = ((total - mean[..., None] * count) ** 2).sum(-1) * units / (units - 1)
-    return mean, np.sqrt(spread) / (sums * mean)
+    with np.errstate(invalid="ignore"):  # 0 / 0 where every loss that was drawn is 0: NaN, which the caller leaves out
+        return mean, np.sqrt(spread) / (sums * mean)
 
 
 def _upper_tail(losses: np.ndarray, count: np.ndarray, rng: np.random.Generator) -> float:

@@ -25,9 +25,7 @@ PAD, UNKNOWN = 0, 1  # no piece, and one that training did not have, of pieces t
 MOST_PIECES, MOST_PAIRS = 12_000, 50_000
 FEWEST_ROWS = 2  # a pair must occur in as many training rows
 LONGEST = 256  # pieces of a row that are read
-LONG_RUN = re.compile(
-    r"\w{1000}|[^\w\s]{1000}"
-)  # of a run without a blank pieces take the square of its length to learn
+LONG_RUN = re.compile(r"\w{1000}|[^\w\s]{1000}")  # pieces of a run without a blank take the square of its length
 COVERED = 0.98  # of the training rows are read whole, unless that takes more than the longest
 
 

@@ -105,12 +105,17 @@ class Run:
             self.folder.write_facts(self._facts())
         register = Register.opened(home_folder()) if self.registered else Register.none()
         data = ledger.write(prepare(self.read, self.asked, self.folder, register.secret))
-        alike = ("folder", "recipe", "budget_clock", "interrupted", "tell", "elsewhere", "cluster")
         runner = Runner(
             problem=Problem(data, self._target(data), self.asked, kept),
+            folder=self.folder,
             memo=memo,
+            recipe=self.recipe,
+            budget_clock=self.budget_clock,
+            interrupted=self.interrupted,
+            tell=self.tell,
+            elsewhere=self.elsewhere,
             register=register,
-            **{name: getattr(self, name) for name in alike},
+            cluster=self.cluster,
             begun={record["name"]: bool(record["begun"]) for record in ledger.recorded("round")},
         )
         if self.registered and (why := str(memo.json("register", lambda: register.keep(runner.problem.data.record)))):

@@ -63,10 +63,8 @@ def draw_intervals(rows: Sequence[IntervalRow], title: str, margin: float | None
         low, high = max(row.low, -EDGE), min(row.high, EDGE)
         beyond = {-EDGE: "triangle-left"} if row.low < -EDGE else {}
         beyond |= {EDGE: "triangle-right"} if row.high > EDGE else {}
-        bars, marker = (
-            error_bars([high - row.middle], [row.middle - low], row.colour),
-            {"size": 10, "color": row.colour},
-        )
+        bars = error_bars([high - row.middle], [row.middle - low], row.colour)
+        marker = {"size": 10, "color": row.colour}
         add_interval(figure, row.name, row.middle, bars, marker, f"{row.said or row.name}: %{{x:.3g}} %")
         if beyond:
             figure.add_scatter(

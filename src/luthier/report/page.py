@@ -108,7 +108,7 @@ def _judgement(run: Contents) -> Iterator[str]:
         ]
         yield from table((tr("baseline"), score, tr("gain of the network"), tr("the network is")), rows)
     for name, why in scores.failed_baselines.items():
-        yield paragraph(tr("{name} could not be fitted: {why}.", name=name, why=why), "small")
+        yield paragraph(tr("{name} could not be fitted: {why}.", name=Message(name), why=why), "small")
     if scores.confusion:
         yield f"<h3>{tr('Confusion matrix')}</h3>"
         if scores.confusion.weighted:

@@ -25,7 +25,7 @@ from luthier.runs.result import TEMPORARY, Result
 from luthier.runs.screen import Screen, quiet_screen
 from luthier.runs.signals import ended_by_signals
 from luthier.runs.study_files import write_study
-from luthier.saved import RunFolder, create_run
+from luthier.saved import RunFolder, create_run, discard, settle
 from luthier.search import cluster_at, require_cluster
 from luthier.untrusted import fitting_together
 
@@ -100,14 +100,15 @@ class Call:
                         verdict = walk.run()
                 except InputError:
                     if not walk.resumed and all(one.suffix == ".json" for one in walk.folder.checkpoint.glob("*")):
-                        forget(walk.folder)  # nothing was trained: leave no empty run behind
-                        shutil.rmtree(walk.folder.path)
+                        forget(walk.folder)  # nothing was trained: leave no empty run behind, but the one before
+                        discard(walk.folder.path)
                     raise
                 status = "cut" if walk.interrupted else "done" if verdict is not None else "stopped"
                 walk.folder.update_facts(status=status, elapsed_s=round(walk.budget_clock.spent(), 2), until=walk.until)
                 write_report(walk.folder.path)
                 if verdict is not None:
                     write_study(walk.folder)
+                settle(walk.folder.path)
         finally:
             self.screen.close()
             if walk.cluster is not None:

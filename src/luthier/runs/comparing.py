@@ -109,11 +109,8 @@ class Comparison:
 
 
 def _measured(run: Compared) -> str:
-    template, known = (
-        "{score}  {count:,} parameters, {seconds:.0f} s",
-        {"count": run.parameters, "seconds": run.seconds},
-    )
-    score = Message(template, score=run.score.in_words, **known)
+    template = "{score}  {count:,} parameters, {seconds:.0f} s"
+    score = Message(template, score=run.score.in_words, count=run.parameters, seconds=run.seconds)
     if run.gain is None:
         return score.spoken()
     verdict = Message("better") if run.gain.value > 0 else Message("worse")

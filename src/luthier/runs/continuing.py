@@ -36,7 +36,7 @@ from luthier.runs.own_rows import keep_test, with_test_file
 from luthier.runs.relocating import name_of
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen
-from luthier.saved import open_fit
+from luthier.saved import open_fit, put_back_if_refused
 
 
 def resume(
@@ -78,10 +78,10 @@ def resume_as_asked(run: str | Path, call: Call, *, backbone: str = "", device: 
     else:
         limit = Budget(facts["budget"]["seconds"], facts["budget"]["steps"])
     _, read = reread(folder, "resume RUN")
-    there, known = "" if device == AUTO else str(resolve(device)), facts.get("registered", False)
-    more = {"elsewhere": there, "registered": is_registered(known, folder.path)}
-    opened = {"opened_before": facts.get("opened_before", 0)}
-    return call.finish(call.walk(asked, read, folder, recipe, limit, resumed=True, facts=opened, **more))
+    there, opened = "" if device == AUTO else str(resolve(device)), {"opened_before": facts.get("opened_before", 0)}
+    known = is_registered(facts.get("registered", False), folder.path)
+    more = {"elsewhere": there, "facts": opened, "registered": known}
+    return call.finish(call.walk(asked, read, folder, recipe, limit, resumed=True, **more))
 
 
 def branch(
@@ -148,9 +148,10 @@ def branch_as_asked(previous: str | Path, step: int, output: OutputSection, call
     asked = kept.model_copy(update=changes)
     read = read_unchanged(before, asked)
     folder = new_folder(output, f"{before.path.name}-from-{step}", call.keeps)
-    copy_memory(before, folder)
-    if new_test is not None:
-        asked = keep_test(folder, asked)
+    with put_back_if_refused(folder):
+        copy_memory(before, folder)
+        if new_test is not None:
+            asked = keep_test(folder, asked)
     recipe = recipe_from(asked, read_ledger(before.ledger)).model_copy(
         update={"cuts": (), "plan": None, "rounds": None}
     )

@@ -32,7 +32,7 @@ from luthier.runs.relocating import read_as_in
 from luthier.runs.requested import request
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen
-from luthier.saved import RunFolder
+from luthier.saved import RunFolder, put_back_if_refused
 
 
 def new_run(source: Any, config: FitConfig, call: Call) -> Run:
@@ -137,11 +137,11 @@ def _bounded(asked: RunRequest, read: LoadedData) -> RunRequest:
 def _kept(folder: RunFolder, asked: RunRequest, read: LoadedData) -> tuple[RunRequest, LoadedData]:
     """Data and test rows that came without a path, kept in the run's folder and read from there: a resumed run finds
     them."""
-    kept = keep_test(folder, asked)
-    if kept.source:
-        return kept, read if kept is asked else read_as_asked(kept.source, kept)
-    keep_source(folder, read.source)
-    here = kept.model_copy(update={"source": "", "target": read.task.target})
-    if kept is not asked:
-        return here, read_as_asked(str(folder.source), here)
-    return here, read_where_kept(folder.source, here, read)
+    with put_back_if_refused(folder):
+        kept = keep_test(folder, asked)
+        if kept.source:
+            return kept, read if kept is asked else read_as_asked(kept.source, kept)
+        keep_source(folder, read.source)
+        here = kept.model_copy(update={"source": "", "target": read.task.target})
+        again = kept is not asked
+        return here, read_as_asked(str(folder.source), here) if again else read_where_kept(folder.source, here, read)

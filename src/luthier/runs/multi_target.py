@@ -34,7 +34,7 @@ from luthier.runs.relocating import name_of
 from luthier.runs.requested import default_budget, request
 from luthier.runs.result import Result
 from luthier.runs.screen import Screen
-from luthier.saved import SEVERAL, RunFolder, finished_in, open_run, timestamp
+from luthier.saved import SEVERAL, RunFolder, finished_in, open_run, put_back_if_refused, replaces, settle, timestamp
 from luthier.saved.predict import load_all
 from luthier.untrusted import REMEDY, validated
 
@@ -151,7 +151,9 @@ def fit_several_as_asked(source: Any, targets: Sequence[str], config: FitConfig,
         "options": {**options, "registered": registered(config, call.keeps)},
     }
     folder.write_facts(facts)
-    return _walk(folder, call)
+    parts = [f"{one}/run.json" for one in (*folders.values(), facts.get("networks", "networks"))]
+    with put_back_if_refused(folder, unless=parts if replaces(folder.path) else ["run.json"]):
+        return _walk(folder, call)
 
 
 def _check_all(source: Any, names: Sequence[str], config: FitConfig) -> list[tuple[LoadedData, Parts]]:
@@ -210,6 +212,7 @@ def _walk(folder: RunFolder, call: Call, device: str = AUTO) -> MultiTargetResul
         template = "what is finished serves: luthier predict {path} FILE; luthier resume tries the rest again"
         remedy = Message(template, path=folder.path)
         raise _refused(failed, len(names), "could not be fitted", remedy)
+    settle(folder.path)
     return MultiTargetResult(folder.path)
 
 

@@ -207,8 +207,11 @@ def effort_for(
         trials=config.trials if config.trials is not None else trials,
         seconds=None if limit is None else limit.seconds,
         sampler=sampler or config.sampler,
+        tiers=config.tiers,
+        halving=config.halving,
         epochs=config.epochs or epochs,
         seed=seed,
+        confirm=config.confirm,
         spread=config.workers or cores(),
-        **{name: getattr(config, name) for name in ("tiers", "halving", "confirm", "memory")},
+        memory=config.memory,
     )

@@ -56,8 +56,9 @@ class Study:
         return self._mean_of("score")
 
     def _mean_of(self, name: str) -> float:
-        known = self.outcome.final or [one for one in (self.outcome.best,) if one is not None]
-        return float(np.mean([getattr(trial, name) for trial in known])) if known else float("nan")
+        best = [] if self.outcome.best is None else [self.outcome.best]
+        values = [getattr(trial, name) for trial in self.outcome.final or best]
+        return float(np.mean(values)) if values else float("nan")
 
     @property
     def gain(self) -> Paired | None:

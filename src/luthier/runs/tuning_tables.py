@@ -42,7 +42,7 @@ from luthier.runs.screen import SearchScreen
 from luthier.runs.search_screen import quiet_search_screen
 from luthier.runs.searching import Place, effort_for, run_search
 from luthier.runs.study_result import Study
-from luthier.saved import SEARCH, RunFolder, open_fit, open_one
+from luthier.saved import SEARCH, RunFolder, open_fit, open_one, put_back_if_refused
 from luthier.search import REGISTRY, Choice, DenseNetworks, Effort, Number, Space, space_from
 from luthier.search.spaces.space import Dimension
 from luthier.task import costs_as_text
@@ -125,12 +125,8 @@ def tune_table_as_asked(
     }
     facts = {"kind": SEARCH, "options": how, "search": _said(space, effort)}
     walk = _walk(asked, read, folder, screen, effort, facts=facts, registered=registered(config, keeps=keeps))
-    try:
+    with put_back_if_refused(folder, unless=["journal.jsonl"], whole=True):
         return _tune_table(walk, screen, space, effort, how)
-    except InputError:
-        if not (folder.path / "journal.jsonl").exists():
-            shutil.rmtree(folder.path)  # nothing was trained: leave no empty run behind
-        raise
 
 
 def _described(source: Any, config: TuneConfig) -> RunRequest:
@@ -203,10 +199,10 @@ def _tune_table(
 ) -> Study:
     folder, asked = walk.folder, walk.asked
     _, runner = walk.start()
-    work, name = runner.problem, walk.read.source.name
+    work = runner.problem
     if not work.data.encoder.dense:
         raise InputError(
-            Message("'{name}' holds {medium}", name=name, medium=work.medium),
+            Message("'{name}' holds {medium}", name=walk.read.source.name, medium=work.medium),
             expected="a table; the search covers dense networks",
             remedy="search over your own module with luthier.tune, or leave a text column out with --column "
             "NAME=identifier",

@@ -7,12 +7,12 @@ from luthier.saved.bundle import Bundle, read_bundle, write_bundle
 from luthier.saved.explanation import Explanation
 from luthier.saved.model import Model
 from luthier.saved.predict import AskedColumns, load, predict_file
+from luthier.saved.replacing import create_run, discard, put_back_if_refused, replaces, settle
 from luthier.saved.run_files import read_checks, read_drift, read_histories, read_judged, read_scores, read_study
 from luthier.saved.run_folder import (
     SEARCH,
     SEVERAL,
     RunFolder,
-    create_run,
     finished_in,
     machine_facts,
     open_fit,
@@ -33,6 +33,7 @@ __all__ = [
     "RunFolder",
     "activate",
     "create_run",
+    "discard",
     "finished_in",
     "load",
     "machine_facts",
@@ -40,6 +41,7 @@ __all__ = [
     "open_one",
     "open_run",
     "predict_file",
+    "put_back_if_refused",
     "read_bundle",
     "read_checks",
     "read_drift",
@@ -47,7 +49,9 @@ __all__ = [
     "read_judged",
     "read_scores",
     "read_study",
+    "replaces",
     "runs_in",
+    "settle",
     "timestamp",
     "write_bundle",
 ]

@@ -288,66 +288,6 @@ def open_fit(path: Path | str, *, searched: str = "train a model with `luthier f
     return run
 
 
-def create_run(wanted: Path | str | None, name: str, *, replace: bool = False) -> RunFolder:
-    """A new, empty run folder: the wanted one, or the first free `runs/NAME`, `runs/NAME-2`, ..."""
-    if wanted is None:
-        parent, number = Path("runs"), 1
-        while (path := parent / (name if number == 1 else f"{name}-{number}")).exists():
-            number += 1
-    else:
-        path = Path(wanted)
-        with storage.explained(path):
-            _clear(path, replace)
-    with storage.explained(path):
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".writable"
-        probe.touch()
-        probe.unlink()
-    return RunFolder(path)
-
-
-def _clear(path: Path, replace: bool) -> None:
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    if not path.is_dir():
-        raise InputError(
-            Message("'{path}' is a file, not a folder", path=path), remedy="choose another folder with --run"
-        )
-    if not (path / "run.json").exists():
-        raise InputError(
-            Message("'{path}' is not empty and not a run of Luthier", path=path),
-            received=Message("a folder with {count} other entries", count=sum(1 for _ in path.iterdir())),
-            remedy="choose another folder with --run",
-        )
-    open_run(path)
-    if not replace:
-        raise InputError(
-            Message("'{path}' already holds a run", path=path),
-            remedy=Message(
-                "continue it with luthier resume {path}, overwrite it with --replace, or choose another folder",
-                path=path,
-            ),
-        )
-    with storage.held(path):
-        _remove(path)
-
-
-def _remove(path: Path) -> None:
-    """Remove what Luthier wrote into a run's folder, those of its targets too; anything else stays where it lies."""
-    run = RunFolder(path)
-    for name in run.several_facts()["folders"].values() if run.kind == SEVERAL else ():
-        below = path / str(name)
-        if below.parent == path and not below.is_symlink() and (below / "run.json").is_file():
-            _remove(below)
-    for pattern in WRITTEN:
-        for file in path.glob(pattern):
-            if file.is_file() or file.is_symlink():
-                file.unlink()
-    for folder in (path / "history", path / "checkpoint", path):
-        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
-            folder.rmdir()
-
-
 def machine_facts(threads: int, device: str = "cpu") -> dict[str, Any]:
     """What the numbers of a run depend on besides its plan and seed."""
     return {

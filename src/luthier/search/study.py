@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 from luthier.errors import LuthierError
@@ -249,8 +248,8 @@ class Search:
         if not trials:
             return
         space = self.space.holding(stage.dimensions, trials[-1].values)
-
-        table = partial(sensitivity, trials, space, seed=self.effort.seed)
-        result = self.journal.once("sensitivity", stage.name, lambda: [vars(share) for share in table()])
+        result = self.journal.once(
+            "sensitivity", stage.name, lambda: [vars(one) for one in sensitivity(trials, space, seed=self.effort.seed)]
+        )
         self.outcome.tables[stage.name] = [VarianceShare(**share) for share in result]
         self.tell("sensitivity", stage=stage.name, table=self.outcome.tables[stage.name])

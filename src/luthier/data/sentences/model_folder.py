@@ -7,28 +7,26 @@ from __future__ import annotations
 
 import copy
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from tokenizers import Tokenizer
+from torch import nn
 from torch.nn import functional as F
 
 from luthier.bert import BertEncoder, BertSizes, mean_of_known
+from luthier.data.sentences.behind_pooling import behind_encoder
+from luthier.data.sentences.model_files import WEIGHTS, ModelFolder, object_in, require_files, weights_in
 from luthier.data.sentences.onnx_graph import PLACES, Encode, graph_encoder
 from luthier.errors import InputError
 from luthier.messages import Message
 from luthier.tensors import ShapesAlone
 
-NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
-PICKLED = ("pytorch_model.bin", "model.pt", "model.pth", "model.ckpt")
+NEEDED = ("config.json", "tokenizer.json", WEIGHTS)
 MARKS = 2  # of beginning and end
 MARKED = ("[CLS]", "[SEP]"), ("<s>", "</s>")  # by tokenizers of BERT, and by those that were made for many languages
 KINDS = ("bert", "roberta", "xlm-roberta")  # of the second and third the positions begin behind the id of padding
@@ -37,13 +35,13 @@ TOKENS_AT_ONCE = 4096  # of a batch: long texts come in small ones
 LONGEST, MOST_WINDOWS = 256, 8  # tokens that are read at once, and how often: the rest of a long text is left out
 SAME = 1e-5  # of numbers of a vector of length 1, by ONNX Runtime and by PyTorch: float32 sums in another order
 LETTERS = 20 * LONGEST * MOST_WINDOWS  # of a text that are looked at
-ModelFolder = Path | zipfile.Path
 
 
 @dataclass(frozen=True)
 class SentenceTransformer:
     """An encoder, its tokenizer, how vectors of tokens become one (`mean`, or `cls`: the first), the weights' SHA-256,
-    and, where there is one, the same encoder by ONNX Runtime, which then reads."""
+    what changes that vector (linear layers), and, where there is one, the same encoder by ONNX Runtime, which then
+    reads. `width` is D, behind those layers."""
 
     encoder: BertEncoder
     tokenizer: Any
@@ -51,6 +49,7 @@ class SentenceTransformer:
     width: int
     longest: int
     digest: str
+    layers: nn.Sequential
     graph: Encode | None = None
 
     @property
@@ -66,7 +65,8 @@ class SentenceTransformer:
         """The same on a device: by PyTorch on another one than the processor."""
         if device == self.device:
             return self
-        return replace(self, encoder=copy.deepcopy(self.encoder).to(device), graph=None)
+        encoder, layers = copy.deepcopy(self.encoder).to(device), copy.deepcopy(self.layers).to(device)
+        return replace(self, encoder=encoder, layers=layers, graph=None)
 
     def vectors(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors float32 [N, D] of texts, of length 1; 0 for an empty one. Long texts are read in windows, whose
@@ -101,7 +101,8 @@ class SentenceTransformer:
         return self._pooled(self.graph(ids, known), known)
 
     def _pooled(self, made: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        return F.normalize(mean_of_known(made, known) if self.pooling == "mean" else made[:, 0], dim=1)
+        pooled = mean_of_known(made, known) if self.pooling == "mean" else made[:, 0]
+        return F.normalize(self.layers(pooled), dim=1)
 
     def with_graph(self, content: bytes) -> SentenceTransformer:
         """Read by ONNX Runtime where it gives what the weights give, of a short and a long window; else as before."""
@@ -124,7 +125,7 @@ class SentenceTransformer:
     @property
     def marks(self) -> tuple[int, int]:
         """The ids of beginning and end."""
-        return next(iter(_marks(self.tokenizer)))
+        return _marks(self.tokenizer)[0]
 
     def word_pieces(self) -> str:
         """How it cuts text, as JSON that a model's file may hold: without marks, ids from 1 on, 0 for padding.
@@ -151,65 +152,30 @@ def read_folder(folder: ModelFolder) -> SentenceTransformer:
     """The sentence transformer of a local folder. InputError for one that is not whole, has pickled weights alone, asks
     for code of its own, or is of another architecture than BERT and RoBERTa."""
     where = folder
-    _check_files(where)
-    config = _json(where / "config.json")
+    if not where.is_dir():
+        raise InputError(
+            Message("there is no folder '{where}'", where=where), expected="the folder of a sentence transformer"
+        )
+    require_files(where, NEEDED)
+    config = object_in(where / "config.json")
     if "auto_map" in config or any(file.name.endswith(".py") for file in where.iterdir()):
         raise InputError(
             Message("the model in '{where}' asks for code of its own, which is not run", where=where),
             expected="a BERT encoder, such as all-MiniLM-L6-v2",
         )
     sizes = _sizes(config, where)
-    content = (where / "model.safetensors").read_bytes()
+    behind, content = behind_encoder(where, sizes.width), (where / WEIGHTS).read_bytes()
     encoder = _filled(sizes, content, where)
-    longest = _json(where / "sentence_bert_config.json").get("max_seq_length", LONGEST)
+    longest = object_in(where / "sentence_bert_config.json").get("max_seq_length", LONGEST)
     whole = isinstance(longest, int) and longest > MARKS
     longest = min(longest if whole else LONGEST, LONGEST, sizes.longest)
     tokenizer = _tokenizer(where / "tokenizer.json", sizes.tokens)
     digest = sha256(content).hexdigest()
-    result = SentenceTransformer(encoder, tokenizer, _pooling(where), sizes.width, longest, digest)
+    digest = sha256(f"{digest} {behind.digest}".encode()).hexdigest() if behind.digest else digest
+    pooling, layers, width, _ = behind
+    result = SentenceTransformer(encoder, tokenizer, pooling, width, longest, digest, layers)
     graphs = (where.joinpath(*place.split("/")) for place in PLACES)
     return next((result.with_graph(graph.read_bytes()) for graph in graphs if graph.is_file()), result)
-
-
-def _check_files(where: ModelFolder) -> None:
-    if not where.is_dir():
-        raise InputError(
-            Message("there is no folder '{where}'", where=where), expected="the folder of a sentence transformer"
-        )
-    missing = [name for name in NEEDED if not (where / name).is_file()]
-    pickled = [name for name in PICKLED if (where / name).is_file()]
-    if "model.safetensors" in missing and pickled:
-        raise InputError(
-            Message(
-                "the weights in '{where}' are pickled ({pickled}), which may run code when read",
-                where=where,
-                pickled=pickled[0],
-            ),
-            expected="model.safetensors",
-            remedy="save it with safe_serialization=True",
-        )
-    if missing:
-        raise InputError(
-            Message(
-                "the folder '{where}' is not a whole model: {names} missing", where=where, names=", ".join(missing)
-            ),
-            expected=", ".join(NEEDED),
-        )
-
-
-def _json(path: ModelFolder) -> dict[str, Any]:
-    """A JSON object; an empty one where there is no file. InputError for other content."""
-    if not path.exists():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise InputError(
-            Message("'{path}' cannot be read", path=path), expected="a JSON object", received=str(error)[:200]
-        ) from None
-    if not isinstance(value, dict):
-        raise InputError(Message("'{path}' is not a JSON object", path=path), received=type(value).__name__)
-    return value
 
 
 def _sizes(config: Mapping[str, Any], where: ModelFolder) -> BertSizes:
@@ -231,8 +197,8 @@ def _sizes(config: Mapping[str, Any], where: ModelFolder) -> BertSizes:
     tokens, width, layers, heads, inner, positions, kinds = sizes
     epsilon = config.get("layer_norm_eps", 1e-12)
     small = float(epsilon) if isinstance(epsilon, float) else 1e-12
-    padding = 0 if kind == "bert" else config.get("pad_token_id", 1)
-    offset = 0 if kind == "bert" else padding + 1 if isinstance(padding, int) else -1
+    padding = -1 if kind == "bert" else config.get("pad_token_id", 1)
+    offset = padding + 1 if isinstance(padding, int) else -1
     if not 0 <= offset < positions - MARKS:
         raise InputError(
             Message("the sizes in '{where}' are not those of an encoder", where=where / "config.json"),
@@ -246,42 +212,13 @@ def _filled(sizes: BertSizes, content: bytes, where: ModelFolder) -> BertEncoder
     """The encoder with the folder's weights; their shapes are compared before anything of their size is made."""
     with ShapesAlone(), torch.device("meta"):
         encoder = BertEncoder(sizes).eval()
-    expected = encoder.state_dict()
-    try:
-        stored = {name.removeprefix("bert.").removeprefix("roberta."): value for name, value in load(content).items()}
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise InputError(
-            Message("the weights in '{where}' are damaged", where=where), received=str(error)[:200]
-        ) from None
-    wrong = [name for name, value in expected.items() if name not in stored or stored[name].shape != value.shape]
-    if wrong:
-        raise InputError(
-            Message(
-                "the weights in '{where}' are not those of its config.json: {wrong} and {count} more are "
-                "missing or of another shape",
-                where=where,
-                wrong=wrong[0],
-                count=len(wrong) - 1,
-            )
-        )
-    kept = {name: stored[name].float() for name in expected}
-    broken = [name for name, value in kept.items() if not bool(value.isfinite().all())]
-    if broken:
-        raise InputError(Message("the weights in '{where}' hold NaN or infinity", where=where), received=broken[0])
+    kept = weights_in(content, encoder.state_dict(), where, _own_name)
     encoder.load_state_dict(kept, assign=True)
     return encoder.requires_grad_(False)
 
 
-def _pooling(where: ModelFolder) -> str:
-    config = _json(where / "1_Pooling" / "config.json")
-    if not config or config.get("pooling_mode_mean_tokens"):
-        return "mean"
-    if config.get("pooling_mode_cls_token"):
-        return "cls"
-    raise InputError(
-        Message("the pooling of the model in '{where}' is not one that is read here", where=where),
-        expected="mean or cls",
-    )
+def _own_name(name: str) -> str:
+    return name.removeprefix("bert.").removeprefix("roberta.")
 
 
 def _tokenizer(path: ModelFolder, tokens: int) -> Any:

@@ -124,13 +124,24 @@ def source_named(name: str) -> TextSource:
 
 
 def transformer_named(name: str) -> SentenceTransformer:
-    """The sentence transformer "minilm", or that of a folder. InputError for what is not there."""
+    """The sentence transformer "minilm", or that of a folder, to be unfrozen. InputError for what is not there, and
+    where more than the pooling stands behind the encoder."""
     if name in (NONE, STATIC) or (name != MINILM and not Path(name).is_dir()):
         raise InputError(
             Message("'{name}' is not a backbone for text", name=name),
             expected="minilm, or the folder of a sentence transformer",
         )
-    return (_packaged() if name == MINILM else _in_folder(whole_name(name))).model
+    result = (_packaged() if name == MINILM else _in_folder(whole_name(name))).model
+    if any(True for _ in result.layers.parameters()):
+        raise InputError(
+            Message(
+                "the model in '{name}' has a linear layer behind its pooling: blocks cannot be unfrozen", name=name
+            ),
+            expected="a sentence transformer that ends with its pooling",
+            received=Message("a layer that gives {width} numbers", width=result.width),
+            remedy="take its vectors as they are: --text-model FOLDER",
+        )
+    return result
 
 
 def whole_name(name: str) -> str:

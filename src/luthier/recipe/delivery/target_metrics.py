@@ -102,9 +102,10 @@ class TargetMetrics:
         ):
             known = ~np.isnan(column)
             modelled = column[known].astype(int if task.is_classes else float)
-            asked, y = bool(text) or task.traits.is_ordered, np.exp(modelled) if task.log_scale else modelled
-            own = y, modelled, None if weights is None else weights[known], folds[known], left_out[known]
-            metrics.append(TargetMetric(deciding_metric(text, task.kind), asked, task, transform, *own))
+            y = np.exp(modelled) if task.log_scale else modelled
+            own = None if weights is None else weights[known]
+            name, asked = deciding_metric(text, task.kind), bool(text) or task.traits.is_ordered
+            metrics.append(TargetMetric(name, asked, task, transform, y, modelled, own, folds[known], left_out[known]))
             rows.append(known)
         return cls(problem, metrics, rows)
 

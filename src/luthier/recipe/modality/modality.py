@@ -67,10 +67,9 @@ class Modality(Protocol):
         """What a step of a network costs, in products and what takes as long."""
 
 
-class OneByOne:
+class OneByOne(Modality, Protocol):
     """What modalities share whose networks train one after another: their batches, `rate` and `betas` at first."""
 
-    method: Method
     most_batch: ClassVar[int]
     rate: ClassVar[float]
     betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
@@ -79,10 +78,6 @@ class OneByOne:
         """Smaller batches and shorter range tests than of tables."""
         rows, methods = len(problem.data.training), (self.method,)
         return PlanSize(rows, methods=methods, most_batch=self.most_batch, range_seeds=2, range_steps=60)
-
-    def bare_network(self, problem: Problem, method: str, width: int) -> Spec:
-        """See `Modality`."""
-        raise NotImplementedError
 
     def first_setting(self, problem: Problem) -> Setting:
         """The bare network, with Adam and a cosine."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -48,9 +47,10 @@ class JointTargets:
                     received=str(int(known.sum())),
                     remedy=Message("leave it out, or fit each target by itself with --separate"),
                 )
-            own = None if weights is None else weights[known]
-            fitted = partial(TargetTransform.fit, targets[known, t], own, log=task.log_scale, kind=task.traits)
-            transforms.append(TargetTransform() if task.is_classes else fitted())
+            own, seen = None if weights is None else weights[known], TargetTransform()
+            if not task.is_classes:
+                seen = TargetTransform.fit(targets[known, t], own, log=task.log_scale, kind=task.traits)
+            transforms.append(seen)
         _require_different(tasks, targets)
         known_targets = _standardised(targets, transforms, tasks)
         losses = [USUAL_LOSSES[task.kind] for task in tasks]

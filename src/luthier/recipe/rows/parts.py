@@ -140,6 +140,6 @@ def _split(splits: Splits, read: LoadedData, asked: RunRequest, frames: Mapping[
     if any(asked.time not in frame.columns or not frame.height for frame in frames.values()):
         return evidence
     pattern = time_format(read.frame[asked.time], dates_of(asked))
-    first, second, third = (times(frame[asked.time], pattern) for frame in frames.values())
-    late = int((first >= second.min()).sum()), int((second >= third.min()).sum())
-    return replace(evidence, begins=(f"{second.min()!s}", f"{third.min()!s}"), late=late)
+    learnt, chosen, tested = (times(frame[asked.time], pattern) for frame in frames.values())
+    late = int((learnt >= chosen.min()).sum()), int((chosen >= tested.min()).sum())
+    return replace(evidence, begins=(f"{chosen.min()!s}", f"{tested.min()!s}"), late=late)

@@ -14,11 +14,11 @@ from luthier.assess import BaselineRun, Scoring, measure, seen_by
 from luthier.assess.baseline_process import of_quantile
 from luthier.assess.baselines import ValueBaselines
 from luthier.data import Task
-from luthier.messages import Message
+from luthier.messages import Message, restored, with_messages
 from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
 from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.running.runner import Runner
-from luthier.records import Said, noted
+from luthier.records import JsonObject, Said, noted
 from luthier.rows import Rows
 from luthier.task import baseline_loss
 
@@ -32,7 +32,7 @@ REFIT_SECONDS = 300.0  # where a resumed run must fit them again
 class BaselineFacts(TypedDict):
     """What is remembered beside predictions: which baselines could not be fitted, and why."""
 
-    failed: NotRequired[dict[str, str]]
+    failed: NotRequired[JsonObject]
 
 
 class Baselines:
@@ -58,7 +58,7 @@ class Baselines:
             lacking = set(run.names[:count]) - set(result)
             self.failed = {name: why for name, why in run.failed().items() if name in lacking}
             kept = {name: torch.from_numpy(p) for name, p in result.items()}
-            runner.memo.keep("baselines", kept, {"failed": self.failed})
+            runner.memo.keep("baselines", kept, {"failed": with_messages(self.failed)})
         missing = [name for name in run.names if name not in result and name not in self.failed]
         if missing:
             yield runner.cut("baselines", len(run.names) - len(missing))  # they are fitted one after another
@@ -97,7 +97,7 @@ class Baselines:
             return None
         self._refitted = True
         result = {name: recalled[0][name].numpy() for name in self._run.names if name in recalled[0]}
-        return result, recalled[1].get("failed", {})
+        return result, restored(recalled[1].get("failed", {}))
 
     def ask(self, rows: Rows) -> None:
         """Hand out the opened test rows, which the baselines predict beside the networks."""

@@ -129,6 +129,6 @@ def _answer(runner: Runner, losses: QuestionLosses) -> Said[None]:
     found, folds = losses.answers(), 5 if runner.problem.crossed else 1
     for one in losses.asked:
         if result := found.get(one.name):
-            measured = round(result.size, 5), finite(result.low), finite(result.high)
-            how = losses.partitions(one.name), MARGIN, folds
-            yield from decided(4, AnswerEvidence(one.name, one.used, one.value, *measured, *how))
+            size, low, high = round(result.size, 5), finite(result.low), finite(result.high)
+            question, partitions = (one.name, one.used, one.value), losses.partitions(one.name)
+            yield from decided(4, AnswerEvidence(*question, size, low, high, partitions, MARGIN, folds))

@@ -144,8 +144,8 @@ class Experiment:
         result = []
         for number, (shape, points) in enumerate(placed):
             tried = [self.space.setting(shape, point) for point in points]
-            bags = yield from train_bags(self.runner, f"{name}-{number}", tried, trial)
-            result += [TriedShape(shape, points, bags)] if bags else []
+            if bags := (yield from train_bags(self.runner, f"{name}-{number}", tried, trial)):
+                result.append(TriedShape(shape, points, bags))
         return result
 
     def _second(self, screened: Sequence[TriedShape], settings: int, second: int) -> Said[list[TriedShape]]:

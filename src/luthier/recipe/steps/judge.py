@@ -239,9 +239,10 @@ def _explain_calibration(runner: Runner, choice: Deliverable, model: Model) -> S
     problem = runner.problem
     out_of_fold = choice.held_out is not None
     if not problem.task.is_classes:
-        unit: Literal["deviations", "interval", "scores"]
-        unit, dispersion = "deviations" if problem.task.traits.is_linked else "interval", model.transform.dispersion
-        unit = unit if dispersion is None else "scores"
+        dispersion = model.transform.dispersion
+        unit: Literal["deviations", "interval", "scores"] = "scores"
+        if dispersion is None:
+            unit = "deviations" if problem.task.traits.is_linked else "interval"
         yield from decided(5, CalibrationEvidence(unit, model.half_width, out_of_fold, dispersion or 0.0))
     else:
         yield from decided(5, CalibrationEvidence("temperature", model.temperature, out_of_fold))
@@ -282,8 +283,9 @@ def _explain_costs(runner: Runner, model: Model, choice: Deliverable) -> Said[No
 def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> Said[None]:
     """The threshold beside one half: by cost, where calibrated probabilities have one too, or by the metric."""
     problem = runner.problem
-    task, asked, metric, p = problem.task, problem.asked.costs, problem.metric, _on_validation(runner, model, choice)
+    task, asked, metric = problem.task, problem.asked.costs, problem.metric
     y, w = own_scale(task, problem.data.validation), weights_of(problem, folded=False)
+    p = _on_validation(runner, model, choice)
     if asked:
         costs, positive = Costs.parse(asked), task.positive_index
         offered = dict.fromkeys((0.5, costs.threshold, model.positive_threshold))
@@ -291,7 +293,7 @@ def _explain_threshold(runner: Runner, model: Model, choice: Deliverable) -> Sai
         yield from decided(5, ThresholdEvidence(task.positive_name, options, asked, costs.threshold))
         return
     sign, seconds = -metric_named(metric).sign, {0.5: 0.5, model.positive_threshold: model.threshold}
-    options = tuple(
+    options = tuple(  # at thresholds of the positive class, each with that of the second class
         Threshold(at, sign * score(metric, y, at_threshold(p, second), w, task=task)) for at, second in seconds.items()
     )
     yield from decided(5, ThresholdEvidence(task.positive_name, options, metric=metric))

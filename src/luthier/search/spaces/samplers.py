@@ -84,7 +84,7 @@ class Grid:
         """The next settings; none once the grid is exhausted."""
         space, wanted = request.space, (request.asked, request.asked + request.count)
         levels = [space.dimensions[name].levels(count) for name, count in grid_levels(space, request.total).items()]
-        return Proposal(list(map(space.setting, itertools.islice(itertools.product(*levels), *wanted))))
+        return Proposal([space.setting(row) for row in itertools.islice(itertools.product(*levels), *wanted)])
 
 
 def grid_levels(space: Space, total: int) -> dict[str, int]:
@@ -347,4 +347,5 @@ _FEW = 100_000  # settings that are worth going through one by one for the last 
 
 
 def _every(space: Space) -> list[Values]:
-    return list(map(space.setting, itertools.product(*(one.levels(_FEW) for one in space.dimensions.values()))))
+    levels = [dimension.levels(_FEW) for dimension in space.dimensions.values()]
+    return [space.setting(row) for row in itertools.product(*levels)]
