@@ -281,9 +281,7 @@ class _Bar:
 
 def choose_screen(*, json: bool = False, verbose: bool = False) -> Screen:
     """The screen for standard output: JSON when asked for, otherwise text, with a bar in a terminal."""
-    if json:
-        return JsonScreen()
-    return TextScreen(console(), verbose=verbose)
+    return JsonScreen() if json else TextScreen(console(), verbose=verbose)
 
 
 def quiet_screen(verbose: int) -> Screen:

@@ -168,6 +168,4 @@ def columns_of(model: Model, inputs: Inputs) -> tuple[dict[str, np.ndarray], dic
 
 def predict_part(model: Model, part: Rows) -> np.ndarray:
     """A model's probabilities, or values on the target's own scale, for the rows of a part."""
-    if not model.task.is_classes:
-        return model.values(part.inputs)
-    return model.probabilities(part.inputs)
+    return model.probabilities(part.inputs) if model.task.is_classes else model.values(part.inputs)

@@ -43,9 +43,7 @@ class Budget:
             raise InputError(
                 Message("the budget '{text}' leaves no time or steps to train", text=text), expected=expected
             )
-        if unit == "steps":
-            return cls(steps=int(amount))
-        return cls(seconds=amount * _UNITS[unit])
+        return cls(steps=int(amount)) if unit == "steps" else cls(seconds=amount * _UNITS[unit])
 
     def __str__(self) -> str:
         if self.steps is not None:
