@@ -25,7 +25,7 @@ from luthier.data import (
     split_rows,
 )
 from luthier.data.preprocess import METHODS
-from luthier.errors import InputError
+from luthier.errors import ConfigError, InputError
 
 ROWS = 60
 MIXED = pl.DataFrame(
@@ -275,3 +275,12 @@ def test_one_deviation_for_all_columns() -> None:
     assert float(result.mean(0).abs().max()) < 1e-6
     assert float(result.var(0, correction=0).mean()) == pytest.approx(1.0, rel=1e-5)
     assert float(result[7, 1]) < 1  # standardised by itself it would be 10, the clamp
+
+
+@pytest.mark.parametrize("kind", ["text", "category", "boolean", "date"])
+def test_lengths_of_time_are_numbers_or_left_out(kind: str) -> None:
+    table = pl.DataFrame({"q": pl.Series([1, 2, 3]).cast(pl.Duration("us")), "y": ["a", "b", "a"]})
+    with pytest.raises(ConfigError, match=f"--column q={kind}: its cells are lengths of time"):
+        infer_columns(table, target="y", overrides={"q": kind})
+    for allowed in ("number", "identifier"):
+        assert infer_columns(table, target="y", overrides={"q": allowed})[0].kind == allowed

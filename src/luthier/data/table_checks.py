@@ -137,8 +137,8 @@ def _dropped(
 
 def _numbers_in(cells: pl.Series) -> pl.Series | None:
     """The first number in each cell; None where most cells hold none."""
-    if cells.dtype.is_numeric():
-        return cells
+    if cells.dtype.is_numeric() or cells.dtype == pl.Duration:
+        return cells.to_physical()
     numbers = cells.cast(pl.String, strict=False).str.extract(NUMBER, 1).str.replace(",", ".").cast(pl.Float64)
     return numbers if numbers.null_count() < 0.5 * len(numbers) else None
 

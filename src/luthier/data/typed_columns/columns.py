@@ -144,6 +144,9 @@ def _mistake(name: str, override: str, names: list[str]) -> str:
 def _overridden(series: pl.Series, override: str, decimal: str) -> Column:
     kind, _, pattern = override.partition(":")
     message, parser = Message("you said so"), _PARSERS.get(kind, WORDS)
+    if series.dtype == pl.Duration and kind not in ("number", "identifier", "constant"):
+        template = "--column {name}={override}: its cells are lengths of time; expected number or identifier"
+        raise ConfigError([Message(template, name=series.name, override=override)])
     if kind == "number" and is_text(series.dtype):
         parser = replace(NUMBERS, style=likeliest_style(series, decimal))
         if parser.style.in_words:
