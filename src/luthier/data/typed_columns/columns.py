@@ -220,8 +220,12 @@ def _likeliest_format(series: pl.Series) -> str:
 def _require_two(series: pl.Series) -> None:
     facts = facts_of(series)
     if facts.distinct > 2 and not facts.yes_or_no:
-        template = "--column {name}=boolean: it has {distinct} different values, not two; {name}=category takes them all"
-        raise ConfigError([Message(template, name=series.name, distinct=facts.distinct)])
+        message = Message(
+            "--column {name}=boolean: it has {distinct} different values, not two; {name}=category takes them all",
+            name=series.name,
+            distinct=facts.distinct,
+        )
+        raise ConfigError([message])
 
 
 def column_of(facts: Facts) -> Column:
