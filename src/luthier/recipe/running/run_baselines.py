@@ -18,7 +18,7 @@ from luthier.messages import Message, restored, with_messages
 from luthier.recipe.decisions.baselines_ready import BaselineScore, BaselinesEvidence
 from luthier.recipe.decisions.decision import decided, finite
 from luthier.recipe.running.runner import Runner
-from luthier.records import JsonObject, Said, noted
+from luthier.records import Said, noted
 from luthier.rows import Rows
 from luthier.task import baseline_loss
 
@@ -32,7 +32,7 @@ REFIT_SECONDS = 300.0  # where a resumed run must fit them again
 class BaselineFacts(TypedDict):
     """What is remembered beside predictions: which baselines could not be fitted, and why."""
 
-    failed: NotRequired[JsonObject]
+    failed: NotRequired[dict[str, object]]  # reasons, or messages as `with_messages` writes them
 
 
 class Baselines:
