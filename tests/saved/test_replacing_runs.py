@@ -84,6 +84,19 @@ def test_a_run_that_is_refused_before_anything_is_trained_puts_the_old_one_back(
     assert (place / ASIDE / "model.luthier").read_bytes() == before["model.luthier"]
 
 
+@pytest.mark.parametrize("moved", [1, 3, 99])
+def test_a_process_killed_while_it_sets_a_run_aside_loses_nothing(trained: Path, place: Path, moved: int) -> None:
+    before = content_of(place)
+    (place / ASIDE).mkdir()
+    own = [file for file in place.iterdir() if file.is_file() and file.name not in ("mine.txt", ".lock")]
+    files = sorted(own, key=lambda file: file.name != "run.json")  # the first that is moved
+    for file in files[:moved]:
+        file.rename(place / ASIDE / file.name)
+    with pytest.raises(InputError, match="already holds a run"):
+        luthier.fit(trained / "t.csv", target="y", budget="20steps", run=place)
+    assert content_of(place) == before
+
+
 def test_a_search_that_is_refused_puts_the_run_back(
     trained: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

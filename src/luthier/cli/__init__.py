@@ -32,7 +32,7 @@ from luthier.cli import (
     test,
     tune,
 )
-from luthier.cli.renamed import KeepsOldCommands
+from luthier.cli.one_target import TargetsCounted
 from luthier.cli.translated import asked_language, run_in_words
 from luthier.cli.versions import versions
 from luthier.console import printable, printable_output
@@ -41,7 +41,7 @@ from luthier.messages import language, speaking
 
 app = typer.Typer(
     name="luthier",
-    cls=KeepsOldCommands,
+    cls=TargetsCounted,
     help="Build, tune and check neural networks; every choice is tested by an experiment.",
     no_args_is_help=True,
     add_completion=True,

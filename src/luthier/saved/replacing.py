@@ -69,6 +69,8 @@ def put_back_if_refused(folder: RunFolder, unless: Sequence[str] = (), *, whole:
 
 
 def _clear(path: Path, replace: bool) -> None:
+    if replaces(path) and not (path / "run.json").exists():
+        _move(path / ASIDE, path)  # of a process that was killed before there was a new run
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not path.is_dir():

@@ -73,8 +73,8 @@ class Batch:
         return self.map(lambda value: value[rows])
 
     def of_folds(self, folds: Tensor | slice) -> Batch:
-        """The rows of members' own [M, B, ...] by their folds [M]."""
-        return self.map(lambda value: value[folds] if isinstance(folds, slice) else value.index_select(0, folds))
+        """The rows of members' own [M, B, ...] by their folds [M], a slice where each follows the one before."""
+        return self.cut(folds) if isinstance(folds, slice) else self.map(lambda value: value.index_select(0, folds))
 
     def clone(self) -> Batch:
         """A copy that stays good."""

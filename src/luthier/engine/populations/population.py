@@ -39,9 +39,9 @@ STRETCHED = 2048  # networks' steps between looks at the clock, where blocks tak
 class Block(NamedTuple):
     """Members that step together, over views of the population's state.
 
-    `folds` [M] are those that members do not learn from, where they have rows of their own. A block that `descends`
-    subtracts its gradients, and `shrink` [M, P] of its weights, without storing them. With `graphs` steps of one size
-    are launched together. Hyper-parameters that follow schedules are in `followed`.
+    `folds` [M], perhaps as a slice, are those that members do not learn from, where they have rows of their own. A
+    block that `descends` subtracts its gradients, and `shrink` [M, P] of its weights, without storing them. With
+    `graphs` steps of one size are launched together. Hyper-parameters that follow schedules are in `followed`.
     """
 
     places: slice
